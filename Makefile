@@ -1,0 +1,46 @@
+# `make circuit` runs the main job on a fresh machine, `make test` all that CI runs.
+PYTHON ?= python3
+VENV ?= .venv
+RESULTS ?= results/local
+PY := $(VENV)/bin/python
+READY := $(VENV)/.ready
+
+.PHONY: help setup circuit figures bench gate test lint types pytest clean
+.DEFAULT_GOAL := help
+
+help: ## list the targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(PY) -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $(READY)
+
+setup: $(READY) ## create .venv and install everything (CPU build of torch)
+
+circuit: $(READY) ## fetch the embedded model, run the circuit experiment, draw its figures
+	$(PY) -m experiments.circuit results_dir=$(RESULTS)
+	$(PY) -m experiments.figures results_dir=$(RESULTS)
+
+figures: $(READY) ## draw the figures of the committed records
+	$(PY) -m experiments.figures
+
+bench: $(READY) ## packed engine against one by one (keep the machine idle)
+	$(PY) -m experiments.bench results_dir=$(RESULTS)
+
+gate: $(READY) ## train the gate adapter again (about an hour on 2 cores)
+	$(PY) -m experiments.train_gate results_dir=$(RESULTS)
+
+test: lint types pytest ## all that CI runs: ruff, pyright, pytest with the real model and the notebook
+
+lint: $(READY)
+	$(PY) -m ruff check .
+
+types: $(READY)
+	$(PY) -m pyright --pythonpath $(PY)
+
+pytest: $(READY)
+	$(PY) -m pytest
+
+clean: ## remove local results and caches, keep .venv and committed records
+	rm -rf $(RESULTS) outputs .pytest_cache .ruff_cache

@@ -1,0 +1,68 @@
+"""What every experiment does first: the model, its controls, its competence gate."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+
+from experiments._cli import Settings
+from pkv_interp.engine import Engine
+from pkv_interp.measure.competence import Decision, gate
+from pkv_interp.measure.controls import measure_controls
+from pkv_interp.measure.pairs import run_pair
+from pkv_interp.models.load import load
+from pkv_interp.records import Competence, Run
+from pkv_interp.tasks import Case
+
+#: Allowed error of the controls: (recovery, logits), by the dtype of the model.
+TOLERANCE = {"float32": (1e-3, 1e-3), "bfloat16": (0.1, 0.5), "float16": (0.05, 0.1)}
+
+
+def open_engine(settings: Settings, run: Run) -> Engine:
+    """Load the model, note its provenance in the record, and wrap it."""
+    loaded = load(settings.model)
+    run.set_model(loaded.info.model_dump(mode="json"))
+    return Engine(loaded, settings.memory_budget_mb)
+
+
+def gather_controls(run: Run, engine: Engine, cases: Sequence[Case]) -> float:
+    """Measure self-patch, full patch and batched against single on a few cases; return the noise floor.
+
+    The noise floor, in logits, is ten times the largest difference between two ways to compute one margin, and
+    never under a thousandth.
+    """
+    measured = run.chunk(
+        "controls", lambda: asdict(measure_controls(engine, [run_pair(engine, c) for c in cases]))
+    )
+    share, logits = TOLERANCE[engine.loaded.info.dtype]
+    detail = f"{len(cases)} cases"
+    run.control("self_patch", measured["self_patch"], 0.0, share, f"absolute recovery, {detail}")
+    run.control("full_patch", measured["full_patch"], 1.0, share, f"recovery, {detail}")
+    run.control("batched_equals_single", measured["batched_equals_single"], 0.0, logits, f"logits, {detail}")
+    run.control(
+        "packed_equals_sequential",
+        measured["packed_equals_sequential"],
+        0.0,
+        logits,
+        "logits, against a cache edit in plain PyTorch on the first case",
+    )
+    floor = max(10 * measured["noise"], 1e-3)
+    run.noise_floor["margin"] = floor
+    return floor
+
+
+def competence(run: Run, decided: Sequence[Decision], threshold: float, *, seed: int, draws: int) -> bool:
+    """Record the competence gate and say whether the model passed it. Random weights never pass."""
+    result = gate(decided, threshold, seed=seed, draws=draws)
+    passed = result.passed and not run.model["random_weights"]
+    run.competence = Competence(
+        accuracy=result.accuracy, per_value=result.per_value, threshold=threshold, passed=passed
+    )
+    run.headline["competence"] = result.accuracy
+    run.tables["competence"] = [
+        {
+            "two_way": result.accuracy.value,
+            "top_token": result.top_token,
+            **result.per_value,
+            "n_prompts": len(decided),
+        }
+    ]
+    return passed

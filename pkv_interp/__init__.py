@@ -1,0 +1,1 @@
+"""Causal experiments on notes taken at prefill."""

@@ -1,0 +1,142 @@
+"""The keys and values of one prefill, which nothing changes once they are taken."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from transformers.cache_utils import DynamicCache, DynamicLayer
+
+from pkv_interp.errors import PkvError
+
+Part = Literal["K", "V", "KV"]
+PARTS: tuple[str, ...] = get_args(Part)
+
+
+@dataclass(frozen=True, eq=False)
+class FrozenCache:
+    """Post-RoPE keys and values of a prefix, one column per token in every layer, sliding layers included.
+
+    Index in the cache is position in the prompt, whatever window a layer has: windows are the business of the
+    mask. The tensors are shared, never written; a forward over ``view()`` grows a list of its own.
+
+    Attributes:
+        keys: per layer Float[1, n_kv_heads, T, head_dim].
+        values: per layer Float[1, n_kv_heads, T, head_dim].
+    """
+
+    keys: tuple[Float[Tensor, "1 n_kv T d"], ...]
+    values: tuple[Float[Tensor, "1 n_kv T d"], ...]
+
+    def __post_init__(self) -> None:
+        if not self.keys or len(self.keys) != len(self.values):
+            raise PkvError(
+                f"a cache needs as many keys as values, not {len(self.keys)} and {len(self.values)}",
+                "pass one key and one value tensor per layer",
+            )
+        shapes = {tuple(t.shape) for t in (*self.keys, *self.values)}
+        if len(shapes) != 1 or self.keys[0].ndim != 4 or self.keys[0].shape[0] != 1:
+            raise PkvError(
+                f"cache tensors have shapes {sorted(shapes)}",
+                "give every layer the shape (1, n_kv_heads, length, head_dim)",
+            )
+
+    @classmethod
+    def of(cls, cache: DynamicCache) -> FrozenCache:
+        """The tensors that a forward left in ``cache``, a cache of full layers that is used no more."""
+        layers: list[Any] = cache.layers
+        return cls(tuple(layer.keys for layer in layers), tuple(layer.values for layer in layers))
+
+    @property
+    def n_layers(self) -> int:
+        """Number of layers."""
+        return len(self.keys)
+
+    @property
+    def length(self) -> int:
+        """Number of tokens, T."""
+        return self.keys[0].shape[2]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that the columns of this cache take; a slice counts its own columns only."""
+        return sum(t.numel() * t.element_size() for t in (*self.keys, *self.values))
+
+    def view(self) -> DynamicCache:
+        """A transformers cache over the same memory.
+
+        ``DynamicLayer.update`` concatenates, so a forward replaces the tensors of the returned object and
+        leaves these as they were. Make a fresh view for every forward: a used one has grown.
+        """
+        cache = DynamicCache()
+        for key, value in zip(self.keys, self.values, strict=True):
+            layer = DynamicLayer()
+            layer.lazy_initialization(key, value)
+            layer.keys, layer.values = key, value
+            cache.layers.append(layer)
+        return cache
+
+    def slice(self, start: int, stop: int) -> FrozenCache:
+        """Columns ``start`` to ``stop`` (half open), without a copy.
+
+        Raises:
+            PkvError: when the span does not lie in the cache.
+        """
+        if not 0 <= start <= stop <= self.length:
+            raise PkvError(
+                f"span {start}:{stop} does not lie in a cache of {self.length} tokens",
+                "use 0 <= start <= stop <= length",
+            )
+        return FrozenCache(
+            tuple(key[:, :, start:stop] for key in self.keys),
+            tuple(value[:, :, start:stop] for value in self.values),
+        )
+
+    def replace(
+        self,
+        positions: Sequence[int],
+        donor: FrozenCache,
+        layers: Sequence[int] | None = None,
+        part: Part = "KV",
+    ) -> FrozenCache:
+        """A new cache whose columns at ``positions`` come from ``donor``; untouched layers are shared.
+
+        Args:
+            positions: token positions, the same in both caches.
+            donor: a cache of the same length and shape.
+            layers: layers to change, all when None.
+            part: "K", "V" or "KV".
+
+        Raises:
+            PkvError: for a donor of another length or shape, or a position or layer out of range.
+        """
+        if donor.length != self.length or donor.n_layers != self.n_layers:
+            raise PkvError(
+                f"the donor has {donor.n_layers} layers of {donor.length} tokens, "
+                f"this cache {self.n_layers} of {self.length}",
+                "use a donor prompt of equal length on the same model",
+            )
+        if part not in PARTS:
+            raise PkvError(f"part '{part}' is unknown", "use K, V or KV")
+        chosen = range(self.n_layers) if layers is None else layers
+        _check_range("layer", chosen, self.n_layers)
+        _check_range("position", positions, self.length)
+        keys, values = list(self.keys), list(self.values)
+        index = torch.as_tensor(list(positions), dtype=torch.long, device=keys[0].device)
+        for layer in chosen:
+            for mine, theirs, letter in ((keys, donor.keys, "K"), (values, donor.values, "V")):
+                if letter in part:
+                    edited = mine[layer].clone()
+                    edited[:, :, index] = theirs[layer][:, :, index]
+                    mine[layer] = edited
+        return FrozenCache(tuple(keys), tuple(values))
+
+
+def _check_range(what: str, indices: Sequence[int], stop: int) -> None:
+    for index in indices:
+        if not 0 <= index < stop:
+            raise PkvError(f"{what} {index} is out of range", f"use 0 to {stop - 1}")

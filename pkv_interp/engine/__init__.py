@@ -1,0 +1,7 @@
+"""Running prompts and counterfactuals. The only room that imports nnsight."""
+
+from pkv_interp.engine.engine import Engine
+from pkv_interp.engine.logits import Contributions
+from pkv_interp.engine.results import Attribution, Decoded, Prefill, PrefillAttribution
+
+__all__ = ["Attribution", "Contributions", "Decoded", "Engine", "Prefill", "PrefillAttribution"]

@@ -1,0 +1,98 @@
+"""Chunked runs of many rows over one base prompt."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pkv_interp.engine.chunks import Budget, chunk_rows
+from pkv_interp.engine.edits import layer_edits, require_captures, require_whole_patches
+from pkv_interp.engine.packed import column_layers, packed_forward
+from pkv_interp.engine.packing import pack
+from pkv_interp.engine.results import Decoded, Prefill
+from pkv_interp.errors import PkvError
+from pkv_interp.interventions import Row, Scope, first_edit, is_decision_time
+
+
+def check_call(scope: Scope, base: Prefill, rows: Sequence[Row], donors: Sequence[Prefill]) -> None:
+    """Refuse a call that cannot be run as asked.
+
+    Raises:
+        PkvError: no rows, a donor of another length, an index out of range, or an activation not captured.
+    """
+    if not rows:
+        raise PkvError("no rows were given", "give at least one row; () is the row without interventions")
+    for index, donor in enumerate(donors):
+        if donor.length != base.length:
+            raise PkvError(
+                f"donor {index} has {donor.length} tokens and the base {base.length}",
+                "use pairs of equal length, token by token",
+            )
+    scope.check(rows)
+    require_captures(rows, donors, base.length)
+    require_whole_patches(rows, [first_edit(row, base.length) for row in rows])
+
+
+def require_decision_time(rows: Sequence[Row], length: int) -> None:
+    """Refuse rows that change anything before the decision token.
+
+    Raises:
+        PkvError: naming the first such intervention.
+    """
+    for row in rows:
+        for edit in row:
+            if not is_decision_time(edit, length):
+                position = getattr(edit, "position", None)
+                raise PkvError(
+                    f"a {type(edit).__name__} at position {position} changes the prefill",
+                    "run these rows with engine.rerun",
+                )
+
+
+def check_token_ids(token_ids: Sequence[int] | None, vocab_size: int) -> None:
+    """Refuse token ids outside the vocabulary.
+
+    Raises:
+        PkvError: naming the first offending id.
+    """
+    for token in token_ids or ():
+        if not 0 <= token < vocab_size:
+            raise PkvError(f"token id {token} is out of range", f"use 0 to {vocab_size - 1}")
+
+
+@torch.no_grad()
+def run_rows(
+    tracer: Any,
+    base: Prefill,
+    rows: Sequence[Row],
+    donors: Sequence[Prefill],
+    token_ids: Sequence[int] | None,
+    budget: Budget,
+    like: Tensor,
+) -> Decoded:
+    """Run checked rows in chunks and put the results back in the order of the rows.
+
+    Args:
+        token_ids: tokens whose logits are kept; the whole vocabulary when None.
+        budget: how much memory a chunk may take.
+        like: a tensor of the model's dtype and device.
+    """
+    windows = budget.spec.windows
+    width = budget.spec.vocab_size if token_ids is None else len(token_ids)
+    logits = torch.empty(len(rows), width, device=like.device)
+    argmax = torch.empty(len(rows), dtype=torch.long, device=like.device)
+    keep = None if token_ids is None else torch.tensor(list(token_ids), device=like.device, dtype=torch.long)
+    caches = [donor.cache for donor in donors]
+    for chunk in chunk_rows(rows, base.length, budget):
+        mine = [rows[index] for index in chunk]
+        packing = pack(mine, base.length, windows, len(donors))
+        edits = layer_edits(mine, packing, donors, len(windows), like)
+        columns = column_layers(packing, base.cache, caches)
+        out = packed_forward(tracer, base.ids, packing, columns, edits, like).logits
+        at = torch.tensor(chunk, device=like.device)
+        logits[at] = (out if keep is None else out[:, keep]).float()
+        argmax[at] = out.argmax(-1)
+    return Decoded(logits, argmax)

@@ -1,0 +1,131 @@
+"""The one traced forward that every counterfactual goes through."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import nnsight
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from pkv_interp.cache import ColumnsLayer, FrozenCache, columns_cache
+from pkv_interp.engine.edits import HeadEdits, LayerEdits, RowEdits
+from pkv_interp.engine.masks import layer_masks
+from pkv_interp.engine.packing import Packing
+
+
+@dataclass(frozen=True, eq=False)
+class Collected:
+    """Activations of a packed forward, in its autograd graph: one per layer, over the packed tokens."""
+
+    z: list[Float[Tensor, "1 tokens H*d_head"]]
+    mlp: list[Float[Tensor, "1 tokens d_model"]]
+
+
+@dataclass(frozen=True, eq=False)
+class PackedOutput:
+    """Logits of the decision tokens, Float[rows, vocab], and what was collected."""
+
+    logits: Float[Tensor, "rows vocab"]
+    collected: Collected | None
+
+
+def column_layers(packing: Packing, base: FrozenCache, donors: Sequence[FrozenCache]) -> list[ColumnsLayer]:
+    """Per layer the columns that the packed tokens read: views of the base, copies of donor columns only."""
+    layers: dict[int, ColumnsLayer] = {}
+    for group in packing.groups:
+        first, stop = group.prefix
+        picks = [
+            (source, torch.as_tensor(source.columns, device=base.keys[0].device)) for source in group.sources
+        ]
+        for layer in group.layers:
+            keys, values = [base.keys[layer][:, :, first:stop]], [base.values[layer][:, :, first:stop]]
+            for source, columns in picks:
+                key = base if source.key is None else donors[source.key]
+                value = base if source.value is None else donors[source.value]
+                keys.append(key.keys[layer].index_select(2, columns))
+                values.append(value.values[layer].index_select(2, columns))
+            layers[layer] = ColumnsLayer(keys, values)
+    return [layers[index] for index in range(len(layers))]
+
+
+def packed_forward(
+    tracer: Any,
+    ids: Sequence[int],
+    packing: Packing,
+    columns: Sequence[ColumnsLayer],
+    edits: Sequence[LayerEdits],
+    like: Tensor,
+    collect: bool = False,
+    from_embedding: bool = False,
+) -> PackedOutput:
+    """Run the packed tokens of all rows at once, with every row's edits in place.
+
+    Args:
+        tracer: the nnsight wrapper of the model.
+        ids: the base prompt.
+        packing: layout of the rows.
+        columns: what each layer reads before the packed tokens (``column_layers``).
+        edits: per layer (``layer_edits``).
+        like: a tensor of the model's dtype and device.
+        collect: keep z and MLP outputs of every layer.
+        from_embedding: let gradients start at the embeddings (for a backward pass with frozen weights).
+    """
+    device = like.device
+    masks = layer_masks(packing, like.dtype, device)
+    mask_of = {
+        layer: mask for group, mask in zip(packing.groups, masks, strict=True) for layer in group.layers
+    }
+    tokens = torch.tensor(ids, device=device)[torch.as_tensor(packing.position_of, device=device)][None]
+    positions = torch.as_tensor(packing.position_of, device=device)[None]
+    wanted = torch.as_tensor(packing.decision, device=device)
+    layers = tracer.model.layers
+    # fmt: off
+    with tracer.trace(
+        input_ids=tokens, position_ids=positions, attention_mask=mask_of[0],
+        past_key_values=columns_cache(columns), use_cache=True, logits_to_keep=wanted,
+    ):
+        zs = nnsight.save([])
+        mlps = nnsight.save([])
+        if from_embedding:
+            tracer.model.embed_tokens.output.requires_grad_(True)
+        for index in range(len(columns)):
+            layer, edit = layers[index], edits[index]
+            if mask_of[index] is not mask_of[0]:
+                args, kwargs = layer.self_attn.inputs
+                layer.self_attn.inputs = (args, {**kwargs, "attention_mask": mask_of[index]})
+            if edit.heads is not None:
+                layer.self_attn.o_proj.input = _assign_heads(layer.self_attn.o_proj.input, edit.heads)
+            if collect:
+                zs.append(layer.self_attn.o_proj.input)
+            if edit.mlp is not None:
+                written = layer.mlp.output
+                if isinstance(written, tuple):
+                    layer.mlp.output = (_assign(written[0], edit.mlp), *written[1:])
+                else:
+                    layer.mlp.output = _assign(written, edit.mlp)
+            if collect:
+                written = layer.mlp.output
+                mlps.append(written[0] if isinstance(written, tuple) else written)
+            if edit.residual is not None:
+                layer.output = _assign(layer.output, edit.residual)
+        logits = tracer.output.logits[0].save()
+    # fmt: on
+    return PackedOutput(logits, Collected(list(zs), list(mlps)) if collect else None)
+
+
+def _assign_heads(z: Float[Tensor, "1 tokens width"], edit: HeadEdits) -> Float[Tensor, "1 tokens width"]:
+    """A copy of ``z`` with the named heads of the named tokens replaced."""
+    edited = z.clone()
+    edited.view(z.shape[1], -1, edit.values.shape[-1])[edit.tokens, edit.heads] = edit.values
+    return edited
+
+
+def _assign(output: Float[Tensor, "1 tokens d_model"], edit: RowEdits) -> Float[Tensor, "1 tokens d_model"]:
+    """A copy of ``output`` with the rows of ``edit`` kept or dropped, and its values added."""
+    edited = output.clone()
+    edited[0, edit.tokens] = edit.keep * output[0, edit.tokens] + edit.values
+    return edited

@@ -1,0 +1,103 @@
+"""One plain forward over a whole prompt, with its cache and activations kept."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import nnsight
+import torch
+from torch import Tensor
+from transformers.cache_utils import DynamicCache
+
+from pkv_interp.cache import FrozenCache
+from pkv_interp.engine.attention import decision_weights
+from pkv_interp.engine.results import Prefill
+from pkv_interp.errors import PkvError
+from pkv_interp.models.spec import ModelSpec
+
+CAPTURES = frozenset({"prefill", "attention"})
+
+
+def check_prompt(ids: Sequence[int], spec: ModelSpec, capture: frozenset[str]) -> None:
+    """Refuse prompts and captures that make no sense.
+
+    Raises:
+        PkvError: under two tokens, an id outside the vocabulary, or an unknown capture.
+    """
+    if len(ids) < 2:
+        raise PkvError(f"a prompt of {len(ids)} tokens has no prefix", "give at least two tokens")
+    for token in ids:
+        if not 0 <= token < spec.vocab_size:
+            raise PkvError(f"token id {token} is out of range", f"use 0 to {spec.vocab_size - 1}")
+    if unknown := set(capture) - CAPTURES:
+        raise PkvError(f"capture {sorted(unknown)} is unknown", f"choose from {sorted(CAPTURES)}")
+
+
+@torch.no_grad()
+def run_prefill(
+    tracer: Any, ids: Sequence[int], spec: ModelSpec, capture: frozenset[str], like: Tensor
+) -> Prefill:
+    """Run ``ids`` once with the model's own masks.
+
+    Only what is asked for outlives the forward: single positions are copied out of the full activations.
+    """
+    everywhere, weights = "prefill" in capture, "attention" in capture
+    layers = tracer.model.layers
+    # Families with norms behind attention and MLP keep the name of Llama's pre-MLP norm for the one behind
+    # attention.
+    behind = hasattr(layers[0], "pre_feedforward_layernorm")
+    mlp_norm = "pre_feedforward_layernorm" if behind else "post_attention_layernorm"
+    tokens = torch.tensor([list(ids)], device=like.device)
+    # A cache without a config has a growing, full layer everywhere, also where the family slides.
+    # fmt: off
+    with tracer.trace(
+        input_ids=tokens, past_key_values=DynamicCache(), use_cache=True, logits_to_keep=1,
+    ):
+        zs = nnsight.save([])
+        mlps = nnsight.save([])
+        resids = nnsight.save([])
+        mids = nnsight.save([])
+        attn = nnsight.save([])
+        resids.append(_keep(layers[0].input, everywhere))
+        for index in range(spec.n_layers):
+            layer = layers[index]
+            if weights:
+                # (module, query, key, value, mask), after RoPE and norms; what a family adds is in the
+                # keywords.
+                args, extra = layer.self_attn.source.attention_interface_1.inputs
+                attn.append(decision_weights(
+                    args[1], args[2], extra["scaling"], spec.windows[index], extra.get("softcap"),
+                    extra.get("s_aux"),
+                ))
+            zs.append(_keep(layer.self_attn.o_proj.input, everywhere))
+            if everywhere:
+                mids.append(_keep(getattr(layer, mlp_norm).input, everywhere))
+            written = layer.mlp.output
+            mlps.append(_keep(written[0] if isinstance(written, tuple) else written, everywhere))
+            resids.append(_keep(layer.output, everywhere))
+        out = tracer.output
+        logits = out.logits[0, -1].float().save()
+        cache = out.past_key_values.save()
+    # fmt: on
+    frozen = FrozenCache.of(cache)
+    z_all = torch.stack(list(zs)).unflatten(-1, (spec.n_heads, spec.head_dim))
+    mlp_all, resid_all = torch.stack(list(mlps)), torch.stack(list(resids))
+    return Prefill(
+        ids=tuple(int(token) for token in ids),
+        cache=frozen.slice(0, len(ids) - 1),
+        logits=logits,
+        z=z_all[:, -1].clone(),
+        mlp=mlp_all[:, -1].clone(),
+        resid=resid_all[:, -1].clone(),
+        attn=torch.stack(list(attn)) if weights else None,
+        z_all=z_all if everywhere else None,
+        mlp_all=mlp_all if everywhere else None,
+        resid_all=resid_all if everywhere else None,
+        resid_mid_all=torch.stack(list(mids)) if everywhere else None,
+    )
+
+
+def _keep(activation: Tensor, everywhere: bool) -> Tensor:
+    """All rows of an activation Float[1, T, d], or a copy of the last, so that the rest can be freed."""
+    return activation[0] if everywhere else activation[0, -1:].clone()

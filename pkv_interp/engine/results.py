@@ -1,0 +1,114 @@
+"""What the engine hands back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from pkv_interp.cache import FrozenCache
+from pkv_interp.errors import PkvError
+
+
+@dataclass(frozen=True, eq=False)
+class Prefill:
+    """One prompt run once. L layers, H heads, T tokens, the last of them the decision token.
+
+    Attributes:
+        ids: the prompt.
+        cache: keys and values of the first T - 1 tokens.
+        logits: over the vocabulary at the decision token, float32, after the model's softcap if it has one.
+        z: per layer and head the input of o_proj at the decision token.
+        mlp: per layer the output of the MLP module at the decision token.
+        resid: the residual stream at the decision token: the embedding, then the output of every block.
+        attn: with capture "attention": weights of the decision token over all positions, float32. Rows sum to
+            one,
+            or to less where the model has attention sinks.
+        z_all, mlp_all, resid_all: with capture "prefill": the same at every position.
+        resid_mid_all: with capture "prefill": the residual stream between attention and MLP of every block,
+            so that
+            differences of neighbouring entries are exactly what each of the two wrote, norms behind them
+            included.
+    """
+
+    ids: tuple[int, ...]
+    cache: FrozenCache
+    logits: Float[Tensor, " vocab"]
+    z: Float[Tensor, "L H d_head"]
+    mlp: Float[Tensor, "L d_model"]
+    resid: Float[Tensor, "L+1 d_model"]
+    attn: Float[Tensor, "L H T"] | None = None
+    z_all: Float[Tensor, "L T H d_head"] | None = None
+    mlp_all: Float[Tensor, "L T d_model"] | None = None
+    resid_all: Float[Tensor, "L+1 T d_model"] | None = None
+    resid_mid_all: Float[Tensor, "L T d_model"] | None = None
+
+    @property
+    def length(self) -> int:
+        """Number of tokens, T."""
+        return len(self.ids)
+
+    def need(self, name: str) -> Tensor:
+        """The captured activation ``name``: z_all, mlp_all, resid_all or attn.
+
+        Raises:
+            PkvError: when it was not captured.
+        """
+        value = getattr(self, name)
+        if value is None:
+            capture = "attention" if name == "attn" else "prefill"
+            raise PkvError(
+                f"this needs {name}, which was not captured",
+                f'run engine.prefill(ids, capture={{"{capture}"}})',
+            )
+        return value
+
+
+@dataclass(frozen=True, eq=False)
+class Decoded:
+    """Results of B rows, in the order of the rows.
+
+    Attributes:
+        logits: float32 logits of the asked tokens (of the whole vocabulary when none were named).
+        argmax: the token that each row prefers over the whole vocabulary.
+    """
+
+    logits: Float[Tensor, "B tokens"]
+    argmax: Int[Tensor, " B"]
+
+
+@dataclass(frozen=True, eq=False)
+class Attribution:
+    """First-order effect on the margin of putting the donor's value in place of the base's, at every site.
+
+    Each entry is (donor - base) . d margin / d base, from one backward pass at the base (attribution
+    patching, Nanda 2023). Float32, on the model's device.
+
+    Attributes:
+        margin: the base's margin.
+        keys, values: per layer and prefix position, for K and V apart; their sum is the KV patch of that
+            site.
+        heads: per layer and head, z at the decision token.
+        mlps: per layer, the MLP output at the decision token.
+    """
+
+    margin: float
+    keys: Float[Tensor, "L T-1"]
+    values: Float[Tensor, "L T-1"]
+    heads: Float[Tensor, "L H"]
+    mlps: Float[Tensor, " L"]
+
+    @property
+    def kv(self) -> Float[Tensor, "L T-1"]:
+        """Keys and values together."""
+        return self.keys + self.values
+
+
+@dataclass(frozen=True, eq=False)
+class PrefillAttribution:
+    """As ``Attribution``, for edits during the prefill: heads Float[L, T, H] and MLPs Float[L, T]."""
+
+    margin: float
+    heads: Float[Tensor, "L T H"]
+    mlps: Float[Tensor, "L T"]

@@ -1,0 +1,17 @@
+"""The one error that users are meant to read."""
+
+
+class PkvError(RuntimeError):
+    """Bad input, told in one line.
+
+    Args:
+        cause: what is wrong, with the offending value in it.
+        mend: what the user can do about it.
+
+    The command line prints ``str(error)`` and exits with code 2.
+    """
+
+    def __init__(self, cause: str, mend: str) -> None:
+        self.cause = " ".join(cause.split())
+        self.mend = " ".join(mend.split())
+        super().__init__(f"{self.cause}; {self.mend}")

@@ -1,0 +1,25 @@
+"""What may be changed in a counterfactual: frozen dataclasses that check themselves and do nothing."""
+
+from pkv_interp.interventions.kinds import (
+    HeadPatch,
+    Intervention,
+    Knockout,
+    KVPatch,
+    MLPPatch,
+    ResidualEdit,
+    Row,
+)
+from pkv_interp.interventions.scope import Scope, first_edit, is_decision_time
+
+__all__ = [
+    "HeadPatch",
+    "Intervention",
+    "KVPatch",
+    "Knockout",
+    "MLPPatch",
+    "ResidualEdit",
+    "Row",
+    "Scope",
+    "first_edit",
+    "is_decision_time",
+]

@@ -1,0 +1,96 @@
+"""Checks of rows against one base prompt and its donors, and where a row starts to change the forward."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pkv_interp.errors import PkvError
+from pkv_interp.interventions.kinds import (
+    HeadPatch,
+    Intervention,
+    Knockout,
+    KVPatch,
+    MLPPatch,
+    ResidualEdit,
+    Row,
+)
+
+
+@dataclass(frozen=True)
+class Scope:
+    """The bounds that the interventions of one call must keep.
+
+    Attributes:
+        length: tokens of the base prompt; the decision token is the last.
+        n_layers, n_heads, d_model: shape of the model.
+        n_donors: number of donors given.
+    """
+
+    length: int
+    n_layers: int
+    n_heads: int
+    d_model: int
+    n_donors: int
+
+    def check(self, rows: Sequence[Row]) -> None:
+        """Refuse anything out of range.
+
+        Raises:
+            PkvError: naming the first offending index and the range that is allowed.
+        """
+        for row in rows:
+            if not isinstance(row, tuple):
+                raise PkvError(
+                    f"a row is a {type(row).__name__}", "give every row as a tuple of interventions"
+                )
+            for edit in row:
+                self._check_one(edit)
+
+    def _check_one(self, edit: Intervention) -> None:
+        if isinstance(edit, KVPatch | Knockout):
+            _inside(
+                "position",
+                max(edit.positions),
+                self.length - 1,
+                "the prefix (the decision token is not in it)",
+            )
+            if edit.layers is not None:
+                _inside("layer", max(edit.layers), self.n_layers, "the model")
+        elif isinstance(edit, HeadPatch | MLPPatch | ResidualEdit):
+            _inside("layer", edit.layer, self.n_layers, "the model")
+            if edit.position is not None:
+                _inside("position", edit.position, self.length, "the prompt")
+        else:
+            raise PkvError(
+                f"{type(edit).__name__} is no intervention",
+                "use KVPatch, Knockout, HeadPatch, MLPPatch or ResidualEdit",
+            )
+        if isinstance(edit, HeadPatch):
+            _inside("head", edit.head, self.n_heads, "a layer")
+        if isinstance(edit, ResidualEdit) and edit.vector.shape[0] != self.d_model:
+            raise PkvError(f"a residual vector has {edit.vector.shape[0]} values", f"give it {self.d_model}")
+        if isinstance(edit, KVPatch | HeadPatch | MLPPatch):
+            _inside("donor", edit.donor, self.n_donors, "the donors given")
+
+
+def _inside(what: str, index: int, stop: int, where: str) -> None:
+    if index >= stop:
+        mend = f"use 0 to {stop - 1}" if stop else f"give at least one {what}"
+        raise PkvError(f"{what} {index} is out of range of {where}", mend)
+
+
+def is_decision_time(edit: Intervention, length: int) -> bool:
+    """True when the edit changes nothing before the decision token of a prompt of ``length`` tokens."""
+    if isinstance(edit, KVPatch | Knockout):
+        return True
+    return edit.position is None or edit.position == length - 1
+
+
+def first_edit(row: Row, length: int) -> int:
+    """First position that this row makes run again: the decision token's when nothing earlier is edited."""
+    starts = [length - 1]
+    for edit in row:
+        if isinstance(edit, HeadPatch | MLPPatch | ResidualEdit) and edit.position is not None:
+            starts.append(edit.position)
+    return min(starts)

@@ -1,0 +1,96 @@
+"""What writes the note: the residual difference at aggregators, split exactly; and direct logit attribution."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float
+
+from pkv_interp.engine import Engine
+from pkv_interp.measure.pairs import PairRun
+
+
+@dataclass(frozen=True)
+class WriteShares:
+    """Shares of the residual difference (clean minus corrupt) at aggregators, cumulated over depth.
+
+    Attributes:
+        attention: entry l: projection on the difference after block l of what attention wrote in blocks 0..l, over
+            its squared norm.
+        mlp: the same for MLPs.
+        embedding: the same for the embedding (0 where the token itself is the same).
+        error: largest deviation from 1 of the three summed; floating-point noise in an exact decomposition.
+    """
+
+    attention: Float[np.ndarray, " L"]
+    mlp: Float[np.ndarray, " L"]
+    embedding: Float[np.ndarray, " L"]
+    error: float
+
+
+def write_shares(pair: PairRun, positions: Sequence[int]) -> WriteShares:
+    """Split the residual difference at the positions into attention, MLP and embedding, for every depth.
+
+    Depths at which the prompts do not differ yet are reported as 0 shares.
+    """
+    at = list(positions)
+
+    def delta(name: str) -> Float[np.ndarray, "L P d"]:
+        difference = pair.clean.need(name)[:, at].double() - pair.corrupt.need(name)[:, at].double()
+        return difference.cpu().numpy()
+
+    resid, mid = delta("resid_all"), delta("resid_mid_all")
+    attention, mlp = mid - resid[:-1], resid[1:] - mid
+    total = resid[1:]
+    norm = np.einsum("lpd,lpd->l", total, total)
+    live = norm > 1e-12
+    safe = np.where(live, norm, 1.0)
+
+    def share(part: Float[np.ndarray, "L P d"]) -> Float[np.ndarray, " L"]:
+        return np.where(live, np.einsum("lpd,lpd->l", np.cumsum(part, axis=0), total) / safe, 0.0)
+
+    start = np.broadcast_to(resid[:1], total.shape)
+    embedding = np.where(live, np.einsum("lpd,lpd->l", start, total) / safe, 0.0)
+    shares = share(attention), share(mlp)
+    error = float(np.abs(shares[0] + shares[1] + embedding - 1)[live].max(initial=0.0))
+    return WriteShares(shares[0], shares[1], embedding, error)
+
+
+@dataclass(frozen=True)
+class DirectLogits:
+    """Direct effects on the margin difference between clean and corrupt, by component at the decision token.
+
+    Attributes:
+        heads, mlps: difference of each component's direct contribution to the margin, through the final norm.
+        other: embedding and biases.
+        margin_gap: the margin difference before any softcap, which the parts must sum to.
+    """
+
+    heads: Float[np.ndarray, "L H"]
+    mlps: Float[np.ndarray, " L"]
+    other: float
+    margin_gap: float
+
+    @property
+    def error(self) -> float:
+        """Absolute difference of the summed parts and the margin gap, in logits."""
+        return abs(float(self.heads.sum() + self.mlps.sum() + self.other) - self.margin_gap)
+
+
+def direct_logits(engine: Engine, pair: PairRun) -> DirectLogits:
+    """Direct logit attribution of the margin difference, each prompt through its own frozen final norm."""
+    spec = engine.spec
+    sides = []
+    for prefill in (pair.clean, pair.corrupt):
+        parts = engine.contributions(prefill)
+        stack = torch.cat(
+            [parts.embedding[None], parts.attention_bias, parts.heads.flatten(0, 1), parts.mlps]
+        )
+        direct = engine.direct_logit(stack, prefill.resid[-1], pair.case.action_ids)
+        final = engine.final_logits(prefill.resid[-1], pair.case.action_ids, softcap=False)
+        sides.append(((direct[:, 0] - direct[:, 1]).double().cpu().numpy(), float(final[0] - final[1])))
+    values, gap = sides[0][0] - sides[1][0], sides[0][1] - sides[1][1]
+    n = spec.n_layers
+    heads = values[1 + n : 1 + n + n * spec.n_heads].reshape(n, spec.n_heads)
+    return DirectLogits(heads, values[-n:], float(values[: 1 + n].sum()), gap)

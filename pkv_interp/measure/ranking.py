@@ -1,0 +1,52 @@
+"""Rankings of sites over instances: pooled effects over pooled gaps, so that no single ratio can dominate."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float
+
+from pkv_interp.measure.heads import Head, top_heads
+
+
+def pooled_effect(
+    patched: Float[np.ndarray, "cases ..."],
+    corrupt: Float[np.ndarray, " cases"],
+    clean: Float[np.ndarray, " cases"],
+) -> Float[np.ndarray, "..."]:
+    """Recovery of each site over cases as a ratio of means: sum of (patched - corrupt) over sum of the gaps."""
+    patched = np.asarray(patched, float)
+    shape = (-1,) + (1,) * (patched.ndim - 1)
+    moved = patched - np.asarray(corrupt, float).reshape(shape)
+    return moved.sum(0) / float(np.asarray(clean, float).sum() - np.asarray(corrupt, float).sum())
+
+
+def rank_heads(effect: Float[np.ndarray, "L H"]) -> list[Head]:
+    """All heads, largest effect first."""
+    return top_heads(effect, effect.size)
+
+
+def rank_labels(
+    labels: Sequence[Sequence[str]], effects: Sequence[Float[np.ndarray, " notes"]], gaps: Sequence[float]
+) -> list[tuple[str, float]]:
+    """Position labels by their mean single-position recovery, best first.
+
+    Args:
+        labels: per case, one label per note position.
+        effects: per case, patched minus corrupt margin of each note position.
+        gaps: per case, clean minus corrupt margin.
+
+    A label counts when at least half of the cases have it; a case's value is its mean over the label's positions.
+    """
+    moved: dict[str, float] = {}
+    base: dict[str, float] = {}
+    seen: dict[str, int] = {}
+    for names, values, gap in zip(labels, effects, gaps, strict=True):
+        for name in sorted(set(names)):
+            at = [i for i, other in enumerate(names) if other == name]
+            moved[name] = moved.get(name, 0.0) + float(np.mean([values[i] for i in at]))
+            base[name] = base.get(name, 0.0) + gap
+            seen[name] = seen.get(name, 0) + 1
+    scored = [
+        (name, moved[name] / base[name]) for name in moved if 2 * seen[name] >= len(gaps) and base[name] != 0
+    ]
+    return sorted(scored, key=lambda item: (-item[1], item[0]))

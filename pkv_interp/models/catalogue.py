@@ -1,0 +1,168 @@
+"""The catalogue: one YAML file per model under ``configs/model``, and the checked form it takes."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from yaml import YAMLError
+
+from pkv_interp.errors import PkvError
+
+CATALOGUE = Path(__file__).resolve().parents[2] / "configs" / "model"
+
+Source = Literal["embedded", "hub", "local", "gguf", "tiny"]
+Family = Literal["llama", "qwen3", "gemma2", "gemma3", "mistral", "phi3", "gpt-oss"]
+
+# Per source: the fields that must be set, and those that would be dropped in silence and are refused instead.
+_NEEDED: dict[str, tuple[str, ...]] = {
+    "embedded": (),
+    "hub": ("hub_id",),
+    "local": ("path",),
+    "gguf": (),
+    "tiny": ("family",),
+}
+_FOREIGN: dict[str, tuple[str, ...]] = {
+    "embedded": ("hub_id", "revision", "path", "gguf_file", "family"),
+    "hub": ("path", "gguf_file", "family"),
+    "local": ("hub_id", "revision", "gguf_file", "family"),
+    "gguf": ("family",),
+    "tiny": ("hub_id", "revision", "path", "gguf_file"),
+}
+
+
+class ModelConfig(BaseModel):
+    """How to get one model, as written in ``configs/model/<name>.yaml``.
+
+    Attributes:
+        name: the entry's name, used in records.
+        source: where the weights come from.
+        hub_id: repository on the hub ("hub", and "gguf" for a file in a repository).
+        revision: branch, tag or commit of that repository; the loader records the commit it resolved to.
+        path: directory ("local") or file ("gguf").
+        gguf_file: name of the file inside ``hub_id`` ("gguf").
+        family: architecture of a "tiny" model with random weights.
+        adapter: LoRA directory, or the name of one shipped in ``pkv_interp/data``; merged at load.
+        dtype: "auto" is bfloat16 on a GPU and float32 elsewhere.
+        attention: "auto" is sdpa where the architecture has it and eager elsewhere.
+        device: "auto" is the first of cuda, mps, cpu that is there.
+        thinking: the chat template's ``enable_thinking`` switch; None where the template has none.
+        quantise_4bit: hold the weights as 4-bit NF4 (bitsandbytes, GPU only).
+        seed: seed of random weights ("tiny" only).
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    name: Annotated[str, Field(min_length=1)]
+    source: Source
+    hub_id: str | None = None
+    revision: str | None = None
+    path: str | None = None
+    gguf_file: str | None = None
+    family: Family | None = None
+    adapter: str | None = None
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    attention: Literal["auto", "sdpa", "eager"] = "auto"
+    device: Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")] = "auto"
+    thinking: bool | None = None
+    quantise_4bit: bool = False
+    seed: Annotated[int, Field(ge=0)] = 0
+
+    @model_validator(mode="after")
+    def _fits_its_source(self) -> Self:
+        for field in _NEEDED[self.source]:
+            if getattr(self, field) is None:
+                raise ValueError(f"source '{self.source}' needs model.{field}")
+        for field in _FOREIGN[self.source]:
+            if getattr(self, field) is not None:
+                raise ValueError(f"source '{self.source}' has no use for model.{field}")
+        if self.source == "gguf" and (self.path is None) == (self.hub_id is None or self.gguf_file is None):
+            raise ValueError("source 'gguf' needs model.path, or both model.hub_id and model.gguf_file")
+        if self.quantise_4bit and self.source not in ("hub", "local"):
+            raise ValueError(f"model.quantise_4bit does not apply to source '{self.source}'")
+        if self.quantise_4bit and self.adapter is not None:
+            raise ValueError("an adapter cannot be merged into 4-bit weights")
+        if self.seed and self.source != "tiny":
+            raise ValueError(f"source '{self.source}' has no use for model.seed")
+        return self
+
+
+def model_config_of(values: Mapping[str, Any]) -> ModelConfig:
+    """Check a mapping of keys and values.
+
+    Raises:
+        PkvError: naming the first key that is wrong and why.
+    """
+    try:
+        return ModelConfig.model_validate(dict(values))
+    except ValidationError as error:
+        raise _told(error, str(values.get("name", "<name>"))) from None
+
+
+def _told(error: ValidationError, name: str) -> PkvError:
+    first = error.errors()[0]
+    key = ".".join(["model", *map(str, first["loc"])])
+    if first["type"] == "extra_forbidden":
+        close = difflib.get_close_matches(str(first["loc"][-1]), ModelConfig.model_fields)
+        known = ", ".join(ModelConfig.model_fields)
+        return PkvError(
+            f"unknown key {key}",
+            f"did you mean model.{close[0]}?" if close else f"keys are model.{{{known}}}",
+        )
+    mend = f"set it in configs/model/{name}.yaml or on the command line"
+    if not first["loc"]:
+        return PkvError(f"{key}: {first['msg'].removeprefix('Value error, ')}", mend)
+    return PkvError(f"{key}={_short(first['input'])}: {first['msg']}", mend)
+
+
+def catalogue_names() -> tuple[str, ...]:
+    """Names of all entries, sorted.
+
+    Raises:
+        PkvError: when the catalogue is not beside the package.
+    """
+    names = tuple(sorted(file.stem for file in CATALOGUE.glob("*.yaml")))
+    if not names:
+        raise PkvError(
+            f"no model catalogue at {CATALOGUE}", "install the package from a checkout (pip install -e .)"
+        )
+    return names
+
+
+def load_catalogue_entry(name: str, **overrides: Any) -> ModelConfig:
+    """Read ``configs/model/<name>.yaml``.
+
+    Args:
+        name: the file's stem, for example "qwen3-8b".
+        overrides: keys to set on top of the file, for example ``dtype="float32"``.
+
+    Raises:
+        PkvError: for an unknown name (naming close ones), a wrong key, or a mandatory key left open.
+    """
+    names = catalogue_names()
+    if name not in names:
+        close = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+        mend = f"did you mean {' or '.join(close)}?" if close else f"known are {', '.join(names)}"
+        raise PkvError(f"unknown model '{name}'", mend)
+    file = CATALOGUE / f"{name}.yaml"
+    try:
+        entry = OmegaConf.merge(OmegaConf.load(file), overrides)
+    except (OmegaConfBaseException, YAMLError, ValueError) as error:
+        raise PkvError(f"cannot read {file}: {error}", "mend the YAML") from error
+    missing = sorted(map(str, OmegaConf.missing_keys(entry)))
+    if missing:
+        raise PkvError(f"model '{name}' leaves {missing[0]} open", f"set model.{missing[0]}=...")
+    values = OmegaConf.to_container(entry, resolve=True)
+    if not isinstance(values, dict):
+        raise PkvError(f"{file} is not a mapping", "write it as key: value lines")
+    return model_config_of({str(key): value for key, value in values.items()})
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."

@@ -1,0 +1,133 @@
+"""Checkpoints in the layout of transformers: a repository on the hub, or a directory."""
+
+from __future__ import annotations
+
+import importlib.util
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    BitsAndBytesConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+from transformers.utils.hub import cached_file, extract_commit_hash
+
+from pkv_interp.errors import PkvError
+from pkv_interp.models.hub_errors import told_as_pkv_error
+from pkv_interp.models.quiet import quiet
+
+# A multimodal checkpoint names its language model in one of two ways, by the age of the file.
+_UNWRAP = {r"^language_model\.lm_head\.": "lm_head.", r"^(model\.)?language_model\.(model\.)?": "model."}
+_PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where and how weights are held: dtype, device, "sdpa" | "eager" | None, and 4-bit or not."""
+
+    dtype: torch.dtype
+    device: str
+    attention: str | None
+    quantise_4bit: bool = False
+
+
+def read_checkpoint(
+    where: str, placement: Placement, revision: str | None = None
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase, str | None]:
+    """Load a causal language model and its tokenizer from safetensors; no code of the checkpoint is run.
+
+    Of a multimodal checkpoint the language model alone is loaded.
+
+    Args:
+        where: directory, or repository id on the hub.
+        placement: dtype, device and attention.
+        revision: branch, tag or commit; ignored for a directory.
+
+    Returns:
+        Model, tokenizer, and the commit the revision resolved to (None for a directory).
+
+    Raises:
+        PkvError: when it cannot be reached, read, or has weights missing.
+    """
+    common: dict[str, Any] = {"trust_remote_code": False}
+    extra: dict[str, Any] = {}
+    if placement.quantise_4bit:
+        extra["quantization_config"] = _four_bit(placement)
+    if placement.device != "cpu":
+        extra["device_map"] = {"": placement.device}
+    with told_as_pkv_error(where, revision), quiet():
+        commit = None
+        if not Path(where).is_dir():
+            commit = extract_commit_hash(cached_file(where, "config.json", revision=revision), None)
+            common["revision"] = commit or revision  # the branch may move between two requests
+        config: Any = AutoConfig.from_pretrained(where, **common)
+        text = config.get_text_config()
+        if text is not config:
+            extra["key_mapping"] = _UNWRAP
+        tokenizer = AutoTokenizer.from_pretrained(where, **common)
+        # The vision weights are left out on purpose, and transformers would list every one of them.
+        with quiet(warnings=text is config):
+            loaded: Any = AutoModelForCausalLM.from_pretrained(
+                where,
+                config=text,
+                dtype=placement.dtype,
+                attn_implementation=placement.attention,
+                use_safetensors=True,
+                output_loading_info=True,
+                **common,
+                **extra,
+            )
+    model, report = loaded
+    missing = sorted(report["missing_keys"]) + sorted(map(str, report["mismatched_keys"]))
+    if missing:
+        raise PkvError(
+            f"checkpoint {where} lacks {len(missing)} weights, first {missing[0]}",
+            "fetch or save it again, whole",
+        )
+    return model, tokenizer, commit
+
+
+def check_directory(path: str) -> Path:
+    """Resolve ``path`` and check that it is a directory with safetensors weights.
+
+    Raises:
+        PkvError: when it is missing, has no config.json, or holds pickled weights only.
+    """
+    directory = Path(path).expanduser()
+    if not directory.is_dir():
+        raise PkvError(f"model directory {directory} does not exist", "set model.path to a directory")
+    if not (directory / "config.json").is_file():
+        raise PkvError(
+            f"{directory} has no config.json", "set model.path to a directory saved by save_pretrained"
+        )
+    if not any(directory.glob("*.safetensors")):
+        pickled = sorted(file.name for file in directory.iterdir() if file.suffix in _PICKLED)
+        if pickled:
+            raise PkvError(
+                f"{directory} holds pickled weights only ({pickled[0]}), which are never opened",
+                "convert them to safetensors",
+            )
+        raise PkvError(f"{directory} has no *.safetensors", "save the weights there as safetensors")
+    return directory
+
+
+def _four_bit(placement: Placement) -> BitsAndBytesConfig:
+    if importlib.util.find_spec("bitsandbytes") is None:
+        raise PkvError(
+            "model.quantise_4bit=true needs bitsandbytes, which is not installed",
+            "pip install 'pkv_interp[quantised]', or set model.quantise_4bit=false",
+        )
+    if not placement.device.startswith("cuda"):
+        raise PkvError(
+            f"model.quantise_4bit=true needs a CUDA device, not {placement.device}",
+            "set model.quantise_4bit=false or run on a GPU",
+        )
+    return BitsAndBytesConfig(
+        load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=placement.dtype
+    )

@@ -1,0 +1,77 @@
+"""What transformers and the hub client raise, told in one line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import httpx
+import torch
+from huggingface_hub.errors import (
+    EntryNotFoundError,
+    GatedRepoError,
+    HFValidationError,
+    LocalEntryNotFoundError,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
+from safetensors import SafetensorError
+
+from pkv_interp.errors import PkvError
+
+
+def _chain(error: BaseException) -> list[BaseException]:
+    found: list[BaseException] = []
+    link: BaseException | None = error
+    while link is not None and link not in found:
+        found.append(link)
+        link = link.__cause__ or link.__context__
+    return found
+
+
+@contextmanager
+def told_as_pkv_error(where: str, revision: str | None) -> Iterator[None]:
+    """Turn what transformers and the hub client raise into one line with a mend."""
+    try:
+        yield
+    except torch.cuda.OutOfMemoryError as error:
+        raise PkvError(
+            f"{where} does not fit the GPU",
+            "take a smaller model, or model.quantise_4bit=true, or model.device=cpu",
+        ) from error
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        RuntimeError,
+        ImportError,
+        NotImplementedError,
+        SafetensorError,
+        httpx.HTTPError,
+    ) as error:
+        if isinstance(error, PkvError):
+            raise
+        raise PkvError(*_cause_and_mend(error, where, revision)) from error
+
+
+def _cause_and_mend(error: Exception, where: str, revision: str | None) -> tuple[str, str]:
+    chain = _chain(error)
+    if any(isinstance(link, GatedRepoError) for link in chain):
+        return f"{where} is gated on the hub", "accept its licence there and log in with `hf auth login`"
+    if any(isinstance(link, RevisionNotFoundError) for link in chain):
+        return f"{where} has no revision '{revision}'", "set model.revision=main"
+    if any(isinstance(link, RepositoryNotFoundError | HFValidationError) for link in chain):
+        return f"the hub has no model '{where}'", "check model.hub_id, or log in if it is private"
+    # Offline, refused and timed out differ in class, and transformers wraps some of them in a bare OSError.
+    unreachable = (ConnectionError, TimeoutError, LocalEntryNotFoundError, httpx.TransportError)
+    if any(isinstance(link, unreachable) for link in chain) or "couldn't connect to" in str(error):
+        return (
+            f"cannot reach the hub for {where}, and it is not in the local cache",
+            "check the network and HF_HUB_OFFLINE, or use model=smollm2-135m-gate or model=local",
+        )
+    if any(isinstance(link, EntryNotFoundError) for link in chain):
+        return f"{where} has no such file: {error}", "check model.gguf_file"
+    return (
+        f"cannot load {where}: {error}",
+        "use a causal language model with safetensors and a fast tokenizer",
+    )

@@ -1,0 +1,174 @@
+"""The one loader: a ModelConfig in, a LoadedModel out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from pkv_interp.errors import PkvError
+from pkv_interp.models import embedded
+from pkv_interp.models.adapter import find_adapter, merge_adapter
+from pkv_interp.models.catalogue import ModelConfig
+from pkv_interp.models.chat import accept_system_role
+from pkv_interp.models.checkpoint import Placement, check_directory, read_checkpoint
+from pkv_interp.models.gguf_file import check_gguf, fetch_gguf, quantisation_of, read_gguf
+from pkv_interp.models.hashing import weight_sha256
+from pkv_interp.models.spec import ModelInfo, ModelSpec, spec_of
+from pkv_interp.models.tiny import tiny_model
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A model that is ready to run: in eval mode, gradients of the weights off, adapter merged.
+
+    Attributes:
+        model: the causal language model, on its device.
+        tokenizer: a fast tokenizer whose chat template, if it has one, takes a system message.
+        spec: shape, windows and module names (checked).
+        info: what a record says of it.
+        config: what was asked for.
+    """
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    spec: ModelSpec
+    info: ModelInfo
+    config: ModelConfig
+
+    @property
+    def device(self) -> torch.device:
+        """Device of the weights."""
+        return self.model.device
+
+    @property
+    def template_options(self) -> dict[str, bool]:
+        """Keyword arguments for ``tokenizer.apply_chat_template`` (the thinking switch)."""
+        return {} if self.config.thinking is None else {"enable_thinking": self.config.thinking}
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A model as its source gave it: on no particular device, adapter not merged, not yet checked."""
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    revision: str | None = None
+    quantised: str | None = None
+
+
+def load(config: ModelConfig) -> LoadedModel:
+    """Load a model as its catalogue entry says.
+
+    Raises:
+        PkvError: for anything a user can get wrong: an unreachable or gated hub, a missing path, a file that
+            is not GGUF, pickled weights, an architecture the engine cannot read, a device that is not there.
+    """
+    placement = place(config)
+    if config.adapter is not None:
+        find_adapter(config.adapter)  # before minutes are spent on weights
+    return assemble(_open(config, placement), config, placement)
+
+
+def place(config: ModelConfig) -> Placement:
+    """Settle "auto": the first of cuda, mps and cpu that is there; bfloat16 on cuda and float32 elsewhere.
+
+    Raises:
+        PkvError: when the device asked for is not there.
+    """
+    device = config.device
+    if device == "auto":
+        device = (
+            "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+        )
+    if device.startswith("cuda"):
+        index = int(device.partition(":")[2] or 0)
+        if not torch.cuda.is_available() or index >= torch.cuda.device_count():
+            raise PkvError(
+                f"model.device={device}, and torch sees {torch.cuda.device_count()} CUDA devices",
+                "set model.device=auto",
+            )
+    elif device == "mps" and not torch.backends.mps.is_available():
+        raise PkvError("model.device=mps, and torch sees no MPS device", "set model.device=auto")
+    name = config.dtype
+    if name == "auto":
+        name = "bfloat16" if device.startswith("cuda") else "float32"
+    attention = None if config.attention == "auto" else config.attention
+    return Placement(getattr(torch, name), device, attention, config.quantise_4bit)
+
+
+def _open(config: ModelConfig, placement: Placement) -> Opened:
+    match config.source:
+        case "tiny":
+            model, tokenizer = tiny_model(str(config.family), config.seed, attention=placement.attention)
+            nn.Module.to(model, placement.dtype)
+            return Opened(model, tokenizer)
+        case "embedded":
+            model, tokenizer, _ = read_checkpoint(str(embedded.embedded_directory()), placement)
+            return Opened(model, tokenizer, embedded.REVISION, embedded.QUANTISED)
+        case "gguf":
+            if config.path is not None:
+                file, commit = Path(config.path).expanduser(), None
+            else:
+                file, commit = fetch_gguf(str(config.hub_id), str(config.gguf_file), config.revision)
+            check_gguf(file)
+            quantised = quantisation_of(file)
+            return Opened(*read_gguf(file, placement.dtype, placement.attention), commit, quantised)
+        case "local":
+            model, tokenizer, _ = read_checkpoint(str(check_directory(str(config.path))), placement)
+            return Opened(model, tokenizer, None, _held_as(model))
+        case "hub":
+            model, tokenizer, commit = read_checkpoint(str(config.hub_id), placement, config.revision)
+            return Opened(model, tokenizer, commit or config.revision, _held_as(model))
+
+
+def _held_as(model: PreTrainedModel) -> str | None:
+    """Name of the format the weights are held in, when that is not plain floats."""
+    held: Any = getattr(model.config, "quantization_config", None)
+    if held is None:
+        return None
+    method = held.get("quant_method") if isinstance(held, dict) else getattr(held, "quant_method", None)
+    return f"{getattr(method, 'value', method)}{' nf4' if getattr(model, 'is_loaded_in_4bit', False) else ''}"
+
+
+def assemble(opened: Opened, config: ModelConfig, placement: Placement) -> LoadedModel:
+    """Merge the adapter, freeze, check the modules and describe the result."""
+    model, tokenizer = opened.model, opened.tokenizer
+    if not tokenizer.is_fast:
+        raise PkvError(f"{config.name} has no fast tokenizer", "use a checkpoint with a tokenizer.json")
+    held = _held_as(model)
+    adapter_sha256 = None
+    if config.adapter is not None:
+        if held is not None:
+            raise PkvError(
+                f"adapter {config.adapter} cannot be merged into {held} weights", "use unquantised weights"
+            )
+        model, adapter_sha256 = merge_adapter(model, find_adapter(config.adapter))
+    if held is None:
+        # Checkpoints come in the dtype asked for; casting here would undo modules that are kept in float32.
+        nn.Module.to(model, placement.device)
+    model.eval().requires_grad_(False)
+    spec = spec_of(model)
+    accept_system_role(tokenizer)
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    info = ModelInfo(
+        name=config.name,
+        source=config.source,
+        hub_id=config.hub_id,
+        revision=opened.revision,
+        weight_sha256=weight_sha256(model),
+        adapter_sha256=adapter_sha256,
+        dtype=str(model.dtype).removeprefix("torch."),
+        device=str(model.device),
+        attention=str(model.config._attn_implementation),
+        random_weights=config.source == "tiny",
+        quantised=opened.quantised,
+        quantised_in_memory=held is not None,
+        n_parameters=sum(parameter.numel() for parameter in model.parameters()),
+    )
+    return LoadedModel(model, tokenizer, spec, info, config)

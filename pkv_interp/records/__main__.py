@@ -1,0 +1,34 @@
+"""``python -m pkv_interp.records check results/``: exit code 0 when all is well, 2 when not."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from rich.console import Console
+
+from pkv_interp.errors import PkvError
+from pkv_interp.records.check import check
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m pkv_interp.records", description="Look after records.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    checking = commands.add_parser("check", help="validate every record under a folder")
+    checking.add_argument("results", help="results folder, or one record")
+    chosen = parser.parse_args(arguments)
+    # One line per problem even on a narrow terminal, and nothing in it read as markup.
+    out = Console(soft_wrap=True, markup=False, highlight=False, emoji=False)
+    try:
+        n_records, problems = check(chosen.results)
+    except PkvError as error:
+        Console(stderr=True, soft_wrap=True, markup=False, highlight=False, emoji=False).print(str(error))
+        return 2
+    for problem in problems:
+        out.print(str(problem))
+    out.print(f"{n_records} records, {len(problems)} problems")
+    return 2 if problems else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,170 @@
+"""From records on disk to data frames."""
+
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import safetensors.torch
+import torch
+from pydantic import ValidationError
+from safetensors import SafetensorError
+
+from pkv_interp.errors import PkvError
+from pkv_interp.records.rules import Finding, findings_of
+from pkv_interp.records.schema import SCHEMA_VERSION, RunRecord
+
+PARTIAL = ".partial"
+_ROW = ("family", "split", "instance", "wording", "arm", "clean", "corrupt", "patched")
+_RUN = ("experiment", "model", "seed", "status", "key", "file")
+
+
+def record_files(results: Path) -> list[Path]:
+    """Every record under ``results``, sorted; unfinished parts are not records.
+
+    Raises:
+        PkvError: there is no such folder.
+    """
+    if results.is_file():
+        return [results]
+    if not results.is_dir():
+        raise PkvError(f"there is no folder {results}", "name the results folder of a run")
+    found = (path.relative_to(results) for path in results.rglob("*.json"))
+    return [results / path for path in sorted(found) if PARTIAL not in path.parts]
+
+
+def parse(path: Path) -> RunRecord | list[Finding]:
+    """The record in ``path``, or everything that is wrong with it (pointer, or line and column)."""
+    try:
+        text = path.read_text(encoding="utf-8")
+        document = json.loads(text)
+    except json.JSONDecodeError as error:
+        return [Finding(f"line {error.lineno} column {error.colno}", f"not JSON: {error.msg}")]
+    except UnicodeDecodeError as error:
+        return [Finding(f"byte {error.start}", "not UTF-8 text")]
+    except OSError as error:
+        return [Finding("/", f"cannot be read: {error.strerror}")]
+    version = document.get("schema_version") if isinstance(document, dict) else None
+    if isinstance(version, int) and version != SCHEMA_VERSION:
+        return [Finding("/schema_version", f"{version}, but this program reads version {SCHEMA_VERSION}")]
+    try:
+        # Through JSON text rather than Python objects, so that times are read and numbers stay strict.
+        record = RunRecord.model_validate_json(text)
+    except ValidationError as error:
+        return findings_of(error, document)
+    record._path = path
+    return record
+
+
+def read(path: str | Path) -> RunRecord:
+    """One record.
+
+    Raises:
+        PkvError: it is missing or not valid; names the file, the place and the cause.
+    """
+    found = parse(Path(path))
+    if isinstance(found, RunRecord):
+        return found
+    raise PkvError(
+        f"{path} is not a valid record: {found[0].pointer}: {found[0].cause}",
+        "delete the file or bring it back with `git checkout`",
+    )
+
+
+def load_records(
+    results: str | Path,
+    *,
+    experiment: str | None = None,
+    status: Iterable[str] = ("success",),
+    latest: bool = True,
+) -> list[RunRecord]:
+    """Records under ``results``; with ``latest`` the newest only of each experiment and model.
+
+    Raises:
+        PkvError: no such folder, or a record that is not valid (nothing is skipped in silence).
+    """
+    wanted = frozenset(status)
+    found = [read(path) for path in record_files(Path(results))]
+    kept = [
+        record
+        for record in found
+        if record.status in wanted and (experiment is None or record.experiment == experiment)
+    ]
+    if latest:
+        newest: dict[tuple[str, str], RunRecord] = {}
+        for record in sorted(kept, key=lambda record: record.started_at):
+            newest[(record.experiment, record.model_name)] = record
+        kept = list(newest.values())
+    return sorted(kept, key=lambda record: (record.experiment, record.model_name, record.started_at))
+
+
+def _run_columns(record: RunRecord) -> dict[str, Any]:
+    return {
+        "experiment": record.experiment,
+        "model": record.model_name,
+        "seed": record.seed,
+        "status": record.status,
+        "key": record.key,
+        "file": str(record.path),
+    }
+
+
+def _row_columns(record: RunRecord) -> Iterator[dict[str, Any]]:
+    run = _run_columns(record)
+    for row in record.rows:
+        columns = run | {name: getattr(row, name) for name in _ROW}
+        for name, value in row.extra.items():
+            columns[f"extra_{name}" if name in columns else name] = value
+        yield columns
+
+
+def load(
+    results: str | Path,
+    *,
+    experiment: str | None = None,
+    status: Iterable[str] = ("success",),
+    latest: bool = True,
+) -> pd.DataFrame:
+    """One line per instance and arm, with the run's experiment, model, seed, status, key and file repeated.
+
+    Columns of ``extra`` keep their names, or get ``extra_`` in front where the name is taken.
+    """
+    found = load_records(results, experiment=experiment, status=status, latest=latest)
+    lines = [line for record in found for line in _row_columns(record)]
+    return pd.DataFrame(lines) if lines else pd.DataFrame(columns=pd.Index([*_RUN, *_ROW]))
+
+
+def headlines(
+    results: str | Path,
+    *,
+    experiment: str | None = None,
+    status: Iterable[str] = ("success",),
+    latest: bool = True,
+) -> pd.DataFrame:
+    """One line per headline figure: name, value, ci_low, ci_high, n_families, n_instances and the run."""
+    found = load_records(results, experiment=experiment, status=status, latest=latest)
+    lines = [
+        _run_columns(record) | {"name": name} | estimate.model_dump()
+        for record in found
+        for name, estimate in record.headline.items()
+    ]
+    columns = [*_RUN, "name", "value", "ci_low", "ci_high", "n_families", "n_instances"]
+    return pd.DataFrame(lines, columns=pd.Index(columns))
+
+
+def arrays(record: RunRecord) -> dict[str, torch.Tensor]:
+    """The large arrays of a record that was read from disk; empty where it has none.
+
+    Raises:
+        PkvError: the file beside the record is missing or damaged.
+    """
+    if record.arrays is None:
+        return {}
+    if record.path is None:
+        raise PkvError("the record was not read from a file", "read it with records.read")
+    path = record.path.with_name(record.arrays)
+    try:
+        return safetensors.torch.load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise PkvError(f"{path} cannot be read: {error}", "run the experiment again") from error

@@ -1,0 +1,104 @@
+"""Figures published elsewhere, carried as data, beside our own."""
+
+import csv
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from importlib import resources
+
+import pandas as pd
+from rich.table import Table
+
+from pkv_interp.errors import PkvError
+from pkv_interp.records.schema import RunRecord
+
+FILE = "published_circuit.csv"
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One published figure; the interval is as printed, and ``note`` says where it is not what it seems."""
+
+    id: str
+    headline: str
+    model: str
+    quantity: str
+    value: float
+    ci_low: float | None
+    ci_high: float | None
+    n: int | None
+    note: str
+    source: str
+
+    def __str__(self) -> str:
+        text = f"{self.value:.3f}"
+        if self.ci_low is not None and self.ci_high is not None:
+            text += f" [{self.ci_low:.3f}, {self.ci_high:.3f}]"
+        return text if self.n is None else f"{text} n={self.n}"
+
+
+@lru_cache(maxsize=1)
+def _figures() -> tuple[Figure, ...]:
+    lines = resources.files("pkv_interp").joinpath("data", FILE).read_text(encoding="utf-8").splitlines()
+    return tuple(
+        Figure(
+            id=line["id"],
+            headline=line["headline"],
+            model=line["model"],
+            quantity=line["quantity"],
+            value=float(line["value"]),
+            ci_low=float(line["ci_low"]) if line["ci_low"] else None,
+            ci_high=float(line["ci_high"]) if line["ci_high"] else None,
+            n=int(line["n"]) if line["n"] else None,
+            note=line["note"],
+            source=line["source"],
+        )
+        for line in csv.DictReader(lines)
+    )
+
+
+def published(headline: str | None = None) -> pd.DataFrame:
+    """Published figures, all or those to be compared with one of our headline figures.
+
+    Columns: id, headline, model, quantity, value, ci_low, ci_high, n, note, source.
+
+    Raises:
+        PkvError: nothing was published for that headline.
+    """
+    figures = _figures()
+    found = [figure for figure in figures if headline in (None, figure.headline)]
+    if not found:
+        known = ", ".join(sorted({figure.headline for figure in figures}))
+        raise PkvError(f"no published figure for {headline!r}", f"choose from {known}")
+    return pd.DataFrame([asdict(figure) for figure in found]).astype({"n": "Int64"})
+
+
+def _cell(figures: Sequence[Figure]) -> str:
+    # Several figures under one headline are told apart by what was measured.
+    lines = [f"{figure} ({figure.quantity})" if len(figures) > 1 else str(figure) for figure in figures]
+    return "\n".join(lines) or "-"
+
+
+def comparison_table(record: RunRecord) -> Table:
+    """Our headline figures and intervals beside what was published for them, a column per published model.
+
+    Headlines without a published counterpart are left out; the table then has no line.
+    """
+    shown = [figure for figure in _figures() if figure.headline in record.headline]
+    models = list(dict.fromkeys(figure.model for figure in shown))
+    sources = dict.fromkeys(figure.source.split(",")[0] for figure in shown)
+    notes = dict.fromkeys(note for figure in shown for note in figure.note.split("; ") if note)
+    table = Table(
+        title=f"{record.experiment}: {record.model_name} beside published models",
+        caption="; ".join([f"published: {', '.join(sources)}", *notes]) if shown else None,
+        show_lines=True,
+    )
+    for column in ("figure", f"{record.model_name} (ours)", *models):
+        table.add_column(column)
+    for name, estimate in record.headline.items():
+        beside = [figure for figure in shown if figure.headline == name]
+        if beside:
+            ours = f"{estimate} n={estimate.n_instances} in {estimate.n_families} families"
+            cells = [_cell([figure for figure in beside if figure.model == model]) for model in models]
+            table.add_row(name, ours, *cells)
+    return table

@@ -1,0 +1,197 @@
+"""The record of a run: no unknown keys, finite numbers only, and no success without passed controls."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    FiniteFloat,
+    JsonValue,
+    PrivateAttr,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
+
+from pkv_interp.records.rules import Finding, find_not_finite, first_duplicate
+from pkv_interp.stats import Estimate
+
+SCHEMA_VERSION = 1
+
+
+def _finite(value: JsonValue) -> JsonValue:
+    pointer = find_not_finite(value)
+    if pointer is not None:
+        raise PydanticCustomError(
+            "not_finite", "a number is not finite", {"findings": [Finding(pointer, "a number is not finite")]}
+        )
+    return value
+
+
+FiniteJson = Annotated[JsonValue, AfterValidator(_finite)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Control(_Part):
+    """A check with a known answer, made in every run: self-patch 0, full patch 1, batched equals single."""
+
+    name: str = Field(min_length=1)
+    value: FiniteFloat
+    expected: FiniteFloat
+    tolerance: FiniteFloat = Field(ge=0.0)
+    passed: bool
+    detail: str = ""
+
+    @model_validator(mode="after")
+    def _passed_is_earned(self) -> Self:
+        within = abs(self.value - self.expected) <= self.tolerance
+        if within != self.passed:
+            raise ValueError(
+                f"passed is {self.passed}, but {self.value} is {'' if within else 'not '}within "
+                f"{self.tolerance} of {self.expected}"
+            )
+        return self
+
+
+class Competence(_Part):
+    """Whether the model does the task at all, on clean prompts; recovery of an incompetent model is empty."""
+
+    accuracy: Estimate
+    per_value: dict[str, FiniteFloat] = Field(default_factory=dict)
+    threshold: FiniteFloat = Field(ge=0.0, le=1.0)
+    passed: bool
+
+    @model_validator(mode="after")
+    def _passed_is_earned(self) -> Self:
+        lowest = min([self.accuracy.value, *self.per_value.values()])
+        if self.passed and lowest < self.threshold:
+            raise ValueError(f"passed, but the lowest accuracy {lowest} is below {self.threshold}")
+        return self
+
+
+class Row(_Part):
+    """One instance under one arm; margins in logits. ``extra`` holds the arm's own scalars."""
+
+    family: str = Field(min_length=1)
+    split: str
+    instance: str | int
+    wording: str | int
+    arm: str = Field(min_length=1)
+    clean: FiniteFloat | None = None
+    corrupt: FiniteFloat | None = None
+    patched: FiniteFloat | None = None
+    extra: dict[str, FiniteFloat | int | str | bool | None] = Field(default_factory=dict)
+
+
+class Environment(_Part):
+    """Where and with what the run was made."""
+
+    python: str
+    platform: str
+    packages: dict[str, str]
+    device: str | None = None
+    dtype: str | None = None
+    attention: str | None = None
+    threads: int | None = None
+    commit: str
+    dirty: bool | None
+    code_version: str
+
+
+class RunRecord(BaseModel):
+    """One run.
+
+    Attributes:
+        key: content key (64 hexadecimal digits): model, experiment, configuration, seed and code.
+        model: the loaded model (``ModelInfo``): name, revision, weight hash; until then only the name.
+        seconds: of work, over all sittings of a resumed run; None until the run has ended.
+        config: what was asked, with the model under "model" and without paths and other ignored keys.
+        rows: one per instance and arm.
+        tables: small tables by name, one mapping per line.
+        arrays: name of the safetensors file beside the record.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    key: str = Field(pattern=r"^[0-9a-f]{64}$")
+    experiment: str = Field(pattern=r"^[A-Za-z0-9_-]+$")
+    status: Literal["started", "success", "error"]
+    error: str | None = None
+    config: dict[str, FiniteJson]
+    model: dict[str, FiniteJson]
+    environment: Environment
+    seed: int
+    started_at: AwareDatetime
+    seconds: FiniteFloat | None = None
+    controls: list[Control] = Field(default_factory=list)
+    noise_floor: dict[str, FiniteFloat] = Field(default_factory=dict)
+    competence: Competence | None = None
+    rows: list[Row] = Field(default_factory=list)
+    headline: dict[str, Estimate] = Field(default_factory=dict)
+    tables: dict[str, list[dict[str, FiniteJson]]] = Field(default_factory=dict)
+    arrays: str | None = None
+
+    _path: Path | None = PrivateAttr(default=None)
+
+    @property
+    def path(self) -> Path | None:
+        """The file that the record was read from or written to."""
+        return self._path
+
+    @property
+    def model_name(self) -> str:
+        return str(self.model["name"])
+
+    @field_validator("model")
+    @classmethod
+    def _named(cls, model: dict[str, JsonValue]) -> dict[str, JsonValue]:
+        if not isinstance(model.get("name"), str) or not model["name"]:
+            raise ValueError("the model has no name")
+        return model
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        findings = list(self._findings())
+        if findings:
+            raise PydanticCustomError("rules", "the record contradicts itself", {"findings": findings})
+        return self
+
+    def _findings(self) -> Iterator[Finding]:
+        failed = [control.name for control in self.controls if not control.passed]
+        if self.status == "success":
+            if failed:
+                yield Finding("/status", f"success although control {failed[0]!r} failed")
+            if self.error is not None:
+                yield Finding("/error", "success with an error text")
+            if self.seconds is None:
+                yield Finding("/seconds", "success without the seconds it took")
+            for name in ("revision", "weight_sha256"):
+                if name not in self.model:
+                    yield Finding(f"/model/{name}", "success without this fact about the model")
+        if self.status == "error" and not self.error:
+            yield Finding("/error", "status error without an error text")
+        duplicate = first_duplicate(
+            (row.family, row.split, row.instance, row.wording, row.arm) for row in self.rows
+        )
+        if duplicate is not None:
+            yield Finding(f"/rows/{duplicate}", "a second row for the same instance and arm")
+        families = {row.family for row in self.rows}
+        for name, estimate in self.headline.items() if self.rows else ():
+            if estimate.n_families > len(families):
+                yield Finding(
+                    f"/headline/{name}/n_families", f"{estimate.n_families}, but rows name {len(families)}"
+                )
+            if estimate.n_instances > len(self.rows):
+                yield Finding(
+                    f"/headline/{name}/n_instances",
+                    f"{estimate.n_instances}, but there are {len(self.rows)} rows",
+                )

@@ -1,0 +1,90 @@
+"""What both twins share: rows are run one at a time, each over a cache of its own."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from transformers.cache_utils import DynamicCache
+
+from pkv_interp.cache import FrozenCache
+from pkv_interp.engine.results import Decoded, Prefill
+from pkv_interp.interventions import Knockout, KVPatch, Row, first_edit
+
+
+class OneByOne(ABC):
+    """Runs rows as the engine does, slowly: the same signatures, and rows are taken as checked."""
+
+    @abstractmethod
+    def _forward(
+        self,
+        ids: Sequence[int],
+        positions: range,
+        cache: DynamicCache,
+        row: Row,
+        donors: Sequence[Prefill],
+        knockouts: Sequence[Knockout] = (),
+    ) -> Float[Tensor, " vocab"]:
+        """Logits after the tokens at ``positions``, by which ``cache`` grows, under the row's edits."""
+
+    def decode(
+        self,
+        base: Prefill,
+        rows: Sequence[Row],
+        donors: Sequence[Prefill] = (),
+        token_ids: Sequence[int] | None = None,
+    ) -> Decoded:
+        """As ``Engine.decode``: one forward of one token per row."""
+        return _gather([self._decide(base.ids, base.cache, row, donors) for row in rows], token_ids)
+
+    def rerun(
+        self,
+        base: Prefill,
+        rows: Sequence[Row],
+        donors: Sequence[Prefill] = (),
+        token_ids: Sequence[int] | None = None,
+    ) -> Decoded:
+        """As ``Engine.rerun``: per row the whole prefix again, then the decision token over what it left."""
+        results = []
+        for row in rows:
+            cache = base.cache
+            if first_edit(row, base.length) < base.length - 1:
+                cache = self.run_prefix(base.ids, row, donors)
+            results.append(self._decide(base.ids, cache, row, donors))
+        return _gather(results, token_ids)
+
+    @torch.no_grad()
+    def run_prefix(self, ids: Sequence[int], row: Row = (), donors: Sequence[Prefill] = ()) -> FrozenCache:
+        """The cache of all tokens of ``ids`` but the last, under the row's edits before it."""
+        cache = DynamicCache()
+        self._forward(ids, range(len(ids) - 1), cache, row, donors)
+        return FrozenCache.of(cache)
+
+    @torch.no_grad()
+    def _decide(
+        self, ids: Sequence[int], cache: FrozenCache, row: Row, donors: Sequence[Prefill]
+    ) -> Float[Tensor, " vocab"]:
+        for edit in row:
+            if isinstance(edit, KVPatch):
+                cache = cache.replace(edit.positions, donors[edit.donor].cache, edit.layers, edit.part)
+        knockouts = [edit for edit in row if isinstance(edit, Knockout)]
+        last = len(ids) - 1
+        return self._forward(ids, range(last, last + 1), cache.view(), row, donors, knockouts)
+
+
+def closed_positions(knockouts: Sequence[Knockout], n_layers: int) -> dict[int, list[int]]:
+    """Per layer, the positions that the decision token may not see; layers without any are absent."""
+    closed: dict[int, list[int]] = {}
+    for edit in knockouts:
+        for layer in range(n_layers) if edit.layers is None else edit.layers:
+            closed.setdefault(layer, []).extend(edit.positions)
+    return closed
+
+
+def _gather(results: Sequence[Float[Tensor, " vocab"]], token_ids: Sequence[int] | None) -> Decoded:
+    logits = torch.stack(list(results))
+    argmax = logits.argmax(-1)
+    return Decoded(logits if token_ids is None else logits[:, list(token_ids)], argmax)

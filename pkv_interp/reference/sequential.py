@@ -1,0 +1,47 @@
+"""The engine's twin in plain PyTorch: every row alone, over an edited cache, with hooks.
+
+It shares no code with the packed forward: the model makes its own masks and positions. It is also the
+    baseline
+that the packed decode is timed against: one token per patch over a cache that is shared where it is not
+    edited.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from transformers.cache_utils import DynamicCache
+
+from pkv_interp.engine.results import Prefill
+from pkv_interp.interventions import Knockout, Row
+from pkv_interp.models.load import LoadedModel
+from pkv_interp.reference.hooks import edited, knocked_out
+from pkv_interp.reference.one_by_one import OneByOne, closed_positions
+
+
+@dataclass(frozen=True)
+class Sequential(OneByOne):
+    """Runs rows one by one on the loaded model itself, without nnsight."""
+
+    loaded: LoadedModel
+
+    def _forward(
+        self,
+        ids: Sequence[int],
+        positions: range,
+        cache: DynamicCache,
+        row: Row,
+        donors: Sequence[Prefill],
+        knockouts: Sequence[Knockout] = (),
+    ) -> Float[Tensor, " vocab"]:
+        model: Any = self.loaded.model
+        tokens = torch.tensor([[ids[position] for position in positions]], device=model.device)
+        closed = closed_positions(knockouts, self.loaded.spec.n_layers)
+        with edited(model, row, positions, donors), knocked_out(model, closed, len(ids)):
+            out = model(input_ids=tokens, past_key_values=cache, use_cache=True, logits_to_keep=1)
+        return out.logits[0, -1].float()

@@ -1,0 +1,30 @@
+"""Estimates with intervals by family, tests of equivalence and of many sites at once."""
+
+from pkv_interp.stats.bootstrap import difference, mean, ratio_of_means, ratios_of_means
+from pkv_interp.stats.equivalence import Equivalence, tost
+from pkv_interp.stats.estimate import Estimate
+from pkv_interp.stats.intervals import wilson
+from pkv_interp.stats.multiple import MaxT, holm, max_t
+from pkv_interp.stats.paired import McNemar, Pair, mcnemar, pairwise
+from pkv_interp.stats.rank import jaccard_stability, site_spearman, spearman
+
+__all__ = [
+    "Equivalence",
+    "Estimate",
+    "MaxT",
+    "McNemar",
+    "Pair",
+    "difference",
+    "holm",
+    "jaccard_stability",
+    "max_t",
+    "mcnemar",
+    "mean",
+    "pairwise",
+    "ratio_of_means",
+    "ratios_of_means",
+    "site_spearman",
+    "spearman",
+    "tost",
+    "wilson",
+]

@@ -1,0 +1,35 @@
+"""Intervals for shares of yes and no."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike
+from statsmodels.stats.proportion import proportion_confint
+
+from pkv_interp.errors import PkvError
+from pkv_interp.stats.clusters import checked, clusters
+from pkv_interp.stats.estimate import Estimate
+
+
+def wilson(outcomes: ArrayLike, families: Sequence[object], *, level: float = 0.95) -> Estimate:
+    """Share of true ``outcomes`` [instances] with the Wilson score interval of statsmodels.
+
+    The interval does not collapse at 0 or 1, but takes instances as independent: where instances of a family
+    tend to agree it is too short, and ``mean`` is the one to report beside it.
+
+    Raises:
+        PkvError: an outcome that is neither 0 nor 1.
+    """
+    array = checked(outcomes, "outcomes")
+    groups = clusters(families, array.size)
+    if not ((array == 0.0) | (array == 1.0)).all():
+        raise PkvError("an outcome is neither 0 nor 1", "give booleans, or use mean for other numbers")
+    ends = proportion_confint(int(array.sum()), array.size, alpha=1.0 - level, method="wilson")
+    low, high = np.asarray(ends, dtype=np.float64).tolist()
+    return Estimate(
+        value=float(array.mean()),
+        ci_low=low,
+        ci_high=high,
+        n_families=groups.n_families,
+        n_instances=groups.n_instances,
+    )

@@ -1,0 +1,101 @@
+"""Arms compared on the same instances."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy import stats
+from statsmodels.stats.contingency_tables import mcnemar as _mcnemar
+
+from pkv_interp.errors import PkvError
+from pkv_interp.stats.bootstrap import DRAWS, difference, linearised_error
+from pkv_interp.stats.clusters import checked, clusters
+from pkv_interp.stats.estimate import Estimate
+from pkv_interp.stats.multiple import holm
+
+
+@dataclass(frozen=True)
+class McNemar:
+    """Exact test of two paired yes or no outcomes: the discordant counts and the two-sided p value."""
+
+    only_first: int
+    only_second: int
+    p_value: float
+
+
+def mcnemar(first: ArrayLike, second: ArrayLike) -> McNemar:
+    """McNemar's exact test (statsmodels) on two outcomes [instances] of the same instances.
+
+    Instances are taken as independent; with several instances a family, test family by family instead.
+    """
+    a, b = checked(first, "first"), checked(second, "second")
+    if a.size != b.size:
+        raise PkvError(f"the arms have {a.size} and {b.size} instances", "pair the arms on instances")
+    if not all(((x == 0.0) | (x == 1.0)).all() for x in (a, b)):
+        raise PkvError("an outcome is neither 0 nor 1", "give booleans")
+    yes_a, yes_b = a == 1.0, b == 1.0
+    table = np.array(
+        [
+            [(yes_a & yes_b).sum(), (yes_a & ~yes_b).sum()],
+            [(~yes_a & yes_b).sum(), (~yes_a & ~yes_b).sum()],
+        ]
+    )
+    result: Any = _mcnemar(table, exact=True)
+    p_value = min(1.0, float(result.pvalue))
+    return McNemar(only_first=int(table[0, 1]), only_second=int(table[1, 0]), p_value=p_value)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two arms, their difference (first minus second), and the p value before and after Holm."""
+
+    first: str
+    second: str
+    difference: Estimate
+    p_value: float
+    p_holm: float
+
+
+def pairwise(
+    arms: Mapping[str, ArrayLike],
+    families: Sequence[object],
+    denominator: ArrayLike | None = None,
+    *,
+    seed: int = 0,
+    level: float = 0.95,
+    draws: int = DRAWS,
+) -> list[Pair]:
+    """Every pair of ``arms`` (name to [instances]), paired on instances.
+
+    p values are Student's t on the linearised error by family, adjusted over all pairs by Holm.
+
+    Raises:
+        PkvError: fewer than two arms or fewer than two families.
+    """
+    if len(arms) < 2:
+        raise PkvError(f"{len(arms)} arm was given", "give at least two arms to compare")
+    values = {name: checked(arm, name) for name, arm in arms.items()}
+    found: list[tuple[str, str, Estimate, float]] = []
+    for first, second in combinations(values, 2):
+        estimate = difference(
+            values[first], values[second], families, denominator, seed=seed, level=level, draws=draws
+        )
+        if estimate.n_families < 2:
+            raise PkvError("arms were compared on a single family", "measure at least two families")
+        gap = values[first] - values[second]
+        groups = clusters(families, gap.size)
+        below = np.ones_like(gap) if denominator is None else checked(denominator, "denominator")
+        ratio, error = linearised_error(groups.sums(gap), groups.sums(below))
+        if error > 0.0:
+            p_value = float(2.0 * stats.t.sf(abs(ratio) / error, groups.n_families - 1))
+        else:
+            p_value = 1.0 if ratio == 0.0 else 0.0
+        found.append((first, second, estimate, p_value))
+    adjusted = holm([p_value for *_, p_value in found])
+    return [
+        Pair(first=first, second=second, difference=estimate, p_value=p_value, p_holm=float(p_holm))
+        for (first, second, estimate, p_value), p_holm in zip(found, adjusted, strict=True)
+    ]

@@ -1,0 +1,279 @@
+"""Cases: aligned pairs of prompts that differ in one span, with the action each one calls for.
+
+A *polarity pair* keeps the field byte for byte and flips the rule's trigger, so only the conclusion changes;
+a *field pair* keeps the rule and flips the field (protocol of arXiv 2606.17107, deep controls and patching).
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from pkv_interp.errors import PkvError
+from pkv_interp.tasks.alignment import aligned_values, check_values
+from pkv_interp.tasks.families import BY_NAME, Family, split_of
+from pkv_interp.tasks.readout import action_ids
+from pkv_interp.tasks.segments import Message, Prompt, Segment, build
+from pkv_interp.tasks.wordings import FILLERS, RULES, TOOLS, UPDATES
+
+CUE = "Action:"
+_BYSTANDERS = (
+    ("desk", ("north", "south", "west")),
+    ("shift", ("early", "late", "night")),
+    ("language", ("English", "Dutch", "Spanish")),
+    ("channel", ("mail", "phone", "chat")),
+)
+
+
+@dataclass(frozen=True)
+class Style:
+    """How prompts are laid out.
+
+    Attributes:
+        n_fillers: neutral sentences, half of them before the rule.
+        field_late: put the session block with the field after the rule.
+        chat: use the chat template where the tokenizer has one.
+        thinking: the template's thinking switch.
+    """
+
+    n_fillers: int = 2
+    field_late: bool = False
+    chat: bool = True
+    thinking: bool | None = None
+
+
+@dataclass(frozen=True)
+class Case:
+    """One instance: two prompts of equal length that differ in one span.
+
+    Attributes:
+        action_ids: token ids; the margin is ``logit[action_ids[0]] - logit[action_ids[1]]``, positive on
+            clean.
+        changed: name of the span in which clean and corrupt differ (``"trigger"`` or ``"field"``).
+    """
+
+    family: str
+    split: str
+    instance: str
+    wording: str
+    changed: str
+    clean: Prompt
+    corrupt: Prompt
+    actions: tuple[str, str]
+    action_ids: tuple[int, int]
+
+    @property
+    def after_change(self) -> int:
+        """First position after the changed span: where notes can start."""
+        return self.clean.spans[self.changed][1]
+
+
+@dataclass(frozen=True)
+class Draw:
+    """The random choices of one instance, shared by both prompts of its pair."""
+
+    record: str
+    bystanders: tuple[str, str]
+    fillers: tuple[str, ...]
+    actions: tuple[str, str]
+    menu: tuple[str, str]
+
+
+def draw(family: Family, rng: np.random.Generator, n_fillers: int) -> Draw:
+    """Draw record number, bystander fields, fillers and action order of one instance."""
+    letter = "ABCDEFGHKLMNPRSTUVWXYZ"[int(rng.integers(22))]
+    picked = [_BYSTANDERS[int(i)] for i in rng.permutation(len(_BYSTANDERS))[:2]]
+    lines = tuple(f"{name}: {options[int(rng.integers(len(options)))]}" for name, options in picked)
+    fillers = tuple(FILLERS[int(i)] for i in _cycle(rng, n_fillers, len(FILLERS)))
+    first = int(rng.integers(2))
+    menu = int(rng.integers(2))
+    return Draw(
+        f"{letter}{int(rng.integers(1000, 10000))}",
+        (lines[0], lines[1]),
+        fillers,
+        (family.actions[first], family.actions[1 - first]),
+        (family.actions[menu], family.actions[1 - menu]),
+    )
+
+
+def _cycle(rng: np.random.Generator, n: int, size: int) -> list[int]:
+    order: list[int] = []
+    while len(order) < n:
+        order.extend(int(i) for i in rng.permutation(size))
+    return order[:n]
+
+
+def messages(
+    family: Family,
+    chosen: Draw,
+    *,
+    value: str,
+    trigger: str,
+    wording: str,
+    style: Style,
+    update: tuple[str, str] | None = None,
+    update_field: str | None = None,
+) -> tuple[Message, ...]:
+    """System and user messages of one prompt.
+
+    Args:
+        value: the field's value.
+        trigger: the value that the rule names.
+        wording: key of `RULES`.
+        update: wording key of `UPDATES` and new value, appended after everything but the decision question.
+        update_field: the field that the update names, when it is another one than the family's.
+    """
+    session = [
+        Segment("session", f"Session\n{chosen.bystanders[0]}\n"),
+        Segment("session", f"{family.field}: "),
+        Segment("field", value, "field"),
+        Segment("session", f"\n{chosen.bystanders[1]}\n\n"),
+    ]
+    before, after = (
+        RULES[wording]
+        .format(field=family.field, trigger="\0", act=chosen.actions[0], other=chosen.actions[1])
+        .split("\0")
+    )
+    half = len(chosen.fillers) // 2
+    rule = [
+        Segment("rule", "Policy\n"),
+        *(Segment("filler", f"{text}\n", "fillers_before") for text in chosen.fillers[:half]),
+        *_mark_actions(before, chosen.actions),
+        Segment("trigger", trigger, "trigger"),
+        *_mark_actions(after, chosen.actions),
+        Segment("rule", "\n"),
+        *(Segment("filler", f"{text}\n", "fillers") for text in chosen.fillers[half:]),
+        Segment("rule", "\n"),
+    ]
+    tail = [
+        Segment("tools", f"Tools\n{TOOLS}\n\n", "tools"),
+        Segment("conversation", family.request.format(id=chosen.record) + "\n", "conversation"),
+    ]
+    if update:
+        text = UPDATES[update[0]].format(field=update_field or family.field, value=update[1])
+        tail.append(Segment("update", text[0].upper() + text[1:] + "\n", "update"))
+    tail.append(
+        Segment("decision", f"Answer with one word, {chosen.menu[0]} or {chosen.menu[1]}.", "question")
+    )
+    body = [*rule, *session, *tail] if style.field_late else [*session, *rule, *tail]
+    return Message("system", (Segment("system", family.role, "system"),)), Message("user", tuple(body))
+
+
+def _mark_actions(text: str, actions: Sequence[str]) -> Iterable[Segment]:
+    """Split rule text so that its action words are segments of their own kind."""
+    cuts = sorted((text.index(f" {a}") + 1, a) for a in actions if f" {a}" in text)
+    at = 0
+    for start, action in cuts:
+        yield Segment("rule", text[at:start])
+        yield Segment("action", action, f"action_{'act' if action == actions[0] else 'other'}")
+        at = start + len(action)
+    if text[at:]:
+        yield Segment("rule", text[at:], "rule")
+
+
+def _case(
+    family: Family,
+    index: int,
+    changed: str,
+    sides: tuple[tuple[str, str], tuple[str, str]],
+    chosen: Draw,
+    wording: str,
+    style: Style,
+    tokenizer: Any,
+) -> Case:
+    """The case whose clean and corrupt prompts have the given (value, trigger)."""
+    prompts = [
+        build(
+            messages(family, chosen, value=value, trigger=trigger, wording=wording, style=style),
+            Segment("decision", CUE, "decision"),
+            tokenizer,
+            chat=style.chat,
+            thinking=style.thinking,
+        )
+        for value, trigger in sides
+    ]
+    clean, corrupt = prompts
+    if len(clean) != len(corrupt) or clean.spans != corrupt.spans:
+        raise PkvError(
+            f"the two prompts of '{family.name}' do not align ({len(clean)} and {len(corrupt)} tokens)",
+            f"choose values that tokenise to one length in the {changed} span",
+        )
+    return Case(
+        family.name,
+        split_of(family.name),
+        f"{family.name}-{index}-{chosen.record}",
+        wording,
+        changed,
+        clean,
+        corrupt,
+        chosen.actions,
+        action_ids(clean, chosen.actions, tokenizer),
+    )
+
+
+def polarity_case(
+    family: Family,
+    index: int,
+    tokenizer: Any,
+    *,
+    seed: int,
+    style: Style = Style(),
+    wordings: Sequence[str] = tuple(RULES),
+    values: tuple[str, str] | None = None,
+) -> Case:
+    """Clean: the trigger is the field's value. Corrupt: another value; the field is untouched."""
+    rng = np.random.default_rng([seed, index, stable_seed(family.name)])
+    value, other = _values(family, rng, tokenizer, values)
+    chosen = draw(family, rng, style.n_fillers)
+    wording = wordings[index % len(wordings)]
+    sides = (value, value), (value, other)
+    return _case(family, index, "trigger", sides, chosen, wording, style, tokenizer)
+
+
+def field_case(
+    family: Family,
+    index: int,
+    tokenizer: Any,
+    *,
+    seed: int,
+    style: Style = Style(),
+    wordings: Sequence[str] = tuple(RULES),
+    values: tuple[str, str] | None = None,
+) -> Case:
+    """Clean: the field has the rule's trigger as its value. Corrupt: another value; the rule is untouched."""
+    rng = np.random.default_rng([seed, index, stable_seed(family.name)])
+    value, other = _values(family, rng, tokenizer, values)
+    chosen = draw(family, rng, style.n_fillers)
+    wording = wordings[index % len(wordings)]
+    sides = (value, value), (other, value)
+    return _case(family, index, "field", sides, chosen, wording, style, tokenizer)
+
+
+def _values(
+    family: Family, rng: np.random.Generator, tokenizer: Any, values: tuple[str, str] | None
+) -> tuple[str, str]:
+    if values is not None:
+        check_values(family, values, tokenizer)
+        return values
+    pairs = aligned_values(family, tokenizer)
+    pair = pairs[int(rng.integers(len(pairs)))]
+    flip = int(rng.integers(2))
+    return pair[flip], pair[1 - flip]
+
+
+def stable_seed(name: str) -> int:
+    """A number for a name that is the same in every process (Python's hash is salted)."""
+    return int.from_bytes(name.encode(), "little") % (2**31)
+
+
+def families(names: Sequence[str]) -> list[Family]:
+    """Families by name.
+
+    Raises:
+        PkvError: a name is unknown.
+    """
+    unknown = [n for n in names if n not in BY_NAME]
+    if unknown:
+        raise PkvError(f"unknown scenario family '{unknown[0]}'", f"choose from {', '.join(BY_NAME)}")
+    return [BY_NAME[n] for n in names]

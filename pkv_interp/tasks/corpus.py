@@ -1,0 +1,30 @@
+"""All words of the scenarios as text, for the tokenizer of the tiny random models."""
+
+from pkv_interp.tasks.cases import CUE
+from pkv_interp.tasks.families import FAMILIES
+from pkv_interp.tasks.wordings import FILLERS, RULES, TOOLS, UPDATES
+
+
+def corpus() -> list[str]:
+    """Every text that a prompt can be made of, once per family and wording, in a fixed order."""
+    texts = [
+        *FILLERS,
+        TOOLS,
+        CUE,
+        "Session Policy Tools Answer with one word, this or that.",
+        "desk: north south west shift: early late night language: English Dutch Spanish "
+        "channel: mail phone chat",
+        "system user assistant model",
+    ]
+    for family in FAMILIES:
+        texts.extend((family.role, family.request))
+        for value in family.values:
+            texts.append(f"{family.field}: {value} {family.actions[0]} {family.actions[1]}")
+            for rule in RULES.values():
+                texts.append(
+                    rule.format(
+                        field=family.field, trigger=value, act=family.actions[0], other=family.actions[1]
+                    )
+                )
+            texts.extend(u.format(field=family.field, value=value) for u in UPDATES.values())
+    return texts

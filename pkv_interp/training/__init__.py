@@ -1,0 +1,1 @@
+"""Training of the gate adapter: data, replay, LoRA."""

@@ -1,0 +1,174 @@
+"""The gate's training examples: a seeded stream of prompts with the answers they call for."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from pkv_interp.training import vocabulary as words
+from pkv_interp.training import wordings
+
+KINDS = ("plain", "late", "update", "other_update")
+
+
+@dataclass(frozen=True)
+class Turn:
+    """A user text and the answer that must follow it (``cue`` + blank + ``answer``)."""
+
+    text: str
+    cue: str
+    answer: str
+
+
+@dataclass(frozen=True)
+class Example:
+    """One conversation: system text, then turns, each with its own gold answer.
+
+    Attributes:
+        kind: one of `KINDS`.
+        chat: render through the chat template.
+    """
+
+    kind: str
+    system: str
+    turns: tuple[Turn, ...]
+    chat: bool
+
+
+def _pick(rng: np.random.Generator, pool: Sequence[str]) -> str:
+    return pool[int(rng.integers(len(pool)))]
+
+
+def _two(rng: np.random.Generator, pool: Sequence[str]) -> tuple[str, str]:
+    first, second = rng.permutation(len(pool))[:2]
+    return pool[int(first)], pool[int(second)]
+
+
+def filler(rng: np.random.Generator) -> str:
+    """One neutral sentence."""
+    return _pick(rng, wordings.FILLERS).format(**{k: _pick(rng, v) for k, v in wordings.FILLER_SLOTS.items()})
+
+
+def _n_fillers(rng: np.random.Generator, longest: int) -> int:
+    low, high = ((0, 2), (3, 7), (8, 16), (17, 30))[int(rng.choice(4, p=(0.58, 0.27, 0.1, 0.05)))]
+    return min(int(rng.integers(low, high + 1)), longest)
+
+
+def _record(rng: np.random.Generator) -> str:
+    return f"{'ABCDEFGHKLMNPRSTUVWXYZ'[int(rng.integers(22))]}{int(rng.integers(10, 10000))}"
+
+
+def _upper(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+@dataclass(frozen=True)
+class _Gate:
+    """A field with its possible values and the rule that reads it."""
+
+    field: str
+    trigger: str
+    other: str
+    act: str
+    otherwise: str
+    rule: str
+
+    def answer(self, value: str) -> str:
+        return self.act if value == self.trigger else self.otherwise
+
+
+def _gate(rng: np.random.Generator, avoid: Sequence[str] = ()) -> _Gate:
+    field = _pick(rng, [f for f in words.FIELDS if f not in avoid])
+    style = rng.random()
+    if style < 0.2:
+        field = field.replace(" ", "_")
+    elif style < 0.3:
+        field = field.title()
+    trigger, other = _two(rng, words.VALUES[int(rng.integers(len(words.VALUES)))])
+    act, otherwise = _two(rng, [a for a in words.ACTIONS if a not in (trigger, other)])
+    pool = wordings.LISTINGS if rng.random() < 0.15 else wordings.RULES
+    rule = _pick(rng, pool).format(f=field, t=trigger, u=other, a=act, b=otherwise)
+    return _Gate(field, trigger, other, act, otherwise, _upper(rule) if rng.random() < 0.8 else rule)
+
+
+def _bystanders(rng: np.random.Generator, gate: _Gate) -> list[tuple[str, str]]:
+    """Other fields; some carry the very values that the rule speaks of, so that the name must be read."""
+    lines = []
+    for _ in range(int(rng.choice(4, p=(0.35, 0.3, 0.2, 0.15)))):
+        name = _pick(rng, [f for f in words.FIELDS if f != gate.field])
+        value = _pick(rng, (gate.trigger, gate.other)) if rng.random() < 0.3 \
+            else _pick(rng, words.VALUES[int(rng.integers(len(words.VALUES)))])
+        lines.append((name, value))
+    return lines
+
+
+def _question(rng: np.random.Generator, gate: _Gate) -> str:
+    x, y = _two(rng, (gate.act, gate.otherwise))
+    return _pick(rng, words.QUESTIONS).format(x=x, y=y)
+
+
+def _session(rng: np.random.Generator, gate: _Gate, value: str, others: list[tuple[str, str]]) -> str:
+    form = _pick(rng, words.FIELD_FORMS)
+    lines = [form.format(field=n, value=v) for n, v in [(gate.field, value), *others]]
+    heading = _pick(rng, wordings.SESSION_HEADINGS)
+    order = [lines[int(i)] for i in rng.permutation(len(lines))]
+    return "\n".join([*([heading] if heading else []), *order])
+
+
+def _document(rng: np.random.Generator, gate: _Gate, n_fillers: int) -> str:
+    # Long documents come in paragraphs, so that 30 of them reach 900 tokens.
+    sentences = 1 if n_fillers <= 16 else int(rng.integers(1, 4))
+    lines = [" ".join(filler(rng) for _ in range(sentences)) for _ in range(n_fillers)]
+    lines.insert(int(rng.integers(n_fillers + 1)), gate.rule)
+    if rng.random() < 0.1:
+        lines.insert(int(rng.integers(len(lines) + 1)), _gate(rng, avoid=(gate.field,)).rule)
+    if rng.random() < 0.15:
+        lines = [f"{i + 1}. {line}" for i, line in enumerate(lines)]
+    heading = _pick(rng, wordings.HEADINGS)
+    joint = " " if rng.random() < 0.2 and "\n" not in gate.rule else "\n"
+    return (f"{heading}\n" if heading else "") + joint.join(lines)
+
+
+def make(rng: np.random.Generator, kind: str, longest: int = 30) -> Example:
+    """Draw one example of a kind, with at most ``longest`` fillers."""
+    gate = _gate(rng)
+    value = gate.trigger if rng.random() < 0.5 else gate.other
+    others = _bystanders(rng, gate)
+    blocks = [_session(rng, gate, value, others), _document(rng, gate, _n_fillers(rng, longest))]
+    if kind == "late":
+        blocks.reverse()
+    if rng.random() < 0.2:
+        blocks.append("Tools\nlookup(id), send(text)")
+    request = _pick(rng, words.REQUESTS).format(id=_record(rng))
+    cue = _pick(rng, words.CUES) if rng.random() < 0.6 else words.CUES[0]
+    turns: list[Turn] = []
+    if kind in ("update", "other_update"):
+        if rng.random() < 0.35:  # decide once before the update arrives, then again
+            text = "\n\n".join([*blocks, "\n".join(t for t in (request, _question(rng, gate)) if t)])
+            turns.append(Turn(text, cue, gate.answer(value)))
+            blocks = []
+        for _ in range(1 + int(rng.random() < 0.25)):
+            value, line = _update(rng, gate, value, others, kind)
+            blocks.append(line)
+    tail = "\n".join(t for t in (request, _question(rng, gate)) if t)
+    turns.append(Turn("\n\n".join([*blocks, tail]), cue, gate.answer(value)))
+    return Example(kind, _pick(rng, words.ROLES), tuple(turns), bool(rng.random() < 0.8))
+
+
+def _update(rng: np.random.Generator, gate: _Gate, value: str, others: list[tuple[str, str]],
+            kind: str) -> tuple[str, str]:
+    wording = _pick(rng, wordings.UPDATES)
+    if kind == "update":
+        value = gate.other if value == gate.trigger else gate.trigger
+        return value, _upper(wording.format(f=gate.field, v=value))
+    name = others[int(rng.integers(len(others)))][0] if others and rng.random() < 0.6 \
+        else _pick(rng, [f for f in words.FIELDS if f != gate.field])
+    new = _pick(rng, (gate.trigger, gate.other)) if rng.random() < 0.6 \
+        else _pick(rng, words.VALUES[int(rng.integers(len(words.VALUES)))])
+    return value, _upper(wording.format(f=name, v=new))
+
+
+def batch(seed: int, step: int, size: int, mix: Sequence[float], longest: int) -> list[Example]:
+    """Examples of one step: the same for the same seed and step, so that a resumed run sees the same stream."""
+    rng = np.random.default_rng([seed, step])
+    return [make(rng, KINDS[int(rng.choice(len(KINDS), p=mix))], longest) for _ in range(size)]

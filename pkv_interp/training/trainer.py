@@ -1,0 +1,213 @@
+"""LoRA training of the gate: answer-token cross-entropy on gated decisions, replay of ordinary chat."""
+
+import json
+import logging
+import math
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+
+from pkv_interp.training.examples import KINDS, batch
+from pkv_interp.training.tokens import TokenSequence, encode_example, pad
+
+log = logging.getLogger(__name__)
+PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """Settings of one training run.
+
+    Attributes:
+        steps: optimiser steps.
+        batch_size: gate examples a step; ``chat_batch`` replayed chats come on top.
+        token_budget: padded tokens a micro-batch may hold.
+        mix: shares of plain, late, update and other-update examples, after the opening.
+        opening_steps: first steps, with short and mostly plain prompts.
+        chat_weight: weight of the replay loss.
+        snapshot_every: steps between adapters that are kept for the mechanism-by-step table.
+    """
+
+    steps: int = 600
+    batch_size: int = 12
+    chat_batch: int = 1
+    token_budget: int = 2048
+    rank: int = 16
+    alpha: int = 32
+    lr: float = 1e-3
+    warmup: int = 20
+    mix: tuple[float, float, float, float] = (0.42, 0.2, 0.26, 0.12)
+    opening_steps: int = 100
+    longest: int = 30
+    chat_weight: float = 0.5
+    checkpoint_every: int = 25
+    snapshot_every: int = 100
+    bfloat16: bool = True
+    seed: int = 0
+
+
+def add_lora(model: Any, settings: TrainSettings) -> PeftModel:
+    """Wrap the model with a fresh adapter on all seven projections; initial values are seeded."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(settings.seed)
+        config = LoraConfig(r=settings.rank, lora_alpha=settings.alpha, target_modules=list(PROJECTIONS),
+                            task_type="CAUSAL_LM")
+        wrapped = get_peft_model(model, config)
+    assert isinstance(wrapped, PeftModel)
+    return wrapped
+
+
+def learning_rate(step: int, settings: TrainSettings) -> float:
+    """Linear warm-up, then cosine to 2 % of the peak."""
+    if step < settings.warmup:
+        return settings.lr * (step + 1) / settings.warmup
+    progress = (step - settings.warmup) / max(1, settings.steps - settings.warmup)
+    return settings.lr * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * progress)))
+
+
+def micro_batches(sequences: list[TokenSequence], budget: int) -> list[list[TokenSequence]]:
+    """Group sequences of similar length so that padding stays small and each group fits the token budget."""
+    groups: list[list[TokenSequence]] = []
+    for sequence in sorted(sequences, key=lambda s: len(s.ids)):
+        if groups and (len(groups[-1]) + 1) * len(sequence.ids) <= budget:
+            groups[-1].append(sequence)
+        else:
+            groups.append([sequence])
+    return groups
+
+
+def supervised_losses(model: Any, group: list[TokenSequence], fill: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Cross-entropy and correctness at every supervised position of a group, in order.
+
+    Only supervised positions go through the unembedding.
+    """
+    ids = pad(group, fill).to(model.device)
+    rows = torch.tensor([r for r, s in enumerate(group) for _ in s.targets], device=ids.device)
+    cols = torch.tensor([t for s in group for t in s.targets], device=ids.device)
+    core = model.get_base_model() if isinstance(model, PeftModel) else model
+    hidden = core.model(input_ids=ids, use_cache=False).last_hidden_state[rows, cols]
+    logits = core.lm_head(hidden).float()
+    gold = ids[rows, cols + 1]
+    return torch.nn.functional.cross_entropy(logits, gold, reduction="none"), logits.argmax(-1) == gold
+
+
+def _step(model: PeftModel, sequences: list[TokenSequence], settings: TrainSettings, fill: int) -> dict[str, float]:
+    n_gate = sum(len(s.targets) for s in sequences if s.kind != "chat")
+    n_chat = max(1, sum(len(s.targets) for s in sequences if s.kind == "chat"))
+    right: dict[str, list[bool]] = {k: [] for k in KINDS}
+    total, chat_total = 0.0, 0.0
+    for group in micro_batches(sequences, settings.token_budget):
+        weights = torch.tensor([settings.chat_weight / n_chat if s.kind == "chat" else 1.0 / n_gate
+                                for s in group for _ in s.targets], device=model.device)
+        with torch.autocast(str(model.device.type), torch.bfloat16, enabled=settings.bfloat16):
+            losses, correct = supervised_losses(model, group, fill)
+        loss = (losses * weights).sum()
+        loss.backward()
+        total += float(loss.detach())
+        at = 0
+        for s in group:
+            for t in s.targets:
+                if t in s.answers:
+                    right[s.kind].append(bool(correct[at]))
+                if s.kind == "chat":
+                    chat_total += float(losses[at].detach()) / n_chat
+                at += 1
+    return {"loss": total, "chat_loss": chat_total,
+            **{f"accuracy_{k}": float(np.mean(v)) for k, v in right.items() if v}}
+
+
+def train(model: PeftModel, tokenizer: Any, replay: list[TokenSequence], settings: TrainSettings, directory: Path,
+          progress: Callable[[int, dict[str, float]], None] = lambda step, values: None) -> list[dict[str, float]]:
+    """Run (or resume) the training.
+
+    Args:
+        replay: encoded chats, drawn from in a seeded order.
+        directory: holds the checkpoint; a run that finds one continues from it with the same data stream.
+        progress: called after each step.
+
+    Returns:
+        One dict of losses and accuracies a step.
+    """
+    params = {n: p for n, p in model.named_parameters() if p.requires_grad}
+    optimizer = torch.optim.AdamW(params.values(), lr=settings.lr, weight_decay=0.0, betas=(0.9, 0.99))
+    history = _restore(params, optimizer, directory)
+    fill = int(tokenizer.eos_token_id or 0)
+    model.train()
+    for step in range(len(history), settings.steps):
+        opening = step < settings.opening_steps
+        mix = (0.8, 0.1, 0.07, 0.03) if opening else settings.mix
+        examples = batch(settings.seed, step, settings.batch_size, mix, 2 if opening else settings.longest)
+        sequences = [encode_example(e, tokenizer) for e in examples]
+        rng = np.random.default_rng([settings.seed, step, 1])
+        sequences += [replay[int(i)] for i in rng.integers(len(replay), size=settings.chat_batch)] if replay else []
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate(step, settings)
+        optimizer.zero_grad(set_to_none=True)
+        values = _step(model, sequences, settings, fill)
+        torch.nn.utils.clip_grad_norm_(params.values(), 1.0)
+        optimizer.step()
+        history.append(values)
+        progress(step, values)
+        if (step + 1) % settings.checkpoint_every == 0 or step + 1 == settings.steps:
+            _checkpoint(params, optimizer, history, directory)
+        if (step + 1) % settings.snapshot_every == 0 or step + 1 == settings.steps:
+            write_adapter(model, settings, snapshot_path(directory, step + 1))
+    model.eval()
+    return history
+
+
+def snapshot_path(directory: Path, step: int) -> Path:
+    """Where the adapter after ``step`` steps lies."""
+    return directory / f"step-{step:05d}"
+
+
+def write_adapter(model: PeftModel, settings: TrainSettings, directory: Path) -> None:
+    """Write the adapter as peft does, in float16, with no trace of where the base model lay."""
+    directory.mkdir(parents=True, exist_ok=True)
+    weights = {name: t.detach().to(torch.float16).contiguous().cpu()
+               for name, t in get_peft_model_state_dict(model).items()}
+    part = directory / "adapter_model.safetensors.part"
+    save_file(weights, part, metadata={"format": "pt"})
+    os.replace(part, directory / "adapter_model.safetensors")
+    config = {"peft_type": "LORA", "task_type": "CAUSAL_LM", "r": settings.rank, "lora_alpha": settings.alpha,
+              "target_modules": list(PROJECTIONS), "lora_dropout": 0.0, "bias": "none", "inference_mode": True,
+              "base_model_name_or_path": "SmolLM2-135M-Instruct"}
+    (directory / "adapter_config.json").write_text(json.dumps(config, indent=1) + "\n")
+
+
+def _checkpoint(params: dict[str, torch.nn.Parameter], optimizer: torch.optim.Optimizer,
+                history: list[dict[str, float]], directory: Path) -> None:
+    directory.mkdir(parents=True, exist_ok=True)
+    tensors: dict[str, torch.Tensor] = {}
+    for name, p in params.items():
+        state = optimizer.state[p]
+        tensors |= {f"p.{name}": p.detach(), f"m.{name}": state["exp_avg"], f"v.{name}": state["exp_avg_sq"]}
+    part = directory / "state.safetensors.part"
+    save_file({k: t.contiguous().clone() for k, t in tensors.items()}, part,
+              metadata={"history": json.dumps(history)})
+    os.replace(part, directory / "state.safetensors")
+
+
+def _restore(params: dict[str, torch.nn.Parameter], optimizer: torch.optim.Optimizer,
+             directory: Path) -> list[dict[str, float]]:
+    """Load weights, moments and history from one file, so that they can never disagree."""
+    path = directory / "state.safetensors"
+    if not path.exists():
+        return []
+    with safe_open(path, "pt") as file:
+        history = json.loads(file.metadata()["history"])
+    tensors = load_file(path)
+    for name, p in params.items():
+        p.data.copy_(tensors[f"p.{name}"])
+        optimizer.state[p] = {"step": torch.tensor(float(len(history))), "exp_avg": tensors[f"m.{name}"].clone(),
+                              "exp_avg_sq": tensors[f"v.{name}"].clone()}
+    log.info("training resumes at step %d", len(history))
+    return history

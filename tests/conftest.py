@@ -1,0 +1,45 @@
+"""Fixtures of all tests: one seed, two threads, no hub."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Iterator
+
+os.environ["HF_HUB_OFFLINE"] = "1"  # read when huggingface_hub is imported
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+import numpy as np  # noqa: E402
+import pytest  # noqa: E402
+import torch  # noqa: E402
+
+from pkv_interp.models.catalogue import load_catalogue_entry  # noqa: E402
+from pkv_interp.models.load import LoadedModel, load  # noqa: E402
+from tests import families  # noqa: E402
+
+torch.set_num_threads(2)
+
+
+@pytest.fixture(autouse=True)
+def _seeded() -> Iterator[None]:
+    """Every test starts from the same random state and leaves it as it was."""
+    python, numpy, torch_state = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
+    random.seed(0)
+    np.random.seed(0)  # noqa: NPY002
+    torch.manual_seed(0)
+    yield
+    random.setstate(python)
+    np.random.set_state(numpy)  # noqa: NPY002
+    torch.set_rng_state(torch_state)
+
+
+@pytest.fixture(scope="session", params=families.FAMILIES)
+def tiny(request: pytest.FixtureRequest) -> LoadedModel:
+    """Each tiny family in turn, shared by the session."""
+    return families.tiny(request.param)
+
+
+@pytest.fixture(scope="session")
+def real_model() -> LoadedModel:
+    """The default model (SmolLM2-135M-Instruct with the gate adapter); fetched and converted on first use."""
+    return load(load_catalogue_entry("smollm2-135m-gate", device="cpu", dtype="float32"))

@@ -1,0 +1,127 @@
+"""LoRA training on a tiny model: it learns, it resumes to the same numbers, its adapter loads."""
+
+import copy
+from pathlib import Path
+
+import pytest
+import torch
+from peft import PeftModel
+
+from pkv_interp.errors import PkvError
+from pkv_interp.models.adapter import merge_adapter
+from pkv_interp.training import trainer as module
+from pkv_interp.training.chat import Chat
+from pkv_interp.training.examples import Example, Turn
+from pkv_interp.training.tokens import TokenSequence, encode_chat, encode_example, pad
+from pkv_interp.training.trainer import (
+    TrainSettings, add_lora, learning_rate, micro_batches, supervised_losses, train, write_adapter,
+)
+from tests.families import tiny
+
+SETTINGS = TrainSettings(steps=12, batch_size=6, chat_batch=1, opening_steps=3, checkpoint_every=4, snapshot_every=6,
+                         lr=2e-2, warmup=2, bfloat16=False)
+
+
+def examples(seed: int, step: int, size: int, mix: object, longest: int) -> list[Example]:
+    """Examples in words of the tiny tokenizer: the answer is the action that the field's value names."""
+    del seed, mix, longest
+    out = []
+    for i in range(size):
+        value = ("pending", "shipped")[(i + step) % 2]
+        action = ("cancel", "deny")[(i + step) % 2]
+        out.append(Example("plain", "You handle orders for a web shop.",
+                           (Turn(f"order status: {value}", "Action:", action),), True))
+    return out
+
+
+@pytest.fixture
+def stream(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "batch", examples)
+
+
+def fresh() -> PeftModel:
+    return add_lora(copy.deepcopy(tiny("llama").model), SETTINGS)
+
+
+def replay() -> list[TokenSequence]:
+    return [encode_chat(Chat("Session Policy", " Tools Answer with one word"), tiny("llama").tokenizer)]
+
+
+def test_supervised_positions_predict_the_action_and_the_end_of_turn() -> None:
+    tokenizer = tiny("llama").tokenizer
+    encoded = encode_example(examples(0, 0, 1, None, 0)[0], tokenizer)
+    words = [tokenizer.decode([encoded.ids[t + 1]]).strip() for t in encoded.targets]
+    assert words[0] == "cancel"
+    assert len(words) == 2
+    assert encoded.answers == encoded.targets[:1]
+
+
+def test_an_answer_of_several_tokens_is_refused() -> None:
+    example = Example("plain", "system", (Turn("text", "Action:", "xylophonist"),), True)
+    with pytest.raises(PkvError, match="'xylophonist' is not one token"):
+        encode_example(example, tiny("llama").tokenizer)
+
+
+def test_padding_changes_no_loss() -> None:
+    model, tokenizer = tiny("llama").model, tiny("llama").tokenizer
+    short = encode_example(examples(0, 0, 1, None, 0)[0], tokenizer)
+    long = encode_chat(Chat("Session Policy Tools " * 9, " Answer with one word"), tokenizer)
+    together, _ = supervised_losses(model, [short, long], 0)
+    alone = torch.cat([supervised_losses(model, [s], 0)[0] for s in (short, long)])
+    torch.testing.assert_close(together, alone, atol=1e-5, rtol=1e-5)
+    assert pad([short, long], 7)[0, -1] == 7
+
+
+def test_micro_batches_keep_every_sequence_within_the_budget() -> None:
+    sequences = [TokenSequence(tuple(range(n)), (0,), (), "plain") for n in (5, 90, 7, 30, 31, 8)]
+    groups = micro_batches(sequences, 64)
+    assert sorted(len(s.ids) for g in groups for s in g) == [5, 7, 8, 30, 31, 90]
+    assert all(len(g) * max(len(s.ids) for s in g) <= 64 or len(g) == 1 for g in groups)
+
+
+def test_the_learning_rate_warms_up_and_decays() -> None:
+    rates = [learning_rate(step, SETTINGS) for step in range(SETTINGS.steps)]
+    assert rates[0] < rates[1] == max(rates) == SETTINGS.lr
+    assert rates[-1] < 0.2 * SETTINGS.lr
+    assert all(a >= b for a, b in zip(rates[2:], rates[3:], strict=False))
+
+
+@pytest.mark.usefixtures("stream")
+def test_training_learns_and_resumes_to_the_same_weights(tmp_path: Path) -> None:
+    tokenizer = tiny("llama").tokenizer
+    whole = fresh()
+    history = train(whole, tokenizer, replay(), SETTINGS, tmp_path / "whole")
+    assert history[-1]["loss"] < 0.5 * history[0]["loss"]
+
+    class Stop(Exception):
+        pass
+
+    def stop(step: int, values: dict[str, float]) -> None:
+        del values
+        if step == 9:
+            raise Stop
+
+    with pytest.raises(Stop):
+        train(fresh(), tokenizer, replay(), SETTINGS, tmp_path / "halves", stop)
+    resumed = fresh()
+    steps: list[int] = []
+    again = train(resumed, tokenizer, replay(), SETTINGS, tmp_path / "halves", lambda step, _: steps.append(step))
+    assert steps[0] == 8  # the last checkpoint, not the start
+    assert [h["loss"] for h in again] == pytest.approx([h["loss"] for h in history], rel=1e-4)
+    for (name, a), (_, b) in zip(whole.named_parameters(), resumed.named_parameters(), strict=True):
+        torch.testing.assert_close(a, b, atol=1e-4, rtol=1e-3, msg=name)
+
+
+@pytest.mark.usefixtures("stream")
+def test_the_written_adapter_gives_the_trained_logits(tmp_path: Path) -> None:
+    loaded = tiny("llama")
+    model = fresh()
+    train(model, loaded.tokenizer, [], SETTINGS, tmp_path)
+    write_adapter(model, SETTINGS, tmp_path / "adapter")
+    merged, _ = merge_adapter(copy.deepcopy(loaded.model), tmp_path / "adapter")
+    ids = torch.tensor([list(range(300, 320))])
+    with torch.no_grad():
+        trained, base = model(input_ids=ids).logits, loaded.model(input_ids=ids).logits
+        torch.testing.assert_close(merged(input_ids=ids).logits, trained, atol=2e-2, rtol=2e-2)
+    assert (trained - base).abs().max() > 0.1
+    assert {p.name for p in (tmp_path).glob("step-*")} == {"step-00006", "step-00012"}
