@@ -17,24 +17,30 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from pkv_interp.errors import PkvError
 from pkv_interp.models.catalogue import ModelConfig
+from pkv_interp.records.run import Interrupted
 
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
 
 
-class Settings(BaseModel):
-    """Keys that every experiment shares; experiments add their own. Unknown keys are refused."""
+class Door(BaseModel):
+    """Keys that every command shares. Unknown keys are refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
 
-    model: ModelConfig
     results_dir: Path = Path("results")
-    seed: int = 0
     threads: int | None = None
+
+
+class Settings(Door):
+    """Keys that every experiment shares; experiments add their own."""
+
+    model: ModelConfig
+    seed: int = 0
     memory_budget_mb: float | None = None
     resume: bool = True
 
 
-S = TypeVar("S", bound=Settings)
+S = TypeVar("S", bound=Door)
 
 
 def validate(schema: type[S], config: DictConfig) -> S:
@@ -76,10 +82,15 @@ def entry(config_name: str, schema: type[S]) -> Callable[[Callable[[S], Any]], C
     def decorate(experiment: Callable[[S], Any]) -> Callable[[], None]:
         @hydra.main(version_base="1.3", config_path=str(CONFIGS), config_name=config_name)
         def task(config: DictConfig) -> None:
-            settings = validate(schema, config)
-            if settings.threads:
-                torch.set_num_threads(settings.threads)
-            experiment(settings)
+            try:
+                settings = validate(schema, config)
+                if settings.threads:
+                    torch.set_num_threads(settings.threads)
+                experiment(settings)
+            except Interrupted as error:
+                raise SystemExit(_fail(str(error), 130)) from error
+            except PkvError as error:  # Hydra would print a line of its own before passing it on
+                raise SystemExit(_fail(str(error))) from error
 
         def run() -> None:
             os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # let errors through, we print them ourselves

@@ -3,13 +3,15 @@
 from collections.abc import Sequence
 from dataclasses import asdict
 
+from rich.console import Console
+
 from experiments._cli import Settings
 from pkv_interp.engine import Engine
 from pkv_interp.measure.competence import Decision, gate
 from pkv_interp.measure.controls import measure_controls
 from pkv_interp.measure.pairs import run_pair
 from pkv_interp.models.load import load
-from pkv_interp.records import Competence, Run
+from pkv_interp.records import Competence, Run, RunRecord
 from pkv_interp.tasks import Case
 
 #: Allowed error of the controls: (recovery, logits), by the dtype of the model.
@@ -66,3 +68,13 @@ def competence(run: Run, decided: Sequence[Decision], threshold: float, *, seed:
         }
     ]
     return passed
+
+
+def report(console: Console, record: RunRecord) -> None:
+    """Say how the gate and the controls went, and where the record lies."""
+    if record.competence is not None:
+        sides = ", ".join(f"{side} {value:.2f}" for side, value in record.competence.per_value.items())
+        verdict = "passed" if record.competence.passed else "failed: mechanism figures are withheld from the headline"
+        console.print(f"competence gate {verdict} ({sides}; threshold {record.competence.threshold:.2f})")
+    console.print(f"controls: {', '.join(f'{c.name} {c.value:.2g}' for c in record.controls)}")
+    console.print(f"record: {record.path}", soft_wrap=True)

@@ -15,7 +15,7 @@ from pkv_interp.interventions import HeadPatch, KVPatch, Row
 from pkv_interp.measure.pairs import PairRun, run_pair
 from pkv_interp.measure.timing import peak_megabytes, seconds
 from pkv_interp.records import Run, RunRecord, RunStore
-from pkv_interp.reference import Sequential
+from pkv_interp.reference.sequential import Sequential
 from pkv_interp.stats import Estimate
 from pkv_interp.tasks import FAMILIES, Style, polarity_case
 

@@ -19,7 +19,7 @@ from rich.progress import track
 from experiments._circuit_scores import HEADLINE_K
 from experiments._circuit_summary import summarise
 from experiments._cli import Settings, entry
-from experiments._setup import competence, gather_controls, open_engine
+from experiments._setup import competence, gather_controls, open_engine, report
 from pkv_interp.engine import Engine
 from pkv_interp.interventions import KVPatch
 from pkv_interp.measure.circuits import keep_only, sizes_of
@@ -43,6 +43,7 @@ class CircuitSettings(Settings):
 
     discovery: tuple[str, ...] | None
     held_out: tuple[str, ...] | None
+    values: dict[str, tuple[str, str]]
     instances: PositiveInt
     write_instances: PositiveInt
     n_fillers: NonNegativeInt
@@ -86,9 +87,17 @@ def build_cases(settings: CircuitSettings, tokenizer: Any) -> dict[str, list[Cas
     """Polarity cases of both splits; each family sees the rule wordings in turn."""
     style = Style(n_fillers=settings.n_fillers, chat=settings.chat, thinking=settings.model.thinking)
     names = {"discovery": settings.discovery or DISCOVERY, "held_out": settings.held_out or HELD_OUT}
+    families(list(settings.values))  # a name that is no family is refused, not ignored
     return {
         split: [
-            polarity_case(family, index, tokenizer, seed=settings.seed, style=style)
+            polarity_case(
+                family,
+                index,
+                tokenizer,
+                seed=settings.seed,
+                style=style,
+                values=settings.values.get(family.name),
+            )
             for family in families(chosen)
             for index in range(settings.instances)
         ]
@@ -221,6 +230,7 @@ def circuit(settings: CircuitSettings) -> RunRecord:
             cases = build_cases(settings, engine.loaded.tokenizer)
             measure(settings, run, engine, cases)
     console.print(comparison_table(run.record))
+    report(console, run.record)
     return run.record
 
 

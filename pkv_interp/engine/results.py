@@ -23,13 +23,11 @@ class Prefill:
         mlp: per layer the output of the MLP module at the decision token.
         resid: the residual stream at the decision token: the embedding, then the output of every block.
         attn: with capture "attention": weights of the decision token over all positions, float32. Rows sum to
-            one,
-            or to less where the model has attention sinks.
+            one, or to less where the model has attention sinks.
         z_all, mlp_all, resid_all: with capture "prefill": the same at every position.
         resid_mid_all: with capture "prefill": the residual stream between attention and MLP of every block,
-            so that
-            differences of neighbouring entries are exactly what each of the two wrote, norms behind them
-            included.
+            so that differences of neighbouring entries are exactly what each of the two wrote, norms behind
+            them included.
     """
 
     ids: tuple[int, ...]

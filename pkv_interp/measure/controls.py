@@ -8,7 +8,7 @@ import numpy as np
 from pkv_interp.engine import Engine
 from pkv_interp.interventions import HeadPatch, KVPatch, Row
 from pkv_interp.measure.pairs import PairRun, cache_states, decode_margins, margins
-from pkv_interp.reference import Sequential
+from pkv_interp.reference.sequential import Sequential
 
 
 @dataclass(frozen=True)

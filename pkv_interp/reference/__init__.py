@@ -1,6 +1,4 @@
-"""Slow, obvious twins of the engine: one row at a time, in plain PyTorch and in TransformerLens."""
+"""Slow, obvious twins of the engine: one row at a time, in plain PyTorch and in TransformerLens.
 
-from pkv_interp.reference.bridge import BridgeTwin
-from pkv_interp.reference.sequential import Sequential
-
-__all__ = ["BridgeTwin", "Sequential"]
+Import `sequential` or `bridge` by name: only the second loads TransformerLens, which takes seconds.
+"""

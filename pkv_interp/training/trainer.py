@@ -31,7 +31,7 @@ class TrainSettings:
         batch_size: gate examples a step; ``chat_batch`` replayed chats come on top.
         token_budget: padded tokens a micro-batch may hold.
         mix: shares of plain, late, update and other-update examples, after the opening.
-        opening_steps: first steps, with short and mostly plain prompts.
+        opening_steps: first steps, with short lessons of few wordings; ``opening_extra`` more of them a step.
         chat_weight: weight of the replay loss.
         snapshot_every: steps between adapters that are kept for the mechanism-by-step table.
     """
@@ -45,7 +45,8 @@ class TrainSettings:
     lr: float = 1e-3
     warmup: int = 20
     mix: tuple[float, float, float, float] = (0.42, 0.2, 0.26, 0.12)
-    opening_steps: int = 100
+    opening_steps: int = 90
+    opening_extra: int = 8
     longest: int = 30
     chat_weight: float = 0.5
     checkpoint_every: int = 25
@@ -143,8 +144,8 @@ def train(model: PeftModel, tokenizer: Any, replay: list[TokenSequence], setting
     model.train()
     for step in range(len(history), settings.steps):
         opening = step < settings.opening_steps
-        mix = (0.8, 0.1, 0.07, 0.03) if opening else settings.mix
-        examples = batch(settings.seed, step, settings.batch_size, mix, 2 if opening else settings.longest)
+        mix = (0.85, 0.15, 0.0, 0.0) if opening else settings.mix
+        examples = batch(settings.seed, step, settings.batch_size + (settings.opening_extra if opening else 0), mix, 0 if opening else settings.longest)
         sequences = [encode_example(e, tokenizer) for e in examples]
         rng = np.random.default_rng([settings.seed, step, 1])
         sequences += [replay[int(i)] for i in rng.integers(len(replay), size=settings.chat_batch)] if replay else []

@@ -11,7 +11,7 @@ from pkv_interp.cache import FrozenCache
 from pkv_interp.engine import Engine
 from pkv_interp.errors import PkvError
 from pkv_interp.interventions import HeadPatch, Intervention, Knockout, KVPatch, MLPPatch, ResidualEdit
-from pkv_interp.reference import Sequential
+from pkv_interp.reference.sequential import Sequential
 from tests.engine.support import KERNELS, LENGTH, Setting, decision_rows, setting
 from tests.families import FAMILIES, ids_of
 

@@ -67,3 +67,13 @@ def test_parts_that_do_not_add_up_are_refused() -> None:
     at = setting("llama")
     with pytest.raises(PkvError, match="miss the residual"):
         at.engine.contributions(replace(at.base, mlp=at.base.mlp * 2))
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_stream_between_attention_and_mlp_splits_what_a_block_adds(family: str) -> None:
+    at = setting(family)
+    split = at.engine.contributions(at.base)
+    middle = at.base.need("resid_mid_all")[:, -1]
+    torch.testing.assert_close(at.base.resid[1:] - middle, split.mlps, atol=1e-4, rtol=1e-4)
+    attention = split.heads.sum(1) + split.attention_bias
+    torch.testing.assert_close(middle - at.base.resid[:-1], attention, atol=1e-4, rtol=1e-4)

@@ -8,7 +8,7 @@ import torch
 from pkv_interp.engine import Engine
 from pkv_interp.errors import PkvError
 from pkv_interp.interventions import HeadPatch, KVPatch, MLPPatch, ResidualEdit, Row
-from pkv_interp.reference import Sequential
+from pkv_interp.reference.sequential import Sequential
 from tests.engine.support import KERNELS, LENGTH, decision_rows, prefill_rows, setting
 from tests.families import FAMILIES
 

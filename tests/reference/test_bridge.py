@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from pkv_interp.engine import Prefill
-from pkv_interp.reference import BridgeTwin
+from pkv_interp.reference.bridge import BridgeTwin
 from tests.engine.support import decision_rows, prefill_rows, setting
 from tests.families import FAMILIES
 

@@ -8,7 +8,8 @@ import torch
 from pkv_interp.engine import Engine
 from pkv_interp.interventions import HeadPatch, Knockout, KVPatch, MLPPatch, ResidualEdit, Row
 from pkv_interp.models.load import LoadedModel
-from pkv_interp.reference import BridgeTwin, Sequential
+from pkv_interp.reference.bridge import BridgeTwin
+from pkv_interp.reference.sequential import Sequential
 from tests.families import ids_of
 
 LENGTH = 160

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from pkv_interp.interventions import HeadPatch, Knockout, KVPatch, ResidualEdit
-from pkv_interp.reference import Sequential
+from pkv_interp.reference.sequential import Sequential
 from tests.engine.support import KERNELS, LENGTH, setting
 from tests.families import FAMILIES
 

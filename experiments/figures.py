@@ -1,0 +1,97 @@
+"""Draw figures from records, and from nothing else: no model is loaded and nothing is measured.
+
+Each record of an experiment that has figures gives a folder of interactive HTML pages (they work offline, through
+the plotly.min.js beside them) and, where a browser is installed, PNG pictures of the same.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import plotly.graph_objects as go
+from pydantic import PositiveFloat
+from rich.console import Console
+
+from experiments._cli import Door, entry
+from pkv_interp.errors import PkvError
+from pkv_interp.figures import (
+    attention_share,
+    faithfulness_curve,
+    find_browser,
+    head_heatmap,
+    read_curve,
+    save_html,
+    save_png,
+    screening_scatter,
+    site_bars,
+    token_bars,
+    token_kinds,
+    token_text,
+    write_curve,
+)
+from pkv_interp.records import RunRecord, load_records
+
+#: Figures by experiment and name.
+FIGURES: Mapping[str, Mapping[str, Callable[[RunRecord], go.Figure]]] = {
+    "circuit": {
+        "heads": head_heatmap,
+        "read_curve": read_curve,
+        "write_curve": write_curve,
+        "token_text": token_text,
+        "token_bars": token_bars,
+        "token_kinds": token_kinds,
+        "sites": site_bars,
+        "attention_share": attention_share,
+        "faithfulness": faithfulness_curve,
+        "screening": screening_scatter,
+    },
+}
+
+
+class FiguresSettings(Door):
+    """Settings of this command; configs/figures.yaml says what each means."""
+
+    output_dir: Path
+    models: tuple[str, ...] | None
+    png: bool
+    scale: PositiveFloat
+
+
+def drawable(settings: FiguresSettings) -> list[RunRecord]:
+    """The newest success of each experiment and model that figures are asked of.
+
+    Raises:
+        PkvError: there is none.
+    """
+    found = [record for record in load_records(settings.results_dir) if record.experiment in FIGURES]
+    chosen = [r for r in found if settings.models is None or r.model_name in settings.models]
+    if not chosen:
+        of = "" if settings.models is None else f" of {', '.join(settings.models)}"
+        have = ", ".join(dict.fromkeys(record.model_name for record in found))
+        mend = f"choose from {have}" if have else "run `python -m experiments.circuit` first"
+        raise PkvError(f"{settings.results_dir} has no finished record{of} to draw from", mend)
+    return chosen
+
+
+def figures(settings: FiguresSettings) -> None:
+    """Draw every record's figures."""
+    console = Console(stderr=True, soft_wrap=True, highlight=False)
+    pictures: dict[Path, go.Figure] = {}
+    for record in drawable(settings):
+        folder = settings.output_dir / record.experiment / re.sub(r"[^A-Za-z0-9._-]", "-", record.model_name)
+        drawn = {name: draw(record) for name, draw in FIGURES[record.experiment].items()}
+        save_html(drawn, folder)
+        pictures |= {folder / f"{name}.png": figure for name, figure in drawn.items()}
+        console.print(f"{folder}: {len(drawn)} figures from {record.path}", markup=False)
+    if not settings.png:
+        return
+    browser = find_browser()
+    trouble = save_png(pictures, browser, scale=settings.scale) if browser else "no Chromium or Chrome was found"
+    if trouble:
+        console.print(f"HTML only, PNG left out: {trouble}", markup=False)
+
+
+main = entry("figures", FiguresSettings)(figures)
+
+if __name__ == "__main__":
+    main()

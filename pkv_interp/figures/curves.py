@@ -1,0 +1,186 @@
+"""Curves over set size and depth, each with its 95 % interval over families."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from pkv_interp.figures.tables import RECOVERY, entitle, sample_of, table
+from pkv_interp.figures.theme import BLUE, GREEN, GREY, INK, ORANGE, tint
+from pkv_interp.records import RunRecord
+
+_INTERVALS = "bands: 95 % over families"
+
+
+def band(
+    figure: go.Figure,
+    x: Sequence[float],
+    frame: pd.DataFrame,
+    *,
+    name: str,
+    colour: str,
+    prefix: str = "",
+    dash: str = "solid",
+    col: int | None = None,
+) -> None:
+    """Add a line with its interval as a band; a single family has no interval and gets none.
+
+    Args:
+        prefix: of the columns: ``value`` (or the prefix itself), ``ci_low``, ``ci_high``.
+    """
+    value = prefix.rstrip("_") or "value"
+    place = {} if col is None else {"row": 1, "col": col}
+    low, high = frame[f"{prefix}ci_low"], frame[f"{prefix}ci_high"]
+    if low.notna().all():
+        figure.add_scatter(
+            x=[*x, *reversed(x)],
+            y=[*high, *reversed(low.tolist())],
+            fill="toself",
+            fillcolor=tint(colour, 0.18),
+            line={"width": 0},
+            mode="lines",
+            hoverinfo="skip",
+            showlegend=False,
+            legendgroup=name,
+            **place,
+        )
+    figure.add_scatter(
+        x=x,
+        y=frame[value],
+        mode="lines+markers",
+        name=name,
+        legendgroup=name,
+        line={"color": colour, "width": 2.5, "dash": dash},
+        marker={"size": 7},
+        customdata=frame[[f"{prefix}ci_low", f"{prefix}ci_high"]],
+        hovertemplate="%{y:.3f} [%{customdata[0]:.3f}, %{customdata[1]:.3f}]<extra>" + name + "</extra>",
+        **place,
+    )
+
+
+def _points(figure: go.Figure, x: Sequence[float | str], frame: pd.DataFrame, name: str, colour: str,
+            symbol: str, col: int, legend: bool = True) -> None:  # fmt: skip
+    bars = None
+    if frame["ci_low"].notna().all():
+        above, below = frame["ci_high"] - frame["value"], frame["value"] - frame["ci_low"]
+        bars = {"type": "data", "array": above, "arrayminus": below, "color": colour, "thickness": 1.5}
+    figure.add_scatter(
+        x=x,
+        y=frame["value"],
+        error_y=bars,
+        mode="markers",
+        name=name,
+        legendgroup=name,
+        showlegend=legend,
+        marker={"color": colour, "size": 9, "symbol": symbol},
+        hovertemplate="%{y:.3f}<extra>" + name + "</extra>",
+        row=1,
+        col=col,
+    )
+
+
+def _goal_lines(figure: go.Figure) -> None:
+    for level in (0.0, 1.0):
+        figure.add_hline(y=level, line={"color": GREY, "width": 1, "dash": "dot"}, layer="below")
+
+
+def read_curve(record: RunRecord) -> go.Figure:
+    """Recovery when the k best read heads are patched together, against random heads of the same layers."""
+    frame = table(record, "read_curve").sort_values("k")
+    figure = go.Figure()
+    _goal_lines(figure)
+    for arm, name, colour, dash in (
+        ("top", "k first on discovery families", BLUE, "solid"),
+        ("random", "k random heads of the same layers", GREY, "dash"),
+    ):
+        part = frame[frame["arm"] == arm]
+        band(figure, part["k"].tolist(), part, name=name, colour=colour, dash=dash)
+    figure.update_xaxes(title="read heads patched together (k)", tickvals=sorted(set(frame["k"])))
+    figure.update_yaxes(title=RECOVERY)
+    figure.update_layout(legend={"x": 0.99, "xanchor": "right", "y": 0.5})
+    sample = f"{sample_of(frame, 'held-out')}; {_INTERVALS}"
+    return entitle(figure, record, "Read heads patched together at the decision token", sample)
+
+
+def write_curve(record: RunRecord) -> go.Figure:
+    """Recovery when the k best write heads are patched at aggregators in prefill, with controls and ceilings."""
+    frame = table(record, "write_curve")
+    figure = make_subplots(rows=1, cols=2, column_widths=[0.76, 0.24], shared_yaxes=True, horizontal_spacing=0.02)
+    _goal_lines(figure)
+    places = (("joint", "at all aggregators", BLUE, "circle"), ("top", "at the first aggregator", ORANGE, "square"))
+    for where, label, colour, symbol in places:
+        here = frame[frame["where"] == where]
+        top = here[here["arm"] == "top"].sort_values("k")
+        band(figure, top["k"].tolist(), top, name=f"k first, {label}", colour=colour, col=1)
+        random = here[here["arm"] == "random"]
+        _points(figure, random["k"].tolist(), random, f"random, {label}", colour, f"{symbol}-open", 1)
+        every = here[here["arm"].isin(["all_heads", "all_mlps"])]
+        names = every["arm"].map({"all_heads": "all heads", "all_mlps": "all MLPs"}).tolist()
+        _points(figure, names, every, f"all, {label}", colour, symbol, 2, legend=False)
+    ticks = sorted({int(k) for k in frame["k"].dropna()})
+    figure.update_xaxes(title="write heads patched together (k)", tickvals=ticks, row=1, col=1)
+    figure.update_xaxes(title="everything of a kind", range=[-0.6, 1.6], row=1, col=2)
+    figure.update_yaxes(title=RECOVERY, row=1, col=1)
+    figure.update_layout(
+        legend={"orientation": "h", "y": 1.01, "yanchor": "bottom", "x": 0, "font": {"size": 12}},
+        margin={"t": 130},
+    )
+    sample = f"{sample_of(frame, 'held-out')}; bands and bars: 95 % over families"
+    return entitle(figure, record, "Write heads patched during prefill", sample)
+
+
+def attention_share(record: RunRecord) -> go.Figure:
+    """What attention and MLPs wrote of the difference at aggregators, cumulated over depth."""
+    frame = table(record, "attention_share").sort_values("layer")
+    depth = int(table(record, "attention_share_depth")["after_block"].iloc[0])
+    figure = go.Figure()
+    _goal_lines(figure)
+    x = frame["layer"].tolist()
+    band(figure, x, frame, name="attention", colour=BLUE)
+    band(figure, x, frame, name="MLPs", colour=ORANGE, prefix="mlp_", dash="dash")
+    figure.add_vline(x=depth, line={"color": INK, "width": 1.5, "dash": "dot"})
+    figure.add_annotation(
+        x=depth,
+        y=1.02,
+        yref="paper",
+        yanchor="bottom",
+        text="input of the median read head",
+        showarrow=False,
+        font={"size": 12},
+        xanchor="left" if depth < frame["layer"].max() / 2 else "right",
+    )
+    figure.update_xaxes(title="after block", dtick=1 if len(x) <= 20 else 2)
+    figure.update_yaxes(title="share of the residual difference (sums to 1)")
+    figure.update_layout(margin={"t": 115})
+    sample = f"{sample_of(frame, 'held-out')}; {_INTERVALS}"
+    return entitle(figure, record, "What wrote the notes at aggregators, by depth", sample)
+
+
+def faithfulness_curve(record: RunRecord) -> go.Figure:
+    """Share of the clean margin that is left when all heads but the first ones are replaced."""
+    frame = table(record, "faithfulness")
+    shares = sorted(set(frame["share"]))
+    at = {share: i for i, share in enumerate(shares)}
+    figure = go.Figure()
+    _goal_lines(figure)
+    arms = (
+        ("interchange", "by the corrupt prompt's outputs", BLUE, "solid", ""),
+        ("mean", "by mean outputs", GREEN, "dash", "_mean"),
+    )
+    for ablation, name, colour, dash, suffix in arms:
+        part = frame[frame["ablation"] == ablation].sort_values("share")
+        area = record.headline.get(f"faithfulness_auc{suffix}")
+        label = name if area is None else f"{name}, area {area}"
+        band(figure, [at[s] for s in part["share"]], part, name=label, colour=colour, dash=dash)
+    figure.update_xaxes(
+        title="share of heads kept, in the order of discovery families (uneven steps)",
+        tickvals=list(at.values()),
+        ticktext=[f"{100 * share:g} %" for share in shares],
+    )
+    figure.update_yaxes(title="faithfulness (0 = no head kept, 1 = whole model)")
+    figure.update_layout(
+        legend={"x": 0.01, "xanchor": "left", "y": 0.98, "title": {"text": "other heads replaced at the decision"}}
+    )
+    sample = f"{sample_of(frame, 'held-out')}; {_INTERVALS}"
+    return entitle(figure, record, "Faithfulness of the read circuit", sample)

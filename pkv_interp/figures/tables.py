@@ -1,0 +1,83 @@
+"""From a record to the data frames and titles that figures are made of."""
+
+from dataclasses import dataclass
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from pkv_interp.errors import PkvError
+from pkv_interp.figures.theme import TEMPLATE, VERMILLION
+from pkv_interp.records import RunRecord
+
+#: Stands in the title of every figure of a model that failed the competence gate.
+NOT_COMPETENT = "not competent: mechanism figures are not evidence"
+RECOVERY = "recovery (0 = corrupt, 1 = clean)"
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What a figure rests on."""
+
+    n_families: int
+    n_instances: int
+    split: str
+
+    def __str__(self) -> str:
+        return f"{_count(self.n_families, self.split + ' family')}, {_count(self.n_instances, 'instance')}"
+
+
+def _count(n: int, noun: str) -> str:
+    plural = noun[:-1] + "ies" if noun.endswith("y") else noun + "s"
+    return f"{n} {noun if n == 1 else plural}"
+
+
+def table(record: RunRecord, name: str) -> pd.DataFrame:
+    """One of the record's tables.
+
+    Raises:
+        PkvError: the record has no such table, or an empty one.
+    """
+    lines = record.tables.get(name)
+    if not lines:
+        raise PkvError(
+            f"{record.path or record.key} has no table '{name}'", f"run experiments.{record.experiment} again"
+        )
+    return pd.DataFrame(lines)
+
+
+def sample_of(frame: pd.DataFrame, split: str) -> Sample:
+    """The sample of a table of estimates: that of its largest line."""
+    return Sample(int(frame["n_families"].max()), int(frame["n_instances"].max()), split)
+
+
+def sample_of_split(record: RunRecord, split: str, per_family: int | None = None) -> Sample:
+    """Families and instances of a split, counted in the record's rows; at most ``per_family`` of each family.
+
+    Args:
+        split: as in the rows, ``"discovery"`` or ``"held_out"``.
+    """
+    seen: dict[str, set[str | int]] = {}
+    for row in record.rows:
+        if row.split == split:
+            seen.setdefault(row.family, set()).add(row.instance)
+    most = [len(s) if per_family is None else min(len(s), per_family) for s in seen.values()]
+    return Sample(len(seen), sum(most), split.replace("_", "-"))
+
+
+def competent(record: RunRecord) -> bool:
+    """Whether the model passed the gate; a record without one counts as competent."""
+    return record.competence is None or record.competence.passed
+
+
+def entitle(figure: go.Figure, record: RunRecord, measured: str, sample: Sample | str) -> go.Figure:
+    """Give a figure the template and a title: what was measured, on which model and on how much.
+
+    A model that failed the competence gate gets a visible note above the title.
+    """
+    text = f"<b>{measured}</b>"
+    figure.update_layout(template=TEMPLATE)
+    if not competent(record):
+        text = f"<span style='color:{VERMILLION};font-size:14px'><b>{NOT_COMPETENT}</b></span><br>{text}"
+        figure.update_layout(margin_t=(figure.layout.margin.t or 100) + 22)
+    figure.update_layout(title={"text": text, "subtitle": {"text": f"{record.model_name} · {sample}"}})
+    return figure
