@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from jaxtyping import Float
 
-from pkv_interp.metrics.recovery import recovery
+from pkv_interp.metrics.recovery import recovery, recovery_by_site
 from pkv_interp.records import Run
 from pkv_interp.stats import Estimate
 from pkv_interp.tasks import Case
@@ -44,6 +45,19 @@ class Scorer:
             seed=self.settings.seed,
             draws=self.settings.bootstrap_draws,
         ).estimate
+
+    def estimates(self, patched: Float[np.ndarray, "cases arms"]) -> list[Estimate]:
+        """Recoveries of many arms at once; the cases' other margins are shared."""
+        found = recovery_by_site(
+            patched,
+            self.clean,
+            self.corrupt,
+            self.families,
+            noise_floor=self.floor,
+            seed=self.settings.seed,
+            draws=self.settings.bootstrap_draws,
+        )
+        return [one.estimate for one in found]
 
     def arm(self, name: str, patched: Sequence[float]) -> Estimate:
         """Estimate an arm and write one row per case."""

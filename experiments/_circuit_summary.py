@@ -37,7 +37,7 @@ def summarise(
     few_held = Scorer(run, few["held_out"], [at[c.instance] for c in few["held_out"]], settings, floor)
 
     _states(run, everything, sites)
-    _positions(run, held, discovery, held_out, sites, plan, reading)
+    _positions(run, held, settings, discovery, held_out, sites, plan, reading)
     _readers(run, held, settings, plan, sites, reading, n)
     _writers(run, few_held, settings, few["discovery"], at, sweeps, writing)
     decompositions(run, held, settings, plan, reading)
@@ -56,6 +56,24 @@ def summarise(
 def _states(run: Run, scorer: Scorer, sites: list["Chunk"]) -> None:
     for arm in ("trigger_only", "notes_only"):
         run.headline[arm] = scorer.arm(arm, [s["states"][arm] for s in sites])
+    for case, site in zip(scorer.cases, sites, strict=True):
+        right = {("match" if d["gold_is_match"] else "mismatch"): d for d in site["decisions"]}
+        run.rows.append(
+            {
+                "family": case.family,
+                "split": case.split,
+                "instance": case.instance,
+                "wording": case.wording,
+                "arm": "unpatched",
+                "clean": site["clean"],
+                "corrupt": site["corrupt"],
+                "extra": {
+                    f"{side}_{what}": d[what]
+                    for side, d in right.items()
+                    for what in ("right", "top_token_right")
+                },
+            }
+        )
     worst = max(abs(s["states"]["full_patch"] - s["clean"]) for s in sites)
     run.tables["states"] = [point(run.headline[a], arm=a) for a in ("trigger_only", "notes_only")]
     run.tables["states"].append({"arm": "full_patch", "largest_error_logits": worst})
@@ -64,6 +82,7 @@ def _states(run: Run, scorer: Scorer, sites: list["Chunk"]) -> None:
 def _positions(
     run: Run,
     held: Scorer,
+    settings: "CircuitSettings",
     discovery: list[Case],
     held_out: list[Case],
     sites: list["Chunk"],
@@ -83,10 +102,17 @@ def _positions(
             "discovery": value,
             "held_out": ranked[1].get(label),
             "aggregator": label in plan.labels,
+            **(
+                _site_interval(run, settings, label, held_out, sites[len(discovery) :])
+                if label in plan.labels
+                else {}
+            ),
         }
         for label, value in ranked[0].items()
     ]
-    example, site = held_out[0], sites[len(discovery)]
+    # The first prompt that the noise floor does not swallow; `held.arm` has seen to it that there is one.
+    first = int(np.flatnonzero(np.abs(held.clean - held.corrupt) > held.floor)[0])
+    example, site = held_out[first], sites[len(discovery) + first]
     gap = site["clean"] - site["corrupt"]
     names = site_labels(example.clean)
     effects = np.zeros(len(example.clean))
@@ -107,6 +133,24 @@ def _positions(
         for i, (token, kind) in enumerate(zip(example.clean.tokens, example.clean.kinds, strict=True))
     ]
     run.tables["token_kinds"] = _by_kind(held, held_out, sites[len(discovery) :])
+
+
+def _site_interval(
+    run: Run, settings: "CircuitSettings", label: str, cases: list[Case], sites: list["Chunk"]
+) -> dict[str, Any]:
+    """Interval of a label's mean single-position recovery, over the held-out cases that have the label."""
+    chosen, found, patched = [], [], []
+    for case, site in zip(cases, sites, strict=True):
+        names = site_labels(case.clean)[case.after_change : case.clean.decision]
+        at = [i for i, name in enumerate(names) if name == label]
+        if at:
+            chosen.append(case)
+            found.append(site)
+            patched.append(float(np.mean(np.asarray(site["positions"], float)[at])))
+    if not chosen:
+        return {}
+    estimate = Scorer(run, chosen, found, settings, run.noise_floor["margin"]).estimate(patched)
+    return {key: getattr(estimate, key) for key in ("ci_low", "ci_high", "n_families", "n_instances")}
 
 
 def _by_kind(held: Scorer, cases: list[Case], sites: list["Chunk"]) -> list[dict[str, Any]]:
@@ -150,6 +194,7 @@ def _readers(
     scored = pooled_effect(stack(sites[n:], "heads"), held.corrupt, held.clean)
     notes, field = stack(reading, "attn_aggregators").mean(0), stack(sites[n:], "attn_field").mean(0)
     rank = {head: i + 1 for i, head in enumerate(plan.readers)}
+    each = held.estimates(stack(sites[n:], "heads").reshape(len(reading), -1))
     run.tables["read_heads"] = [
         {
             "layer": la,
@@ -157,6 +202,8 @@ def _readers(
             "rank": rank[la, h],
             "discovery": float(effect[la, h]),
             "held_out": float(scored[la, h]),
+            "ci_low": each[la * scored.shape[1] + h].ci_low,
+            "ci_high": each[la * scored.shape[1] + h].ci_high,
             "attention_aggregators": float(notes[la, h]),
             "attention_field": float(field[la, h]),
         }
@@ -201,6 +248,7 @@ def _writers(
         }
         for la, h in sorted(rank)
     ]
+    run.tables["write_sample"] = [{"n_families": len({c.family for c in discovery}), "n_instances": len(discovery)}]
     run.tables["write_mlps"] = [
         {"layer": la, "top": float(effect["top"][la, n_heads]), "joint": float(effect["joint"][la, n_heads])}
         for la in range(len(effect["top"]))

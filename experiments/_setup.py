@@ -28,8 +28,8 @@ def open_engine(settings: Settings, run: Run) -> Engine:
 def gather_controls(run: Run, engine: Engine, cases: Sequence[Case]) -> float:
     """Measure self-patch, full patch and batched against single on a few cases; return the noise floor.
 
-    The noise floor, in logits, is ten times the largest difference between two ways to compute one margin, and
-    never under a thousandth.
+    The noise floor, in logits, is ten times the largest difference between two ways to compute one margin,
+    and never under a thousandth.
     """
     measured = run.chunk(
         "controls", lambda: asdict(measure_controls(engine, [run_pair(engine, c) for c in cases]))
@@ -74,7 +74,11 @@ def report(console: Console, record: RunRecord) -> None:
     """Say how the gate and the controls went, and where the record lies."""
     if record.competence is not None:
         sides = ", ".join(f"{side} {value:.2f}" for side, value in record.competence.per_value.items())
-        verdict = "passed" if record.competence.passed else "failed: mechanism figures are withheld from the headline"
+        verdict = (
+            "passed"
+            if record.competence.passed
+            else "failed: mechanism figures are withheld from the headline"
+        )
         console.print(f"competence gate {verdict} ({sides}; threshold {record.competence.threshold:.2f})")
     console.print(f"controls: {', '.join(f'{c.name} {c.value:.2g}' for c in record.controls)}")
     console.print(f"record: {record.path}", soft_wrap=True)

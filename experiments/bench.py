@@ -1,4 +1,4 @@
-"""How fast is the packed engine? The same patches, packed and one by one in plain PyTorch, side by side in one run."""
+"""How fast is the packed engine? The same patches, packed and one by one in plain PyTorch, in one run."""
 
 import statistics
 from collections.abc import Sequence
@@ -44,19 +44,24 @@ def kv_rows(pair: PairRun, n: int, n_layers: int, seed: int) -> list[Row]:
 def head_rows(n: int, engine: Engine, seed: int) -> list[Row]:
     """Random single-head patches at the decision token."""
     rng = np.random.default_rng([seed, n, 1])
-    return [(HeadPatch(int(rng.integers(engine.spec.n_layers)), int(rng.integers(engine.spec.n_heads)), 0),)
-            for _ in range(n)]
+    return [
+        (HeadPatch(int(rng.integers(engine.spec.n_layers)), int(rng.integers(engine.spec.n_heads)), 0),)
+        for _ in range(n)
+    ]
 
 
 def plain_forward(engine: Engine, pair: PairRun, n: int) -> None:
     """One plain forward of n tokens over the same prefix: what packing cannot beat."""
     ids = torch.tensor([[pair.corrupt.ids[-1]] * n], device=pair.corrupt.logits.device)
     with torch.no_grad():
-        engine.loaded.model(input_ids=ids, past_key_values=pair.corrupt.cache.view(), use_cache=True, logits_to_keep=n)
+        engine.loaded.model(
+            input_ids=ids, past_key_values=pair.corrupt.cache.view(), use_cache=True, logits_to_keep=n
+        )
 
 
-def compare(run: Run, settings: BenchSettings, engine: Engine, pair: PairRun, name: str,
-            rows: Sequence[Row]) -> list[dict[str, Any]]:
+def compare(
+    run: Run, settings: BenchSettings, engine: Engine, pair: PairRun, name: str, rows: Sequence[Row]
+) -> list[dict[str, Any]]:
     """Time both routes in turn, ``repeats`` times, and check that they agree."""
     device = pair.corrupt.logits.device
     twin = Sequential(engine.loaded)
@@ -68,12 +73,28 @@ def compare(run: Run, settings: BenchSettings, engine: Engine, pair: PairRun, na
         single, slow = seconds(lambda: twin.decode(pair.corrupt, rows, (pair.clean,), ids), device)
         limit, _ = seconds(lambda: plain_forward(engine, pair, len(rows)), device)
         difference = float((fast.logits - slow.logits).abs().max())
-        lines.append({"work": name, "repeat": repeat, "patches": len(rows), "tokens": pair.clean.length,
-                      "packed_seconds": packed, "one_by_one_seconds": single, "plain_forward_seconds": limit,
-                      "speedup": single / packed, "over_limit": packed / limit, "difference": difference})
+        lines.append(
+            {
+                "work": name,
+                "repeat": repeat,
+                "patches": len(rows),
+                "tokens": pair.clean.length,
+                "packed_seconds": packed,
+                "one_by_one_seconds": single,
+                "plain_forward_seconds": limit,
+                "speedup": single / packed,
+                "over_limit": packed / limit,
+                "difference": difference,
+            }
+        )
     tolerance = 1e-3 if engine.loaded.info.dtype == "float32" else 0.5
-    run.control(f"packed_equals_one_by_one_{name}", max(line["difference"] for line in lines), 0.0, tolerance,
-                f"logits, {len(rows)} patches")
+    run.control(
+        f"packed_equals_one_by_one_{name}",
+        max(line["difference"] for line in lines),
+        0.0,
+        tolerance,
+        f"logits, {len(rows)} patches",
+    )
     return lines
 
 
@@ -81,17 +102,26 @@ def bench(settings: BenchSettings) -> RunRecord:
     """Run the benchmark and record it."""
     console = Console(stderr=True)
     config = settings.model_dump(mode="json")
-    with RunStore(settings.results_dir).open(experiment="bench", model=config.pop("model"), config=config,
-                                             seed=settings.seed, resume=settings.resume) as run:
+    with RunStore(settings.results_dir).open(
+        experiment="bench",
+        model=config.pop("model"),
+        config=config,
+        seed=settings.seed,
+        resume=settings.resume,
+    ) as run:
         if not run.done:
             engine = open_engine(settings, run)
             measure(run, settings, engine)
     for line in run.record.tables["speed"]:
-        console.print(f"{line['work']:10s} {line['patches']:5d} patches, {line['tokens']} tokens: packed "
-                      f"{line['packed_seconds']:.2f} s, one by one {line['one_by_one_seconds']:.2f} s, "
-                      f"ratio {line['speedup']:.1f}; plain forward {line['plain_forward_seconds']:.2f} s")
+        console.print(
+            f"{line['work']:10s} {line['patches']:5d} patches, {line['tokens']} tokens: packed "
+            f"{line['packed_seconds']:.2f} s, one by one {line['one_by_one_seconds']:.2f} s, "
+            f"ratio {line['speedup']:.1f}; plain forward {line['plain_forward_seconds']:.2f} s"
+        )
     for line in run.record.tables["memory"]:
-        console.print(f"{line['patches']} patches: peak {line['peak_mb']:.0f} MiB over the model and prefills")
+        console.print(
+            f"{line['patches']} patches: peak {line['peak_mb']:.0f} MiB over the model and prefills"
+        )
     return run.record
 
 
@@ -102,25 +132,45 @@ def measure(run: Run, settings: BenchSettings, engine: Engine) -> None:
     gather_controls(run, engine, [case])
     pair = run_pair(engine, case, ())
     spec, device = engine.spec, pair.corrupt.logits.device
-    kv = compare(run, settings, engine, pair, "kv", kv_rows(pair, settings.patches, spec.n_layers, settings.seed))
+    kv = compare(
+        run, settings, engine, pair, "kv", kv_rows(pair, settings.patches, spec.n_layers, settings.seed)
+    )
     heads = compare(run, settings, engine, pair, "heads", head_rows(settings.patches, engine, settings.seed))
     grid: list[Row] = [(HeadPatch(la, h, 0),) for la in range(spec.n_layers) for h in range(spec.n_heads)]
     full, _ = seconds(lambda: engine.decode(pair.corrupt, grid, (pair.clean,), case.action_ids), device)
     run.tables["speed"] = kv + heads
     run.tables["head_grid"] = [{"heads": len(grid), "seconds": full}]
     run.tables["memory"] = [
-        {"patches": n, "peak_mb": peak_megabytes(
-            lambda n=n: engine.decode(pair.corrupt, kv_rows(pair, n, spec.n_layers, settings.seed), (pair.clean,),
-                                      case.action_ids), device)} for n in settings.memory_patches]
+        {
+            "patches": n,
+            "peak_mb": peak_megabytes(
+                lambda n=n: engine.decode(
+                    pair.corrupt,
+                    kv_rows(pair, n, spec.n_layers, settings.seed),
+                    (pair.clean,),
+                    case.action_ids,
+                ),
+                device,
+            ),
+        }
+        for n in settings.memory_patches
+    ]
 
     def middle(lines: list[dict[str, Any]], name: str) -> Estimate:
-        return Estimate(value=statistics.median(line[name] for line in lines), n_families=1, n_instances=len(lines))
+        return Estimate(
+            value=statistics.median(line[name] for line in lines), n_families=1, n_instances=len(lines)
+        )
 
     run.headline |= {
-        "kv_patch_speedup": middle(kv, "speedup"), "head_patch_speedup": middle(heads, "speedup"),
+        "kv_patch_speedup": middle(kv, "speedup"),
+        "head_patch_speedup": middle(heads, "speedup"),
         "limit_ratio": middle(kv, "over_limit"),
-        "peak_memory_mb": Estimate(value=max(line["peak_mb"] for line in run.tables["memory"]), n_families=1,
-                                   n_instances=len(settings.memory_patches))}
+        "peak_memory_mb": Estimate(
+            value=max(line["peak_mb"] for line in run.tables["memory"]),
+            n_families=1,
+            n_instances=len(settings.memory_patches),
+        ),
+    }
 
 
 main = entry("bench", BenchSettings)(bench)

@@ -1,7 +1,7 @@
 """Which heads, MLPs and positions carry the field-conditioned decision?
 
-Polarity pairs: the field stays byte for byte, the rule's trigger flips, so only the conclusion differs (clean =
-the first action, corrupt = the other). Sites are ranked on discovery families and scored on held-out ones.
+Polarity pairs: the field stays byte for byte, the rule's trigger flips, so only the conclusion differs (clean
+= the first action, corrupt = the other). Sites are ranked on discovery families and scored on held-out ones.
 Source of the questions: arXiv 2606.17107, circuit appendix; protocol and fixes are in the README.
 """
 
@@ -45,6 +45,7 @@ class CircuitSettings(Settings):
     held_out: tuple[str, ...] | None
     values: dict[str, tuple[str, str]]
     instances: PositiveInt
+    write_sweeps: PositiveInt
     write_instances: PositiveInt
     n_fillers: NonNegativeInt
     chat: bool
@@ -84,7 +85,7 @@ class Plan:
 
 
 def build_cases(settings: CircuitSettings, tokenizer: Any) -> dict[str, list[Case]]:
-    """Polarity cases of both splits; each family sees the rule wordings in turn."""
+    """Polarity cases of both splits; families start at different rule wordings, then take them in turn."""
     style = Style(n_fillers=settings.n_fillers, chat=settings.chat, thinking=settings.model.thinking)
     names = {"discovery": settings.discovery or DISCOVERY, "held_out": settings.held_out or HELD_OUT}
     families(list(settings.values))  # a name that is no family is refused, not ignored
@@ -98,8 +99,8 @@ def build_cases(settings: CircuitSettings, tokenizer: Any) -> dict[str, list[Cas
                 style=style,
                 values=settings.values.get(family.name),
             )
-            for family in families(chosen)
-            for index in range(settings.instances)
+            for shift, family in enumerate(families(chosen))
+            for index in range(shift, shift + settings.instances)
         ]
         for split, chosen in names.items()
     }
@@ -254,9 +255,10 @@ def measure(settings: CircuitSettings, run: Run, engine: Engine, cases: dict[str
     reading = each("reading", held_out, lambda case: score_reading(engine, case, plan, settings))
 
     n = settings.instances
+    spread = np.linspace(0, len(discovery) - 1, settings.write_sweeps).round().astype(int)
     few = {
-        split: [c for i, c in enumerate(chosen) if i % n < settings.write_instances]
-        for split, chosen in cases.items()
+        "discovery": [discovery[i] for i in sorted(set(spread.tolist()))],
+        "held_out": [c for i, c in enumerate(held_out) if i % n < settings.write_instances],
     }
     sweeps = each("write sweep", few["discovery"], lambda case: sweep_writers(engine, case, plan))
     swept = [sites[discovery.index(c)] for c in few["discovery"]]

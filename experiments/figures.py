@@ -1,7 +1,7 @@
 """Draw figures from records, and from nothing else: no model is loaded and nothing is measured.
 
-Each record of an experiment that has figures gives a folder of interactive HTML pages (they work offline, through
-the plotly.min.js beside them) and, where a browser is installed, PNG pictures of the same.
+Each record of an experiment that has figures gives a folder of interactive HTML pages (they work offline,
+through the plotly.min.js beside them) and, where a browser is installed, PNG pictures of the same.
 """
 
 import re
@@ -16,14 +16,29 @@ from experiments._cli import Door, entry
 from pkv_interp.errors import PkvError
 from pkv_interp.figures import (
     attention_share,
+    blast_growth,
+    blast_kinds,
+    blast_map,
+    blast_shares,
+    deviation_effect,
+    dose_curves,
     faithfulness_curve,
     find_browser,
+    gate_accuracy,
+    gate_mechanism,
+    grid_heatmap,
     head_heatmap,
+    knockout_curves,
+    layer_curves,
+    position_bars,
+    position_curves,
     read_curve,
+    region_bars,
     save_html,
     save_png,
     screening_scatter,
     site_bars,
+    state_bars,
     token_bars,
     token_kinds,
     token_text,
@@ -44,6 +59,25 @@ FIGURES: Mapping[str, Mapping[str, Callable[[RunRecord], go.Figure]]] = {
         "attention_share": attention_share,
         "faithfulness": faithfulness_curve,
         "screening": screening_scatter,
+    },
+    "train_gate": {"accuracy": gate_accuracy, "mechanism": gate_mechanism},
+    "blast_radius": {
+        "map": blast_map,
+        "shares": blast_shares,
+        "growth": blast_growth,
+        "token_kinds": blast_kinds,
+        "deviation_effect": deviation_effect,
+    },
+    "patching": {
+        "states": state_bars,
+        "positions": position_bars,
+        "position_curves": position_curves,
+        "layers": layer_curves,
+        "regions": region_bars,
+        "token_text": token_text,
+        "grid": grid_heatmap,
+        "knockouts": knockout_curves,
+        "dose": dose_curves,
     },
 }
 
@@ -86,7 +120,9 @@ def figures(settings: FiguresSettings) -> None:
     if not settings.png:
         return
     browser = find_browser()
-    trouble = save_png(pictures, browser, scale=settings.scale) if browser else "no Chromium or Chrome was found"
+    trouble = (
+        save_png(pictures, browser, scale=settings.scale) if browser else "no Chromium or Chrome was found"
+    )
     if trouble:
         console.print(f"HTML only, PNG left out: {trouble}", markup=False)
 

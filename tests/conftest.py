@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 from collections.abc import Iterator
+from pathlib import Path
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # read when huggingface_hub is imported
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -15,7 +16,7 @@ import torch  # noqa: E402
 
 from pkv_interp.models.catalogue import load_catalogue_entry  # noqa: E402
 from pkv_interp.models.load import LoadedModel, load  # noqa: E402
-from tests import families  # noqa: E402
+from tests import families, runs  # noqa: E402
 
 torch.set_num_threads(1)  # two threads that share busy cores wait for each other
 
@@ -37,6 +38,18 @@ def _seeded() -> Iterator[None]:
 def tiny(request: pytest.FixtureRequest) -> LoadedModel:
     """Each tiny family in turn, shared by the session."""
     return families.tiny(request.param)
+
+
+@pytest.fixture(scope="session")
+def circuit_results(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Results folder with the record of one small circuit run on tiny-llama, made through its command line.
+
+    Shared by the session: tests must leave it as it was.
+    """
+    results = tmp_path_factory.mktemp("circuit") / "results"
+    done = runs.circuit(results)
+    assert done.returncode == 0, done.stderr
+    return results
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""Attention weights of one query row, from the tensors that enter the kernel (so also under sdpa)."""
+"""Attention in plain torch, from the tensors that enter the kernel (so also under sdpa)."""
 
 from __future__ import annotations
 
@@ -36,3 +36,37 @@ def decision_weights(
         scores = torch.cat([scores, sinks.float()[:, None]], -1)
     weights = scores.softmax(-1)
     return weights if sinks is None else weights[:, :-1]
+
+
+def attention_outputs(
+    query: Float[Tensor, "H T d"],
+    key: Float[Tensor, "n_kv T d"],
+    value: Float[Tensor, "n_kv T d"],
+    scaling: float,
+    window: int | None,
+    softcap: float | None = None,
+    sinks: Float[Tensor, " H"] | None = None,
+) -> Float[Tensor, "H T d"]:
+    """Outputs of every query over the keys and values up to its own position, in float32.
+
+    Arguments as for ``decision_weights``. Equal inputs up to a position give bit-equal outputs up to it: the
+    order of every sum does not depend on what comes later, and later columns weigh exactly 0.
+    """
+    n_tokens = query.shape[1]
+    at = torch.arange(n_tokens, device=query.device)
+    hidden = at[None] > at[:, None]
+    if window is not None:
+        hidden |= at[:, None] - at[None] >= window
+    group = query.shape[0] // key.shape[0]
+    outputs = []
+    for index in range(key.shape[0]):  # one KV head at a time: the scores of all heads at once are large
+        mine = query[index * group : (index + 1) * group].float()
+        scores = mine @ key[index].float().T * scaling
+        if softcap is not None:
+            scores = softcap * torch.tanh(scores / softcap)
+        scores = scores.masked_fill(hidden, float("-inf"))
+        if sinks is not None:
+            extra = sinks[index * group : (index + 1) * group].float()[:, None, None].expand(-1, n_tokens, 1)
+            scores = torch.cat([scores, extra], -1)
+        outputs.append(scores.softmax(-1)[..., :n_tokens] @ value[index].float())
+    return torch.cat(outputs)

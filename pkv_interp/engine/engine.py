@@ -10,11 +10,14 @@ from jaxtyping import Float
 from nnsight import NNsight
 from torch import Tensor
 
+from pkv_interp.cache import FrozenCache
 from pkv_interp.engine import gradient, logits
+from pkv_interp.engine.attention import attention_outputs
 from pkv_interp.engine.chunks import Budget, memory_budget, most_tokens
 from pkv_interp.engine.decode import check_call, check_token_ids, require_decision_time, run_rows
 from pkv_interp.engine.prefill import check_prompt, run_prefill
 from pkv_interp.engine.results import Attribution, Decoded, Prefill, PrefillAttribution
+from pkv_interp.errors import PkvError
 from pkv_interp.interventions import Row, Scope
 from pkv_interp.models.load import LoadedModel
 
@@ -54,7 +57,7 @@ class Engine:
         Args:
             ids: token ids, at least two.
             capture: "prefill" for activations at every position, "attention" for the decision token's
-                weights.
+                weights, "queries" for the queries at every position.
 
         Raises:
             PkvError: for an id outside the vocabulary, a prompt too short, or an unknown capture.
@@ -104,6 +107,39 @@ class Engine:
         check_call(self._scope(base, donors), base, rows, donors)
         check_token_ids(token_ids, self.spec.vocab_size)
         return run_rows(self._tracer, base, rows, donors, token_ids, self._budget(), self._like)
+
+    @torch.no_grad()
+    def attention_outputs(
+        self, base: Prefill, cache: FrozenCache, layer: int
+    ) -> Float[Tensor, "H T-1 d_head"]:
+        """What a layer's heads would put out if the queries of ``base`` read ``cache`` instead of their own.
+
+        Each query sees the columns up to its own position (its own column included) that the layer's window
+        lets it see. Nothing is carried on to later layers. Float32, in plain torch, so that equal inputs give
+        bit-equal outputs.
+
+        Args:
+            base: run with ``capture={"queries"}``.
+            cache: of the length of ``base.cache``.
+
+        Raises:
+            PkvError: queries were not captured, or the cache has another length.
+        """
+        if cache.length != base.cache.length:
+            raise PkvError(
+                f"the cache has {cache.length} tokens and the prompt's own {base.cache.length}",
+                "use pairs of equal length, token by token",
+            )
+        attention: Any = self.loaded.model.model.layers[layer].self_attn
+        return attention_outputs(
+            base.need("queries")[layer][:, : cache.length],
+            cache.keys[layer][0],
+            cache.values[layer][0],
+            float(attention.scaling),
+            self.spec.windows[layer],
+            self.spec.attention_softcap,
+            attention.sinks if self.spec.sinks else None,
+        )
 
     def attribute(self, base: Prefill, donor: Prefill, action_ids: tuple[int, int]) -> Attribution:
         """First-order effects of the donor's KV, heads and MLPs on the base's margin, from one backward pass.

@@ -16,7 +16,7 @@ from pkv_interp.engine.results import Prefill
 from pkv_interp.errors import PkvError
 from pkv_interp.models.spec import ModelSpec
 
-CAPTURES = frozenset({"prefill", "attention"})
+CAPTURES = frozenset({"prefill", "attention", "queries"})
 
 
 def check_prompt(ids: Sequence[int], spec: ModelSpec, capture: frozenset[str]) -> None:
@@ -42,7 +42,7 @@ def run_prefill(
 
     Only what is asked for outlives the forward: single positions are copied out of the full activations.
     """
-    everywhere, weights = "prefill" in capture, "attention" in capture
+    everywhere, weights, asking = "prefill" in capture, "attention" in capture, "queries" in capture
     layers = tracer.model.layers
     # Families with norms behind attention and MLP keep the name of Llama's pre-MLP norm for the one behind
     # attention.
@@ -59,17 +59,21 @@ def run_prefill(
         resids = nnsight.save([])
         mids = nnsight.save([])
         attn = nnsight.save([])
+        queries = nnsight.save([])
         resids.append(_keep(layers[0].input, everywhere))
         for index in range(spec.n_layers):
             layer = layers[index]
-            if weights:
+            if weights or asking:
                 # (module, query, key, value, mask), after RoPE and norms; what a family adds is in the
                 # keywords.
                 args, extra = layer.self_attn.source.attention_interface_1.inputs
-                attn.append(decision_weights(
-                    args[1], args[2], extra["scaling"], spec.windows[index], extra.get("softcap"),
-                    extra.get("s_aux"),
-                ))
+                if asking:
+                    queries.append(args[1][0])
+                if weights:
+                    attn.append(decision_weights(
+                        args[1], args[2], extra["scaling"], spec.windows[index], extra.get("softcap"),
+                        extra.get("s_aux"),
+                    ))
             zs.append(_keep(layer.self_attn.o_proj.input, everywhere))
             if everywhere:
                 mids.append(_keep(getattr(layer, mlp_norm).input, everywhere))
@@ -95,6 +99,7 @@ def run_prefill(
         mlp_all=mlp_all if everywhere else None,
         resid_all=resid_all if everywhere else None,
         resid_mid_all=torch.stack(list(mids)) if everywhere else None,
+        queries=torch.stack(list(queries)) if asking else None,
     )
 
 

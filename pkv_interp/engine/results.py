@@ -28,6 +28,7 @@ class Prefill:
         resid_mid_all: with capture "prefill": the residual stream between attention and MLP of every block,
             so that differences of neighbouring entries are exactly what each of the two wrote, norms behind
             them included.
+        queries: with capture "queries": what every head asks with at every position, after RoPE and norms.
     """
 
     ids: tuple[int, ...]
@@ -41,6 +42,7 @@ class Prefill:
     mlp_all: Float[Tensor, "L T d_model"] | None = None
     resid_all: Float[Tensor, "L+1 T d_model"] | None = None
     resid_mid_all: Float[Tensor, "L T d_model"] | None = None
+    queries: Float[Tensor, "L H T d_head"] | None = None
 
     @property
     def length(self) -> int:
@@ -48,14 +50,14 @@ class Prefill:
         return len(self.ids)
 
     def need(self, name: str) -> Tensor:
-        """The captured activation ``name``: z_all, mlp_all, resid_all or attn.
+        """The captured activation ``name``: z_all, mlp_all, resid_all, queries or attn.
 
         Raises:
             PkvError: when it was not captured.
         """
         value = getattr(self, name)
         if value is None:
-            capture = "attention" if name == "attn" else "prefill"
+            capture = {"attn": "attention", "queries": "queries"}.get(name, "prefill")
             raise PkvError(
                 f"this needs {name}, which was not captured",
                 f'run engine.prefill(ids, capture={{"{capture}"}})',

@@ -1,7 +1,25 @@
 """Figures from records: one figure a function, a record in, a plotly figure out."""
 
+from pkv_interp.figures.blast_radius import (
+    blast_growth,
+    blast_kinds,
+    blast_map,
+    blast_shares,
+    deviation_effect,
+)
 from pkv_interp.figures.curves import attention_share, faithfulness_curve, read_curve, write_curve
+from pkv_interp.figures.gate import gate_accuracy, gate_mechanism
 from pkv_interp.figures.heads import head_heatmap
+from pkv_interp.figures.patching import (
+    dose_curves,
+    grid_heatmap,
+    knockout_curves,
+    layer_curves,
+    position_bars,
+    position_curves,
+    region_bars,
+    state_bars,
+)
 from pkv_interp.figures.save import find_browser, save_html, save_png
 from pkv_interp.figures.screening import screening_scatter
 from pkv_interp.figures.tables import NOT_COMPETENT, table
@@ -10,14 +28,29 @@ from pkv_interp.figures.tokens import site_bars, token_bars, token_kinds, token_
 __all__ = [
     "NOT_COMPETENT",
     "attention_share",
+    "blast_growth",
+    "blast_kinds",
+    "blast_map",
+    "blast_shares",
+    "deviation_effect",
+    "dose_curves",
     "faithfulness_curve",
     "find_browser",
+    "gate_accuracy",
+    "gate_mechanism",
+    "grid_heatmap",
     "head_heatmap",
+    "knockout_curves",
+    "layer_curves",
+    "position_bars",
+    "position_curves",
     "read_curve",
+    "region_bars",
     "save_html",
     "save_png",
     "screening_scatter",
     "site_bars",
+    "state_bars",
     "table",
     "token_bars",
     "token_kinds",

@@ -6,7 +6,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from pkv_interp.figures.tables import RECOVERY, entitle, sample_of, table
+from pkv_interp.figures.tables import RECOVERY, entitle, error_bars, has_interval, pick, sample_of, table
 from pkv_interp.figures.theme import BLUE, GREEN, GREY, INK, ORANGE, tint
 from pkv_interp.records import RunRecord
 
@@ -32,7 +32,7 @@ def band(
     value = prefix.rstrip("_") or "value"
     place = {} if col is None else {"row": 1, "col": col}
     low, high = frame[f"{prefix}ci_low"], frame[f"{prefix}ci_high"]
-    if low.notna().all():
+    if has_interval(frame, prefix):
         figure.add_scatter(
             x=[*x, *reversed(x)],
             y=[*high, *reversed(low.tolist())],
@@ -61,14 +61,10 @@ def band(
 
 def _points(figure: go.Figure, x: Sequence[float | str], frame: pd.DataFrame, name: str, colour: str,
             symbol: str, col: int, legend: bool = True) -> None:  # fmt: skip
-    bars = None
-    if frame["ci_low"].notna().all():
-        above, below = frame["ci_high"] - frame["value"], frame["value"] - frame["ci_low"]
-        bars = {"type": "data", "array": above, "arrayminus": below, "color": colour, "thickness": 1.5}
     figure.add_scatter(
         x=x,
         y=frame["value"],
-        error_y=bars,
+        error_y=error_bars(frame, colour),
         mode="markers",
         name=name,
         legendgroup=name,
@@ -94,7 +90,7 @@ def read_curve(record: RunRecord) -> go.Figure:
         ("top", "k first on discovery families", BLUE, "solid"),
         ("random", "k random heads of the same layers", GREY, "dash"),
     ):
-        part = frame[frame["arm"] == arm]
+        part = pick(frame, arm=arm)
         band(figure, part["k"].tolist(), part, name=name, colour=colour, dash=dash)
     figure.update_xaxes(title="read heads patched together (k)", tickvals=sorted(set(frame["k"])))
     figure.update_yaxes(title=RECOVERY)
@@ -104,26 +100,47 @@ def read_curve(record: RunRecord) -> go.Figure:
 
 
 def write_curve(record: RunRecord) -> go.Figure:
-    """Recovery when the k best write heads are patched at aggregators in prefill, with controls and ceilings."""
+    """Recovery when the k best write heads are patched in prefill, beside random heads and all of a kind."""
     frame = table(record, "write_curve")
-    figure = make_subplots(rows=1, cols=2, column_widths=[0.76, 0.24], shared_yaxes=True, horizontal_spacing=0.02)
+    figure = make_subplots(
+        rows=1, cols=2, column_widths=[0.76, 0.24], shared_yaxes=True, horizontal_spacing=0.02
+    )
+    places = (
+        ("joint", "all aggregators", BLUE, "circle", -0.15),
+        ("top", "first aggregator", ORANGE, "square", 0.15),
+    )
+    for where, label, colour, symbol, aside in places:
+        here = pick(frame, where=where)
+        top = pick(here, arm="top").sort_values("k")
+        band(figure, top["k"].tolist(), top, name=f"{label}: k first of discovery", colour=colour, col=1)
+        random = pick(here, arm="random")
+        _points(
+            figure,
+            (random["k"] + aside).tolist(),
+            random,
+            f"{label}: random heads",
+            colour,
+            f"{symbol}-open",
+            1,
+        )
+        every = pd.concat([pick(here, arm="all_heads"), pick(here, arm="all_mlps")])
+        names = ["all heads", "all MLPs"]
+        _points(figure, names, every, label, colour, symbol, 2, legend=False)
     _goal_lines(figure)
-    places = (("joint", "at all aggregators", BLUE, "circle"), ("top", "at the first aggregator", ORANGE, "square"))
-    for where, label, colour, symbol in places:
-        here = frame[frame["where"] == where]
-        top = here[here["arm"] == "top"].sort_values("k")
-        band(figure, top["k"].tolist(), top, name=f"k first, {label}", colour=colour, col=1)
-        random = here[here["arm"] == "random"]
-        _points(figure, random["k"].tolist(), random, f"random, {label}", colour, f"{symbol}-open", 1)
-        every = here[here["arm"].isin(["all_heads", "all_mlps"])]
-        names = every["arm"].map({"all_heads": "all heads", "all_mlps": "all MLPs"}).tolist()
-        _points(figure, names, every, f"all, {label}", colour, symbol, 2, legend=False)
     ticks = sorted({int(k) for k in frame["k"].dropna()})
     figure.update_xaxes(title="write heads patched together (k)", tickvals=ticks, row=1, col=1)
     figure.update_xaxes(title="everything of a kind", range=[-0.6, 1.6], row=1, col=2)
     figure.update_yaxes(title=RECOVERY, row=1, col=1)
     figure.update_layout(
-        legend={"orientation": "h", "y": 1.01, "yanchor": "bottom", "x": 0, "font": {"size": 12}},
+        legend={
+            "orientation": "h",
+            "y": 1.02,
+            "yanchor": "bottom",
+            "x": 0,
+            "font": {"size": 12},
+            "entrywidth": 230,
+            "borderwidth": 0,
+        },
         margin={"t": 130},
     )
     sample = f"{sample_of(frame, 'held-out')}; bands and bars: 95 % over families"
@@ -148,7 +165,7 @@ def attention_share(record: RunRecord) -> go.Figure:
         text="input of the median read head",
         showarrow=False,
         font={"size": 12},
-        xanchor="left" if depth < frame["layer"].max() / 2 else "right",
+        xanchor="left" if depth < max(x) / 2 else "right",
     )
     figure.update_xaxes(title="after block", dtick=1 if len(x) <= 20 else 2)
     figure.update_yaxes(title="share of the residual difference (sums to 1)")
@@ -169,7 +186,7 @@ def faithfulness_curve(record: RunRecord) -> go.Figure:
         ("mean", "by mean outputs", GREEN, "dash", "_mean"),
     )
     for ablation, name, colour, dash, suffix in arms:
-        part = frame[frame["ablation"] == ablation].sort_values("share")
+        part = pick(frame, ablation=ablation).sort_values("share")
         area = record.headline.get(f"faithfulness_auc{suffix}")
         label = name if area is None else f"{name}, area {area}"
         band(figure, [at[s] for s in part["share"]], part, name=label, colour=colour, dash=dash)
@@ -178,9 +195,14 @@ def faithfulness_curve(record: RunRecord) -> go.Figure:
         tickvals=list(at.values()),
         ticktext=[f"{100 * share:g} %" for share in shares],
     )
-    figure.update_yaxes(title="faithfulness (0 = no head kept, 1 = whole model)")
+    figure.update_yaxes(title="faithfulness (0 = no head, 1 = all heads)")
     figure.update_layout(
-        legend={"x": 0.01, "xanchor": "left", "y": 0.98, "title": {"text": "other heads replaced at the decision"}}
+        legend={
+            "x": 0.01,
+            "xanchor": "left",
+            "y": 0.98,
+            "title": {"text": "other heads replaced at the decision"},
+        }
     )
     sample = f"{sample_of(frame, 'held-out')}; {_INTERVALS}"
     return entitle(figure, record, "Faithfulness of the read circuit", sample)

@@ -73,7 +73,14 @@ def save_png(figures: Mapping[Path, go.Figure], browser: str, *, scale: float = 
         errors = asyncio.run(
             asyncio.wait_for(kaleido.write_fig_from_object(wanted, kopts=options), timeout=SECONDS)
         )
-    except (DevtoolsProtocolError, JavascriptError, KaleidoError, OSError, RuntimeError, TimeoutError) as error:
+    except (
+        DevtoolsProtocolError,
+        JavascriptError,
+        KaleidoError,
+        OSError,
+        RuntimeError,
+        TimeoutError,
+    ) as error:
         return _one_line(error)
     return _one_line(errors[0]) if errors else None
 

@@ -1,9 +1,10 @@
 """The cheap screen against the exact patch."""
 
+import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from pkv_interp.figures.tables import entitle, sample_of, table
+from pkv_interp.figures.tables import entitle, pick, sample_of, table
 from pkv_interp.figures.theme import BLUE, GREY, ORANGE
 from pkv_interp.records import RunRecord
 
@@ -18,26 +19,26 @@ def screening_scatter(record: RunRecord, *, name_first: int = 5) -> go.Figure:
     panels = (("heads", "heads", BLUE), ("mlps", "MLPs", ORANGE))
     titles = []
     for sites, name, _ in panels:
-        rank = quality[(quality["sites"] == sites) & (quality["measure"] == "rank_correlation")]
-        rho = f": rank correlation {rank['value'].iloc[0]:.2f} per instance" if len(rank) else ""
-        titles.append(f"{name} at the decision token{rho}")
+        rank = pick(quality, sites=sites, measure="rank_correlation")["value"].tolist()
+        rho = f": rank correlation {rank[0]:.2f}" if rank else ""
+        titles.append(f"{name}{rho}")
     figure = make_subplots(rows=1, cols=2, subplot_titles=titles, horizontal_spacing=0.1)
     for col, (sites, _, colour) in enumerate(panels, start=1):
-        part = points[points["sites"] == sites]
-        both = part[["screen", "exact"]].to_numpy()
-        low, high = float(both.min()), float(both.max())
+        part = pick(points, sites=sites)
+        screen, exact = part["screen"].to_numpy(float), part["exact"].to_numpy(float)
+        low, high = float(min(screen.min(), exact.min())), float(max(screen.max(), exact.max()))
         pad = 0.08 * max(high - low, 1e-9)
         ends = [low - pad, high + pad]
         figure.add_scatter(
             x=ends, y=ends, mode="lines", line={"color": GREY, "dash": "dot", "width": 1.5}, name="identity",
             showlegend=col == 1, hoverinfo="skip", row=1, col=col,
         )  # fmt: skip
-        first = part["exact"].abs().nlargest(name_first).index
+        first = set(np.argsort(-np.abs(exact), kind="stable")[:name_first].tolist())
         figure.add_scatter(
-            x=part["screen"],
-            y=part["exact"],
+            x=screen,
+            y=exact,
             mode="markers+text",
-            text=[site if index in first else "" for index, site in part["site"].items()],
+            text=[site if i in first else "" for i, site in enumerate(part["site"])],
             textposition="top center",
             textfont={"size": 11},
             marker={"color": colour, "size": 8, "opacity": 0.65},
@@ -51,6 +52,8 @@ def screening_scatter(record: RunRecord, *, name_first: int = 5) -> go.Figure:
         figure.update_yaxes(range=ends, row=1, col=col)
     figure.update_yaxes(title="exact patch (recovery)", row=1, col=1)
     figure.update_annotations(font_size=13)
-    figure.update_layout(legend={"x": 0.01, "y": 0.98}, margin={"t": 115})
-    sample = f"{sample_of(quality, 'held-out')}, pooled"
-    return entitle(figure, record, "Attribution patching against the exact patch", sample)
+    figure.update_layout(legend={"x": 0.01, "y": 0.98}, margin={"t": 110})
+    sample = f"{sample_of(quality, 'held-out')}; points pooled, rank correlation by instance"
+    return entitle(
+        figure, record, "Attribution patching against the exact patch, at the decision token", sample
+    )

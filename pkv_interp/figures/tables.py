@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
@@ -45,13 +46,36 @@ def table(record: RunRecord, name: str) -> pd.DataFrame:
     return pd.DataFrame(lines)
 
 
+def pick(frame: pd.DataFrame, **wanted: object) -> pd.DataFrame:
+    """Lines whose columns have the wanted values, in their order."""
+    keep = np.ones(len(frame), bool)
+    for column, value in wanted.items():
+        keep &= frame[column].to_numpy() == value
+    return frame.take(np.flatnonzero(keep).tolist())
+
+
+def has_interval(frame: pd.DataFrame, prefix: str = "") -> bool:
+    """Whether every line has an interval; a single family has none."""
+    return bool(frame[f"{prefix}ci_low"].notna().to_numpy().all())
+
+
+def error_bars(frame: pd.DataFrame, colour: str) -> dict[str, object] | None:
+    """The intervals of a table of estimates as plotly's error bars, None where there are none."""
+    if not has_interval(frame):
+        return None
+    above, below = frame["ci_high"] - frame["value"], frame["value"] - frame["ci_low"]
+    return {"type": "data", "array": above, "arrayminus": below, "color": colour, "thickness": 1.5}
+
+
 def sample_of(frame: pd.DataFrame, split: str) -> Sample:
     """The sample of a table of estimates: that of its largest line."""
-    return Sample(int(frame["n_families"].max()), int(frame["n_instances"].max()), split)
+    return Sample(
+        int(frame["n_families"].to_numpy().max()), int(frame["n_instances"].to_numpy().max()), split
+    )
 
 
-def sample_of_split(record: RunRecord, split: str, per_family: int | None = None) -> Sample:
-    """Families and instances of a split, counted in the record's rows; at most ``per_family`` of each family.
+def sample_of_split(record: RunRecord, split: str) -> Sample:
+    """Families and instances of a split, counted in the record's rows.
 
     Args:
         split: as in the rows, ``"discovery"`` or ``"held_out"``.
@@ -60,8 +84,7 @@ def sample_of_split(record: RunRecord, split: str, per_family: int | None = None
     for row in record.rows:
         if row.split == split:
             seen.setdefault(row.family, set()).add(row.instance)
-    most = [len(s) if per_family is None else min(len(s), per_family) for s in seen.values()]
-    return Sample(len(seen), sum(most), split.replace("_", "-"))
+    return Sample(len(seen), sum(map(len, seen.values())), split.replace("_", "-"))
 
 
 def competent(record: RunRecord) -> bool:
@@ -78,6 +101,6 @@ def entitle(figure: go.Figure, record: RunRecord, measured: str, sample: Sample 
     figure.update_layout(template=TEMPLATE)
     if not competent(record):
         text = f"<span style='color:{VERMILLION};font-size:14px'><b>{NOT_COMPETENT}</b></span><br>{text}"
-        figure.update_layout(margin_t=(figure.layout.margin.t or 100) + 22)
+        figure.update_layout(margin_t=(figure.layout.margin.t or 85) + 22, title_pad={"l": 16, "t": 24})
     figure.update_layout(title={"text": text, "subtitle": {"text": f"{record.model_name} · {sample}"}})
     return figure

@@ -18,6 +18,13 @@ DIVERGING = [
 ]
 
 WIDTH, HEIGHT = 900, 500
+_AXIS = {
+    "gridcolor": "#EDEDED",
+    "linecolor": GREY,
+    "ticks": "outside",
+    "zeroline": False,
+    "title": {"font": {"size": 14}, "standoff": 10},
+}
 TEMPLATE = "pkv"
 
 pio.templates[TEMPLATE] = go.layout.Template(
@@ -28,21 +35,26 @@ pio.templates[TEMPLATE] = go.layout.Template(
         "font": {"family": "Open Sans, DejaVu Sans, Arial, sans-serif", "size": 14, "color": INK},
         "paper_bgcolor": "white",
         "plot_bgcolor": "white",
-        "margin": {"l": 75, "r": 30, "t": 100, "b": 65},
+        "margin": {"l": 75, "r": 30, "t": 85, "b": 65},
         "title": {
             "x": 0.0,
             "xref": "container",
             "xanchor": "left",
             "yref": "container",
-            "y": 0.975,
+            "y": 1.0,
             "yanchor": "top",
-            "pad": {"l": 16},
+            "pad": {"l": 16, "t": 14},
             "font": {"size": 17},
             "subtitle": {"font": {"size": 13, "color": GREY}},
         },
-        "legend": {"bgcolor": "rgba(255,255,255,0.85)", "bordercolor": PALE, "borderwidth": 1},
-        "xaxis": {"gridcolor": "#EDEDED", "linecolor": GREY, "ticks": "outside", "zeroline": False},
-        "yaxis": {"gridcolor": "#EDEDED", "linecolor": GREY, "ticks": "outside", "zeroline": False},
+        "legend": {
+            "bgcolor": "rgba(255,255,255,0.85)",
+            "bordercolor": PALE,
+            "borderwidth": 1,
+            "title": {"font": {"size": 13}},
+        },
+        "xaxis": _AXIS,
+        "yaxis": _AXIS,
         "hoverlabel": {"font": {"size": 13}},
         "colorscale": {"diverging": DIVERGING},
     }

@@ -3,23 +3,24 @@
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
+from jaxtyping import Bool, Float
 
-from pkv_interp.figures.tables import RECOVERY, Sample, entitle, sample_of, sample_of_split, table
+from pkv_interp.figures.tables import RECOVERY, entitle, error_bars, sample_of, sample_of_split, table
 from pkv_interp.figures.theme import BLUE, DIVERGING, GREY, INK, ORANGE, VERMILLION, WIDTH
 from pkv_interp.figures.words import KIND_COLOURS, kind_runs, lay_out, shown
 from pkv_interp.records import RunRecord
 
-_COLUMNS, _LINE, _FONT = 96, 34, 13
-_MARGIN = {"l": 20, "r": 100, "t": 105, "b": 15}
+_COLUMNS, _LINE, _FONT = 96, 40, 13
+_MARGIN = {"l": 20, "r": 100, "t": 90, "b": 15}
 
 
-def measured(frame: pd.DataFrame) -> pd.Series:
+def measured(frame: pd.DataFrame) -> Bool[np.ndarray, " tokens"]:
     """Which tokens were patched: those after the changed span and before the decision token."""
-    after = frame.loc[frame["changed"].astype(bool), "position"].max()
-    return (frame["position"] > after) & (frame["position"] < frame["position"].max())
+    position, changed = frame["position"].to_numpy(), frame["changed"].to_numpy(bool)
+    return (position > position[changed].max()) & (position < position.max())
 
 
-def _colours(values: np.ndarray, reach: float) -> list[str]:
+def _colours(values: Float[np.ndarray, " tokens"], reach: float) -> list[str]:
     """Colours of values between -reach and reach on the diverging scale."""
     stops = np.array([stop for stop, _ in DIVERGING], float)
     parts = np.array([[int(hexa[i : i + 2], 16) for i in (1, 3, 5)] for _, hexa in DIVERGING], float)
@@ -34,7 +35,7 @@ def token_text(record: RunRecord) -> go.Figure:
     Span kinds are underlined and named; the changed span is framed; words that were not patched are grey.
     """
     frame = table(record, "tokens").sort_values("position").reset_index(drop=True)
-    live = measured(frame).to_numpy()
+    live, changed = measured(frame), frame["changed"].to_numpy(bool)
     values = frame["recovery"].to_numpy(float)
     reach = max(float(np.abs(values[live]).max(initial=0.0)), 1e-9)
     cells = lay_out(frame["token"].tolist(), _COLUMNS)
@@ -47,11 +48,11 @@ def token_text(record: RunRecord) -> go.Figure:
             "y0": c.line - 0.32,
             "y1": c.line + 0.30,
             "fillcolor": fills[i] if live[i] else "rgba(0,0,0,0)",
-            "line": {"width": 2 if frame["changed"][i] else 0, "color": VERMILLION},
+            "line": {"width": 2 if changed[i] else 0, "color": VERMILLION},
             "layer": "below",
         }
         for i, c in enumerate(cells)
-        if live[i] or frame["changed"][i]
+        if live[i] or changed[i]
     ]
     runs = kind_runs(cells, frame["kind"].tolist())
     boxes += [
@@ -66,7 +67,7 @@ def token_text(record: RunRecord) -> go.Figure:
         for run in runs
     ]
     dark = np.abs(values) > 0.75 * reach
-    ink = ["white" if live[i] and dark[i] else INK if live[i] or frame["changed"][i] else "#8A8A8A"
+    ink = ["white" if live[i] and dark[i] else INK if live[i] or changed[i] else "#8A8A8A"
            for i in range(len(frame))]  # fmt: skip
     figure = go.Figure(layout={"shapes": boxes})
     figure.add_scatter(
@@ -81,14 +82,14 @@ def token_text(record: RunRecord) -> go.Figure:
     )
     figure.add_scatter(
         x=[run.start for run in runs if run.label],
-        y=[run.line + 0.52 for run in runs if run.label],
+        y=[run.line + 0.55 for run in runs if run.label],
         mode="text",
         text=[run.label for run in runs if run.label],
         textposition="middle right",
         textfont={"size": 9, "color": GREY},
         hoverinfo="skip",
     )
-    bar = {"title": "recovery", "thickness": 14, "len": 0.9}
+    bar = {"title": {"text": "recovery", "font": {"size": 13}}, "thickness": 14, "len": 0.9}
     figure.add_scatter(
         x=[None], y=[None], mode="markers", hoverinfo="skip",
         marker={"color": [0], "cmin": -reach, "cmax": reach, "colorscale": DIVERGING, "showscale": True,
@@ -111,26 +112,28 @@ def token_text(record: RunRecord) -> go.Figure:
 def token_bars(record: RunRecord, *, most: int = 40) -> go.Figure:
     """Recovery of single positions as bars in reading order, the ``most`` largest where there are more."""
     frame = table(record, "tokens").sort_values("position").reset_index(drop=True)
-    live = frame[measured(frame)]
-    kept = live.loc[live["recovery"].abs().nlargest(most).index].sort_values("position")
+    live = np.flatnonzero(measured(frame))
+    values = frame["recovery"].to_numpy(float)
+    kept = np.sort(live[np.argsort(-np.abs(values[live]), kind="stable")[:most]])
+    words, kinds = frame["token"].tolist(), frame["kind"].to_numpy(str)
     figure = go.Figure()
-    at = pd.Series(range(len(kept)), index=kept.index)
-    for kind in dict.fromkeys(kept["kind"]):
-        part = kept[kept["kind"] == kind]
+    for kind in dict.fromkeys(kinds[kept].tolist()):
+        at = np.flatnonzero(kinds[kept] == kind)
         figure.add_bar(
-            x=at[part.index],
-            y=part["recovery"],
+            x=at,
+            y=values[kept[at]],
             name=kind,
             marker={"color": KIND_COLOURS.get(kind, GREY), "line": {"color": GREY, "width": 0.5}},
-            customdata=part[["position", "label"]],
+            customdata=frame.loc[kept[at], ["position", "label"]],
             hovertemplate="position %{customdata[0]} (%{customdata[1]})<br>recovery %{y:.3f}<extra></extra>",
         )
     figure.update_xaxes(
-        tickvals=at.tolist(), ticktext=[shown(t).strip() or "␣" for t in kept["token"]], tickangle=-90,
+        tickvals=list(range(len(kept))),
+        ticktext=[shown(words[i]).strip() or "␣" for i in kept], tickangle=-90,
         tickfont={"size": 12}, title="tokens in reading order",
     )  # fmt: skip
     figure.update_yaxes(title=RECOVERY, zeroline=True, zerolinecolor=GREY)
-    figure.update_layout(bargap=0.15, margin={"b": 130}, legend={"title": {"text": "span kind"}})
+    figure.update_layout(bargap=0.15, margin={"b": 105}, legend={"title": {"text": "span kind"}})
     which = "all" if len(kept) == len(live) else f"the {len(kept)} largest of {len(live)}"
     example = f"one prompt ({frame['instance'][0]}), {which} patched positions"
     return entitle(figure, record, "Recovery of single positions, token by token", example)
@@ -143,13 +146,11 @@ def token_kinds(record: RunRecord) -> go.Figure:
         f"{kind} ({n:.3g} positions)"
         for kind, n in zip(frame["kind"], frame["positions_per_prompt"], strict=True)
     ]
-    bars = None
-    if frame["ci_low"].notna().all():
-        above, below = frame["ci_high"] - frame["value"], frame["value"] - frame["ci_low"]
-        bars = {"type": "data", "array": above, "arrayminus": below, "color": INK, "thickness": 1.5}
-    figure = go.Figure(go.Bar(x=frame["value"], y=names, orientation="h", error_x=bars, marker_color=BLUE))
+    figure = go.Figure(
+        go.Bar(x=frame["value"], y=names, orientation="h", error_x=error_bars(frame, INK), marker_color=BLUE)
+    )
     figure.update_xaxes(title=f"sum of single-position {RECOVERY}", zeroline=True, zerolinecolor=GREY)
-    figure.update_yaxes(title="span kind", automargin=True)
+    figure.update_yaxes(title="span kind", title_standoff=14, automargin=True)
     sample = f"{sample_of(frame, 'held-out')}; bars: 95 % over families"
     return entitle(figure, record, "Where the notes lie: recovery by span kind", sample)
 
@@ -159,15 +160,14 @@ def site_bars(record: RunRecord, *, most: int = 16) -> go.Figure:
     frame = table(record, "sites").head(most).iloc[::-1]
     names = [f"<b>{s}</b> *" if a else s for s, a in zip(frame["label"], frame["aggregator"], strict=True)]
     figure = go.Figure()
-    for split, name, colour in (("held_out", "held-out", BLUE), ("discovery", "discovery (ranked on)", ORANGE)):
+    for split, name, colour in (
+        ("held_out", "held-out", BLUE),
+        ("discovery", "discovery (ranked on)", ORANGE),
+    ):
         figure.add_bar(x=frame[split], y=names, orientation="h", name=name, marker_color=colour)
     figure.update_xaxes(title=f"single-position {RECOVERY}", zeroline=True, zerolinecolor=GREY)
-    figure.update_yaxes(title="position label (* = aggregator)", automargin=True)
+    figure.update_yaxes(title="position label (* = aggregator)", title_standoff=14, automargin=True)
     figure.update_layout(legend={"traceorder": "reversed", "x": 0.99, "xanchor": "right", "y": 0.02},
                          bargap=0.25, height=max(500, 22 * len(frame) + 170))  # fmt: skip
-    sizes = [sample_of_split(record, split) for split in ("discovery", "held_out")]
-    return entitle(figure, record, "Aggregators: recovery by position label", _both(*sizes))
-
-
-def _both(first: Sample, second: Sample) -> str:
-    return f"{first}; {second}"
+    sample = "; ".join(str(sample_of_split(record, split)) for split in ("discovery", "held_out"))
+    return entitle(figure, record, "Aggregators: recovery by position label", sample)

@@ -17,7 +17,7 @@ KIND_COLOURS = {
     "system": GREY,
     "session": GREY,
     "tools": GREY,
-    "filler": PALE,
+    "filler": "#ABABAB",
     "template": PALE,
 }
 
@@ -50,7 +50,10 @@ def shown(token: str) -> str:
 
 
 def lay_out(tokens: Sequence[str], columns: int) -> list[Cell]:
-    """Place tokens line by line; a token with a line break ends its line, and so does the page's edge."""
+    """Place tokens line by line; the page's edge ends a line, and so does a line break past its middle.
+
+    Earlier line breaks are only shown, so that a prompt of many short lines stays on one page.
+    """
     cells: list[Cell] = []
     line = column = 0
     for token in tokens:
@@ -59,29 +62,29 @@ def lay_out(tokens: Sequence[str], columns: int) -> list[Cell]:
             line, column = line + 1, 0
         cells.append(Cell(line, column, width, shown(token)))
         column += width
-        if "\n" in token:
+        if "\n" in token and column > columns // 2:
             line, column = line + 1, 0
     return cells
 
 
 def kind_runs(cells: Sequence[Cell], kinds: Sequence[str], label_scale: float = 0.8) -> list[KindRun]:
-    """Runs of one kind per line, each labelled with its kind where the label does not hit the one before it.
+    """Runs of one kind per line, labelled where they have words and the label does not hit the one before it.
 
     Args:
         label_scale: width of a label's character against that of the text.
     """
-    spans: list[tuple[int, int, int, str]] = []
+    spans: list[tuple[int, int, int, str, str]] = []
     for cell, kind in zip(cells, kinds, strict=True):
         end = cell.column + cell.width
         if spans and spans[-1][0] == cell.line and spans[-1][3] == kind:
-            spans[-1] = (cell.line, spans[-1][1], end, kind)
+            spans[-1] = (cell.line, spans[-1][1], end, kind, spans[-1][4] + cell.text)
         else:
-            spans.append((cell.line, cell.column, end, kind))
+            spans.append((cell.line, cell.column, end, kind, cell.text))
     runs: list[KindRun] = []
     taken = (-1, 0.0)
-    for line, start, end, kind in spans:
+    for line, start, end, kind, text in spans:
         free = taken[0] != line or taken[1] <= start
-        label = kind if free else ""
+        label = kind if free and text.strip(" ↵") else ""
         if label:
             taken = (line, start + label_scale * (len(label) + 1))
         runs.append(KindRun(line, start, end, kind, label))

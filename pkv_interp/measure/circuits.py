@@ -27,8 +27,9 @@ def keep_only(
 ) -> Float[np.ndarray, " sizes"]:
     """Margin of the clean prompt when all heads but the first ``size`` of ``order`` are replaced.
 
-    Replaced by the corrupt prompt's output (interchange) or, with ``mean``, by the mean (ablation). Size 0 replaces
-    every head, the full size none; MLPs run live (definition of faithfulness as in MIB, arXiv 2504.13151).
+    Replaced by the corrupt prompt's output (interchange) or, with ``mean``, by the mean (ablation). Size 0
+    replaces every head, the full size none; MLPs run live (definition of faithfulness as in MIB, arXiv
+    2504.13151).
     """
     donor: Prefill = pair.corrupt if mean is None else dataclasses.replace(pair.clean, z=mean)
     rows: list[Row] = []
@@ -39,5 +40,5 @@ def keep_only(
 
 
 def sizes_of(shares: Sequence[float], n_heads: int) -> list[int]:
-    """Head counts of the given shares of all heads, rounded up, so that a positive share keeps at least one."""
+    """Head counts of the given shares of all heads, rounded up: a positive share keeps at least one."""
     return [int(np.ceil(share * n_heads - 1e-9)) for share in shares]

@@ -40,7 +40,7 @@ class Gate:
 
 
 def decisions(pair: PairRun) -> list[Decision]:
-    """Decisions on both prompts of a pair that was already run; a positive margin is towards the gold action."""
+    """Decisions on both prompts of a pair that was run; a positive margin is towards the gold action."""
     out = []
     for prefill, match in ((pair.clean, True), (pair.corrupt, False)):
         sign = 1.0 if match else -1.0

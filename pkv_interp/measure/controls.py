@@ -1,4 +1,4 @@
-"""Controls that every experiment carries: self-patch, full patch, batched against single, prompt alignment."""
+"""Controls of every experiment: self-patch, full patch, batched against single, prompt alignment."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +18,8 @@ class ControlValues:
     Attributes:
         self_patch: largest absolute recovery of patching a prompt with itself; 0 is expected.
         full_patch: recovery of patching everything that differs, the one farthest from 1.
-        batched_equals_single: largest margin difference, in logits, between a packed row and the same row alone.
+        batched_equals_single: largest margin difference, in logits, between a packed row and the same row
+            alone.
         packed_equals_sequential: largest margin difference, in logits, from the slow twin in plain PyTorch.
         noise: largest margin difference, in logits, between the packed decode and the plain forward.
     """
@@ -33,7 +34,8 @@ class ControlValues:
 def measure_controls(engine: Engine, pairs: Sequence[PairRun]) -> ControlValues:
     """Measure all controls on the given cases.
 
-    Recoveries are pooled (sum of effects over sum of gaps), so that one case with a tiny gap cannot fail the run.
+    Recoveries are pooled (sum of effects over sum of gaps), so that one case with a tiny gap cannot fail the
+    run.
     """
     gap = np.array([p.gap for p in pairs])
     corrupt = np.array([p.corrupt_margin for p in pairs])

@@ -1,4 +1,4 @@
-"""What writes the note: the residual difference at aggregators, split exactly; and direct logit attribution."""
+"""What writes the note: the residual difference at aggregators, split exactly; direct logit attribution."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,8 +16,8 @@ class WriteShares:
     """Shares of the residual difference (clean minus corrupt) at aggregators, cumulated over depth.
 
     Attributes:
-        attention: entry l: projection on the difference after block l of what attention wrote in blocks 0..l, over
-            its squared norm.
+        attention: entry l: projection on the difference after block l of what attention wrote in blocks 0..l,
+            over its squared norm.
         mlp: the same for MLPs.
         embedding: the same for the embedding (0 where the token itself is the same).
         error: largest deviation from 1 of the three summed; floating-point noise in an exact decomposition.

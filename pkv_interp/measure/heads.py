@@ -1,4 +1,4 @@
-"""Read heads: heads patched at the decision token, alone and jointly, against random heads of the same layers."""
+"""Read heads: heads patched at the decision token, alone and jointly, against random heads."""
 
 from collections.abc import Sequence
 
@@ -42,7 +42,7 @@ def top_heads(effect: Float[np.ndarray, "L H"], k: int) -> list[Head]:
 
 
 def random_heads_like(heads: Sequence[Head], n_heads: int, rng: np.random.Generator) -> list[Head]:
-    """As many random heads of the same layers, none of them among ``heads`` while a layer has others to offer."""
+    """As many random heads of the same layers, none among ``heads`` while a layer has others to offer."""
     chosen: list[Head] = []
     for layer in sorted({la for la, _ in heads}):
         taken = {h for la, h in heads if la == layer}

@@ -15,7 +15,7 @@ CAPTURE = frozenset({"prefill", "attention"})
 
 @dataclass(frozen=True)
 class PairRun:
-    """Both prompts of a case after prefill. Patches take from clean and act on corrupt unless a function says so."""
+    """Both prompts of a case after prefill. Patches take from clean and act on corrupt by default."""
 
     case: Case
     clean: Prefill
@@ -74,8 +74,8 @@ def rerun_margins(engine: Engine, pair: PairRun, rows: Sequence[Row]) -> Float[n
 def cache_states(engine: Engine, pair: PairRun) -> dict[str, float]:
     """Margins when the decision reads clean KV at the changed span only, at the notes only, and at both.
 
-    For a polarity pair the first is ``trigger_only``; the third is an identity (the prefix is shared) and serves
-    as a control (protocol of arXiv 2606.17107, dissociation).
+    For a polarity pair the first is ``trigger_only``; the third is an identity (the prefix is shared) and
+    serves as a control (protocol of arXiv 2606.17107, dissociation).
     """
     rows: list[Row] = [
         (KVPatch(pair.changed, 0),),

@@ -13,7 +13,7 @@ def pooled_effect(
     corrupt: Float[np.ndarray, " cases"],
     clean: Float[np.ndarray, " cases"],
 ) -> Float[np.ndarray, "..."]:
-    """Recovery of each site over cases as a ratio of means: sum of (patched - corrupt) over sum of the gaps."""
+    """Recovery of each site as a ratio of means: sum of (patched - corrupt) over sum of the gaps."""
     patched = np.asarray(patched, float)
     shape = (-1,) + (1,) * (patched.ndim - 1)
     moved = patched - np.asarray(corrupt, float).reshape(shape)
@@ -35,7 +35,8 @@ def rank_labels(
         effects: per case, patched minus corrupt margin of each note position.
         gaps: per case, clean minus corrupt margin.
 
-    A label counts when at least half of the cases have it; a case's value is its mean over the label's positions.
+    A label counts when at least half of the cases have it; a case's value is its mean over the label's
+    positions.
     """
     moved: dict[str, float] = {}
     base: dict[str, float] = {}
@@ -50,3 +51,22 @@ def rank_labels(
         (name, moved[name] / base[name]) for name in moved if 2 * seen[name] >= len(gaps) and base[name] != 0
     ]
     return sorted(scored, key=lambda item: (-item[1], item[0]))
+
+
+def pool_by_name(
+    names: Sequence[Sequence[str]], values: Sequence[Float[np.ndarray, " notes"]], weights: Sequence[float]
+) -> dict[str, float]:
+    """Per name, the sum of its values over the instances that have it, over the sum of their weights.
+
+    Args:
+        names: per instance, one name per position, unique within the instance.
+        values: per instance, for example patched minus corrupt margins.
+        weights: per instance, for example clean minus corrupt margins; 1 each gives the mean.
+    """
+    total: dict[str, float] = {}
+    weight: dict[str, float] = {}
+    for mine, found, share in zip(names, values, weights, strict=True):
+        for name, value in zip(mine, found, strict=True):
+            total[name] = total.get(name, 0.0) + float(value)
+            weight[name] = weight.get(name, 0.0) + share
+    return {name: total[name] / weight[name] for name in total if weight[name] != 0}

@@ -25,7 +25,7 @@ class Screen:
 
 
 def screen(engine: Engine, pair: PairRun) -> Screen:
-    """Attribution patching of all KV sites, heads and MLPs at the decision (Nanda 2023; Syed et al. 2310.10348)."""
+    """Attribution patching of KV, heads and MLPs at the decision (Nanda 2023; Syed et al. 2310.10348)."""
     found = engine.attribute(pair.corrupt, pair.clean, pair.case.action_ids)
     kv = found.kv.sum(0).double().cpu().numpy()[list(pair.notes)]
     return Screen(kv, found.heads.double().cpu().numpy(), found.mlps.double().cpu().numpy())

@@ -17,8 +17,8 @@ _PROC = Path("/proc/self")
 def seconds(work: Callable[[], T], device: torch.device) -> tuple[float, T]:
     """Run once and time it.
 
-    On a CPU the process's own CPU time is read, which other programs on the machine do not lengthen; divide by the
-    threads to compare with a wall clock. On a GPU it is wall time between synchronisations.
+    On a CPU the process's own CPU time is read, which other programs on the machine do not lengthen; divide
+    by the threads to compare with a wall clock. On a GPU it is wall time between synchronisations.
     """
     if device.type == "cuda":
         torch.cuda.synchronize(device)
@@ -34,8 +34,8 @@ def seconds(work: Callable[[], T], device: torch.device) -> tuple[float, T]:
 def peak_megabytes(work: Callable[[], object], device: torch.device) -> float:
     """Memory that the work takes at its peak over what was held before it, in MiB.
 
-    On a GPU the allocator's figure; on Linux the resident set's high-water mark, reset first; elsewhere the growth
-    of the process's lifetime maximum, which is a lower bound.
+    On a GPU the allocator's figure; on Linux the resident set's high-water mark, reset first; elsewhere the
+    growth of the process's lifetime maximum, which is a lower bound.
     """
     gc.collect()
     if device.type == "cuda":

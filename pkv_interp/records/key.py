@@ -92,12 +92,21 @@ def _folders(package: str) -> list[Path]:
     return [] if spec is None else sorted(Path(place) for place in spec.submodule_search_locations or ())
 
 
+def _is_figure(path: Path) -> bool:
+    """Figures only read records: a change of theirs makes no finished run stale."""
+    return path.parts[0] == "figures" or path.name == "figures.py"
+
+
 def hash_sources(folders: Mapping[str, Iterable[Path]]) -> str:
     """SHA-256 over the source and text data files of ``folders`` (package name to its folders), by path."""
     digest = hashlib.sha256()
     for package, places in sorted(folders.items()):
         for place in places:
-            files = (path for path in place.rglob("*") if path.suffix in _SOURCES and path.is_file())
+            files = (
+                path
+                for path in place.rglob("*")
+                if path.suffix in _SOURCES and path.is_file() and not _is_figure(path.relative_to(place))
+            )
             for path in sorted(files, key=lambda path: path.relative_to(place).as_posix()):
                 content = path.read_bytes()
                 name = f"{package}/{path.relative_to(place).as_posix()}"

@@ -12,7 +12,8 @@ from rich.table import Table
 from pkv_interp.errors import PkvError
 from pkv_interp.records.schema import RunRecord
 
-FILE = "published_circuit.csv"
+FILE = "published_{experiment}.csv"
+DEFAULT = "circuit"
 
 
 @dataclass(frozen=True)
@@ -37,9 +38,14 @@ class Figure:
         return text if self.n is None else f"{text} n={self.n}"
 
 
-@lru_cache(maxsize=1)
-def _figures() -> tuple[Figure, ...]:
-    lines = resources.files("pkv_interp").joinpath("data", FILE).read_text(encoding="utf-8").splitlines()
+@lru_cache
+def _figures(experiment: str) -> tuple[Figure, ...]:
+    """Figures to compare an experiment's with; those of the default where it has no file of its own."""
+    folder = resources.files("pkv_interp").joinpath("data")
+    file = folder.joinpath(FILE.format(experiment=experiment))
+    if not file.is_file():
+        file = folder.joinpath(FILE.format(experiment=DEFAULT))
+    lines = file.read_text(encoding="utf-8").splitlines()
     return tuple(
         Figure(
             id=line["id"],
@@ -57,15 +63,15 @@ def _figures() -> tuple[Figure, ...]:
     )
 
 
-def published(headline: str | None = None) -> pd.DataFrame:
-    """Published figures, all or those to be compared with one of our headline figures.
+def published(headline: str | None = None, experiment: str = DEFAULT) -> pd.DataFrame:
+    """Published figures, all or those to be compared with one of an experiment's headline figures.
 
     Columns: id, headline, model, quantity, value, ci_low, ci_high, n, note, source.
 
     Raises:
         PkvError: nothing was published for that headline.
     """
-    figures = _figures()
+    figures = _figures(experiment)
     found = [figure for figure in figures if headline in (None, figure.headline)]
     if not found:
         known = ", ".join(sorted({figure.headline for figure in figures}))
@@ -84,7 +90,7 @@ def comparison_table(record: RunRecord) -> Table:
 
     Headlines without a published counterpart are left out; the table then has no line.
     """
-    shown = [figure for figure in _figures() if figure.headline in record.headline]
+    shown = [figure for figure in _figures(record.experiment) if figure.headline in record.headline]
     models = list(dict.fromkeys(figure.model for figure in shown))
     sources = dict.fromkeys(figure.source.split(",")[0] for figure in shown)
     notes = dict.fromkeys(note for figure in shown for note in figure.note.split("; ") if note)

@@ -5,25 +5,22 @@ a *field pair* keeps the rule and flips the field (protocol of arXiv 2606.17107,
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from pkv_interp.errors import PkvError
 from pkv_interp.tasks.alignment import aligned_values, check_values
+from pkv_interp.tasks.draws import Draw, draw, stable_seed
 from pkv_interp.tasks.families import BY_NAME, Family, split_of
 from pkv_interp.tasks.readout import action_ids
 from pkv_interp.tasks.segments import Message, Prompt, Segment, build
-from pkv_interp.tasks.wordings import FILLERS, RULES, TOOLS, UPDATES
+from pkv_interp.tasks.wordings import RULES, TOOLS, UPDATES
 
 CUE = "Action:"
-_BYSTANDERS = (
-    ("desk", ("north", "south", "west")),
-    ("shift", ("early", "late", "night")),
-    ("language", ("English", "Dutch", "Spanish")),
-    ("channel", ("mail", "phone", "chat")),
-)
+#: Opens a chain of thought: in plain text, and where the template has a thinking block.
+REASON_CUE, THINK_CUE = "Reason:", "<think>"
 
 
 @dataclass(frozen=True)
@@ -35,12 +32,23 @@ class Style:
         field_late: put the session block with the field after the rule.
         chat: use the chat template where the tokenizer has one.
         thinking: the template's thinking switch.
+        n_rules: how often the rule is stated, one copy after the other.
+        reason_first: ask for a reason before the answer; the prompt ends where the chain starts.
     """
 
     n_fillers: int = 2
     field_late: bool = False
     chat: bool = True
     thinking: bool | None = None
+    n_rules: int = 1
+    reason_first: bool = False
+
+    @property
+    def cue(self) -> str:
+        """The text that the prompt ends with."""
+        if not self.reason_first:
+            return CUE
+        return THINK_CUE if self.thinking else REASON_CUE
 
 
 @dataclass(frozen=True)
@@ -67,41 +75,6 @@ class Case:
     def after_change(self) -> int:
         """First position after the changed span: where notes can start."""
         return self.clean.spans[self.changed][1]
-
-
-@dataclass(frozen=True)
-class Draw:
-    """The random choices of one instance, shared by both prompts of its pair."""
-
-    record: str
-    bystanders: tuple[str, str]
-    fillers: tuple[str, ...]
-    actions: tuple[str, str]
-    menu: tuple[str, str]
-
-
-def draw(family: Family, rng: np.random.Generator, n_fillers: int) -> Draw:
-    """Draw record number, bystander fields, fillers and action order of one instance."""
-    letter = "ABCDEFGHKLMNPRSTUVWXYZ"[int(rng.integers(22))]
-    picked = [_BYSTANDERS[int(i)] for i in rng.permutation(len(_BYSTANDERS))[:2]]
-    lines = tuple(f"{name}: {options[int(rng.integers(len(options)))]}" for name, options in picked)
-    fillers = tuple(FILLERS[int(i)] for i in _cycle(rng, n_fillers, len(FILLERS)))
-    first = int(rng.integers(2))
-    menu = int(rng.integers(2))
-    return Draw(
-        f"{letter}{int(rng.integers(1000, 10000))}",
-        (lines[0], lines[1]),
-        fillers,
-        (family.actions[first], family.actions[1 - first]),
-        (family.actions[menu], family.actions[1 - menu]),
-    )
-
-
-def _cycle(rng: np.random.Generator, n: int, size: int) -> list[int]:
-    order: list[int] = []
-    while len(order) < n:
-        order.extend(int(i) for i in rng.permutation(size))
-    return order[:n]
 
 
 def messages(
@@ -139,10 +112,11 @@ def messages(
     rule = [
         Segment("rule", "Policy\n"),
         *(Segment("filler", f"{text}\n", "fillers_before") for text in chosen.fillers[:half]),
-        *_mark_actions(before, chosen.actions),
-        Segment("trigger", trigger, "trigger"),
-        *_mark_actions(after, chosen.actions),
-        Segment("rule", "\n"),
+        *(
+            segment
+            for copy in range(style.n_rules)
+            for segment in _rule(before, trigger, after, chosen.actions, last=copy == style.n_rules - 1)
+        ),
         *(Segment("filler", f"{text}\n", "fillers") for text in chosen.fillers[half:]),
         Segment("rule", "\n"),
     ]
@@ -153,11 +127,23 @@ def messages(
     if update:
         text = UPDATES[update[0]].format(field=update_field or family.field, value=update[1])
         tail.append(Segment("update", text[0].upper() + text[1:] + "\n", "update"))
+    ask = "Give your reason in a sentence, then answer" if style.reason_first else "Answer"
     tail.append(
-        Segment("decision", f"Answer with one word, {chosen.menu[0]} or {chosen.menu[1]}.", "question")
+        Segment("decision", f"{ask} with one word, {chosen.menu[0]} or {chosen.menu[1]}.", "question")
     )
     body = [*rule, *session, *tail] if style.field_late else [*session, *rule, *tail]
     return Message("system", (Segment("system", family.role, "system"),)), Message("user", tuple(body))
+
+
+def _rule(before: str, trigger: str, after: str, actions: Sequence[str], *, last: bool) -> list[Segment]:
+    """One statement of the rule; the last one's parts are named spans, and so is every trigger."""
+    parts = [
+        *_mark_actions(before, actions),
+        Segment("trigger", trigger, "trigger"),
+        *_mark_actions(after, actions),
+        Segment("rule", "\n"),
+    ]
+    return parts if last else [p if p.name == "trigger" else replace(p, name=None) for p in parts]
 
 
 def _mark_actions(text: str, actions: Sequence[str]) -> Iterable[Segment]:
@@ -186,7 +172,7 @@ def _case(
     prompts = [
         build(
             messages(family, chosen, value=value, trigger=trigger, wording=wording, style=style),
-            Segment("decision", CUE, "decision"),
+            Segment("decision", style.cue, "decision"),
             tokenizer,
             chat=style.chat,
             thinking=style.thinking,
@@ -240,11 +226,18 @@ def field_case(
     style: Style = Style(),
     wordings: Sequence[str] = tuple(RULES),
     values: tuple[str, str] | None = None,
+    redraw: int = 0,
 ) -> Case:
-    """Clean: the field has the rule's trigger as its value. Corrupt: another value; the rule is untouched."""
+    """Clean: the field has the rule's trigger as its value. Corrupt: another value; the rule is untouched.
+
+    With ``redraw`` above 0 record number and bystander fields are drawn anew, and nothing else.
+    """
     rng = np.random.default_rng([seed, index, stable_seed(family.name)])
     value, other = _values(family, rng, tokenizer, values)
     chosen = draw(family, rng, style.n_fillers)
+    if redraw:
+        fresh = draw(family, np.random.default_rng([seed, index, stable_seed(family.name), redraw]), 0)
+        chosen = replace(chosen, record=fresh.record, bystanders=fresh.bystanders)
     wording = wordings[index % len(wordings)]
     sides = (value, value), (other, value)
     return _case(family, index, "field", sides, chosen, wording, style, tokenizer)
@@ -260,11 +253,6 @@ def _values(
     pair = pairs[int(rng.integers(len(pairs)))]
     flip = int(rng.integers(2))
     return pair[flip], pair[1 - flip]
-
-
-def stable_seed(name: str) -> int:
-    """A number for a name that is the same in every process (Python's hash is salted)."""
-    return int.from_bytes(name.encode(), "little") % (2**31)
 
 
 def families(names: Sequence[str]) -> list[Family]:

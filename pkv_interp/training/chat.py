@@ -1,8 +1,8 @@
 """Ordinary chat text for replay: prompts written here, replies sampled once from the base model itself.
 
-Cross-entropy on a model's own samples is, in expectation, the forward KL to it: replay holds the adapted model
-to the base model's behaviour away from gated decisions. The held-out topics and requests share nothing with those
-trained on.
+Cross-entropy on a model's own samples is, in expectation, the forward KL to it: replay holds the adapted
+model to the base model's behaviour away from gated decisions. The held-out topics and requests share nothing
+with those trained on.
 """
 
 from collections.abc import Sequence
@@ -23,7 +23,9 @@ REQUESTS: tuple[str, ...] = (
     "Write a short poem about {topic}.", "Why do people care about {topic}?",
     "Give me three facts about {topic}.", "How would you describe {topic} to a child?",
 )
-HELD_OUT_TOPICS: tuple[str, ...] = ("whales", "bridges", "coffee", "snow", "violins", "elections", "gardens", "stars")
+HELD_OUT_TOPICS: tuple[str, ...] = (
+    "whales", "bridges", "coffee", "snow", "violins", "elections", "gardens", "stars",
+)
 HELD_OUT_REQUESTS: tuple[str, ...] = (
     "What is the history of {topic}?", "Plan a school lesson about {topic}.",
     "What do most people get wrong about {topic}?", "Write the first lines of a story about {topic}.",

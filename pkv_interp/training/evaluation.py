@@ -1,4 +1,4 @@
-"""What the trained gate can do: decisions on families, wordings and updates it never saw, and its chat loss."""
+"""What the trained gate can do: decisions on families, wordings and updates never seen, and chat loss."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -37,23 +37,33 @@ class Probe:
 
 def _both_sides(case: Case, condition: str) -> Iterator[Probe]:
     ids = case.action_ids
-    for match, prompt, gold in ((True, case.clean, ids), (False, case.corrupt, ids[::-1])):
-        yield Probe(condition, case.family, f"{case.instance}-{'match' if match else 'mismatch'}", case.wording, match,
-                    prompt, gold)
+    for match, prompt, gold in ((True, case.clean, ids), (False, case.corrupt, (ids[1], ids[0]))):
+        yield Probe(
+            condition,
+            case.family,
+            f"{case.instance}-{'match' if match else 'mismatch'}",
+            case.wording,
+            match,
+            prompt,
+            gold,
+        )
 
 
-def probes(families: Sequence[Family], tokenizer: Any, *, seed: int, lengths: Sequence[int],
-           instances: int = 2) -> list[Probe]:
-    """Prompts of every condition: length by length, field late, each held-out update wording, an unrelated update.
+def probes(
+    families: Sequence[Family], tokenizer: Any, *, seed: int, lengths: Sequence[int], instances: int = 2
+) -> list[Probe]:
+    """Prompts of every condition: by length, field late, each held-out update wording, an unrelated update.
 
-    Updates always change the value that decides; an unrelated one names another field and must change nothing.
+    Updates always change the value that decides; an unrelated one names another field and must change
+    nothing.
     """
     found: list[Probe] = []
     for family in families:
         for index in range(instances):
             for n in lengths:
-                found += _both_sides(field_case(family, index, tokenizer, seed=seed, style=Style(n_fillers=n)),
-                                     f"length-{n}")
+                found += _both_sides(
+                    field_case(family, index, tokenizer, seed=seed, style=Style(n_fillers=n)), f"length-{n}"
+                )
             late = field_case(family, index, tokenizer, seed=seed, style=Style(field_late=True))
             found += _both_sides(late, "field-late")
             raw = field_case(family, index, tokenizer, seed=seed, style=Style(chat=False))
@@ -64,8 +74,9 @@ def probes(families: Sequence[Family], tokenizer: Any, *, seed: int, lengths: Se
     return found
 
 
-def _updated(family: Family, index: int, tokenizer: Any, seed: int, wording: str,
-             about: str | None = None) -> Iterator[Probe]:
+def _updated(
+    family: Family, index: int, tokenizer: Any, seed: int, wording: str, about: str | None = None
+) -> Iterator[Probe]:
     """Prompts with an update line; ``about`` names another field, so that the old value still holds."""
     rng = np.random.default_rng([seed, index, stable_seed(family.name), 7])
     pairs = aligned_values(family, tokenizer)
@@ -76,13 +87,28 @@ def _updated(family: Family, index: int, tokenizer: Any, seed: int, wording: str
         new = trigger if match else other
         old = new if about else (other if match else trigger)
         line = other if about and match else trigger if about else new
-        turns = messages(family, chosen, value=old, trigger=trigger, wording=rule, style=Style(),
-                         update=(wording, line), update_field=about)
+        turns = messages(
+            family,
+            chosen,
+            value=old,
+            trigger=trigger,
+            wording=rule,
+            style=Style(),
+            update=(wording, line),
+            update_field=about,
+        )
         prompt = build(turns, Segment("decision", CUE, "decision"), tokenizer)
         ids = action_ids(prompt, chosen.actions, tokenizer)
         name = "unrelated-update" if about else f"update-{wording}"
-        yield Probe(name, family.name, f"{family.name}-{index}-{chosen.record}-{'match' if match else 'mismatch'}",
-                    rule, match, prompt, ids if match else ids[::-1])
+        yield Probe(
+            name,
+            family.name,
+            f"{family.name}-{index}-{chosen.record}-{'match' if match else 'mismatch'}",
+            rule,
+            match,
+            prompt,
+            ids if match else (ids[1], ids[0]),
+        )
 
 
 @torch.no_grad()

@@ -1,6 +1,6 @@
 """The gate's training examples: a seeded stream of prompts with the answers they call for."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,9 +8,11 @@ import numpy as np
 from pkv_interp.training import vocabulary as words
 from pkv_interp.training import wordings
 
+#: Field forms of the lessons, from the head of the pool.
+EASY_FORMS = 7
+#: Step from which the opening also has rules with an "otherwise".
+SECOND_LESSONS = 55
 KINDS = ("plain", "late", "update", "other_update")
-#: Wordings of the opening lessons, from the head of the training pool.
-EASY_RULES = 12
 
 
 @dataclass(frozen=True)
@@ -79,17 +81,17 @@ class _Gate:
         return self.act if value == self.trigger else self.otherwise
 
 
-def _gate(rng: np.random.Generator, avoid: Sequence[str] = (), easy: bool = False) -> _Gate:
+def _gate(rng: np.random.Generator, avoid: Sequence[str] = (), listing: bool = False, plain: bool = False) -> _Gate:
     field = _pick(rng, [f for f in words.FIELDS if f not in map(_plain, avoid)])
-    style = 1.0 if easy else rng.random()
+    style = 1.0 if plain else rng.random()
     if style < 0.2:
         field = field.replace(" ", "_")
     elif style < 0.3:
         field = field.title()
     trigger, other = _two(rng, words.VALUES[int(rng.integers(len(words.VALUES)))])
     act, otherwise = _two(rng, [a for a in words.ACTIONS if a not in (trigger, other)])
-    pool = wordings.LISTINGS if not easy and rng.random() < 0.15 else wordings.RULES
-    pool = pool[:EASY_RULES] if easy else pool
+    listing = listing or (not plain and rng.random() < 0.2)
+    pool = wordings.LISTINGS if listing else wordings.RULES
     rule = _pick(rng, pool).format(f=field, t=trigger, u=other, a=act, b=otherwise)
     return _Gate(field, trigger, other, act, otherwise, _upper(rule) if rng.random() < 0.8 else rule)
 
@@ -103,13 +105,16 @@ def _other_field(rng: np.random.Generator, gate: _Gate) -> str:
     return _pick(rng, [f for f in words.FIELDS if f != _plain(gate.field)])
 
 
-def _bystanders(rng: np.random.Generator, gate: _Gate) -> list[tuple[str, str]]:
-    """Other fields; some carry the very values that the rule speaks of, so that the name must be read."""
+def _bystanders(rng: np.random.Generator, gate: _Gate, breadth: float) -> list[tuple[str, str]]:
+    """Other fields; with breadth, some carry the values that the rule speaks of, so that the name must be read."""
     lines = []
     for _ in range(int(rng.choice(4, p=(0.35, 0.3, 0.2, 0.15)))):
         name = _other_field(rng, gate)
-        value = _pick(rng, (gate.trigger, gate.other)) if rng.random() < 0.3 \
+        value = (
+            _pick(rng, (gate.trigger, gate.other))
+            if rng.random() < 0.3 * breadth
             else _pick(rng, words.VALUES[int(rng.integers(len(words.VALUES)))])
+        )
         lines.append((name, value))
     return lines
 
@@ -119,89 +124,121 @@ def _question(rng: np.random.Generator, gate: _Gate) -> str:
     return _pick(rng, words.QUESTIONS).format(x=x, y=y)
 
 
-def _session(rng: np.random.Generator, gate: _Gate, value: str, others: list[tuple[str, str]]) -> str:
-    form = _pick(rng, words.FIELD_FORMS)
+def _session(
+    rng: np.random.Generator, gate: _Gate, value: str, others: list[tuple[str, str]], breadth: float
+) -> str:
+    broad = rng.random() < breadth
+    form = _pick(rng, words.FIELD_FORMS if broad else words.FIELD_FORMS[:EASY_FORMS])
     lines = [form.format(field=n, value=v) for n, v in [(gate.field, value), *others]]
-    heading = _pick(rng, wordings.SESSION_HEADINGS)
+    heading = _pick(rng, wordings.SESSION_HEADINGS if broad else wordings.SESSION_HEADINGS[:2])
     order = [lines[int(i)] for i in rng.permutation(len(lines))]
     return "\n".join([*([heading] if heading else []), *order])
 
 
-def _document(rng: np.random.Generator, gate: _Gate, n_fillers: int) -> str:
+def _document(rng: np.random.Generator, gate: _Gate, n_fillers: int, breadth: float) -> str:
     # Long documents come in paragraphs, so that 30 of them reach 900 tokens.
     sentences = 1 if n_fillers <= 16 else int(rng.integers(1, 4))
     lines = [" ".join(filler(rng) for _ in range(sentences)) for _ in range(n_fillers)]
     lines.insert(int(rng.integers(n_fillers + 1)), gate.rule)
-    if rng.random() < 0.1:
+    if rng.random() < 0.1 * breadth:
         lines.insert(int(rng.integers(len(lines) + 1)), _gate(rng, avoid=(gate.field,)).rule)
-    if rng.random() < 0.15:
+    if rng.random() < 0.15 * breadth:
         lines = [f"{i + 1}. {line}" for i, line in enumerate(lines)]
-    heading = _pick(rng, wordings.HEADINGS)
-    joint = " " if rng.random() < 0.2 and "\n" not in gate.rule else "\n"
+    heading = _pick(rng, wordings.HEADINGS if rng.random() < breadth else wordings.HEADINGS[:2])
+    joint = " " if rng.random() < 0.2 * breadth and "\n" not in gate.rule else "\n"
     return (f"{heading}\n" if heading else "") + joint.join(lines)
 
 
-def make(rng: np.random.Generator, kind: str, longest: int = 30) -> Example:
-    """Draw one example of a kind, with at most ``longest`` fillers."""
-    gate = _gate(rng)
-    value = gate.trigger if rng.random() < 0.5 else gate.other
-    others = _bystanders(rng, gate)
-    blocks = [_session(rng, gate, value, others), _document(rng, gate, _n_fillers(rng, longest))]
+def make(
+    rng: np.random.Generator, kind: str, match: bool, breadth: float = 1.0, longest: int = 30
+) -> Example:
+    """One example of a kind; ``match``: the field starts at the trigger's value.
+
+    Args:
+        breadth: 0 for one plain layout and short prompts, 1 for everything: odd layouts, long documents, other
+            fields that carry the rule's values, a second rule, prompts without the chat template.
+        longest: fillers at full breadth.
+    """
+    gate = _gate(rng, plain=rng.random() >= breadth)
+    value = gate.trigger if match else gate.other
+    others = _bystanders(rng, gate, breadth)
+    n_fillers = _n_fillers(rng, round(1 + (longest - 1) * breadth))
+    blocks = [_session(rng, gate, value, others, breadth), _document(rng, gate, n_fillers, breadth)]
     if kind == "late":
         blocks.reverse()
     if rng.random() < 0.2:
         blocks.append("Tools\nlookup(id), send(text)")
     request = _pick(rng, words.REQUESTS).format(id=_record(rng))
-    cue = _pick(rng, words.CUES) if rng.random() < 0.6 else words.CUES[0]
+    cue = _pick(rng, words.CUES) if rng.random() < 0.6 * breadth else words.CUES[0]
     turns: list[Turn] = []
     if kind in ("update", "other_update"):
-        if rng.random() < 0.35:  # decide once before the update arrives, then again
+        if rng.random() < 0.35 * breadth:  # decide once before the update arrives, then again
             text = "\n\n".join([*blocks, "\n".join(t for t in (request, _question(rng, gate)) if t)])
             turns.append(Turn(text, cue, gate.answer(value)))
             blocks = []
-        for _ in range(1 + int(rng.random() < 0.25)):
+        for _ in range(1 + int(rng.random() < 0.25 * breadth)):
             value, line = _update(rng, gate, value, others, kind)
             blocks.append(line)
     tail = "\n".join(t for t in (request, _question(rng, gate)) if t)
     turns.append(Turn("\n\n".join([*blocks, tail]), cue, gate.answer(value)))
-    return Example(kind, _pick(rng, words.ROLES), tuple(turns), bool(rng.random() < 0.8))
+    return Example(kind, _pick(rng, words.ROLES), tuple(turns), bool(rng.random() >= 0.15 * breadth))
 
 
-def lesson(rng: np.random.Generator, kind: str) -> Example:
-    """A short example of the opening: one field, one rule in one of a few wordings, one form of question.
+def lesson(rng: np.random.Generator, match: bool, second: bool) -> Example:
+    """A short example of the opening: one field, one rule, a question that does not repeat the actions.
 
-    The comparison of field and rule is learned on these before breadth is asked for; with breadth from the first
-    step the accuracy stayed at chance for 80 steps.
+    First lessons list an action per value, which the base model half understands; second lessons also have rules
+    with an "otherwise". Accuracy stayed at chance for 90 steps when training began with the full breadth.
     """
-    gate = _gate(rng, easy=True)
-    value = gate.trigger if rng.random() < 0.5 else gate.other
-    blocks = [f"{gate.field}: {value}", gate.rule]
-    if kind == "late":
-        blocks.reverse()
-    x, y = _two(rng, (gate.act, gate.otherwise))
-    question = _pick(rng, words.QUESTIONS[:2]).format(x=x, y=y)
+    gate = _gate(rng, listing=not second or rng.random() < 0.4, plain=True)
+    value = gate.trigger if match else gate.other
+    blocks = [_pick(rng, words.FIELD_FORMS[:EASY_FORMS]).format(field=gate.field, value=value), gate.rule]
+    question = _question(rng, gate) if second and rng.random() < 0.5 else _pick(rng, words.OPEN_QUESTIONS)
     turn = Turn("\n\n".join([*blocks, question]), words.CUES[0], gate.answer(value))
-    return Example(kind, _pick(rng, words.ROLES), (turn,), True)
+    return Example("plain", _pick(rng, words.ROLES), (turn,), True)
 
 
-def _update(rng: np.random.Generator, gate: _Gate, value: str, others: list[tuple[str, str]],
-            kind: str) -> tuple[str, str]:
+def _update(
+    rng: np.random.Generator, gate: _Gate, value: str, others: list[tuple[str, str]], kind: str
+) -> tuple[str, str]:
     wording = _pick(rng, wordings.UPDATES)
     if kind == "update":
         value = gate.other if value == gate.trigger else gate.trigger
         return value, _upper(wording.format(f=gate.field, v=value))
-    name = others[int(rng.integers(len(others)))][0] if others and rng.random() < 0.6 \
+    name = (
+        others[int(rng.integers(len(others)))][0]
+        if others and rng.random() < 0.6
         else _other_field(rng, gate)
-    new = _pick(rng, (gate.trigger, gate.other)) if rng.random() < 0.6 \
+    )
+    new = (
+        _pick(rng, (gate.trigger, gate.other))
+        if rng.random() < 0.6
         else _pick(rng, words.VALUES[int(rng.integers(len(words.VALUES)))])
+    )
     return value, _upper(wording.format(f=name, v=new))
 
 
-def batch(seed: int, step: int, size: int, mix: Sequence[float], longest: int) -> list[Example]:
-    """Examples of one step: the same for the same seed and step, so that a resumed run sees the same stream.
+def lessons(seed: int, step: int, size: int) -> list[Example]:
+    """Opening lessons of one step, in pairs as `batch`."""
+    return _pairs(seed, step, size, lambda rng, _, match: lesson(rng, match, second=step >= SECOND_LESSONS))
 
-    ``longest`` 0 asks for opening lessons.
+
+def batch(seed: int, step: int, size: int, mix: Sequence[float], breadth: float, longest: int) -> list[Example]:
+    """Examples of one step, kinds drawn by ``mix``.
+
+    They come in pairs that differ in the field's value alone, so with opposite answers: whatever else in a prompt
+    might hint at an action cancels within the batch, and only the comparison of field and rule is left to learn.
     """
-    rng = np.random.default_rng([seed, step])
-    kinds = [KINDS[int(rng.choice(len(KINDS), p=mix))] for _ in range(size)]
-    return [make(rng, kind, longest) if longest else lesson(rng, kind) for kind in kinds]
+    kinds = np.random.default_rng([seed, step]).choice(len(KINDS), size=(size + 1) // 2, p=np.array(mix))
+    return _pairs(seed, step, size, lambda rng, pair, match: make(rng, KINDS[int(kinds[pair])], match, breadth, longest))
+
+
+def _pairs(
+    seed: int, step: int, size: int, draw: Callable[[np.random.Generator, int, bool], Example]
+) -> list[Example]:
+    """The same for the same seed and step, so that a resumed run sees the same stream."""
+    return [
+        draw(np.random.default_rng([seed, step, pair]), pair, match)
+        for pair in range((size + 1) // 2)
+        for match in (True, False)
+    ][:size]

@@ -30,7 +30,9 @@ class TokenSequence:
 
 def _encode(text: str, tokenizer: Any) -> tuple[list[int], list[tuple[int, int]]]:
     bos = tokenizer.bos_token
-    encoded = tokenizer(text, add_special_tokens=not (bos and text.startswith(bos)), return_offsets_mapping=True)
+    encoded = tokenizer(
+        text, add_special_tokens=not (bos and text.startswith(bos)), return_offsets_mapping=True
+    )
     return list(encoded["input_ids"]), list(encoded["offset_mapping"])
 
 
@@ -53,7 +55,7 @@ def render(example: Example, tokenizer: Any) -> tuple[str, list[int]]:
 
 
 def encode_example(example: Example, tokenizer: Any) -> TokenSequence:
-    """Tokenise an example; supervise each action word and, in chat, the end of its turn.
+    """Tokenise an example; only its action words are supervised.
 
     Raises:
         PkvError: an answer is not a single token in its context.
@@ -65,11 +67,12 @@ def encode_example(example: Example, tokenizer: Any) -> TokenSequence:
         end = start + 1 + len(turn.answer)
         covered = [i for i, (a, b) in enumerate(offsets) if a < end and b > start and b > a]
         if len(covered) != 1 or covered[0] == 0:
-            raise PkvError(f"the answer '{turn.answer}' is not one token after '{turn.cue}'",
-                           "take it out of the training vocabulary")
+            raise PkvError(
+                f"the answer '{turn.answer}' is not one token after '{turn.cue}'",
+                "take it out of the training vocabulary",
+            )
         answers.append(covered[0] - 1)
-    ends = [a + 1 for a in answers if example.chat and a + 2 < len(ids)]
-    return TokenSequence(tuple(ids), tuple(sorted({*answers, *ends})), tuple(answers), example.kind)
+    return TokenSequence(tuple(ids), tuple(answers), tuple(answers), example.kind)
 
 
 def encode_chat(chat: Chat, tokenizer: Any) -> TokenSequence:

@@ -15,11 +15,13 @@ from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dic
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from pkv_interp.training.examples import KINDS, batch
+from pkv_interp.training.examples import KINDS, Example, batch, lessons
 from pkv_interp.training.tokens import TokenSequence, encode_example, pad
 
 log = logging.getLogger(__name__)
 PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+#: Mix of kinds just after the opening; it moves to the settings' mix as breadth rises.
+FIRST_MIX = (0.86, 0.14, 0.0, 0.0)
 
 
 @dataclass(frozen=True)
@@ -31,24 +33,30 @@ class TrainSettings:
         batch_size: gate examples a step; ``chat_batch`` replayed chats come on top.
         token_budget: padded tokens a micro-batch may hold.
         mix: shares of plain, late, update and other-update examples, after the opening.
-        opening_steps: first steps, with short lessons of few wordings; ``opening_extra`` more of them a step.
+        opening_steps: first steps, with short lessons, ``opening_batch`` a step, and no replay.
+        after_opening: factor on the learning rate from there on.
+        ramp_steps: steps after the opening over which breadth rises from 0 to 1.
         chat_weight: weight of the replay loss.
         snapshot_every: steps between adapters that are kept for the mechanism-by-step table.
     """
 
-    steps: int = 600
-    batch_size: int = 12
+    steps: int = 240
+    batch_size: int = 14
     chat_batch: int = 1
     token_budget: int = 2048
     rank: int = 16
-    alpha: int = 32
+    alpha: int = 16
     lr: float = 1e-3
     warmup: int = 20
+    horizon: int = 480
+    anneal: int = 60
     mix: tuple[float, float, float, float] = (0.42, 0.2, 0.26, 0.12)
-    opening_steps: int = 90
-    opening_extra: int = 8
+    opening_steps: int = 130
+    opening_batch: int = 16
+    ramp_steps: int = 200
+    after_opening: float = 0.4
     longest: int = 30
-    chat_weight: float = 0.5
+    chat_weight: float = 0.1
     checkpoint_every: int = 25
     snapshot_every: int = 100
     bfloat16: bool = True
@@ -59,19 +67,29 @@ def add_lora(model: Any, settings: TrainSettings) -> PeftModel:
     """Wrap the model with a fresh adapter on all seven projections; initial values are seeded."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
-        config = LoraConfig(r=settings.rank, lora_alpha=settings.alpha, target_modules=list(PROJECTIONS),
-                            task_type="CAUSAL_LM")
+        config = LoraConfig(
+            r=settings.rank,
+            lora_alpha=settings.alpha,
+            target_modules=list(PROJECTIONS),
+            task_type="CAUSAL_LM",
+        )
         wrapped = get_peft_model(model, config)
     assert isinstance(wrapped, PeftModel)
     return wrapped
 
 
 def learning_rate(step: int, settings: TrainSettings) -> float:
-    """Linear warm-up, then cosine to 2 % of the peak."""
+    """Linear warm-up, then a cosine over ``horizon`` steps, brought down to 2 % over the last ``anneal`` steps.
+
+    The two are apart so that a run can be ended earlier or later without changing the steps before its end.
+    """
     if step < settings.warmup:
         return settings.lr * (step + 1) / settings.warmup
-    progress = (step - settings.warmup) / max(1, settings.steps - settings.warmup)
-    return settings.lr * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * progress)))
+    progress = min(1.0, (step - settings.warmup) / max(1, settings.horizon - settings.warmup))
+    cosine = settings.lr * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * progress)))
+    if step >= settings.opening_steps:
+        cosine *= settings.after_opening  # at the full rate, what the lessons taught was lost as breadth rose
+    return cosine * max(0.02, min(1.0, (settings.steps - step) / settings.anneal))
 
 
 def micro_batches(sequences: list[TokenSequence], budget: int) -> list[list[TokenSequence]]:
@@ -93,21 +111,29 @@ def supervised_losses(model: Any, group: list[TokenSequence], fill: int) -> tupl
     ids = pad(group, fill).to(model.device)
     rows = torch.tensor([r for r, s in enumerate(group) for _ in s.targets], device=ids.device)
     cols = torch.tensor([t for s in group for t in s.targets], device=ids.device)
-    core = model.get_base_model() if isinstance(model, PeftModel) else model
+    core: Any = model.get_base_model() if isinstance(model, PeftModel) else model
     hidden = core.model(input_ids=ids, use_cache=False).last_hidden_state[rows, cols]
     logits = core.lm_head(hidden).float()
     gold = ids[rows, cols + 1]
     return torch.nn.functional.cross_entropy(logits, gold, reduction="none"), logits.argmax(-1) == gold
 
 
-def _step(model: PeftModel, sequences: list[TokenSequence], settings: TrainSettings, fill: int) -> dict[str, float]:
+def _step(
+    model: PeftModel, sequences: list[TokenSequence], settings: TrainSettings, fill: int
+) -> dict[str, float]:
     n_gate = sum(len(s.targets) for s in sequences if s.kind != "chat")
     n_chat = max(1, sum(len(s.targets) for s in sequences if s.kind == "chat"))
     right: dict[str, list[bool]] = {k: [] for k in KINDS}
     total, chat_total = 0.0, 0.0
     for group in micro_batches(sequences, settings.token_budget):
-        weights = torch.tensor([settings.chat_weight / n_chat if s.kind == "chat" else 1.0 / n_gate
-                                for s in group for _ in s.targets], device=model.device)
+        weights = torch.tensor(
+            [
+                settings.chat_weight / n_chat if s.kind == "chat" else 1.0 / n_gate
+                for s in group
+                for _ in s.targets
+            ],
+            device=model.device,
+        )
         with torch.autocast(str(model.device.type), torch.bfloat16, enabled=settings.bfloat16):
             losses, correct = supervised_losses(model, group, fill)
         loss = (losses * weights).sum()
@@ -121,12 +147,21 @@ def _step(model: PeftModel, sequences: list[TokenSequence], settings: TrainSetti
                 if s.kind == "chat":
                     chat_total += float(losses[at].detach()) / n_chat
                 at += 1
-    return {"loss": total, "chat_loss": chat_total,
-            **{f"accuracy_{k}": float(np.mean(v)) for k, v in right.items() if v}}
+    return {
+        "loss": total,
+        "chat_loss": chat_total,
+        **{f"accuracy_{k}": float(np.mean(v)) for k, v in right.items() if v},
+    }
 
 
-def train(model: PeftModel, tokenizer: Any, replay: list[TokenSequence], settings: TrainSettings, directory: Path,
-          progress: Callable[[int, dict[str, float]], None] = lambda step, values: None) -> list[dict[str, float]]:
+def train(
+    model: PeftModel,
+    tokenizer: Any,
+    replay: list[TokenSequence],
+    settings: TrainSettings,
+    directory: Path,
+    progress: Callable[[int, dict[str, float]], None] | None = None,
+) -> list[dict[str, float]]:
     """Run (or resume) the training.
 
     Args:
@@ -143,12 +178,10 @@ def train(model: PeftModel, tokenizer: Any, replay: list[TokenSequence], setting
     fill = int(tokenizer.eos_token_id or 0)
     model.train()
     for step in range(len(history), settings.steps):
-        opening = step < settings.opening_steps
-        mix = (0.85, 0.15, 0.0, 0.0) if opening else settings.mix
-        examples = batch(settings.seed, step, settings.batch_size + (settings.opening_extra if opening else 0), mix, 0 if opening else settings.longest)
-        sequences = [encode_example(e, tokenizer) for e in examples]
-        rng = np.random.default_rng([settings.seed, step, 1])
-        sequences += [replay[int(i)] for i in rng.integers(len(replay), size=settings.chat_batch)] if replay else []
+        sequences = [encode_example(e, tokenizer) for e in _examples(step, settings)]
+        if replay and step >= settings.opening_steps:
+            rng = np.random.default_rng([settings.seed, step, 1])
+            sequences += [replay[int(i)] for i in rng.integers(len(replay), size=settings.chat_batch)]
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(step, settings)
         optimizer.zero_grad(set_to_none=True)
@@ -156,13 +189,27 @@ def train(model: PeftModel, tokenizer: Any, replay: list[TokenSequence], setting
         torch.nn.utils.clip_grad_norm_(params.values(), 1.0)
         optimizer.step()
         history.append(values)
-        progress(step, values)
+        if progress is not None:
+            progress(step, values)
         if (step + 1) % settings.checkpoint_every == 0 or step + 1 == settings.steps:
             _checkpoint(params, optimizer, history, directory)
         if (step + 1) % settings.snapshot_every == 0 or step + 1 == settings.steps:
             write_adapter(model, settings, snapshot_path(directory, step + 1))
     model.eval()
     return history
+
+
+def breadth(step: int, settings: TrainSettings) -> float:
+    """How broad the examples of a step are, 0 to 1: it rises over ``ramp_steps`` after the opening."""
+    return min(1.0, max(0.0, (step - settings.opening_steps) / settings.ramp_steps))
+
+
+def _examples(step: int, settings: TrainSettings) -> list[Example]:
+    if step < settings.opening_steps:
+        return lessons(settings.seed, step, settings.opening_batch)
+    wide = breadth(step, settings)
+    mix = [wide * full + (1 - wide) * first for full, first in zip(settings.mix, FIRST_MIX, strict=True)]
+    return batch(settings.seed, step, settings.batch_size, mix, wide, settings.longest)
 
 
 def snapshot_path(directory: Path, step: int) -> Path:
@@ -173,32 +220,50 @@ def snapshot_path(directory: Path, step: int) -> Path:
 def write_adapter(model: PeftModel, settings: TrainSettings, directory: Path) -> None:
     """Write the adapter as peft does, in float16, with no trace of where the base model lay."""
     directory.mkdir(parents=True, exist_ok=True)
-    weights = {name: t.detach().to(torch.float16).contiguous().cpu()
-               for name, t in get_peft_model_state_dict(model).items()}
+    weights = {
+        name: t.detach().to(torch.float16).contiguous().cpu()
+        for name, t in get_peft_model_state_dict(model).items()
+    }
     part = directory / "adapter_model.safetensors.part"
     save_file(weights, part, metadata={"format": "pt"})
     os.replace(part, directory / "adapter_model.safetensors")
-    config = {"peft_type": "LORA", "task_type": "CAUSAL_LM", "r": settings.rank, "lora_alpha": settings.alpha,
-              "target_modules": list(PROJECTIONS), "lora_dropout": 0.0, "bias": "none", "inference_mode": True,
-              "base_model_name_or_path": "SmolLM2-135M-Instruct"}
+    config = {
+        "peft_type": "LORA",
+        "task_type": "CAUSAL_LM",
+        "r": settings.rank,
+        "lora_alpha": settings.alpha,
+        "target_modules": list(PROJECTIONS),
+        "lora_dropout": 0.0,
+        "bias": "none",
+        "inference_mode": True,
+        "base_model_name_or_path": "SmolLM2-135M-Instruct",
+    }
     (directory / "adapter_config.json").write_text(json.dumps(config, indent=1) + "\n")
 
 
-def _checkpoint(params: dict[str, torch.nn.Parameter], optimizer: torch.optim.Optimizer,
-                history: list[dict[str, float]], directory: Path) -> None:
+def _checkpoint(
+    params: dict[str, torch.nn.Parameter],
+    optimizer: torch.optim.Optimizer,
+    history: list[dict[str, float]],
+    directory: Path,
+) -> None:
     directory.mkdir(parents=True, exist_ok=True)
     tensors: dict[str, torch.Tensor] = {}
     for name, p in params.items():
         state = optimizer.state[p]
         tensors |= {f"p.{name}": p.detach(), f"m.{name}": state["exp_avg"], f"v.{name}": state["exp_avg_sq"]}
     part = directory / "state.safetensors.part"
-    save_file({k: t.contiguous().clone() for k, t in tensors.items()}, part,
-              metadata={"history": json.dumps(history)})
+    save_file(
+        {k: t.contiguous().clone() for k, t in tensors.items()},
+        part,
+        metadata={"history": json.dumps(history)},
+    )
     os.replace(part, directory / "state.safetensors")
 
 
-def _restore(params: dict[str, torch.nn.Parameter], optimizer: torch.optim.Optimizer,
-             directory: Path) -> list[dict[str, float]]:
+def _restore(
+    params: dict[str, torch.nn.Parameter], optimizer: torch.optim.Optimizer, directory: Path
+) -> list[dict[str, float]]:
     """Load weights, moments and history from one file, so that they can never disagree."""
     path = directory / "state.safetensors"
     if not path.exists():
@@ -208,7 +273,10 @@ def _restore(params: dict[str, torch.nn.Parameter], optimizer: torch.optim.Optim
     tensors = load_file(path)
     for name, p in params.items():
         p.data.copy_(tensors[f"p.{name}"])
-        optimizer.state[p] = {"step": torch.tensor(float(len(history))), "exp_avg": tensors[f"m.{name}"].clone(),
-                              "exp_avg_sq": tensors[f"v.{name}"].clone()}
+        optimizer.state[p] = {
+            "step": torch.tensor(float(len(history))),
+            "exp_avg": tensors[f"m.{name}"].clone(),
+            "exp_avg_sq": tensors[f"v.{name}"].clone(),
+        }
     log.info("training resumes at step %d", len(history))
     return history

@@ -8,8 +8,10 @@ FIELDS: tuple[str, ...] = (
     "pump state", "queue length", "meal type", "school grade", "blood type", "file format", "test outcome",
     "sample origin", "loan purpose", "parking zone", "ship flag", "wind direction", "backup state",
     "cabin crew", "paint finish", "oven heat", "lock state", "account age", "phase", "feature flag",
-    "audit result", "vendor rating", "trust level", "language level", "fuel grade", "snow depth", "bid status",
-    "shift lead", "valve position", "alarm state", "session kind", "access code", "profile", "quota", "origin",
+    "audit result", "vendor rating", "trust level", "language level", "fuel grade", "snow depth",
+    "bid status",
+    "shift lead", "valve position", "alarm state", "session kind", "access code", "profile", "quota",
+    "origin",
     "driver rank", "wheel size", "thread state", "cache policy", "market trend", "exam round", "kiln stage",
 )
 
@@ -41,21 +43,25 @@ ACTIONS: tuple[str, ...] = (
     "build", "call", "charge", "check", "clean", "close", "collect", "connect", "confirm", "continue", "cook",
     "copy", "count", "cover", "cut", "delay", "delete", "deliver", "deploy", "detach", "divide", "double",
     "download", "draw", "drive", "drop", "email", "empty", "enter", "exit", "export", "fetch", "fix", "flag",
-    "fly", "forward", "freeze", "grant", "greet", "halt", "heat", "help", "hide", "hire", "import", "increase",
+    "fly", "forward", "freeze", "grant", "greet", "halt", "heat", "help", "hide", "hire", "import",
+    "increase",
     "install", "invite", "join", "jump", "label", "launch", "leave", "lend", "lift", "load", "lock", "lower",
     "mail", "mark", "measure", "merge", "move", "notify", "open", "order", "paint", "park", "pause",
     "plan", "plant", "play", "post", "press", "print", "proceed", "pull", "push", "raise", "read", "record",
     "reduce", "repair", "repeat", "replace", "reply", "report", "reset", "restart", "restore", "resume",
-    "retry", "ring", "run", "save", "scan", "seal", "search", "sell", "send", "ship", "shut", "sign", "silence",
+    "retry", "ring", "run", "save", "scan", "seal", "search", "sell", "send", "ship", "shut", "sign",
+    "silence",
     "sleep", "slow", "sort", "split", "start", "store", "submit", "suspend", "switch", "test", "ticket",
-    "trade", "transfer", "translate", "turn", "update", "upgrade", "upload", "verify", "visit", "warn", "wash",
+    "trade", "transfer", "translate", "turn", "update", "upgrade", "upload", "verify", "visit", "warn",
+    "wash",
     "weigh", "wipe", "withdraw", "write", "yes", "no", "left", "right", "alpha", "beta", "stay", "go",
 )
 
 ROLES: tuple[str, ...] = (
     "You are an assistant that follows the policy.", "You are a careful clerk.", "You run the control room.",
     "You are a helpful AI assistant.", "You operate a machine and obey the rules below.",
-    "You decide what happens to each request.", "You are the night operator.", "You assist a team of planners.",
+    "You decide what happens to each request.", "You are the night operator.",
+    "You assist a team of planners.",
     "You are an agent with access to tools.", "You manage incoming cases for a service company.",
     "Act as the dispatcher.", "You are the automated front desk of a workshop.",
     "You review items one at a time.", "You are a software agent. Follow the document.",
@@ -77,7 +83,11 @@ QUESTIONS: tuple[str, ...] = (
     "Decide between {x} and {y}.", "Respond with a single word.",
 )
 
-CUES: tuple[str, ...] = ("Action:", "Decision:", "Next step:", "Answer:", "tool_call:", "Result:", "I choose to")
+OPEN_QUESTIONS: tuple[str, ...] = tuple(q for q in QUESTIONS if "{" not in q)
+
+CUES: tuple[str, ...] = (
+    "Action:", "Decision:", "Next step:", "Answer:", "tool_call:", "Result:", "I choose to",
+)
 
 FIELD_FORMS: tuple[str, ...] = (
     "{field}: {value}", "{field}: {value}", "{field}: {value}", "{field} = {value}", "- {field}: {value}",

@@ -13,7 +13,8 @@ def test_pooled_effect_is_a_ratio_of_means() -> None:
     patched = np.array([[[1.0, 0.0]], [[5.0, 2.0]]])
     # moved: (1-0) + (5-2) = 4 and 0 + 0; gaps 2 + 6
     assert pooled_effect(patched, np.array([0.0, 2.0]), np.array([2.0, 8.0])) == pytest.approx(
-        np.array([[0.5, 0.0]]))
+        np.array([[0.5, 0.0]])
+    )
 
 
 def test_heads_are_ranked_by_signed_effect() -> None:
@@ -30,7 +31,9 @@ def test_random_heads_come_from_the_same_layers_and_avoid_the_set() -> None:
         assert sorted(la for la, _ in drawn) == [3, 3, 7]
         assert not set(drawn) & set(chosen)
         assert len(set(drawn)) == 3
-    crowded = random_heads_like([(0, h) for h in range(7)], 9, rng)  # only two others: the layer is drawn from whole
+    crowded = random_heads_like(
+        [(0, h) for h in range(7)], 9, rng
+    )  # only two others: the layer is drawn from whole
     assert len(set(crowded)) == 7
 
 

@@ -58,7 +58,8 @@ def test_head_and_mlp_sweeps_agree_with_the_slow_twin(engine: Engine, pair: Pair
 
 def test_patching_every_head_and_mlp_at_the_decision_is_the_clean_run(engine: Engine, pair: PairRun) -> None:
     row = tuple(HeadPatch(la, h, 0) for la, h in all_heads(engine.spec)) + tuple(
-        MLPPatch(la, 0) for la in range(engine.spec.n_layers))
+        MLPPatch(la, 0) for la in range(engine.spec.n_layers)
+    )
     assert decode_margins(engine, pair, [row])[0] == pytest.approx(pair.clean_margin, abs=1e-3)
     assert joint_heads(engine, pair, [[], [(0, 0)]])[0] == pytest.approx(pair.corrupt_margin, abs=1e-4)
 
@@ -66,8 +67,10 @@ def test_patching_every_head_and_mlp_at_the_decision_is_the_clean_run(engine: En
 def test_write_sweeps_agree_with_the_slow_twin(engine: Engine, pair: PairRun) -> None:
     positions = (pair.notes[3], pair.notes[10])
     swept = write_sweep(engine, pair, positions)
-    rows = [tuple(HeadPatch(1, 1, 0, position=p) for p in positions),
-            tuple(MLPPatch(0, 0, position=p) for p in positions)]
+    rows = [
+        tuple(HeadPatch(1, 1, 0, position=p) for p in positions),
+        tuple(MLPPatch(0, 0, position=p) for p in positions),
+    ]
     expected = slow(engine, pair, rows, "rerun")
     assert [swept[1, 1], swept[0, -1]] == pytest.approx(list(expected), abs=1e-4)
     joint = joint_writers(engine, pair, [[(1, 1)], []], positions)

@@ -5,7 +5,16 @@ import pytest
 from pkv_interp.errors import PkvError
 from pkv_interp.models.load import LoadedModel
 from pkv_interp.tasks import (
-    BY_NAME, DISCOVERY, FAMILIES, HELD_OUT, Case, Family, Style, families, field_case, polarity_case,
+    BY_NAME,
+    DISCOVERY,
+    FAMILIES,
+    HELD_OUT,
+    Case,
+    Family,
+    Style,
+    families,
+    field_case,
+    polarity_case,
 )
 from pkv_interp.tasks.cases import aligned_values, check_values
 from pkv_interp.tasks.readout import action_ids
@@ -34,7 +43,9 @@ def test_polarity_pairs_flip_the_trigger_and_nothing_else(family: Family, tiny: 
         case = polarity_case(family, index, tiny.tokenizer, seed=3)
         assert case.wording == wording
         assert len(case.clean) == len(case.corrupt)
-        different = [i for i, (a, b) in enumerate(zip(case.clean.ids, case.corrupt.ids, strict=True)) if a != b]
+        different = [
+            i for i, (a, b) in enumerate(zip(case.clean.ids, case.corrupt.ids, strict=True)) if a != b
+        ]
         assert set(different) <= set(range(*case.clean.spans["trigger"]))
         assert different
         assert spanned(case, "field").strip() == spanned(case, "trigger").strip()
@@ -91,7 +102,9 @@ def test_an_action_of_several_tokens_is_refused() -> None:
 
 def test_values_of_different_length_are_refused_with_candidates() -> None:
     tokenizer = tiny("llama").tokenizer
-    with pytest.raises(PkvError, match=r"differ in token length.*choose values of one length, for example .*pending/"):
+    with pytest.raises(
+        PkvError, match=r"differ in token length.*choose values of one length, for example .*pending/"
+    ):
         polarity_case(BY_NAME["orders"], 0, tokenizer, seed=0, values=("pending", "xylophonist qqq"))
     odd = Family("odd", "r", "f", ("pending", "xylophonist qqq"), ("cancel", "deny"), "{id}")
     with pytest.raises(PkvError, match="no two values of one token length"):

@@ -6,7 +6,7 @@ import pytest
 from pkv_interp.tasks.families import FAMILIES
 from pkv_interp.tasks.wordings import FILLERS, RULES, UPDATES
 from pkv_interp.training import chat, vocabulary, wordings
-from pkv_interp.training.examples import KINDS, batch, make
+from pkv_interp.training.examples import KINDS, batch, lesson, lessons, make
 
 
 def stripped(template: str) -> str:
@@ -23,7 +23,9 @@ def test_no_word_of_an_evaluation_family_is_trained_on() -> None:
 
 
 def test_no_evaluation_wording_is_trained_on() -> None:
-    trained = {stripped(w) for w in (*wordings.RULES, *wordings.LISTINGS, *wordings.UPDATES, *wordings.FILLERS)}
+    trained = {
+        stripped(w) for w in (*wordings.RULES, *wordings.LISTINGS, *wordings.UPDATES, *wordings.FILLERS)
+    }
     assert not trained & {stripped(w) for w in (*RULES.values(), *UPDATES.values(), *FILLERS)}
     text = " ".join(trained)
     for word in ("erratum", "disregard", "[state]", "out of date", "turned into", "effective immediately"):
@@ -42,33 +44,51 @@ def test_pools_have_no_repeats() -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_answer_is_one_of_two_and_depends_on_the_field(kind: str) -> None:
-    rng = np.random.default_rng(0)
-    for _ in range(40):
-        example = make(rng, kind)
-        assert example.kind == kind
-        answers = {t.answer for t in example.turns}
-        assert answers <= set(vocabulary.ACTIONS)
-        text = " ".join(t.text for t in example.turns).lower()
-        assert all(a in text for a in answers)
-        if kind == "other_update":
-            assert len(answers) == 1  # an update about another field changes nothing
+def test_pairs_differ_in_the_field_and_have_opposite_answers(kind: str) -> None:
+    for seed in range(40):
+        match, mismatch = (make(np.random.default_rng(seed), kind, side) for side in (True, False))
+        assert match.kind == mismatch.kind == kind
+        assert [t.answer for t in match.turns] != [t.answer for t in mismatch.turns]
+        assert {t.answer for e in (match, mismatch) for t in e.turns} <= set(vocabulary.ACTIONS)
+        assert len({t.answer for e in (match, mismatch) for t in e.turns}) == 2
+        for example in (match, mismatch):
+            text = " ".join(t.text for t in example.turns).lower()
+            assert all(t.answer in text for t in example.turns)
+            if kind == "other_update":
+                assert len({t.answer for t in example.turns}) == 1  # another field's update changes nothing
 
 
 def test_updates_change_the_decision() -> None:
-    rng = np.random.default_rng(1)
-    changed = [e for e in (make(rng, "update") for _ in range(200)) if len(e.turns) == 2]
-    assert len(changed) > 30
+    drawn = [make(np.random.default_rng(seed), "update", True) for seed in range(200)]
+    twice = [e for e in drawn if len(e.turns) == 2]
+    assert len(twice) > 30
     # one update between the two decisions flips the answer, two flip it back
-    flips = [e.turns[0].answer != e.turns[1].answer for e in changed]
+    flips = [e.turns[0].answer != e.turns[1].answer for e in twice]
     assert 0.6 < np.mean(flips) < 0.95
+
+
+def test_lessons_widen_and_their_questions_may_name_no_action() -> None:
+    first = [lesson(np.random.default_rng(s), True, second=False) for s in range(60)]
+    second = [lesson(np.random.default_rng(s), True, second=True) for s in range(60)]
+    questions = [e.turns[0].text.split("\n\n")[-1] for e in first]
+    assert set(questions) <= set(vocabulary.OPEN_QUESTIONS)
+    assert not {e.turns[0].text.split("\n\n")[-1] for e in second} <= set(vocabulary.OPEN_QUESTIONS)
 
 
 def test_streams_repeat_by_seed_and_step() -> None:
     mix = (0.4, 0.2, 0.3, 0.1)
-    assert batch(0, 5, 8, mix, 30) == batch(0, 5, 8, mix, 30)
-    assert batch(0, 5, 8, mix, 30) != batch(0, 6, 8, mix, 30)
-    assert {e.kind for step in range(10) for e in batch(0, step, 8, mix, 30)} == set(KINDS)
-    counts = [" ".join(t.text for t in e.turns).count(".") for s in range(40) for e in batch(0, s, 8, mix, 30)]
-    assert max(counts) > 30
-    assert min(counts) < 4
+    assert batch(0, 5, 8, mix, 1.0, 30) == batch(0, 5, 8, mix, 1.0, 30)
+    assert batch(0, 5, 8, mix, 1.0, 30) != batch(0, 6, 8, mix, 1.0, 30)
+    assert lessons(0, 5, 8) == lessons(0, 5, 8)
+    assert {e.kind for step in range(10) for e in batch(0, step, 8, mix, 1.0, 30)} == set(KINDS)
+
+
+def sentences(breadth: float) -> list[int]:
+    drawn = [e for step in range(40) for e in batch(0, step, 8, (0.4, 0.2, 0.3, 0.1), breadth, 30)]
+    return [" ".join(t.text for t in e.turns).count(".") for e in drawn]
+
+
+def test_breadth_brings_long_documents() -> None:
+    assert max(sentences(1.0)) > 30
+    assert max(sentences(0.0)) < 12
+    assert min(sentences(1.0)) < 4

@@ -14,29 +14,51 @@ from pkv_interp.training.chat import Chat
 from pkv_interp.training.examples import Example, Turn
 from pkv_interp.training.tokens import TokenSequence, encode_chat, encode_example, pad
 from pkv_interp.training.trainer import (
-    TrainSettings, add_lora, learning_rate, micro_batches, supervised_losses, train, write_adapter,
+    TrainSettings,
+    add_lora,
+    learning_rate,
+    micro_batches,
+    supervised_losses,
+    train,
+    write_adapter,
 )
 from tests.families import tiny
 
-SETTINGS = TrainSettings(steps=12, batch_size=6, chat_batch=1, opening_steps=3, checkpoint_every=4, snapshot_every=6,
-                         lr=2e-2, warmup=2, bfloat16=False)
+SETTINGS = TrainSettings(
+    steps=12,
+    batch_size=6,
+    chat_batch=1,
+    opening_steps=3, ramp_steps=3, horizon=12, anneal=2,
+    checkpoint_every=4,
+    snapshot_every=6,
+    lr=2e-2,
+    warmup=2,
+    bfloat16=False,
+)
 
 
-def examples(seed: int, step: int, size: int, mix: object, longest: int) -> list[Example]:
+def examples(seed: int, step: int, size: int, *rest: object) -> list[Example]:
     """Examples in words of the tiny tokenizer: the answer is the action that the field's value names."""
-    del seed, mix, longest
+    del seed, rest
     out = []
     for i in range(size):
         value = ("pending", "shipped")[(i + step) % 2]
         action = ("cancel", "deny")[(i + step) % 2]
-        out.append(Example("plain", "You handle orders for a web shop.",
-                           (Turn(f"order status: {value}", "Action:", action),), True))
+        out.append(
+            Example(
+                "plain",
+                "You handle orders for a web shop.",
+                (Turn(f"order status: {value}", "Action:", action),),
+                True,
+            )
+        )
     return out
 
 
 @pytest.fixture
 def stream(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "batch", examples)
+    monkeypatch.setattr(module, "lessons", examples)
 
 
 def fresh() -> PeftModel:
@@ -47,12 +69,11 @@ def replay() -> list[TokenSequence]:
     return [encode_chat(Chat("Session Policy", " Tools Answer with one word"), tiny("llama").tokenizer)]
 
 
-def test_supervised_positions_predict_the_action_and_the_end_of_turn() -> None:
+def test_the_supervised_position_predicts_the_action() -> None:
     tokenizer = tiny("llama").tokenizer
-    encoded = encode_example(examples(0, 0, 1, None, 0)[0], tokenizer)
+    encoded = encode_example(examples(0, 0, 1)[0], tokenizer)
     words = [tokenizer.decode([encoded.ids[t + 1]]).strip() for t in encoded.targets]
-    assert words[0] == "cancel"
-    assert len(words) == 2
+    assert words == ["cancel"]
     assert encoded.answers == encoded.targets[:1]
 
 
@@ -64,7 +85,7 @@ def test_an_answer_of_several_tokens_is_refused() -> None:
 
 def test_padding_changes_no_loss() -> None:
     model, tokenizer = tiny("llama").model, tiny("llama").tokenizer
-    short = encode_example(examples(0, 0, 1, None, 0)[0], tokenizer)
+    short = encode_example(examples(0, 0, 1)[0], tokenizer)
     long = encode_chat(Chat("Session Policy Tools " * 9, " Answer with one word"), tokenizer)
     together, _ = supervised_losses(model, [short, long], 0)
     alone = torch.cat([supervised_losses(model, [s], 0)[0] for s in (short, long)])
@@ -105,7 +126,9 @@ def test_training_learns_and_resumes_to_the_same_weights(tmp_path: Path) -> None
         train(fresh(), tokenizer, replay(), SETTINGS, tmp_path / "halves", stop)
     resumed = fresh()
     steps: list[int] = []
-    again = train(resumed, tokenizer, replay(), SETTINGS, tmp_path / "halves", lambda step, _: steps.append(step))
+    again = train(
+        resumed, tokenizer, replay(), SETTINGS, tmp_path / "halves", lambda step, _: steps.append(step)
+    )
     assert steps[0] == 8  # the last checkpoint, not the start
     assert [h["loss"] for h in again] == pytest.approx([h["loss"] for h in history], rel=1e-4)
     for (name, a), (_, b) in zip(whole.named_parameters(), resumed.named_parameters(), strict=True):

@@ -1,0 +1,146 @@
+"""Greedy continuation of frozen caches, several at once, with the model's own forward."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from transformers.cache_utils import DynamicCache, DynamicLayer
+
+from pkv_interp.cache import FrozenCache
+from pkv_interp.engine.results import Prefill
+from pkv_interp.errors import PkvError
+from pkv_interp.models.load import LoadedModel
+
+
+@dataclass(frozen=True, eq=False)
+class Continuation:
+    """What one cache was continued with.
+
+    Attributes:
+        ids: new tokens, without the end token.
+        cache: of the prompt and all new tokens.
+        stopped: the model ended by itself; otherwise the text is cut at the limit.
+    """
+
+    ids: tuple[int, ...]
+    cache: FrozenCache
+    stopped: bool
+
+
+def stop_ids(loaded: LoadedModel) -> frozenset[int]:
+    """Tokens that end a text, of the model's generation settings and of the tokenizer."""
+    config: Any = loaded.model.generation_config
+    named = getattr(config, "eos_token_id", None)
+    found = list(named) if isinstance(named, list | tuple) else [named]
+    found.append(loaded.tokenizer.eos_token_id)
+    return frozenset(int(token) for token in found if token is not None)
+
+
+@torch.no_grad()
+def continue_greedily(
+    loaded: LoadedModel, last: int, caches: Sequence[FrozenCache], most: int
+) -> list[Continuation]:
+    """Continue each cache after the token ``last`` by the token of largest logit, ``most`` tokens at most.
+
+    The caches are of one length and are read, never written: the forward grows a batch of copies. The model
+    makes its own masks and positions, so windows and softcaps are its own as well.
+
+    Raises:
+        PkvError: caches of different lengths, or a limit below 1.
+    """
+    lengths = {cache.length for cache in caches}
+    if len(lengths) != 1 or most < 1:
+        raise PkvError(
+            f"{len(caches)} caches of {len(lengths)} lengths were to be continued by {most} tokens",
+            "give caches of one length and a limit of at least 1",
+        )
+    ends = stop_ids(loaded)
+    cache = _batch(caches)
+    new: list[list[int]] = [[] for _ in caches]
+    stopped = [False] * len(caches)
+    current = [last] * len(caches)
+    for _ in range(most):
+        current = _forward(loaded, [[token] for token in current], cache)[:, -1].argmax(-1).tolist()
+        for row, token in enumerate(current):
+            stopped[row] = stopped[row] or token in ends
+            if not stopped[row]:
+                new[row].append(token)
+        if all(stopped):
+            break
+    else:
+        _forward(loaded, [[token] for token in current], cache)  # the last choice has no column yet
+    start = caches[0].length + 1
+    return [
+        Continuation(tuple(ids), _row(cache, row, start + len(ids)), stopped[row])
+        for row, ids in enumerate(new)
+    ]
+
+
+@torch.no_grad()
+def extend(loaded: LoadedModel, ids: Sequence[int], cache: FrozenCache) -> Prefill:
+    """The prompt ``ids`` over a cache that holds its first tokens and may be an edited one.
+
+    Tokens after the cache are run, so that ``Engine.decode`` can ask for the decision of the last one under
+    knockouts and KV patches. Activations inside the model are not captured: they are NaN.
+
+    Args:
+        cache: of fewer tokens than ``ids``.
+
+    Raises:
+        PkvError: the cache is longer than that.
+    """
+    if cache.length >= len(ids):
+        raise PkvError(
+            f"a cache of {cache.length} tokens leaves none of {len(ids)} to run", "give a shorter cache"
+        )
+    grown = cache.view()
+    logits = _forward(loaded, [list(ids[cache.length :])], grown)[0, -1].float()
+    spec = loaded.spec
+
+    def unknown(*shape: int) -> Tensor:
+        return torch.full(shape, float("nan"), device=logits.device)
+
+    return Prefill(
+        ids=tuple(ids),
+        cache=FrozenCache.of(grown).slice(0, len(ids) - 1),
+        logits=logits,
+        z=unknown(spec.n_layers, spec.n_heads, spec.head_dim),
+        mlp=unknown(spec.n_layers, spec.d_model),
+        resid=unknown(spec.n_layers + 1, spec.d_model),
+    )
+
+
+def _forward(
+    loaded: LoadedModel, rows: Sequence[Sequence[int]], cache: DynamicCache
+) -> Float[Tensor, "rows 1 vocab"]:
+    """Logits after the last token of each row; ``cache`` grows by the tokens."""
+    model: Any = loaded.model
+    tokens = torch.tensor(rows, device=loaded.device)
+    return model(input_ids=tokens, past_key_values=cache, use_cache=True, logits_to_keep=1).logits
+
+
+def _batch(caches: Sequence[FrozenCache]) -> DynamicCache:
+    """A growing cache of full layers, one row per frozen cache."""
+    batch = DynamicCache()
+    for index in range(caches[0].n_layers):
+        layer = DynamicLayer()
+        keys = torch.cat([cache.keys[index] for cache in caches])
+        values = torch.cat([cache.values[index] for cache in caches])
+        layer.lazy_initialization(keys, values)
+        layer.keys, layer.values = keys, values
+        batch.layers.append(layer)
+    return batch
+
+
+def _row(batch: DynamicCache, row: int, length: int) -> FrozenCache:
+    """One row's first ``length`` columns."""
+    layers: list[Any] = batch.layers
+    return FrozenCache(
+        tuple(layer.keys[row : row + 1, :, :length] for layer in layers),
+        tuple(layer.values[row : row + 1, :, :length] for layer in layers),
+    )

@@ -1,0 +1,62 @@
+"""Figures of the gate's training: what the adapter can do, and what its mechanism was at each stage."""
+
+import plotly.graph_objects as go
+
+from pkv_interp.figures.curves import band
+from pkv_interp.figures.tables import RECOVERY, entitle, error_bars, pick, sample_of, table
+from pkv_interp.figures.theme import BLUE, GREEN, GREY, ORANGE, VERMILLION
+from pkv_interp.records import RunRecord
+
+
+def gate_accuracy(record: RunRecord) -> go.Figure:
+    """Two-way accuracy by condition and side of the field, on families and wordings never trained on."""
+    frame = table(record, "accuracy")
+    figure = go.Figure()
+    for side, name, colour, symbol in (
+        ("match", "field equals the rule's value", BLUE, "circle"),
+        ("mismatch", "field differs", ORANGE, "square"),
+    ):
+        part = pick(frame, side=side)
+        figure.add_scatter(
+            x=[f"{c}<br>{t:.0f} tokens" for c, t in zip(part["condition"], part["tokens"], strict=True)],
+            y=part["value"],
+            error_y=error_bars(part, colour),
+            mode="markers",
+            name=name,
+            marker={"color": colour, "size": 10, "symbol": symbol},
+        )
+    figure.add_hline(y=0.5, line={"color": GREY, "width": 1, "dash": "dot"}, annotation_text="chance")
+    figure.update_xaxes(title="", tickangle=-45, tickfont={"size": 11})
+    figure.update_yaxes(title="two-way accuracy", range=[0.0, 1.05])
+    figure.update_layout(legend={"x": 0.01, "y": 0.05, "yanchor": "bottom"}, margin_b=120)
+    sample = f"{sample_of(frame, 'held-out')} a condition and side; bars: 95 % over families"
+    return entitle(figure, record, "Decisions on unseen families, rules and update wordings", sample)
+
+
+def gate_mechanism(record: RunRecord) -> go.Figure:
+    """Recovery of the changed span alone and of the notes, and accuracy, at each kept stage of training."""
+    frame = table(record, "mechanism_by_step")
+    figure = go.Figure()
+    for level in (0.0, 1.0):
+        figure.add_hline(y=level, line={"color": GREY, "width": 1, "dash": "dot"}, layer="below")
+    for arm, name, colour, dash in (
+        ("field_notes_only", "notes, field flipped", BLUE, "solid"),
+        ("trigger_notes_only", "notes, trigger flipped", GREEN, "dash"),
+        ("field_only", "field alone", ORANGE, "solid"),
+        ("trigger_only", "trigger alone", VERMILLION, "dash"),
+    ):
+        part = pick(frame, arm=arm).sort_values("step")
+        band(figure, part["step"].tolist(), part, name=name, colour=colour, dash=dash)
+    part = pick(frame, arm="field_only").sort_values("step")
+    figure.add_scatter(
+        x=part["step"],
+        y=part["accuracy"],
+        name="accuracy (both sides)",
+        mode="lines+markers",
+        line={"color": GREY, "width": 1.5, "dash": "dot"},
+    )
+    figure.update_xaxes(title="training step", tickvals=sorted(set(frame["step"])))
+    figure.update_yaxes(title=RECOVERY)
+    figure.update_layout(legend={"x": 0.99, "xanchor": "right", "y": 0.5})
+    sample = f"{sample_of(frame, 'held-out')} a curve; bands: 95 % over families"
+    return entitle(figure, record, "Where the decision is read from, as training broadens", sample)

@@ -1,0 +1,31 @@
+"""Does a cheap guide find the positions that matter? Joint patches of the positions that it ranks first."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from jaxtyping import Float
+
+from pkv_interp.engine import Engine
+from pkv_interp.interventions import KVPatch, Row
+from pkv_interp.measure.pairs import PairRun, decode_margins
+
+
+def guided_margins(
+    engine: Engine,
+    pair: PairRun,
+    guides: Mapping[str, Float[np.ndarray, " notes"]],
+    sizes: Sequence[int],
+) -> dict[str, Float[np.ndarray, " sizes"]]:
+    """Margin after the notes that a guide puts first are patched together, for every guide and size.
+
+    Args:
+        guides: by name, a score for each position of the notes; the highest come first, ties by position.
+        sizes: how many positions; all of them where there are fewer.
+    """
+    notes = np.array(pair.notes)
+    rows: list[Row] = []
+    for scores in guides.values():
+        order = notes[np.argsort(-np.asarray(scores, float), kind="stable")]
+        rows += [(KVPatch(tuple(sorted(order[:k].tolist())), 0),) for k in sizes]
+    found = decode_margins(engine, pair, rows).reshape(len(guides), len(sizes))
+    return dict(zip(guides, found, strict=True))

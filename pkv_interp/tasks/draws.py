@@ -1,0 +1,55 @@
+"""The random choices of one instance, from a seed that is the same in every process."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from pkv_interp.tasks.families import Family
+from pkv_interp.tasks.wordings import FILLERS
+
+_BYSTANDERS = (
+    ("desk", ("north", "south", "west")),
+    ("shift", ("early", "late", "night")),
+    ("language", ("English", "Dutch", "Spanish")),
+    ("channel", ("mail", "phone", "chat")),
+)
+
+
+@dataclass(frozen=True)
+class Draw:
+    """The random choices of one instance, shared by both prompts of its pair."""
+
+    record: str
+    bystanders: tuple[str, str]
+    fillers: tuple[str, ...]
+    actions: tuple[str, str]
+    menu: tuple[str, str]
+
+
+def draw(family: Family, rng: np.random.Generator, n_fillers: int) -> Draw:
+    """Draw record number, bystander fields, fillers and action order of one instance."""
+    letter = "ABCDEFGHKLMNPRSTUVWXYZ"[int(rng.integers(22))]
+    picked = [_BYSTANDERS[int(i)] for i in rng.permutation(len(_BYSTANDERS))[:2]]
+    lines = tuple(f"{name}: {options[int(rng.integers(len(options)))]}" for name, options in picked)
+    fillers = tuple(FILLERS[int(i)] for i in _cycle(rng, n_fillers, len(FILLERS)))
+    first = int(rng.integers(2))
+    menu = int(rng.integers(2))
+    return Draw(
+        f"{letter}{int(rng.integers(1000, 10000))}",
+        (lines[0], lines[1]),
+        fillers,
+        (family.actions[first], family.actions[1 - first]),
+        (family.actions[menu], family.actions[1 - menu]),
+    )
+
+
+def _cycle(rng: np.random.Generator, n: int, size: int) -> list[int]:
+    order: list[int] = []
+    while len(order) < n:
+        order.extend(int(i) for i in rng.permutation(size))
+    return order[:n]
+
+
+def stable_seed(name: str) -> int:
+    """A number for a name that is the same in every process (Python's hash is salted)."""
+    return int.from_bytes(name.encode(), "little") % (2**31)

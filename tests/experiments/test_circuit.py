@@ -1,0 +1,144 @@
+"""The circuit experiment through its real command line, on a tiny model with random weights."""
+
+from __future__ import annotations
+
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pkv_interp.records import RunRecord, RunStore, load_records
+from pkv_interp.records.__main__ import main as records_command
+from tests import runs
+from tests.experiments.composing import compose
+
+
+def only(results: Path, status: str = "success") -> RunRecord:
+    (record,) = load_records(results, status=[status], latest=False)
+    return record
+
+
+def lines(text: str) -> list[str]:
+    return [line for line in text.splitlines() if line.strip()]
+
+
+def test_the_record_is_valid(circuit_results: Path) -> None:
+    assert records_command(["check", str(circuit_results)]) == 0
+    record = only(circuit_results)
+    assert record.model_name == "tiny-llama"
+    assert {row.family for row in record.rows if row.split == "discovery"} == {"orders", "support"}
+    assert {row.family for row in record.rows if row.arm == "aggregators_joint"} == {"documents", "alerts"}
+    assert not (circuit_results / ".partial").exists()
+
+
+def test_controls_have_passed(circuit_results: Path) -> None:
+    controls = {control.name: control for control in only(circuit_results).controls}
+    assert {
+        "self_patch",
+        "full_patch",
+        "batched_equals_single",
+        "direct_logits_sum",
+        "write_parts_sum",
+    } <= set(controls)
+    assert all(control.passed for control in controls.values())
+    assert abs(controls["full_patch"].value - 1.0) < 1e-3
+
+
+def test_random_weights_fail_the_gate_and_claim_nothing(circuit_results: Path) -> None:
+    record = only(circuit_results)
+    assert record.competence is not None
+    assert not record.competence.passed
+    assert set(record.headline) == {"competence"}
+
+
+def test_tables_follow_from_the_settings(circuit_results: Path) -> None:
+    record = only(circuit_results)
+    tables: dict[str, list[dict[str, Any]]] = record.tables
+    assert [line["k"] for line in tables["read_curve"] if line["arm"] == "top"] == record.config["top_k"]
+    heads = {(line["layer"], line["head"]) for line in tables["read_heads"]}
+    assert sorted(line["rank"] for line in tables["read_heads"]) == list(range(1, len(heads) + 1))
+    assert {(line["layer"], line["head"]) for line in tables["write_heads"]} == heads
+    everything = max(line["k"] for line in tables["read_curve"])
+    assert everything >= len(heads)  # all heads patched: the chosen ones and the random ones are the same set
+    full = {line["arm"]: line["value"] for line in tables["read_curve"] if line["k"] == everything}
+    assert full["top"] == pytest.approx(full["random"], abs=1e-3)
+    for ablation in ("interchange", "mean"):
+        curve = [line["value"] for line in tables["faithfulness"] if line["ablation"] == ablation]
+        assert (curve[0], curve[-1]) == pytest.approx((0.0, 1.0))
+    for line in tables["attention_share"]:
+        assert line["value"] + line["mlp"] == pytest.approx(1.0, abs=1e-3)
+    kinds = {line["kind"] for line in tables["tokens"]}
+    assert {"field", "rule", "trigger", "action", "decision"} <= kinds
+
+
+def test_a_second_run_is_skipped(circuit_results: Path) -> None:
+    record = only(circuit_results)
+    assert record.path is not None
+    before = record.path.read_bytes()
+    done = runs.circuit(circuit_results)
+    assert done.returncode == 0, done.stderr
+    assert record.path.read_bytes() == before
+    assert only(circuit_results).key == record.key
+    assert "sites" not in done.stderr
+
+
+def test_killed_midway_and_repeated_gives_the_same_results(circuit_results: Path, tmp_path: Path) -> None:
+    process = runs.start("experiments.circuit", *runs.SMALL, f"results_dir={tmp_path}")
+    deadline = time.monotonic() + 240
+    while len(list(tmp_path.glob(".partial/*/*.json"))) < 3 and process.poll() is None:
+        assert time.monotonic() < deadline, "no chunk was written"
+        time.sleep(0.005)
+    process.kill()
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+    started = only(tmp_path, "started")
+    assert started.rows == []
+
+    done = runs.circuit(tmp_path)
+    assert done.returncode == 0, done.stderr
+    repeated, whole = only(tmp_path), only(circuit_results)
+    assert repeated.key == started.key
+    assert done.stdout.count("was finished earlier") >= 3
+    assert repeated.rows == whole.rows
+    assert repeated.tables == whole.tables
+    assert repeated.headline == whole.headline
+    assert repeated.controls == whole.controls
+    assert not (tmp_path / ".partial").exists()
+
+
+@pytest.mark.parametrize(
+    ("argument", "cause"),
+    [
+        ("model=tiny-lama", "unknown model 'tiny-lama'"),
+        ("n_filers=1", "n_filers"),
+        ("discovery=[orders,documents]", "'documents' is of the other split"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(argument: str, cause: str, tmp_path: Path) -> None:
+    given = [a for a in runs.SMALL if a.split("=")[0] != argument.split("=")[0]]
+    done = runs.run("experiments.circuit", *given, argument, f"results_dir={tmp_path}")
+    assert done.returncode == 2
+    assert len(lines(done.stderr)) == 1, done.stderr
+    assert cause in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def key_of(*overrides: str) -> str:
+    settings = compose("circuit", *runs.SMALL, *overrides)
+    config = settings.model_dump(mode="json")
+    store = RunStore(settings.results_dir)
+    return store.open(experiment="circuit", model=config.pop("model"), config=config, seed=config["seed"]).key
+
+
+@pytest.mark.parametrize(
+    "change", ["seed=1", "n_fillers=3", "top_k=[1,2]", "model=tiny-qwen3", "model.seed=1"]
+)
+def test_settings_change_the_key(change: str) -> None:
+    assert key_of(change) != key_of()
+
+
+@pytest.mark.parametrize("change", ["results_dir=elsewhere", "memory_budget_mb=64", "resume=false"])
+def test_places_and_budgets_do_not_change_the_key(change: str) -> None:
+    assert key_of(change) == key_of()

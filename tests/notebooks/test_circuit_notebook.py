@@ -1,0 +1,79 @@
+"""The notebook runs from top to bottom on a record, without a network and without a browser."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+from pkv_interp.figures import NOT_COMPETENT
+from tests.runs import ONE_THREAD, ROOT
+
+NOTEBOOK = ROOT / "notebooks" / "circuit.ipynb"
+
+
+def outputs(notebook: Any) -> Iterator[Any]:
+    for cell in notebook.cells:
+        yield from cell.get("outputs", [])
+
+
+@pytest.fixture(scope="module")
+def executed(circuit_results: Path) -> Any:
+    notebook = nbformat.read(NOTEBOOK, as_version=4)
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in ONE_THREAD.items():
+            patch.setenv(name, value)
+        patch.setenv("PKV_RESULTS", str(circuit_results))
+        patch.setenv("PKV_NOTEBOOK_MODEL", "tiny-llama")
+        NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(ROOT)}}).execute()
+    return notebook
+
+
+def printed(notebook: Any) -> str:
+    return "".join(
+        out.text for out in outputs(notebook) if out.output_type == "stream" and out.name == "stdout"
+    )
+
+
+def test_it_is_stored_without_outputs() -> None:
+    notebook = nbformat.read(NOTEBOOK, as_version=4)
+    nbformat.validate(notebook)
+    assert list(outputs(notebook)) == []
+    assert all(cell.execution_count is None for cell in notebook.cells if cell.cell_type == "code")
+
+
+def test_it_says_which_record_it_fell_back_to(executed: Any) -> None:
+    text = printed(executed)
+    assert "There is no record of smollm2-135m-gate" in text
+    assert "model tiny-llama, record tiny-llama-" in text
+    assert NOT_COMPETENT in text
+    assert "states no headline figure" in text
+
+
+def test_figures_are_inline(executed: Any) -> None:
+    drawn = [out for out in outputs(executed) if "application/vnd.plotly.v1+json" in out.get("data", {})]
+    assert len(drawn) == 10
+    pages = [out.data["text/html"] for out in drawn]
+    assert all("Plotly.newPlot" in page for page in pages)
+    assert not any(re.search(r'src="https?:[^"]*plotly', page) for page in pages), "the script must be inline"
+
+
+def test_a_head_is_patched_by_hand(executed: Any) -> None:
+    text = printed(executed)
+    number = r"([+-]\d+\.\d+)"
+    lines = (
+        rf"clean margin +{number}",
+        rf"corrupt margin +{number}",
+        rf"layer \d+, head \d+ patched {number}",
+        rf"recovery +{number}",
+    )
+    found = re.search("\n".join(lines), text)
+    assert found, text
+    clean, corrupt, patched, recovery = map(float, found.groups())
+    assert patched != corrupt
+    assert recovery == pytest.approx((patched - corrupt) / (clean - corrupt), abs=0.02)

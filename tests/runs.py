@@ -1,0 +1,49 @@
+"""The circuit experiment through its real command line, on a tiny model and two families a split."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+SMALL = (
+    "model=tiny-llama",
+    "discovery=[orders,support]",
+    "held_out=[documents,alerts]",
+    "instances=1",
+    "write_sweeps=2",
+    "write_instances=1",
+    "random_draws=2",
+    "bootstrap_draws=200",
+    "threads=1",
+)
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
+
+
+def start(module: str, *arguments: str) -> subprocess.Popen[str]:
+    """``python -m module arguments`` from the repository's root, its output captured."""
+    return subprocess.Popen(
+        [sys.executable, "-m", module, *arguments],
+        cwd=ROOT,
+        env=os.environ | ONE_THREAD,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def run(module: str, *arguments: str, seconds: float = 300) -> subprocess.CompletedProcess[str]:
+    """As `start`, but waits for the end."""
+    process = start(module, *arguments)
+    try:
+        out, error = process.communicate(timeout=seconds)
+    finally:
+        process.kill()
+    return subprocess.CompletedProcess(process.args, process.returncode, out, error)
+
+
+def circuit(results: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """The small circuit run with its record under ``results``."""
+    return run("experiments.circuit", *SMALL, f"results_dir={results}", *arguments)
