@@ -248,7 +248,9 @@ def _writers(
         }
         for la, h in sorted(rank)
     ]
-    run.tables["write_sample"] = [{"n_families": len({c.family for c in discovery}), "n_instances": len(discovery)}]
+    run.tables["write_sample"] = [
+        {"n_families": len({c.family for c in discovery}), "n_instances": len(discovery)}
+    ]
     run.tables["write_mlps"] = [
         {"layer": la, "top": float(effect["top"][la, n_heads]), "joint": float(effect["joint"][la, n_heads])}
         for la in range(len(effect["top"]))

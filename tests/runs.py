@@ -1,4 +1,4 @@
-"""The circuit experiment through its real command line, on a tiny model and two families a split."""
+"""Experiments through their real command lines, on a tiny model and few families."""
 
 from __future__ import annotations
 
@@ -15,6 +15,15 @@ SMALL = (
     "instances=1",
     "write_sweeps=2",
     "write_instances=1",
+    "random_draws=2",
+    "bootstrap_draws=200",
+    "threads=1",
+)
+BLAST = (
+    "model=tiny-llama",
+    "families=[orders,documents,alerts]",
+    "fillers=[0,2]",
+    "effect_fillers=[0]",
     "random_draws=2",
     "bootstrap_draws=200",
     "threads=1",
@@ -47,3 +56,8 @@ def run(module: str, *arguments: str, seconds: float = 300) -> subprocess.Comple
 def circuit(results: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """The small circuit run with its record under ``results``."""
     return run("experiments.circuit", *SMALL, f"results_dir={results}", *arguments)
+
+
+def blast_radius(results: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """The small blast radius run with its record under ``results``."""
+    return run("experiments.blast_radius", *BLAST, f"results_dir={results}", *arguments)

@@ -6,7 +6,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from pkv_interp.figures.curves import band
-from pkv_interp.figures.tables import RECOVERY, entitle, error_bars, pick, sample_of, table
+from pkv_interp.figures.tables import entitle, error_bars, pick, sample_of, table
 from pkv_interp.figures.theme import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, SKY, VERMILLION
 from pkv_interp.figures.words import KIND_COLOURS, shown
 from pkv_interp.records import RunRecord
@@ -62,13 +62,12 @@ def blast_map(record: RunRecord) -> go.Figure:
     for kind in dict.fromkeys(frame["kind"]):
         marker = {"symbol": "square", "size": 10, "color": KIND_COLOURS.get(kind, GREY)}
         figure.add_scatter(x=[None], y=[None], mode="markers", marker=marker, name=kind, row=3, col=1)
-    figure.update_xaxes(showgrid=False, range=[-0.5, len(frame) - 0.5])
+    figure.update_xaxes(showgrid=False, ticks="", range=[-0.5, len(frame) - 0.5])
     figure.update_xaxes(
         tickvals=x,
         ticktext=[word.strip() or "␣" for word in words],
         tickangle=-90,
         tickfont={"size": 9 if len(words) <= 80 else 6},
-        ticks="",
         ticklabelstandoff=6,
         row=3,
         col=1,
@@ -115,7 +114,8 @@ def blast_shares(record: RunRecord) -> go.Figure:
     ticks = sorted(set(frame["threshold"]))
     figure.update_xaxes(type="log", tickvals=ticks, ticktext=[f"{t:g}" for t in ticks], title="threshold")
     figure.update_yaxes(title="share of tokens after the field", row=1, col=1)
-    figure.update_layout(legend=_ABOVE | {"entrywidth": 270}, margin={"t": 190}, height=560)
+    figure.update_annotations(font_size=13)
+    figure.update_layout(legend=_ABOVE | {"entrywidth": 270, "y": 1.09}, margin={"t": 200}, height=570)
     sample = f"{sample_of(frame, _ALL)} a class and flip; {_BANDS}"
     return entitle(figure, record, "How much of the prompt a field's change reaches", sample)
 
@@ -139,7 +139,8 @@ def blast_growth(record: RunRecord) -> go.Figure:
         row=1,
         col=1,
     )
-    figure.update_xaxes(title="layer", row=1, col=2)
+    n_layers = len(set(depth["layer"]))
+    figure.update_xaxes(title="layer", dtick=1 if n_layers <= 10 else 5, row=1, col=2)
     figure.update_yaxes(title="attention-output deviation", rangemode="tozero")
     figure.update_yaxes(title="mean over tokens after the field", row=1, col=2)
     figure.update_layout(legend=_ABOVE, margin={"t": 125})
@@ -174,8 +175,11 @@ def blast_kinds(record: RunRecord) -> go.Figure:
         barmode="group",
         height=max(560, 52 * len(kinds) + 200),
         legend=_ABOVE | {"traceorder": "normal", "entrywidth": 260, "y": 1.05},
-        margin={"t": 150},
+        margin={"t": 195},
     )
+    figure.update_annotations(font_size=13)
+    shown_values = pd.concat([mass["value"], effect["value"]])
+    figure.update_xaxes(range=_in_view(pd.Series(shown_values)), row=1, col=2)
     sample = f"{sample_of(mass, _ALL)} a class, semantic flips; bars: 95 % over families"
     return entitle(figure, record, "Which tokens carry the deviation, and which the effect", sample)
 
@@ -191,6 +195,11 @@ def _bars(figure: go.Figure, frame: pd.DataFrame, name: str, colour: str, col: i
         row=1,
         col=col,
     )
+
+
+def _in_view(values: pd.Series) -> list[float]:
+    """An axis that holds the values as far as they are shares or recoveries; wide intervals may leave it."""
+    return [max(float(values.min()), -1.0) - 0.1, min(float(values.max()), 2.0) + 0.1]
 
 
 def deviation_effect(record: RunRecord) -> go.Figure:
@@ -235,15 +244,16 @@ def deviation_effect(record: RunRecord) -> go.Figure:
         row=1,
         col=2,
     )
-    figure.update_yaxes(title=f"{RECOVERY}, position alone", row=1, col=1)
+    figure.update_yaxes(title="recovery of the position alone", row=1, col=1)
     figure.update_yaxes(title="recovery", row=1, col=2)
-    small = {"orientation": "h", "yanchor": "bottom", "font": {"size": 11}, "borderwidth": 0}
+    small = {"orientation": "h", "font": {"size": 12}, "x": 0.0, "xanchor": "left", "borderwidth": 0}
     figure.update_layout(
-        legend=small | {"x": 0.0, "xanchor": "left", "y": 1.01, "entrywidth": 72, "maxheight": 0.3},
-        legend2=small | {"x": 0.61, "xanchor": "left", "y": 1.01, "entrywidth": 150},
-        margin={"t": 165},
-        height=580,
+        legend=small | {"y": -0.21, "yanchor": "top", "traceorder": "normal"},
+        legend2=small | {"y": 1.02, "yanchor": "bottom"},
+        margin={"t": 125, "b": 140},
+        height=640,
     )
+    figure.update_yaxes(range=_in_view(pd.Series(guides["value"])), row=1, col=2)
     found = pick(rho, measure="output", effect="recovery")
     mean = f"; rank correlation {found['value'].iloc[0]:.2f} an instance" if len(found) else ""
     sample = f"{sample_of(guides, _ALL)}{mean}; {_BANDS}"

@@ -1,7 +1,8 @@
 """The engine's twin in plain PyTorch: every row alone, over an edited cache, with hooks.
 
-It shares no code with the packed forward: the model makes its own masks and positions. It is also the baseline that
-the packed decode is timed against: one token per patch over a cache that is shared where it is not edited.
+It shares no code with the packed forward: the model makes its own masks and positions. It is also the
+baseline that the packed decode is timed against: one token per patch over a cache that is shared where it is
+not edited.
 """
 
 from __future__ import annotations

@@ -96,7 +96,7 @@ def aligned_flips(
         """Tokens of the line's end, and how many of them are the value's (a blank may be one of its own)."""
         text = f": {value}\n"
         offsets = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
-        anchors = [end - len(text[start:end].lstrip()) for start, end in offsets]
+        anchors = [min(end - len(text[start:end].lstrip()), end - 1) for start, end in offsets]
         return len(offsets), sum(2 <= at < 2 + len(value) for at in anchors)
 
     seen: dict[str, tuple[int, int]] = {}

@@ -13,22 +13,60 @@ from typing import Any
 import torch
 
 TOPICS: tuple[str, ...] = (
-    "photosynthesis", "the moon", "bread", "volcanoes", "chess", "bicycles", "honey bees", "rainbows", "jazz",
-    "the Roman empire", "earthquakes", "tea", "penguins", "gravity", "libraries", "soap", "trains", "sleep",
-    "the alphabet", "maps", "cheese", "deserts", "poetry", "clocks", "swimming", "glass", "paper", "rivers",
-    "friendship", "computers",
+    "photosynthesis",
+    "the moon",
+    "bread",
+    "volcanoes",
+    "chess",
+    "bicycles",
+    "honey bees",
+    "rainbows",
+    "jazz",
+    "the Roman empire",
+    "earthquakes",
+    "tea",
+    "penguins",
+    "gravity",
+    "libraries",
+    "soap",
+    "trains",
+    "sleep",
+    "the alphabet",
+    "maps",
+    "cheese",
+    "deserts",
+    "poetry",
+    "clocks",
+    "swimming",
+    "glass",
+    "paper",
+    "rivers",
+    "friendship",
+    "computers",
 )
 REQUESTS: tuple[str, ...] = (
-    "Explain {topic} in two sentences.", "Tell me something surprising about {topic}.",
-    "Write a short poem about {topic}.", "Why do people care about {topic}?",
-    "Give me three facts about {topic}.", "How would you describe {topic} to a child?",
+    "Explain {topic} in two sentences.",
+    "Tell me something surprising about {topic}.",
+    "Write a short poem about {topic}.",
+    "Why do people care about {topic}?",
+    "Give me three facts about {topic}.",
+    "How would you describe {topic} to a child?",
 )
 HELD_OUT_TOPICS: tuple[str, ...] = (
-    "whales", "bridges", "coffee", "snow", "violins", "elections", "gardens", "stars",
+    "whales",
+    "bridges",
+    "coffee",
+    "snow",
+    "violins",
+    "elections",
+    "gardens",
+    "stars",
 )
 HELD_OUT_REQUESTS: tuple[str, ...] = (
-    "What is the history of {topic}?", "Plan a school lesson about {topic}.",
-    "What do most people get wrong about {topic}?", "Write the first lines of a story about {topic}.",
+    "What is the history of {topic}?",
+    "Plan a school lesson about {topic}.",
+    "What do most people get wrong about {topic}?",
+    "Write the first lines of a story about {topic}.",
 )
 
 
@@ -47,24 +85,44 @@ def prompts(held_out: bool) -> list[str]:
 
 
 @torch.no_grad()
-def sample_replies(model: Any, tokenizer: Any, messages: Sequence[str], *, max_new_tokens: int = 72,
-                   temperature: float = 0.7, seed: int = 0, batch_size: int = 32) -> list[Chat]:
+def sample_replies(
+    model: Any,
+    tokenizer: Any,
+    messages: Sequence[str],
+    *,
+    max_new_tokens: int = 72,
+    temperature: float = 0.7,
+    seed: int = 0,
+    batch_size: int = 32,
+) -> list[Chat]:
     """Let the base model answer; replies end at the first end-of-turn token or are cut.
 
     Messages of one batch are left-padded, with positions and mask set by ``generate``.
     """
-    rendered = [tokenizer.apply_chat_template([{"role": "user", "content": m}], tokenize=False,
-                                              add_generation_prompt=True) for m in messages]
+    rendered = [
+        tokenizer.apply_chat_template(
+            [{"role": "user", "content": m}], tokenize=False, add_generation_prompt=True
+        )
+        for m in messages
+    ]
     chats: list[Chat] = []
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         for start in range(0, len(rendered), batch_size):
-            part = rendered[start:start + batch_size]
-            encoded = tokenizer(part, return_tensors="pt", padding=True, padding_side="left",
-                                add_special_tokens=False).to(model.device)
-            out = model.generate(**encoded, do_sample=True, temperature=temperature, top_p=0.95, top_k=0,
-                                 max_new_tokens=max_new_tokens, pad_token_id=tokenizer.eos_token_id)
-            new = out[:, encoded["input_ids"].shape[1]:]
+            part = rendered[start : start + batch_size]
+            encoded = tokenizer(
+                part, return_tensors="pt", padding=True, padding_side="left", add_special_tokens=False
+            ).to(model.device)
+            out = model.generate(
+                **encoded,
+                do_sample=True,
+                temperature=temperature,
+                top_p=0.95,
+                top_k=0,
+                max_new_tokens=max_new_tokens,
+                pad_token_id=tokenizer.eos_token_id,
+            )
+            new = out[:, encoded["input_ids"].shape[1] :]
             texts = tokenizer.batch_decode(new, skip_special_tokens=True)
             chats.extend(Chat(p, t) for p, t in zip(part, texts, strict=True) if t.strip())
     return chats

@@ -81,7 +81,9 @@ class _Gate:
         return self.act if value == self.trigger else self.otherwise
 
 
-def _gate(rng: np.random.Generator, avoid: Sequence[str] = (), listing: bool = False, plain: bool = False) -> _Gate:
+def _gate(
+    rng: np.random.Generator, avoid: Sequence[str] = (), listing: bool = False, plain: bool = False
+) -> _Gate:
     field = _pick(rng, [f for f in words.FIELDS if f not in map(_plain, avoid)])
     style = 1.0 if plain else rng.random()
     if style < 0.2:
@@ -106,7 +108,7 @@ def _other_field(rng: np.random.Generator, gate: _Gate) -> str:
 
 
 def _bystanders(rng: np.random.Generator, gate: _Gate, breadth: float) -> list[tuple[str, str]]:
-    """Other fields; with breadth, some carry the values that the rule speaks of, so that the name must be read."""
+    """Other fields; with breadth, some carry the values that the rule speaks of: the name must be read."""
     lines = []
     for _ in range(int(rng.choice(4, p=(0.35, 0.3, 0.2, 0.15)))):
         name = _other_field(rng, gate)
@@ -155,8 +157,8 @@ def make(
     """One example of a kind; ``match``: the field starts at the trigger's value.
 
     Args:
-        breadth: 0 for one plain layout and short prompts, 1 for everything: odd layouts, long documents, other
-            fields that carry the rule's values, a second rule, prompts without the chat template.
+        breadth: 0 for one plain layout and short prompts, 1 for everything: odd layouts, long documents,
+            other fields that carry the rule's values, a second rule, prompts without the chat template.
         longest: fillers at full breadth.
     """
     gate = _gate(rng, plain=rng.random() >= breadth)
@@ -187,8 +189,8 @@ def make(
 def lesson(rng: np.random.Generator, match: bool, second: bool) -> Example:
     """A short example of the opening: one field, one rule, a question that does not repeat the actions.
 
-    First lessons list an action per value, which the base model half understands; second lessons also have rules
-    with an "otherwise". Accuracy stayed at chance for 90 steps when training began with the full breadth.
+    First lessons list an action per value, which the base model half understands; second lessons also have
+    rules with an "otherwise". Accuracy stayed at chance for 90 steps when training began with the full breadth.
     """
     gate = _gate(rng, listing=not second or rng.random() < 0.4, plain=True)
     value = gate.trigger if match else gate.other
@@ -223,14 +225,19 @@ def lessons(seed: int, step: int, size: int) -> list[Example]:
     return _pairs(seed, step, size, lambda rng, _, match: lesson(rng, match, second=step >= SECOND_LESSONS))
 
 
-def batch(seed: int, step: int, size: int, mix: Sequence[float], breadth: float, longest: int) -> list[Example]:
+def batch(
+    seed: int, step: int, size: int, mix: Sequence[float], breadth: float, longest: int
+) -> list[Example]:
     """Examples of one step, kinds drawn by ``mix``.
 
-    They come in pairs that differ in the field's value alone, so with opposite answers: whatever else in a prompt
-    might hint at an action cancels within the batch, and only the comparison of field and rule is left to learn.
+    They come in pairs that differ in the field's value alone, so with opposite answers: whatever else in a
+    prompt might hint at an action cancels within the batch, and only the comparison of field and rule is left
+    to learn.
     """
     kinds = np.random.default_rng([seed, step]).choice(len(KINDS), size=(size + 1) // 2, p=np.array(mix))
-    return _pairs(seed, step, size, lambda rng, pair, match: make(rng, KINDS[int(kinds[pair])], match, breadth, longest))
+    return _pairs(
+        seed, step, size, lambda rng, pair, match: make(rng, KINDS[int(kinds[pair])], match, breadth, longest)
+    )
 
 
 def _pairs(

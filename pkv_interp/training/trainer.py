@@ -21,7 +21,7 @@ from pkv_interp.training.tokens import TokenSequence, encode_example, pad
 log = logging.getLogger(__name__)
 PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 #: Mix of kinds just after the opening; it moves to the settings' mix as breadth rises.
-FIRST_MIX = (0.86, 0.14, 0.0, 0.0)
+FIRST_MIX = (1.0, 0.0, 0.0, 0.0)
 
 
 @dataclass(frozen=True)
@@ -40,21 +40,21 @@ class TrainSettings:
         snapshot_every: steps between adapters that are kept for the mechanism-by-step table.
     """
 
-    steps: int = 240
-    batch_size: int = 14
-    chat_batch: int = 1
+    steps: int = 215
+    batch_size: int = 16
+    chat_batch: int = 0
     token_budget: int = 2048
     rank: int = 16
     alpha: int = 16
     lr: float = 1e-3
     warmup: int = 20
     horizon: int = 480
-    anneal: int = 60
-    mix: tuple[float, float, float, float] = (0.42, 0.2, 0.26, 0.12)
+    anneal: int = 40
+    mix: tuple[float, float, float, float] = (1.0, 0.0, 0.0, 0.0)
     opening_steps: int = 130
     opening_batch: int = 16
-    ramp_steps: int = 200
-    after_opening: float = 0.4
+    ramp_steps: int = 400
+    after_opening: float = 0.6
     longest: int = 30
     chat_weight: float = 0.1
     checkpoint_every: int = 25
@@ -79,7 +79,7 @@ def add_lora(model: Any, settings: TrainSettings) -> PeftModel:
 
 
 def learning_rate(step: int, settings: TrainSettings) -> float:
-    """Linear warm-up, then a cosine over ``horizon`` steps, brought down to 2 % over the last ``anneal`` steps.
+    """Linear warm-up, a cosine over ``horizon`` steps, brought down to 2 % over the last ``anneal`` steps.
 
     The two are apart so that a run can be ended earlier or later without changing the steps before its end.
     """

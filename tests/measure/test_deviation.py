@@ -52,7 +52,9 @@ def test_numbers_are_those_of_the_definitions(
     l2 = ((v[1] - v[0]).norm(dim=-1) / v[0].norm(dim=-1)).mean()
     assert found.of("v_l2")[layer, token] == pytest.approx(float(l2), rel=1e-6)
     patched = stale.cache.replace(range(start, stop), oracle.cache)
-    o = [engine.attention_outputs(oracle, cache, layer)[:, token].double() for cache in (oracle.cache, patched)]
+    o = [
+        engine.attention_outputs(oracle, cache, layer)[:, token].double() for cache in (oracle.cache, patched)
+    ]
     relative = ((o[0] - o[1]).norm(dim=-1) / o[0].norm(dim=-1)).mean()
     assert found.of("output")[layer, token] == pytest.approx(float(relative), rel=1e-6)
 

@@ -93,8 +93,8 @@ def test_minor_flips_of_patterns_change_one_character_and_semantic_ones_all() ->
         assert field.pattern is not None
         new, olds = candidates(field, rng)
         wild = sum(letter in "#x" for letter in field.pattern)
-        for flip, moved in (("minor", 1), ("semantic", wild)):
-            for old in olds[flip]:
+        for found, moved in ((olds["minor"], 1), (olds["semantic"], wild)):
+            for old in found:
                 assert sum(a != b for a, b in zip(new, old, strict=True)) == moved
     for field in MEDIUM:
         new, olds = candidates(field, rng)
@@ -106,7 +106,9 @@ def test_minor_flips_of_patterns_change_one_character_and_semantic_ones_all() ->
 def test_values_that_never_align_are_listed() -> None:
     tokenizer = lambda text, **_: {"offset_mapping": [(i, i + 1) for i in range(len(text))]}  # noqa: E731
     field = SessionField("odd", groups=(("a", "bb"), ("cccc",)))
-    with pytest.raises(PkvError, match=r"'odd' has no minor and semantic flip .* candidates: .*'cccc' 4") as error:
+    with pytest.raises(
+        PkvError, match=r"'odd' has no minor and semantic flip .* candidates: .*'cccc' 4"
+    ) as error:
         aligned_flips(field, np.random.default_rng(0), tokenizer)
     assert "add values of one length" in str(error.value)
 

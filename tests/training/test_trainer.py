@@ -28,7 +28,10 @@ SETTINGS = TrainSettings(
     steps=12,
     batch_size=6,
     chat_batch=1,
-    opening_steps=3, ramp_steps=3, horizon=12, anneal=2,
+    opening_steps=3,
+    ramp_steps=3,
+    horizon=12,
+    anneal=2,
     checkpoint_every=4,
     snapshot_every=6,
     lr=2e-2,
@@ -72,7 +75,7 @@ def replay() -> list[TokenSequence]:
 def test_the_supervised_position_predicts_the_action() -> None:
     tokenizer = tiny("llama").tokenizer
     encoded = encode_example(examples(0, 0, 1)[0], tokenizer)
-    words = [tokenizer.decode([encoded.ids[t + 1]]).strip() for t in encoded.targets]
+    words = [str(tokenizer.decode([encoded.ids[t + 1]])).strip() for t in encoded.targets]
     assert words == ["cancel"]
     assert encoded.answers == encoded.targets[:1]
 
