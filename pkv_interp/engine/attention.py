@@ -6,6 +6,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+#: Queries whose scores are held at once.
+_BLOCK = 128
+
 
 def decision_weights(
     query: Float[Tensor, "1 H T d"],
@@ -52,21 +55,23 @@ def attention_outputs(
     Arguments as for ``decision_weights``. Equal inputs up to a position give bit-equal outputs up to it: the
     order of every sum does not depend on what comes later, and later columns weigh exactly 0.
     """
-    n_tokens = query.shape[1]
-    at = torch.arange(n_tokens, device=query.device)
-    hidden = at[None] > at[:, None]
-    if window is not None:
-        hidden |= at[:, None] - at[None] >= window
     group = query.shape[0] // key.shape[0]
+    queries = query.float().unflatten(0, (key.shape[0], group))
+    keys, values = key.float()[:, None], value.float()[:, None]
+    n_tokens = query.shape[1]
     outputs = []
-    for index in range(key.shape[0]):  # one KV head at a time: the scores of all heads at once are large
-        mine = query[index * group : (index + 1) * group].float()
-        scores = mine @ key[index].float().T * scaling
+    for start in range(0, n_tokens, _BLOCK):  # later columns are hidden from a block, so half of them never count
+        stop = min(start + _BLOCK, n_tokens)
+        scores = queries[:, :, start:stop] @ keys[:, :, :stop].mT * scaling
         if softcap is not None:
             scores = softcap * torch.tanh(scores / softcap)
+        rows, columns = torch.arange(start, stop, device=query.device), torch.arange(stop, device=query.device)
+        hidden = columns[None] > rows[:, None]
+        if window is not None:
+            hidden |= rows[:, None] - columns[None] >= window
         scores = scores.masked_fill(hidden, float("-inf"))
         if sinks is not None:
-            extra = sinks[index * group : (index + 1) * group].float()[:, None, None].expand(-1, n_tokens, 1)
+            extra = sinks.float().view(key.shape[0], group, 1, 1).expand(-1, -1, stop - start, 1)
             scores = torch.cat([scores, extra], -1)
-        outputs.append(scores.softmax(-1)[..., :n_tokens] @ value[index].float())
-    return torch.cat(outputs)
+        outputs.append(scores.softmax(-1)[..., :stop] @ values[:, :, :stop])
+    return torch.cat(outputs, 2).flatten(0, 1)

@@ -190,7 +190,7 @@ def lesson(rng: np.random.Generator, match: bool, second: bool) -> Example:
     """A short example of the opening: one field, one rule, a question that does not repeat the actions.
 
     First lessons list an action per value, which the base model half understands; second lessons also have
-    rules with an "otherwise". Accuracy stayed at chance for 90 steps when training began with the full breadth.
+    rules with an "otherwise". Accuracy stayed at chance for 90 steps when training began at full breadth.
     """
     gate = _gate(rng, listing=not second or rng.random() < 0.4, plain=True)
     value = gate.trigger if match else gate.other
