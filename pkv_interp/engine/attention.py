@@ -60,12 +60,13 @@ def attention_outputs(
     keys, values = key.float()[:, None], value.float()[:, None]
     n_tokens = query.shape[1]
     outputs = []
-    for start in range(0, n_tokens, _BLOCK):  # later columns are hidden from a block, so half of them never count
+    for start in range(0, n_tokens, _BLOCK):  # later columns are hidden from a block and never computed
         stop = min(start + _BLOCK, n_tokens)
         scores = queries[:, :, start:stop] @ keys[:, :, :stop].mT * scaling
         if softcap is not None:
             scores = softcap * torch.tanh(scores / softcap)
-        rows, columns = torch.arange(start, stop, device=query.device), torch.arange(stop, device=query.device)
+        rows = torch.arange(start, stop, device=query.device)
+        columns = torch.arange(stop, device=query.device)
         hidden = columns[None] > rows[:, None]
         if window is not None:
             hidden |= rows[:, None] - columns[None] >= window
