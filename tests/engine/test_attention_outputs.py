@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from pkv_interp.engine import Engine
+from pkv_interp.engine import Engine, attention
 from pkv_interp.engine.attention import attention_outputs
 from pkv_interp.errors import PkvError
 from tests.engine.support import KERNELS, LENGTH, WINDOW, model_of
@@ -51,6 +51,17 @@ def test_known_answer_of_two_tokens() -> None:
     assert attention_outputs(query, key, value, 1.0, 1).flatten().tolist() == [3.0, 5.0]
     sunk = attention_outputs(query, key, value, 1.0, 1, sinks=torch.tensor([2.0]))
     assert sunk.flatten().tolist() == pytest.approx([3.0 / (1 + 2.718281828**2), 2.5])
+
+
+@pytest.mark.parametrize(("window", "sinks"), [(None, False), (9, False), (None, True), (9, True)])
+def test_blocks_of_queries_join_without_a_seam(
+    window: int | None, sinks: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    query, key, value = torch.randn(4, 30, 8), torch.randn(2, 30, 8), torch.randn(2, 30, 8)
+    sink = torch.randn(4) if sinks else None
+    whole = attention_outputs(query, key, value, 0.3, window, 5.0, sink)
+    monkeypatch.setattr(attention, "_BLOCK", 7)
+    torch.testing.assert_close(attention_outputs(query, key, value, 0.3, window, 5.0, sink), whole)
 
 
 def test_bad_calls_are_refused() -> None:
