@@ -1,5 +1,6 @@
 """Decompositions, the cheap screen and faithfulness: a second look at what the circuit experiment found."""
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -70,6 +71,10 @@ def _named(name: str, estimate: Estimate) -> dict[str, float | None]:
     return {name: estimate.value, f"{name}_ci_low": estimate.ci_low, f"{name}_ci_high": estimate.ci_high}
 
 
+#: Values that each measure of the screen can take.
+BOUNDS = {"rank_correlation": (-1.0, 1.0), "relative_error": (0.0, math.inf), "overlap": (0.0, 1.0)}
+
+
 def screening(run: Run, held: Scorer, settings: "CircuitSettings", sites: list["Chunk"]) -> None:
     """Attribution patching against the exact patch of the same sites."""
     lines, points = [], []
@@ -89,6 +94,7 @@ def screening(run: Run, held: Scorer, settings: "CircuitSettings", sites: list["
                 [f for _, f in known],
                 seed=settings.seed,
                 draws=settings.bootstrap_draws,
+                bounds=BOUNDS[name],
             )
             lines.append(point(estimate, sites=kind, measure=name))
             if kind == "heads" and name == "rank_correlation":

@@ -194,6 +194,7 @@ def accuracies(run: Run, loaded: LoadedModel, settings: TrainGateSettings) -> No
             [r["family"] for r in rows],
             seed=settings.seed,
             draws=settings.bootstrap_draws,
+            bounds=(0.0, 1.0),
         )
 
     rows: list[dict[str, Any]] = list(run.rows)  # type: ignore[arg-type]

@@ -61,7 +61,9 @@ def decisions(pair: PairRun) -> list[Decision]:
 
 def gate(decided: Sequence[Decision], threshold: float, *, seed: int, draws: int = 2000) -> Gate:
     """Accuracy with its interval over families, and per side; the gate asks both sides for the threshold."""
-    accuracy = mean([d.right for d in decided], [d.family for d in decided], seed=seed, draws=draws)
+    accuracy = mean(
+        [d.right for d in decided], [d.family for d in decided], seed=seed, draws=draws, bounds=(0.0, 1.0)
+    )
     sides = {
         "match": [d for d in decided if d.gold_is_match],
         "mismatch": [d for d in decided if not d.gold_is_match],

@@ -42,13 +42,22 @@ def top_heads(effect: Float[np.ndarray, "L H"], k: int) -> list[Head]:
 
 
 def random_heads_like(heads: Sequence[Head], n_heads: int, rng: np.random.Generator) -> list[Head]:
-    """As many random heads of the same layers, none among ``heads`` while a layer has others to offer."""
+    """As many random heads of the same layers, none of them among ``heads``.
+
+    A layer of which more than half is in the set has too few others; the rest is then drawn from the nearest
+    layers of the set that still have some. Fewer heads come back only when the set's layers are used up.
+    """
+    layers = sorted({la for la, _ in heads})
+    free = {la: [h for h in rng.permutation(n_heads).tolist() if (la, h) not in set(heads)] for la in layers}
     chosen: list[Head] = []
-    for layer in sorted({la for la, _ in heads}):
-        taken = {h for la, h in heads if la == layer}
-        free = [h for h in range(n_heads) if h not in taken]
-        pool = free if len(free) >= len(taken) else list(range(n_heads))
-        chosen.extend((layer, pool[int(i)]) for i in rng.permutation(len(pool))[: len(taken)])
+    for layer in layers:
+        for _ in range(sum(la == layer for la, _ in heads)):
+            nearest = min(
+                (la for la in layers if free[la]), key=lambda la: (abs(la - layer), la), default=None
+            )
+            if nearest is None:
+                return chosen
+            chosen.append((nearest, free[nearest].pop()))
     return chosen
 
 

@@ -176,10 +176,18 @@ def mean(
     seed: int = 0,
     level: float = 0.95,
     draws: int = DRAWS,
+    bounds: tuple[float, float] | None = None,
 ) -> Estimate:
-    """Mean of ``values`` [instances] with an interval by family; instances weigh the same."""
+    """Mean of ``values`` [instances] with an interval by family; instances weigh the same.
+
+    ``bounds`` are the values that the quantity can take (0 and 1 for a share): the interval is cut there.
+    """
     array = checked(values, "values")
-    return ratio_of_means(array, np.ones_like(array), families, seed=seed, level=level, draws=draws)
+    found = ratio_of_means(array, np.ones_like(array), families, seed=seed, level=level, draws=draws)
+    if bounds is None or found.ci_low is None or found.ci_high is None:
+        return found
+    low, high = max(found.ci_low, bounds[0]), min(found.ci_high, bounds[1])
+    return found.model_copy(update={"ci_low": low, "ci_high": high})
 
 
 def difference(

@@ -31,10 +31,17 @@ def test_random_heads_come_from_the_same_layers_and_avoid_the_set() -> None:
         assert sorted(la for la, _ in drawn) == [3, 3, 7]
         assert not set(drawn) & set(chosen)
         assert len(set(drawn)) == 3
-    crowded = random_heads_like(
-        [(0, h) for h in range(7)], 9, rng
-    )  # only two others: the layer is drawn from whole
-    assert len(set(crowded)) == 7
+
+
+def test_a_crowded_layer_borrows_from_the_nearest_one_and_never_from_the_set() -> None:
+    chosen = [(4, h) for h in range(7)] + [(5, 0), (9, 0)]
+    for seed in range(20):
+        drawn = random_heads_like(chosen, 9, np.random.default_rng(seed))
+        assert not set(drawn) & set(chosen)
+        assert len(set(drawn)) == len(chosen)
+        assert sum(la == 4 for la, _ in drawn) == 2
+        assert sum(la == 5 for la, _ in drawn) == 6
+    assert len(random_heads_like([(0, h) for h in range(7)], 9, np.random.default_rng(0))) == 2
 
 
 def test_labels_are_ranked_by_their_mean_and_rare_ones_left_out() -> None:
