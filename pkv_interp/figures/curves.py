@@ -107,7 +107,7 @@ def write_curve(record: RunRecord) -> go.Figure:
     )
     places = (
         ("joint", "all aggregators", BLUE, "circle", -0.15),
-        ("top", "first aggregator", ORANGE, "square", 0.15),
+        ("top", "top aggregator", ORANGE, "square", 0.15),
     )
     for where, label, colour, symbol, aside in places:
         here = pick(frame, where=where)
@@ -198,9 +198,10 @@ def faithfulness_curve(record: RunRecord) -> go.Figure:
     figure.update_yaxes(title="faithfulness (0 = no head, 1 = all heads)")
     figure.update_layout(
         legend={
-            "x": 0.01,
-            "xanchor": "left",
-            "y": 0.98,
+            "x": 0.99,
+            "xanchor": "right",
+            "y": 0.02,
+            "yanchor": "bottom",
             "title": {"text": "other heads replaced at the decision"},
         }
     )

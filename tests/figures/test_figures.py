@@ -113,7 +113,7 @@ def test_a_single_family_has_no_band() -> None:
 def test_write_curve_has_both_places_and_their_ceilings() -> None:
     record = circuit_record()
     figure = figures.write_curve(record)
-    for label, where in (("all aggregators", "joint"), ("first aggregator", "top")):
+    for label, where in (("all aggregators", "joint"), ("top aggregator", "top")):
         (ceiling,) = traces(figure, name=label)
         found = {
             line["arm"]: line["value"] for line in record.tables["write_curve"] if line["where"] == where
