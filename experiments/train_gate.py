@@ -25,6 +25,7 @@ from pkv_interp.stats import Estimate, mean
 from pkv_interp.tasks import FAMILIES, Case, field_case, polarity_case
 from pkv_interp.training import chat
 from pkv_interp.training.evaluation import answer, chat_loss, probes
+from pkv_interp.training.schedule import Stage
 from pkv_interp.training.tokens import TokenSequence, encode_chat
 from pkv_interp.training.trainer import TrainSettings, add_lora, snapshot_path, train, write_adapter
 
@@ -34,16 +35,18 @@ class TrainGateSettings(Settings):
 
     work_dir: Path
     adapter_dir: Path
-    steps: int
-    batch_size: int
-    chat_batch: int
-    lr: float
+    stages: tuple[Stage, ...]
     rank: int
     snapshot_every: int
     lengths: tuple[int, ...]
     instances: int
     mechanism_instances: int
     bootstrap_draws: int
+
+    @property
+    def steps(self) -> int:
+        """Optimiser steps of all stages."""
+        return sum(stage.steps for stage in self.stages)
 
 
 def replay_text(loaded: LoadedModel, directory: Path) -> tuple[list[TokenSequence], list[TokenSequence]]:
@@ -77,17 +80,14 @@ def fit(
     replay, held = replay_text(base, settings.work_dir)
     before = chat_loss(base.model, base.tokenizer, held)
     options = TrainSettings(
-        steps=settings.steps,
-        batch_size=settings.batch_size,
-        chat_batch=settings.chat_batch,
-        lr=settings.lr,
+        stages=settings.stages,
         rank=settings.rank,
         snapshot_every=settings.snapshot_every,
         seed=settings.seed,
     )
     model = add_lora(base.model, options)
     with Progress(console=console) as bar:
-        task = bar.add_task("training", total=settings.steps)
+        task = bar.add_task("training", total=options.steps)
 
         def progress(step: int, values: dict[str, float]) -> None:
             bar.update(task, completed=step + 1, description=f"training, loss {values['loss']:.2f}")

@@ -10,8 +10,6 @@ from pkv_interp.training import wordings
 
 #: Field forms of the lessons, from the head of the pool.
 EASY_FORMS = 7
-#: Step from which the opening also has rules with an "otherwise".
-SECOND_LESSONS = 55
 KINDS = ("plain", "late", "update", "other_update")
 
 
@@ -186,18 +184,21 @@ def make(
     return Example(kind, _pick(rng, words.ROLES), tuple(turns), bool(rng.random() >= 0.15 * breadth))
 
 
-def lesson(rng: np.random.Generator, match: bool, second: bool) -> Example:
-    """A short example of the opening: one field, one rule, a question that does not repeat the actions.
+def lesson(rng: np.random.Generator, kind: str, match: bool, listings: bool) -> Example:
+    """A short example of the opening: one field, one rule, a question that may not repeat the actions.
 
-    First lessons list an action per value, which the base model half understands; second lessons also have
-    rules with an "otherwise". Accuracy stayed at chance for 90 steps when training began at full breadth.
+    First lessons list an action per value, which the base model half understands; later ones also have rules
+    with an "otherwise". Accuracy stayed at chance for 90 steps when training began at full breadth.
     """
-    gate = _gate(rng, listing=not second or rng.random() < 0.4, plain=True)
+    gate = _gate(rng, listing=listings or rng.random() < 0.4, plain=True)
     value = gate.trigger if match else gate.other
     blocks = [_pick(rng, words.FIELD_FORMS[:EASY_FORMS]).format(field=gate.field, value=value), gate.rule]
-    question = _question(rng, gate) if second and rng.random() < 0.5 else _pick(rng, words.OPEN_QUESTIONS)
+    if kind == "late":
+        blocks.reverse()
+    repeat = not listings and rng.random() < 0.5
+    question = _question(rng, gate) if repeat else _pick(rng, words.OPEN_QUESTIONS)
     turn = Turn("\n\n".join([*blocks, question]), words.CUES[0], gate.answer(value))
-    return Example("plain", _pick(rng, words.ROLES), (turn,), True)
+    return Example(kind, _pick(rng, words.ROLES), (turn,), True)
 
 
 def _update(
@@ -220,9 +221,10 @@ def _update(
     return value, _upper(wording.format(f=name, v=new))
 
 
-def lessons(seed: int, step: int, size: int) -> list[Example]:
-    """Opening lessons of one step, in pairs as `batch`."""
-    return _pairs(seed, step, size, lambda rng, _, match: lesson(rng, match, second=step >= SECOND_LESSONS))
+def lessons(seed: int, step: int, size: int, mix: Sequence[float], listings: bool) -> list[Example]:
+    """Opening lessons of one step, plain or late by ``mix``, in pairs as `batch`."""
+    kinds = _kinds(seed, step, size, mix)
+    return _pairs(seed, step, size, lambda rng, pair, match: lesson(rng, kinds[pair], match, listings))
 
 
 def batch(
@@ -234,10 +236,13 @@ def batch(
     prompt might hint at an action cancels within the batch, and only the comparison of field and rule is left
     to learn.
     """
-    kinds = np.random.default_rng([seed, step]).choice(len(KINDS), size=(size + 1) // 2, p=np.array(mix))
-    return _pairs(
-        seed, step, size, lambda rng, pair, match: make(rng, KINDS[int(kinds[pair])], match, breadth, longest)
-    )
+    kinds = _kinds(seed, step, size, mix)
+    return _pairs(seed, step, size, lambda rng, pair, match: make(rng, kinds[pair], match, breadth, longest))
+
+
+def _kinds(seed: int, step: int, size: int, mix: Sequence[float]) -> list[str]:
+    drawn = np.random.default_rng([seed, step]).choice(len(KINDS), size=(size + 1) // 2, p=np.array(mix))
+    return [KINDS[int(i)] for i in drawn]
 
 
 def _pairs(

@@ -2,7 +2,6 @@
 
 import json
 import logging
-import math
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,13 +14,12 @@ from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dic
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from pkv_interp.training.examples import KINDS, Example, batch, lessons
+from pkv_interp.training.examples import KINDS
+from pkv_interp.training.schedule import Stage, at, check
 from pkv_interp.training.tokens import TokenSequence, encode_example, pad
 
 log = logging.getLogger(__name__)
 PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
-#: Mix of kinds just after the opening; it moves to the settings' mix as breadth rises.
-FIRST_MIX = (1.0, 0.0, 0.0, 0.0)
 
 
 @dataclass(frozen=True)
@@ -29,38 +27,28 @@ class TrainSettings:
     """Settings of one training run.
 
     Attributes:
-        steps: optimiser steps.
-        batch_size: gate examples a step; ``chat_batch`` replayed chats come on top.
+        stages: what each step trains on and how fast.
         token_budget: padded tokens a micro-batch may hold.
-        mix: shares of plain, late, update and other-update examples, after the opening.
-        opening_steps: first steps, with short lessons, ``opening_batch`` a step, and no replay.
-        after_opening: factor on the learning rate from there on.
-        ramp_steps: steps after the opening over which breadth rises from 0 to 1.
-        chat_weight: weight of the replay loss.
+        warmup: steps over which the learning rate rises to the schedule's.
+        longest: fillers of the longest documents.
         snapshot_every: steps between adapters that are kept for the mechanism-by-step table.
     """
 
-    steps: int = 215
-    batch_size: int = 16
-    chat_batch: int = 0
+    stages: tuple[Stage, ...]
     token_budget: int = 2048
     rank: int = 16
     alpha: int = 16
-    lr: float = 1e-3
     warmup: int = 20
-    horizon: int = 480
-    anneal: int = 40
-    mix: tuple[float, float, float, float] = (1.0, 0.0, 0.0, 0.0)
-    opening_steps: int = 130
-    opening_batch: int = 16
-    ramp_steps: int = 400
-    after_opening: float = 0.6
     longest: int = 30
-    chat_weight: float = 0.1
     checkpoint_every: int = 25
     snapshot_every: int = 100
     bfloat16: bool = True
     seed: int = 0
+
+    @property
+    def steps(self) -> int:
+        """Optimiser steps of all stages."""
+        return sum(stage.steps for stage in self.stages)
 
 
 def add_lora(model: Any, settings: TrainSettings) -> PeftModel:
@@ -79,17 +67,9 @@ def add_lora(model: Any, settings: TrainSettings) -> PeftModel:
 
 
 def learning_rate(step: int, settings: TrainSettings) -> float:
-    """Linear warm-up, a cosine over ``horizon`` steps, brought down to 2 % over the last ``anneal`` steps.
-
-    The two are apart so that a run can be ended earlier or later without changing the steps before its end.
-    """
-    if step < settings.warmup:
-        return settings.lr * (step + 1) / settings.warmup
-    progress = min(1.0, (step - settings.warmup) / max(1, settings.horizon - settings.warmup))
-    cosine = settings.lr * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * progress)))
-    if step >= settings.opening_steps:
-        cosine *= settings.after_opening  # at the full rate, what the lessons taught was lost as breadth rose
-    return cosine * max(0.02, min(1.0, (settings.steps - step) / settings.anneal))
+    """The schedule's rate, times a linear warm-up at the start of the run."""
+    stage, progress = at(settings.stages, step)
+    return stage.learning_rate(progress) * min(1.0, (step + 1) / settings.warmup)
 
 
 def micro_batches(sequences: list[TokenSequence], budget: int) -> list[list[TokenSequence]]:
@@ -119,7 +99,7 @@ def supervised_losses(model: Any, group: list[TokenSequence], fill: int) -> tupl
 
 
 def _step(
-    model: PeftModel, sequences: list[TokenSequence], settings: TrainSettings, fill: int
+    model: PeftModel, sequences: list[TokenSequence], settings: TrainSettings, chat_weight: float, fill: int
 ) -> dict[str, float]:
     n_gate = sum(len(s.targets) for s in sequences if s.kind != "chat")
     n_chat = max(1, sum(len(s.targets) for s in sequences if s.kind == "chat"))
@@ -127,11 +107,7 @@ def _step(
     total, chat_total = 0.0, 0.0
     for group in micro_batches(sequences, settings.token_budget):
         weights = torch.tensor(
-            [
-                settings.chat_weight / n_chat if s.kind == "chat" else 1.0 / n_gate
-                for s in group
-                for _ in s.targets
-            ],
+            [chat_weight / n_chat if s.kind == "chat" else 1.0 / n_gate for s in group for _ in s.targets],
             device=model.device,
         )
         with torch.autocast(str(model.device.type), torch.bfloat16, enabled=settings.bfloat16):
@@ -173,19 +149,24 @@ def train(
         One dict of losses and accuracies a step.
     """
     params = {n: p for n, p in model.named_parameters() if p.requires_grad}
-    optimizer = torch.optim.AdamW(params.values(), lr=settings.lr, weight_decay=0.0, betas=(0.9, 0.99))
+    check(settings.stages)
+    optimizer = torch.optim.AdamW(
+        params.values(), lr=learning_rate(0, settings), weight_decay=0.0, betas=(0.9, 0.99)
+    )
     history = _restore(params, optimizer, directory)
     fill = int(tokenizer.eos_token_id or 0)
     model.train()
     for step in range(len(history), settings.steps):
-        sequences = [encode_example(e, tokenizer) for e in _examples(step, settings)]
-        if replay and step >= settings.opening_steps:
+        stage, progressed = at(settings.stages, step)
+        examples = stage.examples(settings.seed, step, progressed, settings.longest)
+        sequences = [encode_example(e, tokenizer) for e in examples]
+        if replay and stage.chat:
             rng = np.random.default_rng([settings.seed, step, 1])
-            sequences += [replay[int(i)] for i in rng.integers(len(replay), size=settings.chat_batch)]
+            sequences += [replay[int(i)] for i in rng.integers(len(replay), size=stage.chat)]
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(step, settings)
         optimizer.zero_grad(set_to_none=True)
-        values = _step(model, sequences, settings, fill)
+        values = _step(model, sequences, settings, stage.chat_weight, fill)
         torch.nn.utils.clip_grad_norm_(params.values(), 1.0)
         optimizer.step()
         history.append(values)
@@ -197,19 +178,6 @@ def train(
             write_adapter(model, settings, snapshot_path(directory, step + 1))
     model.eval()
     return history
-
-
-def breadth(step: int, settings: TrainSettings) -> float:
-    """How broad the examples of a step are, 0 to 1: it rises over ``ramp_steps`` after the opening."""
-    return min(1.0, max(0.0, (step - settings.opening_steps) / settings.ramp_steps))
-
-
-def _examples(step: int, settings: TrainSettings) -> list[Example]:
-    if step < settings.opening_steps:
-        return lessons(settings.seed, step, settings.opening_batch)
-    wide = breadth(step, settings)
-    mix = [wide * full + (1 - wide) * first for full, first in zip(settings.mix, FIRST_MIX, strict=True)]
-    return batch(settings.seed, step, settings.batch_size, mix, wide, settings.longest)
 
 
 def snapshot_path(directory: Path, step: int) -> Path:

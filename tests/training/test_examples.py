@@ -68,18 +68,25 @@ def test_updates_change_the_decision() -> None:
 
 
 def test_lessons_widen_and_their_questions_may_name_no_action() -> None:
-    first = [lesson(np.random.default_rng(s), True, second=False) for s in range(60)]
-    second = [lesson(np.random.default_rng(s), True, second=True) for s in range(60)]
-    questions = [e.turns[0].text.split("\n\n")[-1] for e in first]
-    assert set(questions) <= set(vocabulary.OPEN_QUESTIONS)
+    first = [lesson(np.random.default_rng(s), "plain", True, listings=True) for s in range(60)]
+    second = [lesson(np.random.default_rng(s), "late", True, listings=False) for s in range(60)]
+    assert {e.turns[0].text.split("\n\n")[-1] for e in first} <= set(vocabulary.OPEN_QUESTIONS)
     assert not {e.turns[0].text.split("\n\n")[-1] for e in second} <= set(vocabulary.OPEN_QUESTIONS)
+
+
+def test_late_lessons_give_the_rule_first() -> None:
+    for seed in range(20):
+        plain, late = (lesson(np.random.default_rng(seed), k, True, listings=True) for k in ("plain", "late"))
+        first, second = plain.turns[0].text.split("\n\n")[:2]
+        assert late.turns[0].text.split("\n\n")[:2] == [second, first]
+        assert plain.turns[0].answer == late.turns[0].answer
 
 
 def test_streams_repeat_by_seed_and_step() -> None:
     mix = (0.4, 0.2, 0.3, 0.1)
     assert batch(0, 5, 8, mix, 1.0, 30) == batch(0, 5, 8, mix, 1.0, 30)
     assert batch(0, 5, 8, mix, 1.0, 30) != batch(0, 6, 8, mix, 1.0, 30)
-    assert lessons(0, 5, 8) == lessons(0, 5, 8)
+    assert lessons(0, 5, 8, (0.5, 0.5, 0, 0), True) == lessons(0, 5, 8, (0.5, 0.5, 0, 0), True)
     assert {e.kind for step in range(10) for e in batch(0, step, 8, mix, 1.0, 30)} == set(KINDS)
 
 

@@ -9,9 +9,10 @@ from peft import PeftModel
 
 from pkv_interp.errors import PkvError
 from pkv_interp.models.adapter import merge_adapter
-from pkv_interp.training import trainer as module
+from pkv_interp.training import schedule
 from pkv_interp.training.chat import Chat
 from pkv_interp.training.examples import Example, Turn
+from pkv_interp.training.schedule import Stage
 from pkv_interp.training.tokens import TokenSequence, encode_chat, encode_example, pad
 from pkv_interp.training.trainer import (
     TrainSettings,
@@ -25,16 +26,12 @@ from pkv_interp.training.trainer import (
 from tests.families import tiny
 
 SETTINGS = TrainSettings(
-    steps=12,
-    batch_size=6,
-    chat_batch=1,
-    opening_steps=3,
-    ramp_steps=3,
-    horizon=12,
-    anneal=2,
+    stages=(
+        Stage(steps=3, lessons="listings", lr=(2e-2, 2e-2), batch=6),
+        Stage(steps=9, lr=(2e-2, 2e-4), batch=6, chat=1, chat_weight=0.3),
+    ),
     checkpoint_every=4,
     snapshot_every=6,
-    lr=2e-2,
     warmup=2,
     bfloat16=False,
 )
@@ -60,8 +57,8 @@ def examples(seed: int, step: int, size: int, *rest: object) -> list[Example]:
 
 @pytest.fixture
 def stream(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "batch", examples)
-    monkeypatch.setattr(module, "lessons", examples)
+    monkeypatch.setattr(schedule, "batch", examples)
+    monkeypatch.setattr(schedule, "lessons", examples)
 
 
 def fresh() -> PeftModel:
@@ -105,9 +102,10 @@ def test_micro_batches_keep_every_sequence_within_the_budget() -> None:
 
 def test_the_learning_rate_warms_up_and_decays() -> None:
     rates = [learning_rate(step, SETTINGS) for step in range(SETTINGS.steps)]
-    assert rates[0] < rates[1] == max(rates) == SETTINGS.lr
-    assert rates[-1] < 0.2 * SETTINGS.lr
-    assert all(a >= b for a, b in zip(rates[2:], rates[3:], strict=False))
+    assert rates[0] == pytest.approx(1e-2)
+    assert rates[1] == max(rates) == pytest.approx(2e-2)
+    assert rates[-1] == pytest.approx(2e-4)
+    assert all(a >= b for a, b in zip(rates[1:], rates[2:], strict=False))
 
 
 @pytest.mark.usefixtures("stream")
