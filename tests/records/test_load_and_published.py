@@ -89,7 +89,7 @@ def test_published_figures_are_whole() -> None:
         "top_aggregator",
         "read_heads_top12",
         "read_heads_random12",
-        "write_heads_top12",
+        "write_heads_top12_one_aggregator",
         "attention_share",
     }
     assert expected <= set(frame["headline"])

@@ -1,0 +1,50 @@
+"""The README says what the committed records say, and its commands exist."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from pkv_interp.records import RunRecord, load_records
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+MODEL = "smollm2-135m-gate"
+
+
+@pytest.fixture(scope="module")
+def circuit() -> RunRecord:
+    found = [r for r in load_records(ROOT / "results") if r.experiment == "circuit" and r.model_name == MODEL]
+    assert found, "no committed circuit record of the default model"
+    return found[0]
+
+
+def test_every_figure_of_the_table_stands_in_the_record(circuit: RunRecord) -> None:
+    lines = re.findall(r"^\| `(\w+)` \| ([^|]+) \|", README, re.MULTILINE)
+    assert len(lines) >= 10
+    for name, printed in lines:
+        assert printed.strip() == str(circuit.headline[name]), name
+
+
+def test_every_picture_exists() -> None:
+    pictures = re.findall(r"!\[[^\]]*\]\(([^)]+)\)", README)
+    assert len(pictures) >= 3
+    for picture in pictures:
+        assert (ROOT / picture).is_file(), picture
+
+
+def test_every_command_names_a_module_or_a_target() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    for target in re.findall(r"\bmake (\w+)", README):
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+    for module in re.findall(r"python -m ([\w.]+)", README):
+        path = ROOT.joinpath(*module.split("."))
+        assert path.with_suffix(".py").is_file() or (path / "__main__.py").is_file(), module
+
+
+def test_committed_records_are_valid_and_passed_their_controls() -> None:
+    from pkv_interp.records import check
+
+    count, problems = check(ROOT / "results")
+    assert count >= 2
+    assert problems == []
