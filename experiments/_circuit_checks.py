@@ -5,14 +5,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from experiments._circuit_scores import HEADLINE_K, Scorer, point, stack
+from experiments._scores import Scorer, named, point, stack
 from pkv_interp.measure.screening import agreement
 from pkv_interp.metrics.faithfulness import faithfulness
 from pkv_interp.records import Run
-from pkv_interp.stats import Estimate, mean
+from pkv_interp.stats import mean
 
 if TYPE_CHECKING:
     from experiments.circuit import Chunk, CircuitSettings, Plan
+
+#: Size of the head sets that the headline speaks of.
+HEADLINE_K = 12
 
 
 def decompositions(
@@ -24,7 +27,7 @@ def decompositions(
     run.tables["attention_share"] = [
         {
             **point(mean(attention[:, la], held.families, **options), layer=la),
-            **_named("mlp", mean(mlp[:, la], held.families, **options)),
+            **named("mlp", mean(mlp[:, la], held.families, **options)),
         }
         for la in range(attention.shape[1])
     ]
@@ -65,10 +68,6 @@ def decompositions(
         0.1 if loose else 1e-3,
         "attention, MLP and embedding shares against 1, all depths",
     )
-
-
-def _named(name: str, estimate: Estimate) -> dict[str, float | None]:
-    return {name: estimate.value, f"{name}_ci_low": estimate.ci_low, f"{name}_ci_high": estimate.ci_high}
 
 
 #: Values that each measure of the screen can take.

@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from experiments._circuit_checks import decompositions, faithfulness_curves, screening
-from experiments._circuit_scores import HEADLINE_K, Scorer, point, stack
+from experiments._circuit_checks import HEADLINE_K, decompositions, faithfulness_curves, screening
+from experiments._scores import Scorer, point, stack
 from pkv_interp.measure.heads import top_heads
 from pkv_interp.measure.ranking import pooled_effect, rank_labels
 from pkv_interp.records import Run
@@ -30,11 +30,11 @@ def summarise(
 ) -> None:
     """Fill the record."""
     discovery, held_out = cases["discovery"], cases["held_out"]
-    n, floor = len(discovery), run.noise_floor["margin"]
-    everything = Scorer(run, [*discovery, *held_out], sites, settings, floor)
-    held = Scorer(run, held_out, sites[n:], settings, floor)
+    n = len(discovery)
+    everything = Scorer(run, [*discovery, *held_out], sites, settings)
+    held = Scorer(run, held_out, sites[n:], settings)
     at = {case.instance: site for case, site in zip([*discovery, *held_out], sites, strict=True)}
-    few_held = Scorer(run, few["held_out"], [at[c.instance] for c in few["held_out"]], settings, floor)
+    few_held = Scorer(run, few["held_out"], [at[c.instance] for c in few["held_out"]], settings)
 
     _states(run, everything, sites)
     _positions(run, held, settings, discovery, held_out, sites, plan, reading)
@@ -89,8 +89,8 @@ def _positions(
     plan: "Plan",
     reading: list["Chunk"],
 ) -> None:
-    run.headline["top_aggregator"] = held.arm("top_aggregator", stack(reading, "top_aggregator").tolist())
-    run.headline["aggregators_joint"] = held.arm("aggregators_joint", stack(reading, "aggregators").tolist())
+    run.headline["top_aggregator"] = held.arm("top_aggregator", stack(reading, "top_aggregator"))
+    run.headline["aggregators_joint"] = held.arm("aggregators_joint", stack(reading, "aggregators"))
     ranked = []
     for chosen, found in ((discovery, sites[: len(discovery)]), (held_out, sites[len(discovery) :])):
         labels = [site_labels(c.clean)[c.after_change : c.clean.decision] for c in chosen]
@@ -149,7 +149,7 @@ def _site_interval(
             patched.append(float(np.mean(np.asarray(site["positions"], float)[at])))
     if not chosen:
         return {}
-    estimate = Scorer(run, chosen, found, settings, run.noise_floor["margin"]).estimate(patched)
+    estimate = Scorer(run, chosen, found, settings).recovery(patched)
     return {key: getattr(estimate, key) for key in ("ci_low", "ci_high", "n_families", "n_instances")}
 
 
@@ -164,7 +164,7 @@ def _by_kind(held: Scorer, cases: list[Case], sites: list["Chunk"]) -> list[dict
             moved = np.asarray(site["positions"], float) - site["corrupt"]
             total.append(site["corrupt"] + float(moved[mask].sum()))
             count.append(int(mask.sum()))
-        lines.append(point(held.estimate(total), kind=kind, positions_per_prompt=float(np.mean(count))))
+        lines.append(point(held.recovery(total), kind=kind, positions_per_prompt=float(np.mean(count))))
     return lines
 
 
@@ -181,10 +181,10 @@ def _readers(
     lines = []
     for i, k in enumerate(settings.top_k):
         for arm, values in (("top", top[:, i]), ("random", random[:, i])):
+            if arm == "random" and len(plan.random_readers[i][0]) < k:
+                continue  # too few other heads in these layers: no control of this size exists
             keep = k == HEADLINE_K
-            found = (
-                held.arm(f"read_heads_{arm}{k}", values.tolist()) if keep else held.estimate(values.tolist())
-            )
+            found = held.arm(f"read_heads_{arm}{k}", values) if keep else held.recovery(values)
             if keep:
                 run.headline[f"read_heads_{arm}{k}"] = found
             lines.append(point(found, arm=arm, k=k))
@@ -194,7 +194,7 @@ def _readers(
     scored = pooled_effect(stack(sites[n:], "heads"), held.corrupt, held.clean)
     notes, field = stack(reading, "attn_aggregators").mean(0), stack(sites[n:], "attn_field").mean(0)
     rank = {head: i + 1 for i, head in enumerate(plan.readers)}
-    each = held.estimates(stack(sites[n:], "heads").reshape(len(reading), -1))
+    each = held.recoveries(stack(sites[n:], "heads").reshape(len(reading), -1))
     run.tables["read_heads"] = [
         {
             "layer": la,
@@ -262,14 +262,14 @@ def _writers(
         for i, k in enumerate(settings.top_k):
             name = f"write_heads_top{k}{suffix}"
             keep = k == HEADLINE_K
-            found = held.arm(name, values[:, i].tolist()) if keep else held.estimate(values[:, i].tolist())
+            found = held.arm(name, values[:, i]) if keep else held.recovery(values[:, i])
             if keep:
                 run.headline[name] = found
             lines.append(point(found, where=where, arm="top", k=k))
         name = f"write_heads_random{HEADLINE_K}{suffix}"
-        run.headline[name] = held.arm(name, stack(writing, f"write_random_{where}").mean(-1).tolist())
+        run.headline[name] = held.arm(name, stack(writing, f"write_random_{where}").mean(-1))
         lines.append(point(run.headline[name], where=where, arm="random", k=HEADLINE_K))
         for arm in ("all_heads", "all_mlps"):
-            found = held.arm(f"write_{arm}{suffix}", stack(writing, f"write_{arm}_{where}").tolist())
+            found = held.arm(f"write_{arm}{suffix}", stack(writing, f"write_{arm}_{where}"))
             lines.append(point(found, where=where, arm=arm, k=None))
     run.tables["write_curve"] = lines

@@ -12,6 +12,9 @@ from pkv_interp.tasks.wordings import RULES
 if TYPE_CHECKING:
     from experiments.patching import PatchingSettings
 
+#: Size of the position sets that the headline speaks of.
+HEADLINE_K = 8
+
 
 @dataclass(frozen=True)
 class Item:

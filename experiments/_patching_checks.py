@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from experiments._patching_scores import HEADLINE_K, Scorer, stack
+from experiments._patching_cases import HEADLINE_K
+from experiments._scores import Scorer, stack
 from pkv_interp.records import Run
 from pkv_interp.stats import holm, tost
 

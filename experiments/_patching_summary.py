@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from experiments._patching_cases import HEADLINE_K
 from experiments._patching_checks import equivalences, floors
-from experiments._patching_scores import HEADLINE_K, Scorer, named, point, stack
 from experiments._patching_sites import grids, sites
+from experiments._scores import Scorer, named, point, stack
 from experiments._setup import TOLERANCE
 from pkv_interp.measure.patching import first_reaching
 from pkv_interp.records import Run

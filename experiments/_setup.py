@@ -1,6 +1,6 @@
 """What every experiment does first: the model, its controls, its competence gate."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 
 from rich.console import Console
@@ -11,11 +11,35 @@ from pkv_interp.measure.competence import Decision, gate
 from pkv_interp.measure.controls import measure_controls
 from pkv_interp.measure.pairs import run_pair
 from pkv_interp.models.load import load
-from pkv_interp.records import Competence, Run, RunRecord
+from pkv_interp.records import Competence, Run, RunRecord, RunStore
+from pkv_interp.records.published import comparison_table
 from pkv_interp.tasks import Case
 
 #: Allowed error of the controls: (recovery, logits), by the dtype of the model.
 TOLERANCE = {"float32": (1e-3, 1e-3), "bfloat16": (0.1, 0.5), "float16": (0.05, 0.1)}
+
+
+def run_once(name: str, settings: Settings, measure: Callable[[Run, Engine], None]) -> RunRecord:
+    """Run an experiment on its model, or return the record of an identical finished run; print what it found.
+
+    Args:
+        name: of the experiment, as in its record.
+        measure: fills the run, which is new or goes on from its finished chunks.
+    """
+    console = Console(stderr=True)
+    config = settings.model_dump(mode="json")
+    with RunStore(settings.results_dir).open(
+        experiment=name,
+        model=config.pop("model"),
+        config=config,
+        seed=settings.seed,
+        resume=settings.resume,
+    ) as run:
+        if not run.done:
+            measure(run, open_engine(settings, run))
+    console.print(comparison_table(run.record))
+    report(console, run.record)
+    return run.record
 
 
 def open_engine(settings: Settings, run: Run) -> Engine:

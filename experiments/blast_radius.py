@@ -24,14 +24,13 @@ from rich.progress import track
 
 from experiments._blast_radius_summary import summarise
 from experiments._cli import Settings, entry
-from experiments._setup import competence, gather_controls, open_engine, report
+from experiments._setup import competence, gather_controls, run_once
 from pkv_interp.engine import Engine, Prefill
 from pkv_interp.measure.competence import Decision, decisions
 from pkv_interp.measure.deviation import MEASURES, Deviation, field_deviation, output_error
 from pkv_interp.measure.guides import guided_margins
 from pkv_interp.measure.pairs import PairRun, margin_of, position_sweep
-from pkv_interp.records import Run, RunRecord, RunStore
-from pkv_interp.records.published import comparison_table
+from pkv_interp.records import Run, RunRecord
 from pkv_interp.tasks import FAMILIES, Style, families
 from pkv_interp.tasks.field_classes import CLASSES, ClassCase, class_cases
 
@@ -136,22 +135,11 @@ def measure_effects(engine: Engine, pair: PairRun, moved: Deviation, settings: B
 
 def blast_radius(settings: BlastRadiusSettings) -> RunRecord:
     """Run the experiment, or return the record of an identical finished run."""
-    console = Console(stderr=True)
-    store = RunStore(settings.results_dir)
-    config = settings.model_dump(mode="json")
-    with store.open(
-        experiment="blast_radius",
-        model=config.pop("model"),
-        config=config,
-        seed=settings.seed,
-        resume=settings.resume,
-    ) as run:
-        if not run.done:
-            engine = open_engine(settings, run)
-            measure(settings, run, engine, build_cases(settings, engine.loaded.tokenizer))
-    console.print(comparison_table(run.record))
-    report(console, run.record)
-    return run.record
+    return run_once(
+        "blast_radius",
+        settings,
+        lambda run, engine: measure(settings, run, engine, build_cases(settings, engine.loaded.tokenizer)),
+    )
 
 
 def measure(settings: BlastRadiusSettings, run: Run, engine: Engine, cases: Sequence[ClassCase]) -> None:

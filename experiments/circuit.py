@@ -16,10 +16,10 @@ from pydantic import NonNegativeInt, PositiveInt, ValidationInfo, field_validato
 from rich.console import Console
 from rich.progress import track
 
-from experiments._circuit_scores import HEADLINE_K
+from experiments._circuit_checks import HEADLINE_K
 from experiments._circuit_summary import summarise
 from experiments._cli import Settings, entry
-from experiments._setup import competence, gather_controls, open_engine, report
+from experiments._setup import competence, gather_controls, run_once
 from pkv_interp.engine import Engine
 from pkv_interp.interventions import KVPatch
 from pkv_interp.measure.circuits import keep_only, sizes_of
@@ -30,8 +30,7 @@ from pkv_interp.measure.pairs import cache_states, decode_margins, position_swee
 from pkv_interp.measure.ranking import pooled_effect, rank_heads, rank_labels
 from pkv_interp.measure.screening import screen
 from pkv_interp.measure.writers import joint_mlps, joint_writers, write_sweep
-from pkv_interp.records import Run, RunRecord, RunStore
-from pkv_interp.records.published import comparison_table
+from pkv_interp.records import Run, RunRecord
 from pkv_interp.tasks import DISCOVERY, HELD_OUT, Case, Style, families, polarity_case, split_of
 from pkv_interp.tasks.sites import positions_of, site_labels
 
@@ -216,23 +215,11 @@ def aggregators(case: Case, plan: Plan) -> tuple[tuple[int, ...], tuple[int, ...
 
 def circuit(settings: CircuitSettings) -> RunRecord:
     """Run the experiment, or return the record of an identical finished run."""
-    console = Console(stderr=True)
-    store = RunStore(settings.results_dir)
-    config = settings.model_dump(mode="json")
-    with store.open(
-        experiment="circuit",
-        model=config.pop("model"),
-        config=config,
-        seed=settings.seed,
-        resume=settings.resume,
-    ) as run:
-        if not run.done:
-            engine = open_engine(settings, run)
-            cases = build_cases(settings, engine.loaded.tokenizer)
-            measure(settings, run, engine, cases)
-    console.print(comparison_table(run.record))
-    report(console, run.record)
-    return run.record
+    return run_once(
+        "circuit",
+        settings,
+        lambda run, engine: measure(settings, run, engine, build_cases(settings, engine.loaded.tokenizer)),
+    )
 
 
 def measure(settings: CircuitSettings, run: Run, engine: Engine, cases: dict[str, list[Case]]) -> None:

@@ -15,16 +15,14 @@ from rich.console import Console
 from rich.progress import track
 
 from experiments._cli import Settings, entry
-from experiments._patching_cases import Item, build_items, style_of
+from experiments._patching_cases import HEADLINE_K, Item, build_items, style_of
 from experiments._patching_measures import Chunk, doses, grid, make_rankings, rank_sites, score, think
-from experiments._patching_scores import HEADLINE_K
 from experiments._patching_summary import summarise
-from experiments._setup import competence, gather_controls, open_engine, report
+from experiments._setup import competence, gather_controls, run_once
 from pkv_interp.cache.frozen import Part
 from pkv_interp.engine import Engine
 from pkv_interp.measure.competence import Decision
-from pkv_interp.records import Run, RunRecord, RunStore
-from pkv_interp.records.published import comparison_table
+from pkv_interp.records import Run, RunRecord
 from pkv_interp.tasks import families
 
 Share = Annotated[float, Field(gt=0.0, le=1.0)]
@@ -82,21 +80,11 @@ class PatchingSettings(Settings):
 
 def patching(settings: PatchingSettings) -> RunRecord:
     """Run the experiment, or return the record of an identical finished run."""
-    console = Console(stderr=True)
-    store = RunStore(settings.results_dir)
-    config = settings.model_dump(mode="json")
-    with store.open(
-        experiment="patching",
-        model=config.pop("model"),
-        config=config,
-        seed=settings.seed,
-        resume=settings.resume,
-    ) as run:
-        if not run.done:
-            measure(settings, run, open_engine(settings, run))
-    console.print(comparison_table(run.record))
-    report(console, run.record)
-    return run.record
+    return run_once(
+        "patching",
+        settings,
+        lambda run, engine: measure(settings, run, engine),
+    )
 
 
 def measure(settings: PatchingSettings, run: Run, engine: Engine) -> None:

@@ -42,7 +42,6 @@ class TrainSettings:
     longest: int = 30
     checkpoint_every: int = 25
     snapshot_every: int = 100
-    bfloat16: bool = True
     seed: int = 0
 
     @property
@@ -98,6 +97,14 @@ def supervised_losses(model: Any, group: list[TokenSequence], fill: int) -> tupl
     return torch.nn.functional.cross_entropy(logits, gold, reduction="none"), logits.argmax(-1) == gold
 
 
+def fast_bfloat16(device: torch.device) -> bool:
+    """Whether matrix products in bfloat16 are faster than in float32: on a GPU, on a CPU only with AMX.
+
+    Measured on a two-core AVX-512 CPU without AMX: 132 against 264 GFLOP/s.
+    """
+    return device.type == "cuda" or (device.type == "cpu" and torch.cpu._is_amx_tile_supported())
+
+
 def _step(
     model: PeftModel, sequences: list[TokenSequence], settings: TrainSettings, chat_weight: float, fill: int
 ) -> dict[str, float]:
@@ -110,7 +117,7 @@ def _step(
             [chat_weight / n_chat if s.kind == "chat" else 1.0 / n_gate for s in group for _ in s.targets],
             device=model.device,
         )
-        with torch.autocast(str(model.device.type), torch.bfloat16, enabled=settings.bfloat16):
+        with torch.autocast(str(model.device.type), torch.bfloat16, enabled=fast_bfloat16(model.device)):
             losses, correct = supervised_losses(model, group, fill)
         loss = (losses * weights).sum()
         loss.backward()

@@ -1,7 +1,7 @@
-"""Estimates and record rows of the patching experiment's arms."""
+"""Estimates and record rows of an experiment's arms."""
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -11,20 +11,23 @@ from pkv_interp.records import Run
 from pkv_interp.stats import Estimate, max_t, mean, ratios_of_means
 from pkv_interp.tasks import Case
 
-if TYPE_CHECKING:
-    from experiments._patching_measures import Chunk
-    from experiments.patching import PatchingSettings
+Chunk = Mapping[str, Any]
 
-#: Size of the position sets that the headline speaks of.
-HEADLINE_K = 8
+
+class Scored(Protocol):
+    """The settings that estimates need."""
+
+    @property
+    def seed(self) -> int: ...
+
+    @property
+    def bootstrap_draws(self) -> int: ...
 
 
 class Scorer:
     """Turns patched margins of a list of cases into estimates, tests and record rows."""
 
-    def __init__(
-        self, run: Run, cases: Sequence[Case], chunks: Sequence["Chunk"], settings: "PatchingSettings"
-    ) -> None:
+    def __init__(self, run: Run, cases: Sequence[Case], chunks: Sequence[Chunk], settings: Scored) -> None:
         self.run, self.cases = run, cases
         self.clean = np.array([c["clean"] for c in chunks], float)
         self.corrupt = np.array([c["corrupt"] for c in chunks], float)
@@ -90,7 +93,11 @@ class Scorer:
                     "clean": float(self.clean[i]),
                     "corrupt": float(self.corrupt[i]),
                     "patched": float(values[i]),
-                    "extra": {"near_tie": bool(abs(self.gap[i]) <= self.run.noise_floor["margin"]), **mine},
+                    "extra": {
+                        "tokens": len(case.clean),
+                        "near_tie": bool(abs(self.gap[i]) <= self.run.noise_floor["margin"]),
+                        **mine,
+                    },
                 }
             )
         return self.recovery(values)
@@ -106,7 +113,7 @@ def named(name: str, estimate: Estimate) -> dict[str, float | None]:
     return {name: estimate.value, f"{name}_ci_low": estimate.ci_low, f"{name}_ci_high": estimate.ci_high}
 
 
-def stack(chunks: Sequence["Chunk"], *path: str) -> np.ndarray:
+def stack(chunks: Sequence[Chunk], *path: str) -> np.ndarray:
     """One quantity over cases, cases first; ``path`` leads into nested mappings."""
     out = []
     for chunk in chunks:
