@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
-from pkv_interp.interventions import Knockout, KVPatch, Row, first_edit
+from pkv_interp.interventions import Knockout, KVPatch, Row, first_edit, first_layer
 from pkv_interp.models.spec import ModelSpec
 
 _CPU_BUDGET = 1 << 30
@@ -58,13 +58,14 @@ def most_tokens(device: torch.device) -> int:
 def chunk_rows(rows: Sequence[Row], length: int, budget: Budget) -> list[list[int]]:
     """Indices of rows, in chunks that are each estimated to fit; one that fits nowhere is alone in its chunk.
 
-    Rows are taken by first edited position, so that rows of one chunk share as much of the prefix as they
-    can.
+    Rows are taken by first edited position, then by first edited layer, so that rows of one chunk share as
+    much of the prefix, and skip as many layers, as they can.
     """
     starts = [first_edit(row, length) for row in rows]
+    order = sorted(range(len(rows)), key=lambda index: (starts[index], first_layer(rows[index])))
     chunks: list[list[int]] = []
     load = _Load(length)
-    for index in sorted(range(len(rows)), key=starts.__getitem__):
+    for index in order:
         load.add(rows[index], length - starts[index])
         full = (
             load.tokens > budget.most_tokens

@@ -10,11 +10,11 @@ from torch import Tensor
 
 from pkv_interp.engine.chunks import Budget, chunk_rows
 from pkv_interp.engine.edits import layer_edits, require_captures, require_whole_patches
-from pkv_interp.engine.packed import column_layers, packed_forward
-from pkv_interp.engine.packing import pack
+from pkv_interp.engine.packed import Entry, column_layers, packed_forward
+from pkv_interp.engine.packing import Packing, pack
 from pkv_interp.engine.results import Decoded, Prefill
 from pkv_interp.errors import PkvError
-from pkv_interp.interventions import Row, Scope, first_edit, is_decision_time
+from pkv_interp.interventions import Row, Scope, first_edit, first_layer, is_decision_time
 
 
 def check_call(scope: Scope, base: Prefill, rows: Sequence[Row], donors: Sequence[Prefill]) -> None:
@@ -63,6 +63,21 @@ def check_token_ids(token_ids: Sequence[int] | None, vocab_size: int) -> None:
             raise PkvError(f"token id {token} is out of range", f"use 0 to {vocab_size - 1}")
 
 
+def entry_of(base: Prefill, packing: Packing, layer: int) -> Entry | None:
+    """The base's own residual stream at the packed tokens, into the first layer that any row edits.
+
+    None when that is the first layer, or when the base kept no residuals of tokens before the decision.
+    """
+    if layer == 0:
+        return None
+    if packing.n_tokens == len(packing.decision):
+        return Entry(layer, base.resid[layer].expand(1, packing.n_tokens, -1))
+    if base.resid_all is None:
+        return None
+    at = torch.as_tensor(packing.position_of, device=base.resid_all.device)
+    return Entry(layer, base.resid_all[layer][at][None])
+
+
 @torch.no_grad()
 def run_rows(
     tracer: Any,
@@ -91,7 +106,8 @@ def run_rows(
         packing = pack(mine, base.length, windows, len(donors))
         edits = layer_edits(mine, packing, donors, len(windows), like)
         columns = column_layers(packing, base.cache, caches)
-        out = packed_forward(tracer, base.ids, packing, columns, edits, like).logits
+        entry = entry_of(base, packing, min(first_layer(row) for row in mine))
+        out = packed_forward(tracer, base.ids, packing, columns, edits, like, entry=entry).logits
         at = torch.tensor(chunk, device=like.device)
         logits[at] = (out if keep is None else out[:, keep]).float()
         argmax[at] = out.argmax(-1)

@@ -26,6 +26,14 @@ class Collected:
 
 
 @dataclass(frozen=True, eq=False)
+class Entry:
+    """Where a packed forward starts: the residual stream that enters ``layer``; layers below are not run."""
+
+    layer: int
+    resid: Float[Tensor, "1 tokens d_model"]
+
+
+@dataclass(frozen=True, eq=False)
 class PackedOutput:
     """Logits of the decision tokens, Float[rows, vocab], and what was collected."""
 
@@ -61,6 +69,7 @@ def packed_forward(
     like: Tensor,
     collect: bool = False,
     from_embedding: bool = False,
+    entry: Entry | None = None,
 ) -> PackedOutput:
     """Run the packed tokens of all rows at once, with every row's edits in place.
 
@@ -73,6 +82,7 @@ def packed_forward(
         like: a tensor of the model's dtype and device.
         collect: keep z and MLP outputs of every layer.
         from_embedding: let gradients start at the embeddings (for a backward pass with frozen weights).
+        entry: start above the embedding; nothing below it may be edited or collected.
     """
     device = like.device
     masks = layer_masks(packing, like.dtype, device)
@@ -92,7 +102,10 @@ def packed_forward(
         mlps = nnsight.save([])
         if from_embedding:
             tracer.model.embed_tokens.output.requires_grad_(True)
-        for index in range(len(columns)):
+        if entry is not None:
+            for index in range(entry.layer):
+                layers[index].skip(entry.resid)
+        for index in range(0 if entry is None else entry.layer, len(columns)):
             layer, edit = layers[index], edits[index]
             if mask_of[index] is not mask_of[0]:
                 args, kwargs = layer.self_attn.inputs

@@ -9,7 +9,7 @@ from pkv_interp.interventions.kinds import (
     ResidualEdit,
     Row,
 )
-from pkv_interp.interventions.scope import Scope, first_edit, is_decision_time
+from pkv_interp.interventions.scope import Scope, first_edit, first_layer, is_decision_time
 
 __all__ = [
     "HeadPatch",
@@ -21,5 +21,6 @@ __all__ = [
     "Row",
     "Scope",
     "first_edit",
+    "first_layer",
     "is_decision_time",
 ]

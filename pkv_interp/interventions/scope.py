@@ -94,3 +94,17 @@ def first_edit(row: Row, length: int) -> int:
         if isinstance(edit, HeadPatch | MLPPatch | ResidualEdit) and edit.position is not None:
             starts.append(edit.position)
     return min(starts)
+
+
+def first_layer(row: Row) -> int:
+    """First layer that this row changes; layers below it compute what the base prompt's did.
+
+    0 for a row without interventions, so that a plain decision is computed in full.
+    """
+    layers = [0] if not row else []
+    for edit in row:
+        if isinstance(edit, KVPatch | Knockout):
+            layers.append(min(edit.layers) if edit.layers else 0)
+        else:
+            layers.append(edit.layer)
+    return min(layers)

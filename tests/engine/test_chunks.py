@@ -38,6 +38,11 @@ def test_rows_are_taken_by_first_edit() -> None:
     assert chunk_rows(rows, 100, budget(2**40)) == [[1, 3, 2, 0]]
 
 
+def test_rows_of_one_start_are_taken_by_first_layer() -> None:
+    rows: list[Row] = [(KVPatch((0,), 0, (layer,)),) for layer in (2, 0, 1)]
+    assert chunk_rows(rows, 100, budget(2**40)) == [[1, 2, 0]]
+
+
 def test_cost_grows_with_all_that_it_counts() -> None:
     of = budget(0).cost
     assert of(2, 2, 100, 0) > of(1, 1, 100, 0)

@@ -16,6 +16,7 @@ from pkv_interp.interventions import (
     Row,
     Scope,
     first_edit,
+    first_layer,
     is_decision_time,
 )
 
@@ -82,3 +83,17 @@ def test_no_donors_is_told_as_such() -> None:
 def test_where_a_row_starts(row: Row, start: int, decision_time: bool) -> None:
     assert first_edit(row, 10) == start
     assert all(is_decision_time(edit, 10) for edit in row) is decision_time
+
+
+@pytest.mark.parametrize(
+    ("row", "layer"),
+    [
+        ((), 0),
+        ((KVPatch((2,), 0),), 0),
+        ((Knockout((2,), (2, 1)),), 1),
+        ((KVPatch((2,), 0, (2,)), MLPPatch(1, 0)), 1),
+        ((HeadPatch(2, 0, 0, 4), ResidualEdit(1, 6, torch.zeros(8))), 1),
+    ],
+)
+def test_which_layer_a_row_changes_first(row: Row, layer: int) -> None:
+    assert first_layer(row) == layer
