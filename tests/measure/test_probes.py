@@ -6,28 +6,31 @@ from sklearn.linear_model import LogisticRegression
 
 from pkv_interp.measure.probes import commit_index, fit_probe, held_out_right, rotate, shuffle_within
 
-RNG = np.random.default_rng(0)
 GROUPS = [f"family{i // 8}" for i in range(64)]
 LABELS = np.tile([True, False], 32)
 
 
 def test_a_shared_direction_is_read_in_unseen_families() -> None:
-    x = RNG.normal(size=(64, 200)) + 3.0 * np.outer(LABELS, RNG.normal(size=200))
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(64, 200)) + 3.0 * np.outer(LABELS, rng.normal(size=200))
     assert held_out_right(rotate(x).coordinates, LABELS, GROUPS, 4).mean() > 0.95
 
 
-def test_a_direction_of_each_family_alone_is_not_read_in_others_but_inside_it() -> None:
-    own = np.repeat(RNG.normal(size=(8, 200)), 8, axis=0)
-    x = 0.3 * RNG.normal(size=(64, 200)) + np.where(LABELS, 1.0, -1.0)[:, None] * own
+def test_a_direction_of_each_family_is_read_inside_it_and_not_in_others() -> None:
+    rng = np.random.default_rng(0)
+    own = np.repeat(rng.normal(size=(8, 200)), 8, axis=0)
+    x = 0.3 * rng.normal(size=(64, 200)) + np.where(LABELS, 1.0, -1.0)[:, None] * own
     at = rotate(x).coordinates
-    assert held_out_right(at, LABELS, GROUPS, 8).mean() < 0.8
-    first = np.array([g == "family0" for g in GROUPS])
     blocks = (np.arange(8) // 4).tolist()
-    assert held_out_right(at[first], LABELS[first], blocks, 2).all()
+    for name in dict.fromkeys(GROUPS):
+        mine = np.array([g == name for g in GROUPS])
+        assert held_out_right(at[mine], LABELS[mine], blocks, 2).all()
+    assert held_out_right(at, LABELS, GROUPS, 8).mean() < 0.9
 
 
 def test_rotation_changes_no_decision_and_its_weights_come_back() -> None:
-    x = RNG.normal(size=(40, 90)) * RNG.uniform(0.5, 5, size=90)
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(40, 90)) * rng.uniform(0.5, 5, size=90)
     labels = x[:, 0] + x[:, 1] > 0
     rotated = rotate(x)
     probe = fit_probe(rotated.coordinates, labels)

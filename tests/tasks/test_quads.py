@@ -8,6 +8,7 @@ from pkv_interp.tasks.off_template import TEMPLATES, Template, off_template_case
 from pkv_interp.tasks.quads import CONCLUSIONS, quad, quad_twin, value_pair
 from pkv_interp.tasks.segments import Prompt
 from pkv_interp.tasks.sites import positions_by_label, single_labels, site_labels
+from tests.families import tiny as tiny_model
 
 BUILD = {"seed": 0, "style": Style(n_fillers=1)}
 
@@ -43,9 +44,7 @@ def test_field_and_conclusion_vary_apart(tiny: LoadedModel) -> None:
 
 
 def test_first_values_take_turns() -> None:
-    from tests.families import tiny as model
-
-    tokenizer = model("llama").tokenizer
+    tokenizer = tiny_model("llama").tokenizer
     pairs = [quad(BY_NAME["orders"], i, tokenizer, **BUILD).values for i in range(4)]  # type: ignore[arg-type]
     assert pairs[0] == pairs[2] == pairs[1][::-1] == pairs[3][::-1]
 
@@ -66,9 +65,7 @@ def test_a_twin_reaches_the_same_conclusions_about_another_record(tiny: LoadedMo
 
 
 def test_single_labels_name_one_position() -> None:
-    from tests.families import tiny as model
-
-    case = quad(BY_NAME["orders"], 0, model("llama").tokenizer, **BUILD).polarity  # type: ignore[arg-type]
+    case = quad(BY_NAME["orders"], 0, tiny_model("llama").tokenizer, **BUILD).polarity  # type: ignore[arg-type]
     named = site_labels(case.clean)[case.after_change : case.clean.decision]
     single = sorted(single_labels(case.clean, case.after_change))
     assert "question-0" in single
@@ -92,17 +89,14 @@ def test_off_template_pairs_flip_the_field(template: Template, tiny: LoadedModel
             assert held == list(case.actions)
         else:
             assert set(held) <= set(family.values)
-            # The rule names the action of the clean value, directly or by way of its shelf.
-            clause = case.clean.text.split(case.clean.text[: case.clean.text.index(held[0])])[-1]
-            assert case.actions[0] in clause
+        if template == "conversational":
+            assert f"we {case.actions[0]} when it shows {held[0]}" in case.clean.text
 
 
 def test_two_hops_lead_to_the_action_of_the_value() -> None:
-    from tests.families import tiny as model
-
     for index in range(4):
         case = off_template_case(
-            "multi_hop", BY_NAME["stock"], index, model("llama").tokenizer, seed=0, style=Style()
+            "multi_hop", BY_NAME["stock"], index, tiny_model("llama").tokenizer, seed=0, style=Style()
         )
         for prompt, action in zip((case.clean, case.corrupt), case.actions, strict=True):
             value = text_of(prompt, "field")
