@@ -5,6 +5,7 @@ TopK: Gao et al. 2024 (arXiv 2406.04093). Shapes: N samples, A aggregators, d = 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -111,6 +112,6 @@ def auc_by_family(
     for name in dict.fromkeys(families):
         yes, no = scores[(names == name) & first], scores[(names == name) & ~first]
         with np.errstate(invalid="ignore", divide="ignore"):  # the p value of a constant feature, unused
-            found = mannwhitneyu(yes, no, axis=0, method="asymptotic").statistic
-        rows.append(np.asarray(found) / (len(yes) * len(no)))
+            found: Any = mannwhitneyu(yes, no, axis=0, method="asymptotic")
+        rows.append(np.asarray(found.statistic) / (len(yes) * len(no)))
     return np.stack(rows)
