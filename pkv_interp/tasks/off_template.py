@@ -25,7 +25,7 @@ def _multi_hop(family: Family, chosen: Draw, values: Sequence[str], held: str, t
     shelf = dict(zip(values, _SHELVES, strict=True))
     act = dict(zip(values, chosen.actions, strict=True))
     order = [values[turn], values[1 - turn]]
-    shelves = "; ".join(f"with a {family.field} of {v} it goes to the {shelf[v]} shelf" for v in order)
+    shelves = "; ".join(f"with the {family.field} at {v} it goes to the {shelf[v]} shelf" for v in order)
     actions = "; ".join(f"for the {shelf[v]} shelf the right action is {act[v]}" for v in reversed(order))
     return [
         Segment("session", f"{family.field}: "),

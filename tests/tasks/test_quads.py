@@ -100,5 +100,5 @@ def test_two_hops_lead_to_the_action_of_the_value() -> None:
         )
         for prompt, action in zip((case.clean, case.corrupt), case.actions, strict=True):
             value = text_of(prompt, "field")
-            shelf = prompt.text.split(f"of {value} it goes to the ")[1].split()[0]
+            shelf = prompt.text.split(f"at {value} it goes to the ")[1].split()[0]
             assert prompt.text.split(f"for the {shelf} shelf the right action is ")[1].startswith(action)
