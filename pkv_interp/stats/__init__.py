@@ -1,6 +1,7 @@
 """Estimates with intervals by family, tests of equivalence and of many sites at once."""
 
 from pkv_interp.stats.bootstrap import difference, mean, ratio_of_means, ratios_of_means
+from pkv_interp.stats.crossing import first_crossing
 from pkv_interp.stats.equivalence import Equivalence, tost
 from pkv_interp.stats.estimate import Estimate
 from pkv_interp.stats.intervals import wilson
@@ -15,6 +16,7 @@ __all__ = [
     "McNemar",
     "Pair",
     "difference",
+    "first_crossing",
     "holm",
     "jaccard_stability",
     "max_t",

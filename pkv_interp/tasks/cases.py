@@ -180,6 +180,24 @@ def _case(
         for value, trigger in sides
     ]
     clean, corrupt = prompts
+    return paired(family, index, changed, clean, corrupt, chosen, wording, tokenizer)
+
+
+def paired(
+    family: Family,
+    index: int,
+    changed: str,
+    clean: Prompt,
+    corrupt: Prompt,
+    chosen: Draw,
+    wording: str,
+    tokenizer: Any,
+) -> Case:
+    """The case of two prompts that differ in the span ``changed``.
+
+    Raises:
+        PkvError: they do not align token by token, or an action is not one token after them.
+    """
     if len(clean) != len(corrupt) or clean.spans != corrupt.spans:
         raise PkvError(
             f"the two prompts of '{family.name}' do not align ({len(clean)} and {len(corrupt)} tokens)",

@@ -1,5 +1,8 @@
 """Names for positions that mean the same in prompts of different families, wordings and lengths."""
 
+from collections import Counter
+from collections.abc import Sequence
+
 from pkv_interp.tasks.segments import Prompt
 
 #: Spans whose tokens are told apart by their distance from the span's end.
@@ -40,3 +43,15 @@ def positions_of(prompt: Prompt, labels: set[str], start: int = 0) -> tuple[int,
     """Positions from ``start`` to before the decision token that carry one of the labels."""
     named = site_labels(prompt)
     return tuple(i for i in range(start, prompt.decision) if named[i] in labels)
+
+
+def single_labels(prompt: Prompt, start: int) -> set[str]:
+    """Labels that exactly one position from ``start`` to before the decision token carries."""
+    counts = Counter(site_labels(prompt)[start : prompt.decision])
+    return {label for label, count in counts.items() if count == 1}
+
+
+def positions_by_label(prompt: Prompt, labels: Sequence[str], start: int) -> tuple[int, ...]:
+    """The first position from ``start`` on of each label, in the order of ``labels``."""
+    named = site_labels(prompt)
+    return tuple(named.index(label, start) for label in labels)

@@ -1,0 +1,81 @@
+"""Directions of the conclusion in the residual stream at aggregators, and edits along them in the prefill.
+
+A direction has one vector per aggregator: positions differ in what else they hold. Shapes: A aggregators,
+d = d_model (arXiv 2606.17107, conclusion direction).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+
+from pkv_interp.engine import Engine, Prefill
+from pkv_interp.interventions import ResidualEdit, Row
+from pkv_interp.measure.pairs import margins
+from pkv_interp.measure.probes import fit_probe, rotate
+
+
+@dataclass(frozen=True)
+class Direction:
+    """What was fitted on training prompts.
+
+    Attributes:
+        difference: mean residual of the first conclusion minus that of the second.
+        centre: mean of the two means.
+        probe: the probe's direction, as long over all aggregators as ``difference``.
+    """
+
+    difference: Float[np.ndarray, "A d"]
+    centre: Float[np.ndarray, "A d"]
+    probe: Float[np.ndarray, "A d"]
+
+
+def fit_direction(
+    residuals: Float[np.ndarray, "prompts A d"], first: Bool[np.ndarray, " prompts"]
+) -> Direction:
+    """Difference of means and logistic probe of ``first`` against the rest."""
+    wide = np.asarray(residuals, float)
+    yes, no = wide[first].mean(0), wide[~first].mean(0)
+    rotated = rotate(wide.reshape(len(wide), -1))
+    weights = fit_probe(rotated.coordinates, first).coef_[0] @ rotated.back
+    scale = np.linalg.norm(yes - no) / max(float(np.linalg.norm(weights)), 1e-12)
+    return Direction(yes - no, (yes + no) / 2, (weights * scale).reshape(yes.shape))
+
+
+def random_like(direction: Float[np.ndarray, "A d"], rng: np.random.Generator) -> Float[np.ndarray, "A d"]:
+    """Random directions, each as long as the given one at its aggregator."""
+    drawn = rng.normal(size=direction.shape)
+    length = np.linalg.norm(direction, axis=-1, keepdims=True)
+    return drawn / np.linalg.norm(drawn, axis=-1, keepdims=True) * length
+
+
+def along(vectors: Float[np.ndarray, "A d"], direction: Float[np.ndarray, "A d"]) -> Float[np.ndarray, "A d"]:
+    """The part of each vector that lies along the direction of its aggregator."""
+    square = np.maximum((direction**2).sum(-1, keepdims=True), 1e-24)
+    return (vectors * direction).sum(-1, keepdims=True) / square * direction
+
+
+def steer(
+    engine: Engine,
+    base: Prefill,
+    positions: Sequence[int],
+    layer: int,
+    deltas: Sequence[Float[np.ndarray, "A d"]],
+    action_ids: tuple[int, int],
+) -> Float[np.ndarray, " deltas"]:
+    """Margin after each delta is added to a block's output at the positions and the rest is run again.
+
+    Args:
+        layer: index of the block.
+        deltas: one vector per position each.
+    """
+    rows: list[Row] = [
+        tuple(
+            ResidualEdit(layer, p, torch.from_numpy(np.ascontiguousarray(vector, np.float32)))
+            for p, vector in zip(positions, delta, strict=True)
+        )
+        for delta in deltas
+    ]
+    return margins(engine.rerun(base, rows, (), action_ids))

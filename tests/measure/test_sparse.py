@@ -1,0 +1,71 @@
+"""The sparse coder learns planted features, decodes what they carry, and its clamps do what they say."""
+
+import numpy as np
+import pytest
+import torch
+
+from pkv_interp.measure.sparse import SparseCoder, auc_by_family, encode, train_coder
+
+PROMPTS, PLACES, WIDTH, PLANTED = 120, 2, 24, 6
+FIRST = np.tile([True, False], PROMPTS // 2)
+
+
+@pytest.fixture(scope="module")
+def residuals() -> np.ndarray:
+    """Six sparse planted directions; the first is on where the conclusion is the first one."""
+    rng = np.random.default_rng(0)
+    directions = np.linalg.qr(rng.normal(size=(WIDTH, PLANTED)))[0].T
+    on = rng.random((PROMPTS, PLACES, PLANTED)) < 0.3
+    on[:, :, 0] = FIRST[:, None]
+    return on * rng.uniform(1, 2, on.shape) @ directions + 0.01 * rng.normal(size=(PROMPTS, PLACES, WIDTH))
+
+
+@pytest.fixture(scope="module")
+def coder(residuals: np.ndarray) -> SparseCoder:
+    return train_coder(residuals, features=48, k=6, steps=400, seed=0)
+
+
+def test_training_explains_held_out_variance(coder: SparseCoder, residuals: np.ndarray) -> None:
+    untrained = train_coder(residuals, features=48, k=6, steps=0, seed=0)
+    assert coder.unexplained(residuals) < 0.2 < untrained.unexplained(residuals)
+    assert ((coder.codes(residuals) > 0).sum(-1) <= 6).all()
+    assert coder.decoder.norm(dim=1).numpy() == pytest.approx(np.ones(48), abs=1e-5)
+
+
+def test_the_same_seed_gives_the_same_coder(residuals: np.ndarray) -> None:
+    one, two, other = (train_coder(residuals, features=16, k=4, steps=5, seed=s) for s in (1, 1, 2))
+    assert torch.equal(one.decoder, two.decoder)
+    assert not torch.equal(one.decoder, other.decoder)
+
+
+def test_a_feature_decodes_the_planted_conclusion(coder: SparseCoder, residuals: np.ndarray) -> None:
+    families = [f"family{i // 40}" for i in range(PROMPTS)]
+    found = auc_by_family(coder.codes(residuals).sum(1), FIRST, families)
+    assert found.shape == (3, 48)
+    assert np.abs(found.mean(0) - 0.5).max() > 0.45
+
+
+def test_areas_are_those_of_pairs() -> None:
+    scores = np.array([[2.0, 0.0], [1.0, 0.0], [3.0, 0.0], [1.0, 0.0]])
+    found = auc_by_family(scores, np.array([True, False, True, False]), ["a"] * 4)
+    assert found.tolist() == [[1.0, 0.5]]
+    turned = auc_by_family(scores, np.array([False, True, True, False]), ["a"] * 4)
+    assert turned[0, 0] == (0 + 0.5 + 1 + 1) / 4
+
+
+def test_a_clamp_moves_along_its_decoder_rows_alone(coder: SparseCoder, residuals: np.ndarray) -> None:
+    one = residuals[1]
+    target = coder.codes(one).copy()
+    assert coder.clamp(one, [3, 5], target) == pytest.approx(np.zeros_like(one))
+    target[:, 3] += 2.0
+    moved = coder.clamp(one, [3, 5], target)
+    assert moved == pytest.approx(
+        np.tile(2.0 * coder.scale * coder.decoder[3].numpy(), (PLACES, 1)), abs=1e-5
+    )
+
+
+def test_only_the_k_largest_stay_and_none_is_negative() -> None:
+    found = encode(torch.tensor([[3.0, -1.0, 2.0, 1.0]]), torch.eye(4), torch.zeros(4), 2)
+    assert found.tolist() == [[3.0, 0.0, 2.0, 0.0]]
+    none = encode(torch.tensor([[-3.0, -1.0, -2.0, -1.5]]), torch.eye(4), torch.zeros(4), 2)
+    assert none.tolist() == [[0.0, 0.0, 0.0, 0.0]]
