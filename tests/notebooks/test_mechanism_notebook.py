@@ -9,33 +9,13 @@ from typing import Any
 
 import nbformat
 import pytest
-from nbclient import NotebookClient
 
 from pkv_interp.figures import NOT_COMPETENT
-from tests.notebooks.test_circuit_notebook import outputs, printed
-from tests.runs import ONE_THREAD, ROOT
+from tests.notebooks.executing import execute, outputs, pages, printed
+from tests.runs import ROOT
 
 NOTEBOOK = ROOT / "notebooks" / "mechanism.ipynb"
 FIGURES = {"blast_radius": 5, "patching": 9}
-
-
-def execute(results: Path) -> Any:
-    notebook = nbformat.read(NOTEBOOK, as_version=4)
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in ONE_THREAD.items():
-            patch.setenv(name, value)
-        patch.setenv("PKV_RESULTS", str(results))
-        NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(ROOT)}}).execute()
-    return notebook
-
-
-def pages(notebook: Any) -> list[str]:
-    """The HTML of every figure."""
-    return [
-        out.data["text/html"]
-        for out in outputs(notebook)
-        if "application/vnd.plotly.v1+json" in out.get("data", {})
-    ]
 
 
 @pytest.fixture(scope="module")
@@ -45,12 +25,12 @@ def executed(
     results = tmp_path_factory.mktemp("mechanism") / "results"
     for made in (blast_radius_results, patching_results):
         shutil.copytree(made, results, dirs_exist_ok=True)
-    return execute(results)
+    return execute(NOTEBOOK, results)
 
 
 @pytest.fixture(scope="module")
 def without(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    return execute(tmp_path_factory.mktemp("nothing"))
+    return execute(NOTEBOOK, tmp_path_factory.mktemp("nothing"))
 
 
 def test_it_is_stored_without_outputs() -> None:
