@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 
+from experiments._setup import TOLERANCE
 from pkv_interp.engine import Engine
 from pkv_interp.interventions import Row
 from pkv_interp.measure.pairs import PairRun, decode_margins, margins
@@ -21,14 +22,11 @@ if TYPE_CHECKING:
     from experiments.bench import BenchSettings
 
 T = TypeVar("T")
-#: Allowed difference of the two arms in logits, by the dtype of the model.
-TOLERANCE = {"float32": 1e-3}
-LOOSE = 0.5
 
 
 def tolerance(engine: Engine) -> float:
     """Largest difference between the arms that is rounding, in logits."""
-    return TOLERANCE.get(engine.loaded.info.dtype, LOOSE)
+    return TOLERANCE[engine.loaded.info.dtype][1]
 
 
 def spread(n_cells: int, n: int) -> Int[np.ndarray, " sample"]:

@@ -55,8 +55,10 @@ def test_both_arms_give_the_same_margins(pair: tuple[Engine, PairRun]) -> None:
     cells = grid_rows(run, engine.spec.n_layers)
     for rows in (position_rows(run), [cells[i] for i in spread(len(cells), 40)]):
         packed = decode_margins(engine, run, rows)
-        assert np.ptp(packed) > 1e-3, "patches that move nothing would agree by chance"
-        assert one_by_one(engine, run, rows) == pytest.approx(packed, abs=1e-4)
+        # Patches of random weights move little: the arms must agree far better than rows differ.
+        allowed = min(1e-4, float(np.ptp(packed)) / 10)
+        assert allowed > 0
+        assert one_by_one(engine, run, rows) == pytest.approx(packed, abs=allowed)
 
 
 def test_the_rows_are_those_of_the_experiments(pair: tuple[Engine, PairRun]) -> None:

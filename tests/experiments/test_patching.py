@@ -104,6 +104,15 @@ def test_the_heatmap_holds_every_cell(record: RunRecord) -> None:
     figure: Any = FIGURES["patching"]["grid"](record)
     cells = np.asarray(figure.data[0].z)
     assert cells.tolist() == [line["recovery"] for line in lines(record, "grid_example")]
+    (first,) = lines(record, "grid_example", layer=0)
+    assert len(figure.layout.xaxis.ticktext) == cells.shape[1] == len(first["tokens"])
+    assert [trace.name for trace in figure.data[1:]] == list(dict.fromkeys(first["kinds"]))
+    # The strip below covers every word once, in runs of one kind.
+    spans = [range(round(s.x0 + 0.45), round(s.x1 + 0.55)) for s in figure.layout.shapes]
+    assert [i for span in spans for i in span] == list(range(len(first["tokens"])))
+    colours = {trace.name: trace.marker.color for trace in figure.data[1:]}
+    for shape, span in zip(figure.layout.shapes, spans, strict=True):
+        assert {shape.line.color} == {colours[first["kinds"][i]] for i in span}
 
 
 def overridden(argument: str) -> list[str]:
