@@ -1,13 +1,14 @@
 """How fast is the packed engine? The same patches, packed and one by one in plain PyTorch, in one run."""
 
-import statistics
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
+from pydantic import PositiveInt
 from rich.console import Console
 
+from experiments._bench_grids import grids, middle, tolerance
 from experiments._cli import Settings, entry
 from experiments._setup import gather_controls, open_engine
 from pkv_interp.engine import Engine
@@ -24,9 +25,10 @@ class BenchSettings(Settings):
     """Settings of this experiment; configs/bench.yaml says what each means."""
 
     n_fillers: int
-    patches: int
-    repeats: int
-    memory_patches: tuple[int, ...]
+    patches: PositiveInt
+    repeats: PositiveInt
+    grid_sample: PositiveInt
+    memory_patches: tuple[PositiveInt, ...]
 
 
 def kv_rows(pair: PairRun, n: int, n_layers: int, seed: int) -> list[Row]:
@@ -87,12 +89,11 @@ def compare(
                 "difference": difference,
             }
         )
-    tolerance = 1e-3 if engine.loaded.info.dtype == "float32" else 0.5
     run.control(
         f"packed_equals_one_by_one_{name}",
         max(line["difference"] for line in lines),
         0.0,
-        tolerance,
+        tolerance(engine),
         f"logits, {len(rows)} patches",
     )
     return lines
@@ -118,10 +119,18 @@ def bench(settings: BenchSettings) -> RunRecord:
             f"{line['packed_seconds']:.2f} s, one by one {line['one_by_one_seconds']:.2f} s, "
             f"ratio {line['speedup']:.1f}; plain forward {line['plain_forward_seconds']:.2f} s"
         )
-    for line in run.record.tables["memory"]:
+    for line in run.record.tables["grids"]:
+        console.print(
+            f"{line['work']:13s} {line['cells']:6d} patches, {line['tokens']} tokens: packed "
+            f"{line['packed_seconds']:.2f} s and {line['packed_peak_mb']:.0f} MiB, one by one "
+            f"{line['one_by_one_seconds']:.1f} s (from {line['sample']}) and "
+            f"{line['one_by_one_peak_mb']:.0f} MiB, ratio {line['speedup']:.1f}"
+        )
+    for line in run.record.tables["memory_by_patches"]:
         console.print(
             f"{line['patches']} patches: peak {line['peak_mb']:.0f} MiB over the model and prefills"
         )
+    console.print(f"record: {run.record.path}", soft_wrap=True)
     return run.record
 
 
@@ -155,12 +164,6 @@ def measure(run: Run, settings: BenchSettings, engine: Engine) -> None:
         }
         for n in settings.memory_patches
     ]
-
-    def middle(lines: list[dict[str, Any]], name: str) -> Estimate:
-        return Estimate(
-            value=statistics.median(line[name] for line in lines), n_families=1, n_instances=len(lines)
-        )
-
     run.headline |= {
         "kv_patch_speedup": middle(kv, "speedup"),
         "head_patch_speedup": middle(heads, "speedup"),
@@ -171,6 +174,7 @@ def measure(run: Run, settings: BenchSettings, engine: Engine) -> None:
             n_instances=len(settings.memory_patches),
         ),
     }
+    grids(run, settings, engine, pair)
 
 
 main = entry("bench", BenchSettings)(bench)

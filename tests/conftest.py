@@ -62,6 +62,15 @@ def blast_radius_results(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def patching_results(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """As ``circuit_results``, of one small patching run."""
+    results = tmp_path_factory.mktemp("patching") / "results"
+    done = runs.patching(results)
+    assert done.returncode == 0, done.stderr
+    return results
+
+
+@pytest.fixture(scope="session")
 def real_model() -> LoadedModel:
     """The default model (SmolLM2-135M-Instruct with the gate adapter); fetched and converted on first use."""
     return load(load_catalogue_entry("smollm2-135m-gate", device="cpu", dtype="float32"))

@@ -28,6 +28,25 @@ BLAST = (
     "bootstrap_draws=200",
     "threads=1",
 )
+PATCHING = (
+    "model=tiny-llama",
+    "families=[orders,alerts,posts]",
+    "instances=1",
+    "n_fillers=1",
+    "random_draws=2",
+    "top_k=[1,4]",
+    "shares=[0.1,0.5,1.0]",
+    "knockout_shares=[0.5,1.0]",
+    "knockout_draws=1",
+    "grid_cases=2",
+    "grid_parts=[V,KV]",
+    "fillers=[0,2]",
+    "rules=[1,2]",
+    "cot_cases=1",
+    "cot_tokens=4",
+    "bootstrap_draws=200",
+    "threads=1",
+)
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
 
 
@@ -61,3 +80,8 @@ def circuit(results: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 def blast_radius(results: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """The small blast radius run with its record under ``results``."""
     return run("experiments.blast_radius", *BLAST, f"results_dir={results}", *arguments)
+
+
+def patching(results: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """The small patching run with its record under ``results``."""
+    return run("experiments.patching", *PATCHING, f"results_dir={results}", *arguments)

@@ -6,6 +6,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from pkv_interp.figures.curves import band
+from pkv_interp.figures.strip import mark_words
 from pkv_interp.figures.tables import entitle, error_bars, pick, sample_of, table
 from pkv_interp.figures.theme import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, SKY, VERMILLION
 from pkv_interp.figures.words import KIND_COLOURS, shown
@@ -48,30 +49,7 @@ def blast_map(record: RunRecord) -> go.Figure:
             col=1,
         )
         figure.update_yaxes(title="layer", showgrid=False, row=row, col=1)
-    for start, end, kind in _runs(frame["kind"].tolist()):
-        figure.add_shape(
-            type="line",
-            x0=start - 0.45,
-            x1=end - 0.55,
-            y0=-0.012,
-            y1=-0.012,
-            yref="paper",
-            xref="x3",
-            line={"width": 5, "color": KIND_COLOURS.get(kind, GREY)},
-        )
-    for kind in dict.fromkeys(frame["kind"]):
-        marker = {"symbol": "square", "size": 10, "color": KIND_COLOURS.get(kind, GREY)}
-        figure.add_scatter(x=[None], y=[None], mode="markers", marker=marker, name=kind, row=3, col=1)
-    figure.update_xaxes(showgrid=False, ticks="", range=[-0.5, len(frame) - 0.5])
-    figure.update_xaxes(
-        tickvals=x,
-        ticktext=[word.strip() or "␣" for word in words],
-        tickangle=-90,
-        tickfont={"size": 9 if len(words) <= 80 else 6},
-        ticklabelstandoff=6,
-        row=3,
-        col=1,
-    )
+    mark_words(figure, frame["token"].tolist(), frame["kind"].tolist(), panel=3)
     figure.update_annotations(x=0, xanchor="left", font_size=13)
     figure.update_layout(
         height=860, margin={"b": 170}, legend={"orientation": "h", "y": -0.17, "yanchor": "top", "x": 0}
@@ -79,12 +57,6 @@ def blast_map(record: RunRecord) -> go.Figure:
     change = f"{frame['old'][0]} → {frame['new'][0]}"
     example = f"one prompt ({frame['instance'][0]}, field {change}); exactly 0 before the field"
     return entitle(figure, record, "Blast radius of one field, layer by token", example)
-
-
-def _runs(kinds: list[str]) -> list[tuple[int, int, str]]:
-    """Half-open runs of equal kinds."""
-    starts = [i for i, kind in enumerate(kinds) if i == 0 or kind != kinds[i - 1]]
-    return [(i, j, kinds[i]) for i, j in zip(starts, [*starts[1:], len(kinds)], strict=True)]
 
 
 def blast_shares(record: RunRecord) -> go.Figure:

@@ -6,6 +6,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from pkv_interp.figures.curves import band
+from pkv_interp.figures.strip import mark_words
 from pkv_interp.figures.tables import RECOVERY, entitle, error_bars, pick, sample_of, table
 from pkv_interp.figures.theme import BLUE, DIVERGING, GREEN, GREY, INK, ORANGE, PURPLE, SKY, VERMILLION
 from pkv_interp.figures.words import KIND_COLOURS, shown
@@ -196,30 +197,14 @@ def grid_heatmap(record: RunRecord) -> go.Figure:
             hovertemplate="layer %{y}, '%{customdata}'<br>recovery %{z:.4f}<extra></extra>",
         )
     )
-    start = 0
-    for end in range(1, len(kinds) + 1):
-        if end == len(kinds) or kinds[end] != kinds[start]:
-            figure.add_shape(
-                type="line",
-                x0=start - 0.45,
-                x1=end - 0.55,
-                y0=-0.012,
-                y1=-0.012,
-                yref="paper",
-                line={"width": 4, "color": KIND_COLOURS.get(kinds[start], GREY)},
-            )
-            start = end
-    figure.update_xaxes(
-        tickvals=x,
-        ticktext=[shown(w).strip() or "␣" for w in words],
-        tickangle=-90,
-        tickfont={"size": 9 if len(words) <= 80 else 6},
-        ticks="",
-        ticklabelstandoff=6,
-        title="notes in reading order (the line under the map has the region's colour)",
-    )
+    mark_words(figure, words, kinds)
+    figure.update_xaxes(title="notes in reading order")
     figure.update_yaxes(title="layer", showgrid=False, dtick=1 if len(cells) <= 20 else 5)
-    figure.update_layout(margin={"b": 120})
+    figure.update_layout(
+        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0, "font": {"size": 12}},
+        margin={"t": 120, "b": 120},
+        height=560,
+    )
     part = {"K": "keys", "V": "values", "KV": "keys and values"}[frame["part"].iloc[0]]
     return entitle(
         figure,

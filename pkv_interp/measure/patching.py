@@ -11,9 +11,19 @@ from pkv_interp.interventions import KVPatch, Row
 from pkv_interp.measure.pairs import PairRun, decode_margins, margins
 
 
+def position_rows(pair: PairRun, part: Part = "KV") -> list[Row]:
+    """A row for each position of the notes, patched alone in all layers."""
+    return [(KVPatch((p,), 0, part=part),) for p in pair.notes]
+
+
+def grid_rows(pair: PairRun, n_layers: int, part: Part = "KV") -> list[Row]:
+    """A row for each (layer, position) cell of the notes, patched alone; positions run fastest."""
+    return [(KVPatch((p,), 0, (layer,), part),) for layer in range(n_layers) for p in pair.notes]
+
+
 def sweep_positions(engine: Engine, pair: PairRun, part: Part = "KV") -> Float[np.ndarray, " notes"]:
     """Margin after patching keys, values or both at each single position of the notes, in all layers."""
-    return decode_margins(engine, pair, [(KVPatch((p,), 0, part=part),) for p in pair.notes])
+    return decode_margins(engine, pair, position_rows(pair, part))
 
 
 def sweep_layers(engine: Engine, pair: PairRun, part: Part = "KV") -> Float[np.ndarray, " L"]:
@@ -26,8 +36,7 @@ def sweep_layers(engine: Engine, pair: PairRun, part: Part = "KV") -> Float[np.n
 def sweep_grid(engine: Engine, pair: PairRun, part: Part = "KV") -> Float[np.ndarray, "L notes"]:
     """Margin after patching each position of the notes in each single layer: L times P rows, packed."""
     n = engine.spec.n_layers
-    rows: list[Row] = [(KVPatch((p,), 0, (layer,), part),) for layer in range(n) for p in pair.notes]
-    return decode_margins(engine, pair, rows).reshape(n, len(pair.notes))
+    return decode_margins(engine, pair, grid_rows(pair, n, part)).reshape(n, len(pair.notes))
 
 
 def joint_positions(

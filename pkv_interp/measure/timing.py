@@ -1,5 +1,6 @@
 """Time and memory of a piece of work, on the clock that fits the device."""
 
+import ctypes
 import gc
 import re
 import resource
@@ -44,6 +45,7 @@ def peak_megabytes(work: Callable[[], object], device: torch.device) -> float:
         work()
         return (torch.cuda.max_memory_allocated(device) - before) / 2**20
     if (_PROC / "clear_refs").exists():
+        _return_freed_memory()
         (_PROC / "clear_refs").write_text("5")
         before_kb = _status("VmRSS")
         work()
@@ -51,6 +53,13 @@ def peak_megabytes(work: Callable[[], object], device: torch.device) -> float:
     before_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     work()
     return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before_kb) / 2**10
+
+
+def _return_freed_memory() -> None:
+    """Give what earlier work freed back to the system; the next work would reuse it and seem to need less."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc has it, other C libraries do not
+    if trim is not None:
+        trim(0)
 
 
 def _status(name: str) -> int:

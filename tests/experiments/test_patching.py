@@ -22,38 +22,10 @@ from tests import runs
 from tests.experiments.composing import compose
 from tests.families import tiny
 
-SMALL = (
-    "model=tiny-llama",
-    "families=[orders,alerts,posts]",
-    "instances=1",
-    "n_fillers=1",
-    "random_draws=2",
-    "top_k=[1,4]",
-    "shares=[0.1,0.5,1.0]",
-    "knockout_shares=[0.5,1.0]",
-    "knockout_draws=1",
-    "grid_cases=2",
-    "grid_parts=[V,KV]",
-    "fillers=[0,2]",
-    "rules=[1,2]",
-    "cot_cases=1",
-    "cot_tokens=4",
-    "bootstrap_draws=200",
-    "threads=1",
-)
-
 
 @pytest.fixture(scope="module")
-def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("patching")
-    done = runs.run("experiments.patching", *SMALL, f"results_dir={folder}")
-    assert done.returncode == 0, done.stderr
-    return folder
-
-
-@pytest.fixture(scope="module")
-def record(results: Path) -> RunRecord:
-    (found,) = load_records(results)
+def record(patching_results: Path) -> RunRecord:
+    (found,) = load_records(patching_results)
     return found
 
 
@@ -62,15 +34,15 @@ def lines(record: RunRecord, name: str, **wanted: Any) -> list[dict[str, Any]]:
     return [line for line in table if all(line[k] == v for k, v in wanted.items())]
 
 
-def test_the_record_is_valid_and_its_controls_have_passed(results: Path, record: RunRecord) -> None:
-    assert records_command(["check", str(results)]) == 0
+def test_the_record_is_valid_and_its_controls_have_passed(patching_results: Path, record: RunRecord) -> None:
+    assert records_command(["check", str(patching_results)]) == 0
     controls = {control.name: control.value for control in record.controls}
     assert controls["full_downstream"] == pytest.approx(1.0, abs=1e-3)
     assert {"self_patch", "full_patch", "batched_equals_single", "packed_equals_sequential"} <= set(controls)
     assert {"margin", "self_patch", "same_conclusion_field", "same_conclusion_both"} <= set(
         record.noise_floor
     )
-    assert not (results / ".partial").exists()
+    assert not (patching_results / ".partial").exists()
 
 
 def test_random_weights_fail_the_gate_and_claim_nothing(record: RunRecord) -> None:
@@ -132,10 +104,19 @@ def test_the_heatmap_holds_every_cell(record: RunRecord) -> None:
     figure: Any = FIGURES["patching"]["grid"](record)
     cells = np.asarray(figure.data[0].z)
     assert cells.tolist() == [line["recovery"] for line in lines(record, "grid_example")]
+    (first,) = lines(record, "grid_example", layer=0)
+    assert len(figure.layout.xaxis.ticktext) == cells.shape[1] == len(first["tokens"])
+    assert [trace.name for trace in figure.data[1:]] == list(dict.fromkeys(first["kinds"]))
+    # The strip below covers every word once, in runs of one kind.
+    spans = [range(round(s.x0 + 0.45), round(s.x1 + 0.55)) for s in figure.layout.shapes]
+    assert [i for span in spans for i in span] == list(range(len(first["tokens"])))
+    colours = {trace.name: trace.marker.color for trace in figure.data[1:]}
+    for shape, span in zip(figure.layout.shapes, spans, strict=True):
+        assert {shape.line.color} == {colours[first["kinds"][i]] for i in span}
 
 
 def overridden(argument: str) -> list[str]:
-    return [*[a for a in SMALL if a.split("=")[0] != argument.split("=")[0]], argument]
+    return [*[a for a in runs.PATCHING if a.split("=")[0] != argument.split("=")[0]], argument]
 
 
 def test_bad_input_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
@@ -164,7 +145,7 @@ def test_settings_are_checked(argument: str, cause: str) -> None:
 @pytest.fixture
 def settings() -> PatchingSettings:
     made = compose(
-        "patching", *[a for a in SMALL if not a.startswith(("instances", "families"))], "instances=2"
+        "patching", *[a for a in runs.PATCHING if not a.startswith(("instances", "families"))], "instances=2"
     )
     assert isinstance(made, PatchingSettings)
     return made

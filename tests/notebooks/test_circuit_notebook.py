@@ -3,41 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import nbformat
 import pytest
-from nbclient import NotebookClient
 
 from pkv_interp.figures import NOT_COMPETENT
-from tests.runs import ONE_THREAD, ROOT
+from tests.notebooks.executing import execute, outputs, pages, printed
+from tests.runs import ROOT
 
 NOTEBOOK = ROOT / "notebooks" / "circuit.ipynb"
 
 
-def outputs(notebook: Any) -> Iterator[Any]:
-    for cell in notebook.cells:
-        yield from cell.get("outputs", [])
-
-
 @pytest.fixture(scope="module")
 def executed(circuit_results: Path) -> Any:
-    notebook = nbformat.read(NOTEBOOK, as_version=4)
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in ONE_THREAD.items():
-            patch.setenv(name, value)
-        patch.setenv("PKV_RESULTS", str(circuit_results))
-        patch.setenv("PKV_NOTEBOOK_MODEL", "tiny-llama")
-        NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(ROOT)}}).execute()
-    return notebook
-
-
-def printed(notebook: Any) -> str:
-    return "".join(
-        out.text for out in outputs(notebook) if out.output_type == "stream" and out.name == "stdout"
-    )
+    return execute(NOTEBOOK, circuit_results, PKV_NOTEBOOK_MODEL="tiny-llama")
 
 
 def test_it_is_stored_without_outputs() -> None:
@@ -56,11 +37,10 @@ def test_it_says_which_record_it_fell_back_to(executed: Any) -> None:
 
 
 def test_figures_are_inline(executed: Any) -> None:
-    drawn = [out for out in outputs(executed) if "application/vnd.plotly.v1+json" in out.get("data", {})]
+    drawn = pages(executed)
     assert len(drawn) == 10
-    pages = [out.data["text/html"] for out in drawn]
-    assert all("Plotly.newPlot" in page for page in pages)
-    assert not any(re.search(r'src="https?:[^"]*plotly', page) for page in pages), "the script must be inline"
+    assert all("Plotly.newPlot" in page for page in drawn)
+    assert not any(re.search(r'src="https?:[^"]*plotly', page) for page in drawn), "the script must be inline"
 
 
 def test_a_head_is_patched_by_hand(executed: Any) -> None:

@@ -1,0 +1,80 @@
+"""The mechanism notebook runs from top to bottom on whatever records there are, without a network."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+
+from pkv_interp.figures import NOT_COMPETENT
+from tests.notebooks.executing import execute, outputs, pages, printed
+from tests.runs import ROOT
+
+NOTEBOOK = ROOT / "notebooks" / "mechanism.ipynb"
+FIGURES = {"blast_radius": 5, "patching": 9}
+
+
+@pytest.fixture(scope="module")
+def executed(
+    blast_radius_results: Path, patching_results: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Any:
+    results = tmp_path_factory.mktemp("mechanism") / "results"
+    for made in (blast_radius_results, patching_results):
+        shutil.copytree(made, results, dirs_exist_ok=True)
+    return execute(NOTEBOOK, results)
+
+
+@pytest.fixture(scope="module")
+def without(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    return execute(NOTEBOOK, tmp_path_factory.mktemp("nothing"))
+
+
+def test_it_is_stored_without_outputs() -> None:
+    notebook = nbformat.read(NOTEBOOK, as_version=4)
+    nbformat.validate(notebook)
+    assert list(outputs(notebook)) == []
+    assert all(cell.execution_count is None for cell in notebook.cells if cell.cell_type == "code")
+
+
+def test_its_text_states_no_measured_figure() -> None:
+    notebook = nbformat.read(NOTEBOOK, as_version=4)
+    text = "".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+    assert re.findall(r"(?<![\w.])\d+\.\d+(?![\d.])", text.replace("arXiv 2606.17107", "")) == [
+        "2606.17107"  # the address of the paper
+    ]
+
+
+def test_it_says_which_records_it_read_and_which_it_lacks(executed: Any) -> None:
+    text = printed(executed)
+    for experiment in FIGURES:
+        assert f"{experiment}: no record of smollm2-135m-gate" in text
+        assert f"{experiment}: model tiny-llama, record tiny-llama-" in text
+    assert text.count("python -m experiments.") == 1
+    assert "make one with `python -m experiments.controls`" in text
+    assert NOT_COMPETENT in text
+
+
+def test_every_figure_is_inline(executed: Any) -> None:
+    drawn = pages(executed)
+    assert len(drawn) == sum(FIGURES.values())
+    assert all("Plotly.newPlot" in page for page in drawn)
+    assert not any(re.search(r'src="https?:[^"]*plotly', page) for page in drawn), "scripts must be inline"
+
+
+def test_the_summary_claims_nothing_for_an_incompetent_model(executed: Any) -> None:
+    text = printed(executed)
+    assert re.search(r"reaches \d\.\d+ \[.*\] of the tokens after it", text), text
+    assert "patching states no field_only or notes_only: the model did not pass the gate" in text
+    assert "Refreshing the field alone recovers" not in text
+
+
+def test_without_records_it_names_the_commands(without: Any) -> None:
+    text = printed(without)
+    for experiment in (*FIGURES, "controls"):
+        assert text.count(f"make one with `python -m experiments.{experiment}`") == 1
+    assert pages(without) == []
+    assert "Nothing yet" in text
