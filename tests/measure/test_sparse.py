@@ -40,14 +40,15 @@ def test_the_same_seed_gives_the_same_coder(residuals: np.ndarray) -> None:
 
 def test_a_feature_decodes_the_planted_conclusion(coder: SparseCoder, residuals: np.ndarray) -> None:
     families = [f"family{i // 40}" for i in range(PROMPTS)]
-    found = auc_by_family(coder.codes(residuals).sum(1), FIRST, families)
-    assert found.shape == (3, 48)
-    shuffled = auc_by_family(
-        coder.codes(residuals).sum(1), np.random.default_rng(1).permutation(FIRST), families
+    untrained = train_coder(residuals, features=48, k=6, steps=0, seed=0)
+    found, before = (
+        auc_by_family(one.codes(residuals).sum(1), FIRST, families) for one in (coder, untrained)
     )
-    best, chance = (np.abs(area.mean(0) - 0.5).max() for area in (found, shuffled))
-    # How cleanly a feature splits off depends on the order of sums, i.e. on the machine's threads.
-    assert best > max(0.35, chance + 0.15)
+    assert found.shape == (3, 48)
+    # Several features share the planted one, so that the best of them alone stays short of a perfect area.
+    best, start = (np.abs(areas.mean(0) - 0.5).max() for areas in (found, before))
+    assert best > 0.4
+    assert best > start + 0.05
 
 
 def test_areas_are_those_of_pairs() -> None:
