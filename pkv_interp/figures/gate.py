@@ -57,6 +57,9 @@ def gate_mechanism(record: RunRecord) -> go.Figure:
     )
     figure.update_xaxes(title="training step", tickvals=sorted(set(frame["step"])))
     figure.update_yaxes(title=RECOVERY)
-    figure.update_layout(legend={"x": 0.99, "xanchor": "right", "y": 0.5})
+    figure.update_layout(
+        legend={"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "entrywidth": 210},
+        margin={"t": 160},
+    )
     sample = f"{sample_of(frame, 'held-out')} a curve; bands: 95 % over families"
     return entitle(figure, record, "Where the decision is read from, as training broadens", sample)
