@@ -83,7 +83,9 @@ def timing(
     if written is not None:
         run.headline["write_depth"] = written
 
-    committed = np.stack([commit_index(margins) for margins in lens]).mean(1) / n_layers
+    # A lens that leans to one action "agrees" with that answer from the start: a quad has committed only
+    # where all of its four decisions have.
+    committed = np.stack([commit_index(margins) for margins in lens]).max(1) / n_layers
     run.headline["commit_depth"] = held.mean(committed)
     agree = (np.sign(lens) == np.sign(lens[..., -1:])).mean(1)
     run.tables["lens"] = [

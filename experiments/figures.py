@@ -38,7 +38,9 @@ from pkv_interp.figures import (
     save_png,
     screening_scatter,
     site_bars,
+    specificity_curves,
     state_bars,
+    timing_curves,
     token_bars,
     token_kinds,
     token_text,
@@ -79,6 +81,7 @@ FIGURES: Mapping[str, Mapping[str, Callable[[RunRecord], go.Figure]]] = {
         "knockouts": knockout_curves,
         "dose": dose_curves,
     },
+    "controls": {"timing": timing_curves, "specificity": specificity_curves},
 }
 
 

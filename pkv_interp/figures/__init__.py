@@ -7,6 +7,7 @@ from pkv_interp.figures.blast_radius import (
     blast_shares,
     deviation_effect,
 )
+from pkv_interp.figures.controls import specificity_curves, timing_curves
 from pkv_interp.figures.curves import attention_share, faithfulness_curve, read_curve, write_curve
 from pkv_interp.figures.gate import gate_accuracy, gate_mechanism
 from pkv_interp.figures.heads import head_heatmap
@@ -50,8 +51,10 @@ __all__ = [
     "save_png",
     "screening_scatter",
     "site_bars",
+    "specificity_curves",
     "state_bars",
     "table",
+    "timing_curves",
     "token_bars",
     "token_kinds",
     "token_text",

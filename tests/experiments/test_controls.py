@@ -254,8 +254,8 @@ def chunk(settings: ControlsSettings, jitter: float) -> dict[str, Any]:
                 "to_corrupt": np.array([CORRUPT, *[clean - 0.4 * gap] * sizes]),
             },
         },
-        # The lens ends with the cell's conclusion and says the contrary before block 3.
-        "lens": sign[:, None] * np.array([-1.0, -1.0, -1.0, 1.0, 2.0]),
+        # The lens leans to the first action and tells the conclusions apart from block 3 on.
+        "lens": np.where(sign[:, None] > 0, [1.0, 1.0, 1.0, 1.0, 2.0], [1.0, 1.0, 1.0, -1.0, -2.0]),
     }
 
 
