@@ -9,7 +9,6 @@ from experiments._controls_cases import HEADLINE_K
 from experiments._controls_checks import Claim
 from experiments._scores import Scorer, named, point, stack
 from pkv_interp.records import Run
-from pkv_interp.stats import mean
 
 if TYPE_CHECKING:
     from experiments._controls_measures import Chunk
@@ -55,7 +54,7 @@ def injection(run: Run, held: Scorer, settings: "ControlsSettings", chunks: Sequ
         point(
             estimate,
             positions=name,
-            **named("follows", mean(follows[:, i], held.families, bounds=(0.0, 1.0), **held.options)),
+            **named("follows", held.share(follows[:, i])),
         )
         for i, (name, estimate) in enumerate(
             zip(["all notes", *(f"top{k}" for k in settings.sizes)], estimates, strict=True)

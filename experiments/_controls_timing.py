@@ -9,7 +9,7 @@ from experiments._controls_edits import Residuals
 from experiments._scores import Scorer, named, stack
 from pkv_interp.measure.probes import commit_index, held_out_right, rotate, shuffle_within
 from pkv_interp.records import Run
-from pkv_interp.stats import first_crossing, max_t, mean
+from pkv_interp.stats import first_crossing, max_t
 from pkv_interp.tasks.quads import CONCLUSIONS, Quad
 
 if TYPE_CHECKING:
@@ -71,10 +71,7 @@ def timing(
     p_values = max_t(rise, held.families, seed=settings.seed).p_values
     run.tables["probes"] = []
     for i, layer in enumerate(known.layers):
-        estimates = {
-            name: mean(values[:, i], held.families, bounds=(0.0, 1.0), **held.options)
-            for name, values in scored.items()
-        }
+        estimates = {name: held.share(values[:, i]) for name, values in scored.items()}
         line: dict[str, Any] = {"layer": layer, "depth": depths[i], "p_adjusted": float(p_values[i])}
         for name, estimate in estimates.items():
             line |= named(name, estimate)

@@ -70,7 +70,7 @@ def _states(run: Run, held: Scorer, chunks: Sequence["Chunk"]) -> None:
     for arm in ARMS:
         run.headline[arm] = held.arm(arm, margins[arm], tokens=tokens)
     run.tables["states"] = [
-        point(held.recovery(values), arm=arm, **named("decides_new", held.mean(values > 0)))
+        point(held.recovery(values), arm=arm, **named("decides_new", held.share(values > 0)))
         for arm, values in margins.items()
     ]
     run.tables["states_by_family"] = [
@@ -178,15 +178,17 @@ def _attention(run: Run, held: Scorer, chunks: Sequence["Chunk"]) -> None:
         name: np.stack([np.asarray(c["attention"].get(name, [0.0] * layers), float) for c in chunks])
         for name in regions
     }
-    run.tables["attention"] = [point(held.mean(mass.mean(1)), region=name) for name, mass in by_layer.items()]
+    run.tables["attention"] = [
+        point(held.share(mass.mean(1)), region=name) for name, mass in by_layer.items()
+    ]
     run.tables["attention_layers"] = [
-        point(held.mean(mass[:, layer]), region=name, layer=layer)
+        point(held.share(mass[:, layer]), region=name, layer=layer)
         for name, mass in by_layer.items()
         if name in ("sink", "field", "notes", "itself")
         for layer in range(layers)
     ]
     for headline, name in (("field_attention", "field"), ("notes_attention", "notes")):
-        run.headline[headline] = held.mean(by_layer[name].mean(1))
+        run.headline[headline] = held.share(by_layer[name].mean(1))
 
 
 def _doses(run: Run, settings: "PatchingSettings", dosed: Found) -> None:
@@ -252,7 +254,7 @@ def _chains(run: Run, settings: "PatchingSettings", thought: Found) -> None:
             {
                 "state": state,
                 "recovery": float((margin - scorer.corrupt).sum() / gap) if gap else None,
-                **point(scorer.mean(margin > 0), quantity="decides_new"),
+                **point(scorer.share(margin > 0), quantity="decides_new"),
                 "no_downstream": float((stack(chains, "no_downstream") > 0).mean()),
                 "no_chain": float(np.mean(np.array(with_chain) > 0)) if with_chain else None,
                 "tokens": float(np.mean([c["n_tokens"] for c in chains])),

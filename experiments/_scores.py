@@ -67,6 +67,10 @@ class Scorer:
         """Plain mean of [cases]."""
         return mean(np.asarray(values, float), self.families, **self.options)
 
+    def share(self, values: ArrayLike) -> Estimate:
+        """Mean of [cases] of shares or of right and wrong; the interval is cut at 0 and 1."""
+        return mean(np.asarray(values, float), self.families, bounds=(0.0, 1.0), **self.options)
+
     def adjusted(self, patched: ArrayLike) -> list[float | None]:
         """p value of each site of [cases, sites] against no effect, max-T over all; None for one family."""
         if len(set(self.families)) < 2:
