@@ -40,7 +40,7 @@ def timing_curves(record: RunRecord) -> go.Figure:
             prefix=f"{column}_",
         )
     depths = table(record, "timing").iloc[0]
-    n_layers = int(table(record, "lens")["layer"].max())
+    n_layers = max(table(record, "lens")["layer"].tolist())
     for column, text, colour, side in (
         ("write_depth", "written", BLUE, "bottom right"),
         ("commit_depth", "committed", VERMILLION, "bottom left"),

@@ -36,7 +36,7 @@ def test_timing_shows_every_probe_and_both_depths(record: RunRecord) -> None:
     texts = {note.text: note for note in layout.annotations}
     assert {"written", "committed", "chance"} <= set(texts)
     upright = sorted(shape.x0 for shape in layout.shapes if shape.x0 == shape.x1)
-    last = max(line["layer"] for line in record.tables["lens"])
+    last = max(float(str(line["layer"])) for line in record.tables["lens"])
     depths = sorted(record.headline[name].value * last for name in ("write_depth", "commit_depth"))
     assert upright == pytest.approx(depths)
 
