@@ -13,7 +13,7 @@ import torch
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveFloat, PositiveInt, ValidationError
 
 from pkv_interp.errors import PkvError
 from pkv_interp.models.catalogue import ModelConfig
@@ -28,15 +28,15 @@ class Door(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
 
     results_dir: Path = Path("results")
-    threads: int | None = None
+    threads: PositiveInt | None = None
 
 
 class Settings(Door):
     """Keys that every experiment shares; experiments add their own."""
 
     model: ModelConfig
-    seed: int = 0
-    memory_budget_mb: float | None = None
+    seed: NonNegativeInt = 0
+    memory_budget_mb: PositiveFloat | None = None
     resume: bool = True
 
 

@@ -83,10 +83,10 @@ def timing(
     # A lens that leans to one action "agrees" with that answer from the start: a quad has committed only
     # where all of its four decisions have.
     committed = np.stack([commit_index(margins) for margins in lens]).max(1) / n_layers
-    run.headline["commit_depth"] = held.mean(committed)
+    run.headline["commit_depth"] = held.share(committed)
     agree = (np.sign(lens) == np.sign(lens[..., -1:])).mean(1)
     run.tables["lens"] = [
-        {"layer": layer, "depth": layer / n_layers, **named("agrees", held.mean(agree[:, layer]))}
+        {"layer": layer, "depth": layer / n_layers, **named("agrees", held.share(agree[:, layer]))}
         for layer in range(n_layers + 1)
     ]
     run.tables["timing"] = [
