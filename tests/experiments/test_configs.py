@@ -9,6 +9,7 @@ import pytest
 
 import experiments
 from experiments._cli import CONFIGS
+from pkv_interp.errors import PkvError
 from tests.experiments.composing import commands, compose, schema_of
 
 
@@ -30,3 +31,9 @@ def test_every_key_of_the_schema_is_written_down(name: str) -> None:
     text = "".join((CONFIGS / f"{stem}.yaml").read_text() for stem in ("base", name))
     keys = set(schema_of(name).model_fields) - {"model"}
     assert {key for key in keys if f"{key}:" not in text} == set()
+
+
+@pytest.mark.parametrize("override", ["seed=-1", "threads=-1", "threads=0", "memory_budget_mb=-5"])
+def test_a_shared_key_out_of_range_is_refused_by_name(override: str) -> None:
+    with pytest.raises(PkvError, match=f"config key '{override.split('=')[0]}'"):
+        compose("circuit", override)
