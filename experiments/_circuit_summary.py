@@ -179,7 +179,7 @@ def _readers(
 ) -> None:
     top, random = stack(reading, "read_top"), stack(reading, "read_random").mean(-1)
     lines = []
-    for i, k in enumerate(settings.top_k):
+    for i, k in enumerate(settings.sizes):
         for arm, values in (("top", top[:, i]), ("random", random[:, i])):
             if arm == "random" and len(plan.random_readers[i][0]) < k:
                 continue  # too few other heads in these layers: no control of this size exists
@@ -259,16 +259,18 @@ def _writers(
     for where in ("joint", "top"):
         values = stack(writing, f"write_{where}")
         suffix = "" if where == "joint" else "_one_aggregator"
-        for i, k in enumerate(settings.top_k):
+        for i, k in enumerate(settings.sizes):
             name = f"write_heads_top{k}{suffix}"
             keep = k == HEADLINE_K
             found = held.arm(name, values[:, i]) if keep else held.recovery(values[:, i])
             if keep:
                 run.headline[name] = found
             lines.append(point(found, where=where, arm="top", k=k))
-        name = f"write_heads_random{HEADLINE_K}{suffix}"
-        run.headline[name] = held.arm(name, stack(writing, f"write_random_{where}").mean(-1))
-        lines.append(point(run.headline[name], where=where, arm="random", k=HEADLINE_K))
+        random = stack(writing, f"write_random_{where}")
+        if random.shape[-1]:
+            name = f"write_heads_random{HEADLINE_K}{suffix}"
+            run.headline[name] = held.arm(name, random.mean(-1))
+            lines.append(point(run.headline[name], where=where, arm="random", k=HEADLINE_K))
         for arm in ("all_heads", "all_mlps"):
             found = held.arm(f"write_{arm}{suffix}", stack(writing, f"write_{arm}_{where}"))
             lines.append(point(found, where=where, arm=arm, k=None))

@@ -1,35 +1,15 @@
-"""Noise floors of the controls experiment, and tests of its claims of "nothing" and of "everything"."""
+"""Noise floors of the controls experiment."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from experiments._scores import Scorer, stack
+from experiments._scores import stack
 from pkv_interp.records import Run
-from pkv_interp.stats import holm, tost
 
 if TYPE_CHECKING:
     from experiments._controls_measures import Chunk
-
-ALPHA = 0.05
-
-
-@dataclass(frozen=True, eq=False)
-class Claim:
-    """That an arm is about 0, or about 1 against the full patch.
-
-    Attributes:
-        effect: [cases], in logits: what the arm moves, or how far it is from the full patch.
-        floor: name of the noise floor that it is held against.
-    """
-
-    expected: str
-    arm: str
-    effect: np.ndarray
-    scorer: Scorer
-    floor: str
 
 
 def floors(run: Run, found: Sequence["Chunk"]) -> None:
@@ -49,34 +29,3 @@ def floors(run: Run, found: Sequence["Chunk"]) -> None:
             # A shift below what two computations of one margin differ by is not known any better.
             run.noise_floor[f"same_conclusion_{label}"] = max(float(shift.mean()), least) / scales[-1]
     run.noise_floor["self_patch"] = least / min(scales)
-
-
-def equivalences(run: Run, claims: Sequence[Claim]) -> None:
-    """Two one-sided tests of each claim, with Holm over all of them."""
-    lines: list[dict[str, Any]] = []
-    for claim in claims:
-        found = tost(
-            claim.effect,
-            claim.scorer.families,
-            run.noise_floor[claim.floor],
-            claim.scorer.gap,
-            alpha=ALPHA,
-            **claim.scorer.options,
-        )
-        lines.append(
-            {
-                "claim": f"{claim.arm} is about {claim.expected}",
-                "arm": claim.arm,
-                "difference": found.estimate.value,
-                "ci90_low": found.estimate.ci_low,
-                "ci90_high": found.estimate.ci_high,
-                "floor": found.floor,
-                "floor_of": claim.floor,
-                "p_value": found.p_value,
-                "equivalent": found.equivalent,
-            }
-        )
-    for line, adjusted in zip(lines, holm([line["p_value"] for line in lines]), strict=True):
-        line["p_holm"] = float(adjusted)
-        line["equivalent"] = bool(line["equivalent"] and adjusted < ALPHA)
-    run.tables["equivalence"] = lines

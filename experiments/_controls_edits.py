@@ -42,6 +42,10 @@ class Residuals:
         first = np.tile(np.array(CONCLUSIONS), len(names))
         return values.reshape(-1, *values.shape[2:]), first, [n for n in names for _ in CONCLUSIONS]
 
+    def cell(self, at: int, layer: int, cell: int) -> np.ndarray:
+        """Residuals Float[A, d] of one prompt of a quad after a layer."""
+        return self.values[at, cell, list(self.layers).index(layer)]
+
     def discovery(self) -> np.ndarray:
         """Which quads are of discovery families."""
         return np.array([split == "discovery" for split in self.splits])
@@ -77,14 +81,19 @@ def _places(item: Item, plan: Plan) -> tuple[int, ...]:
     return positions_by_label(item.quad.polarity.clean, plan.labels, item.quad.polarity.after_change)
 
 
-def try_layers(engine: Engine, item: Item, plan: Plan, known: Residuals, layers: Sequence[int]) -> Chunk:
-    """On a discovery quad: the difference of means of the other discovery families added, layer by layer."""
+def try_layers(
+    engine: Engine, item: Item, plan: Plan, known: Residuals, at: int, layers: Sequence[int]
+) -> Chunk:
+    """On a discovery quad: its own whole clean - corrupt difference added, layer by layer.
+
+    That is the most that any direction or feature at these places could carry; the layer where it moves the
+    decision most is where directions and features have a chance.
+    """
     base = engine.prefill(item.quad.polarity.corrupt.ids)
-    chosen = known.discovery() & known.without(item.quad.family)
     found = []
     for layer in layers:
-        values, first, _ = known.prompts(layer, chosen)
-        delta = values[first].mean(0) - values[~first].mean(0)
+        clean, corrupt = known.cell(at, layer, 0), known.cell(at, layer, 1)
+        delta = clean - corrupt
         found += steer(
             engine, base, _places(item, plan), layer - 1, [delta], item.quad.polarity.action_ids
         ).tolist()
@@ -126,7 +135,7 @@ def edit(
     """
     rng = np.random.default_rng([settings.seed, 44, stable_seed(item.instance)])
     case = item.quad.polarity
-    clean, corrupt = (known.values[at, cell, list(known.layers).index(layer)] for cell in (0, 1))
+    clean, corrupt = known.cell(at, layer, 0), known.cell(at, layer, 1)
     values, first, _ = known.prompts(layer, known.without(item.quad.family))
     fitted = fit_direction(values, first)
     into = injected(fitted, clean - corrupt, settings.edit_draws, rng)

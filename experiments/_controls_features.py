@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 #: Arms that are a mean over random draws.
 _DRAWN = ("add_random", "ablate_random")
+#: Arms that the headline speaks of; the full difference is the most that any edit at these places can do.
+_HEADLINES = {"add": "direction", "add_random": "direction_random", "full": "direction_full"}
 #: Sizes of clamped sets that the headline speaks of.
 HEADLINE_CLAMPS = (1, 30)
 
@@ -57,7 +59,7 @@ def directions(
     lines = []
     for name in _arms(edits, "into"):
         if not name.startswith("sae"):
-            headline = {"add": "direction", "add_random": "direction_random"}.get(name)
+            headline = _HEADLINES.get(name)
             values = edit_arm(edits, "into", name)
             found = edited.arm(headline, values) if headline else edited.recovery(values)
             if headline:

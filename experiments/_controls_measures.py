@@ -11,14 +11,14 @@ from experiments._controls_cases import Item, Plan, note_labels
 from pkv_interp.engine import Engine, Prefill
 from pkv_interp.measure.competence import decisions
 from pkv_interp.measure.injection import inject, resample
-from pkv_interp.measure.matching import random_positions_like
+from pkv_interp.measure.matching import matched_share, random_positions_like
 from pkv_interp.measure.pairs import PairRun, cache_states, position_sweep, run_pair
 from pkv_interp.measure.patching import joint_positions, order_by, twin_margins
 from pkv_interp.tasks import Case
 from pkv_interp.tasks.anchors import token_classes
 from pkv_interp.tasks.draws import stable_seed
 from pkv_interp.tasks.quads import Quad
-from pkv_interp.tasks.sites import positions_by_label
+from pkv_interp.tasks.sites import positions_by_label, positions_of
 
 if TYPE_CHECKING:
     from experiments.controls import ControlsSettings
@@ -78,6 +78,8 @@ def score(engine: Engine, item: Item, plan: Plan, settings: "ControlsSettings") 
     cells = (polarity.clean, polarity.corrupt, opposite.clean, opposite.corrupt)
     case = item.quad.polarity
     at = positions_by_label(case.clean, plan.labels, case.after_change)
+    # Scrubbing compares no residuals across prompts, so that labels of several positions may count.
+    strongest = positions_of(case.clean, set(list(plan.notes)[: settings.n_aggregators]), case.after_change)
     return {
         "decisions": [asdict(d) for pair in (polarity, opposite) for d in decisions(pair)],
         "residuals": residuals(cells, at, probed_layers(settings, engine.spec.n_layers)),
@@ -86,7 +88,7 @@ def score(engine: Engine, item: Item, plan: Plan, settings: "ControlsSettings") 
             **_margins(polarity),
             "states": cache_states(engine, polarity),
             "sites": joint_positions(engine, polarity, [(p,) for p in at]),
-            "scrub": scrub(engine, item, polarity, opposite, at),
+            "scrub": scrub(engine, item, polarity, opposite, strongest),
         },
         "field": {
             **_margins(field),
@@ -116,6 +118,13 @@ def specificity(engine: Engine, pair: PairRun, plan: Plan, settings: "ControlsSe
     control = joint_positions(engine, pair, drawn)
     return {
         "random": control.reshape(len(tops), settings.random_draws),
+        "matched": np.reshape(
+            [
+                matched_share(tops[i // settings.random_draws], mine, notes, strata)
+                for i, mine in enumerate(drawn)
+            ],
+            (len(tops), settings.random_draws),
+        ).mean(1),
         "injection": inject(engine, pair, [notes, *tops]),
     }
 

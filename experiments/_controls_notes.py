@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from experiments._claims import Claim
 from experiments._controls_cases import HEADLINE_K
-from experiments._controls_checks import Claim
 from experiments._scores import Scorer, named, point, stack
 from pkv_interp.records import Run
 
@@ -23,6 +23,7 @@ def specificity(
     """Top-k note positions, ranked on discovery families, against matched random ones; field pairs."""
     top = stack(chunks, "field", "injection", "to_clean")[:, 1:]
     random = stack(chunks, "field", "random").mean(-1)
+    matched = stack(chunks, "field", "matched").mean(0)
     lines = []
     for i, k in enumerate(settings.sizes):
         for arm, values in (("top", top[:, i]), ("random", random[:, i])):
@@ -30,7 +31,7 @@ def specificity(
             found = held.arm(f"{arm}{k}", values) if keep else held.recovery(values)
             if keep:
                 run.headline[f"{arm}{k}"] = found
-            lines.append(point(found, arm=arm, k=k))
+            lines.append(point(found, arm=arm, k=k, matched=None if arm == "top" else float(matched[i])))
     run.tables["specificity"] = lines
     at = settings.sizes.index(HEADLINE_K)
     full = stack(chunks, "field", "states", "full_patch")

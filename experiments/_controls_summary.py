@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from experiments._claims import Claim, equivalences
 from experiments._controls_cases import Item, Plan
-from experiments._controls_checks import Claim, equivalences, floors
+from experiments._controls_checks import floors
 from experiments._controls_edits import Features, Residuals
 from experiments._controls_features import directions, edit_arm, sparse
 from experiments._controls_notes import injection, scrubbing, specificity
@@ -33,7 +34,7 @@ class Measured:
     Attributes:
         ranked: chunks of the discovery items; ``scores``: of the held-out ones.
         templates, outside: off-template cases and their chunks.
-        tested: recovery of the difference of means on discovery families by layer.
+        tested: recovery of the whole difference at the aggregators on discovery families, by layer.
         chosen, edits: which held-out items were edited, and their chunks.
     """
 

@@ -1,23 +1,21 @@
-"""Noise floors of the patching experiment, and tests of its claims of "nothing" and of "everything"."""
+"""Noise floors of the patching experiment, and its claims of "nothing" and of "everything"."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from experiments._claims import Claim
 from experiments._patching_cases import HEADLINE_K
 from experiments._scores import Scorer, stack
 from pkv_interp.records import Run
-from pkv_interp.stats import holm, tost
 
 if TYPE_CHECKING:
     from experiments._patching_measures import Chunk
     from experiments.patching import PatchingSettings
 
-ALPHA = 0.05
 
-
-def floors(run: Run, held: Scorer, chunks: Sequence["Chunk"]) -> dict[str, float]:
+def floors(run: Run, held: Scorer, chunks: Sequence["Chunk"]) -> None:
     """Noise floors in recovery: what patches move that bring no news.
 
     A self-patch moves what two ways to compute one margin differ by. A same-conclusion donor (another record,
@@ -32,13 +30,10 @@ def floors(run: Run, held: Scorer, chunks: Sequence["Chunk"]) -> dict[str, float
         # A shift below what two computations of one margin differ by is not known any better than that.
         found[f"same_conclusion_{where}"] = max(float(shift.mean()), least) / scale
     run.noise_floor |= found
-    return found
 
 
-def equivalences(
-    run: Run, held: Scorer, settings: "PatchingSettings", chunks: Sequence["Chunk"], floor: dict[str, float]
-) -> None:
-    """Two one-sided tests of each claim of "about 0" or, against the full patch, "about 1"; with Holm."""
+def claims(held: Scorer, settings: "PatchingSettings", chunks: Sequence["Chunk"]) -> list[Claim]:
+    """What the experiment claims to be about 0 or, against the full patch, about 1."""
     grown = [np.asarray(c["cumulative"], float) for c in chunks]
     top = {k: np.array([g[min(k, len(g)) - 1] for g in grown]) for k in settings.sizes}
     full = stack(chunks, "states", "full_patch")
@@ -57,27 +52,10 @@ def equivalences(
         f"last {share} of the notes": stack(chunks, "suffix")[:, half],
     }
     clean, corrupt = (stack(chunks, "knockouts", side, "field") for side in ("clean", "corrupt"))
-    effects = [("0", name, values - held.corrupt, "same_conclusion_both") for name, values in none.items()]
-    effects += [("0", "field_only", none["field_only"] - held.corrupt, "same_conclusion_field")]
-    effects += [("1", name, values - full, "same_conclusion_both") for name, values in every.items()]
-    effects += [("1", "gap with the field knocked out", clean - corrupt - held.gap, "same_conclusion_both")]
-    lines: list[dict[str, Any]] = []
-    for expected, name, effect, source in effects:
-        found = tost(effect, held.families, floor[source], held.gap, alpha=ALPHA, **held.options)
-        lines.append(
-            {
-                "claim": f"{name} is about {expected}",
-                "arm": name,
-                "difference": found.estimate.value,
-                "ci90_low": found.estimate.ci_low,
-                "ci90_high": found.estimate.ci_high,
-                "floor": found.floor,
-                "floor_of": source,
-                "p_value": found.p_value,
-                "equivalent": found.equivalent,
-            }
-        )
-    for line, adjusted in zip(lines, holm([line["p_value"] for line in lines]), strict=True):
-        line["p_holm"] = float(adjusted)
-        line["equivalent"] = bool(line["equivalent"] and adjusted < ALPHA)
-    run.tables["equivalence"] = lines
+    wide, knocked = "same_conclusion_both", clean - corrupt - held.gap
+    return [
+        *(Claim("0", name, values - held.corrupt, held, wide) for name, values in none.items()),
+        Claim("0", "field_only", none["field_only"] - held.corrupt, held, "same_conclusion_field"),
+        *(Claim("1", name, values - full, held, wide) for name, values in every.items()),
+        Claim("1", "gap with the field knocked out", knocked, held, wide),
+    ]

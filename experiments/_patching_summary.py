@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from experiments._claims import equivalences
 from experiments._patching_cases import HEADLINE_K
-from experiments._patching_checks import equivalences, floors
+from experiments._patching_checks import claims, floors
 from experiments._patching_sites import grids, sites
 from experiments._scores import Scorer, named, point, stack
 from experiments._setup import TOLERANCE
@@ -38,12 +39,12 @@ def summarise(
     cases, chunks = scored
     held = Scorer(run, cases, chunks, settings)
     _states(run, held, chunks)
-    floor = floors(run, held, chunks)
+    floors(run, held, chunks)
     sites(run, held, ranked, scored)
     _curves(run, held, settings, chunks)
     _knockouts(run, held, settings, chunks)
     _attention(run, held, chunks)
-    equivalences(run, held, settings, chunks, floor)
+    equivalences(run, claims(held, settings, chunks))
     grids(run, settings, gridded)
     _doses(run, settings, dosed)
     if thought[0]:

@@ -19,6 +19,22 @@ from pkv_interp.tasks import Case
 TOLERANCE = {"float32": (1e-3, 1e-3), "bfloat16": (0.1, 0.5), "float16": (0.05, 0.1)}
 
 
+def open_run(name: str, settings: Settings, without: frozenset[str] = frozenset()) -> Run:
+    """The run of these settings: new, to be continued, or done already.
+
+    Args:
+        without: keys that say where things lie and are no part of what is measured.
+    """
+    config = settings.model_dump(mode="json", exclude=set(without))
+    return RunStore(settings.results_dir).open(
+        experiment=name,
+        model=config.pop("model"),
+        config=config,
+        seed=settings.seed,
+        resume=settings.resume,
+    )
+
+
 def run_once(name: str, settings: Settings, measure: Callable[[Run, Engine], None]) -> RunRecord:
     """Run an experiment on its model, or return the record of an identical finished run; print what it found.
 
@@ -27,14 +43,7 @@ def run_once(name: str, settings: Settings, measure: Callable[[Run, Engine], Non
         measure: fills the run, which is new or goes on from its finished chunks.
     """
     console = Console(stderr=True)
-    config = settings.model_dump(mode="json")
-    with RunStore(settings.results_dir).open(
-        experiment=name,
-        model=config.pop("model"),
-        config=config,
-        seed=settings.seed,
-        resume=settings.resume,
-    ) as run:
+    with open_run(name, settings) as run:
         if not run.done:
             measure(run, open_engine(settings, run))
     console.print(comparison_table(run.record))

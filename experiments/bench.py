@@ -10,12 +10,12 @@ from rich.console import Console
 
 from experiments._bench_grids import grids, middle, tolerance
 from experiments._cli import Settings, entry
-from experiments._setup import gather_controls, open_engine
+from experiments._setup import gather_controls, open_engine, open_run
 from pkv_interp.engine import Engine
 from pkv_interp.interventions import HeadPatch, KVPatch, Row
 from pkv_interp.measure.pairs import PairRun, run_pair
 from pkv_interp.measure.timing import peak_megabytes, seconds
-from pkv_interp.records import Run, RunRecord, RunStore
+from pkv_interp.records import Run, RunRecord
 from pkv_interp.reference.sequential import Sequential
 from pkv_interp.stats import Estimate
 from pkv_interp.tasks import FAMILIES, Style, polarity_case
@@ -102,14 +102,7 @@ def compare(
 def bench(settings: BenchSettings) -> RunRecord:
     """Run the benchmark and record it."""
     console = Console(stderr=True)
-    config = settings.model_dump(mode="json")
-    with RunStore(settings.results_dir).open(
-        experiment="bench",
-        model=config.pop("model"),
-        config=config,
-        seed=settings.seed,
-        resume=settings.resume,
-    ) as run:
+    with open_run("bench", settings) as run:
         if not run.done:
             engine = open_engine(settings, run)
             measure(run, settings, engine)

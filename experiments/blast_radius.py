@@ -24,6 +24,7 @@ from rich.progress import track
 
 from experiments._blast_radius_summary import summarise
 from experiments._cli import Settings, entry
+from experiments._fields import Draws
 from experiments._setup import competence, gather_controls, run_once
 from pkv_interp.engine import Engine, Prefill
 from pkv_interp.measure.competence import Decision, decisions
@@ -51,7 +52,7 @@ class BlastRadiusSettings(Settings):
     guide_sizes: tuple[PositiveInt, ...]
     random_draws: PositiveInt
     competence_threshold: float
-    bootstrap_draws: PositiveInt
+    bootstrap_draws: Draws
 
     @field_validator("families", "fillers", "effect_fillers", "thresholds", "guide_sizes")
     @classmethod

@@ -19,6 +19,7 @@ from rich.progress import track
 from experiments._circuit_checks import HEADLINE_K
 from experiments._circuit_summary import summarise
 from experiments._cli import Settings, entry
+from experiments._fields import Draws, of_split, rising
 from experiments._setup import competence, gather_controls, run_once
 from pkv_interp.engine import Engine
 from pkv_interp.interventions import KVPatch
@@ -31,7 +32,7 @@ from pkv_interp.measure.ranking import pooled_effect, rank_heads, rank_labels
 from pkv_interp.measure.screening import screen
 from pkv_interp.measure.writers import joint_mlps, joint_writers, write_sweep
 from pkv_interp.records import Run, RunRecord
-from pkv_interp.tasks import DISCOVERY, HELD_OUT, Case, Style, families, polarity_case, split_of
+from pkv_interp.tasks import DISCOVERY, HELD_OUT, Case, Style, families, polarity_case
 from pkv_interp.tasks.sites import positions_of, site_labels
 
 Chunk = dict[str, Any]
@@ -53,16 +54,17 @@ class CircuitSettings(Settings):
     random_draws: PositiveInt
     shares: tuple[float, ...]
     competence_threshold: float
-    bootstrap_draws: PositiveInt
+    bootstrap_draws: Draws
 
     @field_validator("discovery", "held_out")
     @classmethod
     def _of_its_split(cls, names: tuple[str, ...] | None, info: ValidationInfo) -> tuple[str, ...] | None:
-        # A family that ranks sites and scores them as well would make every score too good.
-        stray = [family.name for family in families(names or ()) if split_of(family.name) != info.field_name]
-        if stray or names == ():
-            raise ValueError(f"'{stray[0]}' is of the other split" if stray else "no family is named")
-        return names
+        return of_split(names, info.field_name, least=1)
+
+    @field_validator("top_k")
+    @classmethod
+    def _rising(cls, values: tuple[int, ...]) -> tuple[int, ...]:
+        return rising(values)
 
     @field_validator("shares")
     @classmethod
@@ -71,6 +73,11 @@ class CircuitSettings(Settings):
         if len(shares) < 2 or shares[0] != 0.0 or shares[-1] != 1.0 or not rising:
             raise ValueError("shares must rise from 0 to 1")
         return shares
+
+    @property
+    def sizes(self) -> list[int]:
+        """Sizes of head sets; the headline's is always among them."""
+        return sorted({*self.top_k, HEADLINE_K})
 
 
 @dataclass(frozen=True)
@@ -137,7 +144,7 @@ def make_plan(settings: CircuitSettings, cases: Sequence[Case], found: Sequence[
     rng = np.random.default_rng([settings.seed, 12])
     draws = [
         [random_heads_like(readers[:k], n_heads, rng) for _ in range(settings.random_draws)]
-        for k in settings.top_k
+        for k in settings.sizes
     ]
     mean_z = torch.stack([torch.as_tensor(f["z"]).mean(0) for f in found]).mean(0)
     return Plan(readers, [name for name, _ in ranked[: settings.n_aggregators]], mean_z, draws)
@@ -149,13 +156,13 @@ def score_reading(engine: Engine, case: Case, plan: Plan, settings: CircuitSetti
     top, joint = aggregators(case, plan)
     kv = decode_margins(engine, pair, [(KVPatch(top, 0),), (KVPatch(joint, 0),)])
     flat = [heads for draws in plan.random_readers for heads in draws]
-    control = joint_heads(engine, pair, flat).reshape(len(settings.top_k), settings.random_draws)
+    control = joint_heads(engine, pair, flat).reshape(len(settings.sizes), settings.random_draws)
     sizes = sizes_of(settings.shares, engine.spec.n_layers * engine.spec.n_heads)
     direct, shares = direct_logits(engine, pair), write_shares(pair, joint)
     return {
         "top_aggregator": kv[0],
         "aggregators": kv[1],
-        "read_top": joint_heads(engine, pair, [plan.readers[:k] for k in settings.top_k]),
+        "read_top": joint_heads(engine, pair, [plan.readers[:k] for k in settings.sizes]),
         "read_random": control,
         "keep_interchange": keep_only(engine, pair, plan.readers, sizes),
         "keep_mean": keep_only(engine, pair, plan.readers, sizes, plan.mean_z.to(pair.clean.z)),
@@ -192,9 +199,9 @@ def score_writing(
     every = [(layer, head) for layer in range(spec.n_layers) for head in range(spec.n_heads)]
     out: Chunk = {}
     for name, positions in zip(("top", "joint"), aggregators(case, plan), strict=True):
-        sets = [writers[:k] for k in settings.top_k] + random + [every]
+        sets = [writers[:k] for k in settings.sizes] + random + [every]
         values = joint_writers(engine, pair, sets, positions)
-        n = len(settings.top_k)
+        n = len(settings.sizes)
         out |= {
             f"write_{name}": values[:n],
             f"write_random_{name}": values[n:-1],
@@ -260,6 +267,8 @@ def measure(settings: CircuitSettings, run: Run, engine: Engine, cases: dict[str
         random_heads_like(writers[:HEADLINE_K], engine.spec.n_heads, rng)
         for _ in range(settings.random_draws)
     ]
+    if len(random[0]) < HEADLINE_K:
+        random = []  # too few other heads in these layers: no control of this size exists
     writing = each(
         "writing", few["held_out"], lambda case: score_writing(engine, case, plan, writers, random, settings)
     )

@@ -7,7 +7,6 @@ causal scrubbing); protocol and fixes are in the README.
 """
 
 from collections.abc import Callable, Sequence
-from itertools import pairwise
 from typing import Annotated, Any
 
 import numpy as np
@@ -28,12 +27,13 @@ from experiments._controls_measures import (
 )
 from experiments._controls_summary import Measured, summarise
 from experiments._controls_timing import probe
+from experiments._fields import Draws, of_split, rising
 from experiments._setup import competence, gather_controls, run_once
 from pkv_interp.engine import Engine
 from pkv_interp.measure.competence import Decision
 from pkv_interp.measure.ranking import pooled_effect
 from pkv_interp.records import Run, RunRecord
-from pkv_interp.tasks import Case, families, split_of
+from pkv_interp.tasks import Case
 
 Share = Annotated[float, Field(gt=0.0, le=1.0)]
 
@@ -63,25 +63,17 @@ class ControlsSettings(Settings):
     sae_top: tuple[PositiveInt, ...]
     template_instances: PositiveInt
     competence_threshold: float
-    bootstrap_draws: PositiveInt
+    bootstrap_draws: Draws
 
     @field_validator("discovery", "held_out")
     @classmethod
     def _of_its_split(cls, names: tuple[str, ...] | None, info: ValidationInfo) -> tuple[str, ...] | None:
-        # A family that ranks sites and scores them as well would make every score too good.
-        stray = [family.name for family in families(names or ()) if split_of(family.name) != info.field_name]
-        if stray:
-            raise ValueError(f"'{stray[0]}' is of the other split")
-        if names is not None and len(set(names)) < max(2, len(names)):
-            raise ValueError("name at least two families, each once")
-        return names
+        return of_split(names, info.field_name, least=2)
 
     @field_validator("top_k", "edit_layers", "sae_top")
     @classmethod
     def _rising(cls, values: tuple[float, ...]) -> tuple[float, ...]:
-        if not values or any(a >= b for a, b in pairwise(values)):
-            raise ValueError("give at least one, each once and in rising order")
-        return values
+        return rising(values)
 
     @property
     def sizes(self) -> list[int]:
@@ -129,8 +121,11 @@ def measure(settings: ControlsSettings, run: Run, engine: Engine) -> None:
     )
     layers = candidates(settings, known.layers, engine.spec.n_layers)
     first = range(0, len(discovery), settings.instances)  # one of each family
+    place = {item.instance: i for i, item in enumerate([*discovery, *held_out])}
     tried = each(
-        "layer", [discovery[i] for i in first], lambda item: try_layers(engine, item, plan, known, layers)
+        "layer",
+        [discovery[i] for i in first],
+        lambda item: try_layers(engine, item, plan, known, place[item.instance], layers),
     )
     effect = pooled_effect(
         np.array([c["layers"] for c in tried]),
@@ -140,7 +135,6 @@ def measure(settings: ControlsSettings, run: Run, engine: Engine) -> None:
     layer = layers[int(effect.argmax())]
     features = train_features(settings, known, layer)
     chosen = [i for i in range(len(held_out)) if i % settings.instances < settings.edit_instances]
-    place = {item.instance: len(discovery) + i for i, item in enumerate(held_out)}
 
     def edit_one(item: Item) -> Chunk:
         return edit(engine, item, plan, known, place[item.instance], layer, features, settings)

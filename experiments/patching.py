@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.progress import track
 
 from experiments._cli import Settings, entry
+from experiments._fields import Draws
 from experiments._patching_cases import HEADLINE_K, Item, build_items, style_of
 from experiments._patching_measures import Chunk, doses, grid, make_rankings, rank_sites, score, think
 from experiments._patching_summary import summarise
@@ -50,7 +51,7 @@ class PatchingSettings(Settings):
     cot_cases: PositiveInt
     cot_tokens: PositiveInt
     competence_threshold: float
-    bootstrap_draws: PositiveInt
+    bootstrap_draws: Draws
 
     @field_validator("families")
     @classmethod

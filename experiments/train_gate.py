@@ -15,12 +15,13 @@ from rich.console import Console
 from rich.progress import Progress
 
 from experiments._cli import Settings, entry
-from experiments._setup import gather_controls
+from experiments._fields import Draws
+from experiments._setup import gather_controls, open_run
 from pkv_interp.engine import Engine
 from pkv_interp.measure.pairs import cache_states, run_pair
 from pkv_interp.metrics.recovery import recovery
 from pkv_interp.models.load import LoadedModel, load
-from pkv_interp.records import Run, RunRecord, RunStore
+from pkv_interp.records import Run, RunRecord
 from pkv_interp.stats import Estimate, mean
 from pkv_interp.tasks import FAMILIES, Case, field_case, polarity_case
 from pkv_interp.training import chat
@@ -41,7 +42,7 @@ class TrainGateSettings(Settings):
     lengths: tuple[int, ...]
     instances: int
     mechanism_instances: int
-    bootstrap_draws: int
+    bootstrap_draws: Draws
 
     @property
     def steps(self) -> int:
@@ -225,14 +226,7 @@ def accuracies(run: Run, loaded: LoadedModel, settings: TrainGateSettings) -> No
 def train_gate(settings: TrainGateSettings) -> RunRecord:
     """Train, judge, record. Thresholds are reported as reached or missed; they do not stop the record."""
     console = Console(stderr=True)
-    config = settings.model_dump(mode="json", exclude={"work_dir", "adapter_dir"})
-    with RunStore(settings.results_dir).open(
-        experiment="train_gate",
-        model=config.pop("model"),
-        config=config,
-        seed=settings.seed,
-        resume=settings.resume,
-    ) as run:
+    with open_run("train_gate", settings, frozenset({"work_dir", "adapter_dir"})) as run:
         if not run.done:
             history, before, held = fit(settings, console)
             loaded = with_adapter(settings, settings.adapter_dir)

@@ -69,7 +69,7 @@ def specificity_curves(record: RunRecord) -> go.Figure:
         figure.add_hline(y=level, line={"color": GREY, "width": 1, "dash": "dot"}, layer="below")
     for arm, name, colour, dash in (
         ("top", "k first on discovery families", BLUE, "solid"),
-        ("random", "k random of the same regions and classes of token", GREY, "dash"),
+        ("random", "k random, matched by region and class of token where possible", GREY, "dash"),
     ):
         part = pick(frame, arm=arm)
         band(figure, part["k"].tolist(), part, name=name, colour=colour, dash=dash)

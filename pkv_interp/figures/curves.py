@@ -114,15 +114,9 @@ def write_curve(record: RunRecord) -> go.Figure:
         top = pick(here, arm="top").sort_values("k")
         band(figure, top["k"].tolist(), top, name=f"{label}: k first of discovery", colour=colour, col=1)
         random = pick(here, arm="random")
-        _points(
-            figure,
-            (random["k"] + aside).tolist(),
-            random,
-            f"{label}: random heads",
-            colour,
-            f"{symbol}-open",
-            1,
-        )
+        if len(random):
+            beside = (random["k"] + aside).tolist()
+            _points(figure, beside, random, f"{label}: random heads", colour, f"{symbol}-open", 1)
         every = pd.concat([pick(here, arm="all_heads"), pick(here, arm="all_mlps")])
         names = ["all heads", "all MLPs"]
         _points(figure, names, every, label, colour, symbol, 2, legend=False)

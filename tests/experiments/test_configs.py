@@ -9,6 +9,7 @@ import pytest
 
 import experiments
 from experiments._cli import CONFIGS
+from experiments.circuit import CircuitSettings
 from pkv_interp.errors import PkvError
 from tests.experiments.composing import commands, compose, schema_of
 
@@ -37,3 +38,25 @@ def test_every_key_of_the_schema_is_written_down(name: str) -> None:
 def test_a_shared_key_out_of_range_is_refused_by_name(override: str) -> None:
     with pytest.raises(PkvError, match=f"config key '{override.split('=')[0]}'"):
         compose("circuit", override)
+
+
+@pytest.mark.parametrize(
+    ("override", "cause"),
+    [
+        ("top_k=[]", "at least one"),
+        ("top_k=[3,1]", "rising order"),
+        ("discovery=[orders,orders]", "each once"),
+        ("held_out=[]", "at least one family"),
+        ("held_out=[orders]", "of the other split"),
+        ("bootstrap_draws=50", "greater than or equal to 100"),
+    ],
+)
+def test_circuit_refuses_before_any_work(override: str, cause: str) -> None:
+    with pytest.raises(PkvError, match=cause):
+        compose("circuit", override)
+
+
+def test_the_headlines_set_of_heads_is_always_among_the_sizes() -> None:
+    settings = compose("circuit", "top_k=[1,2]")
+    assert isinstance(settings, CircuitSettings)
+    assert settings.sizes == [1, 2, 12]
