@@ -55,6 +55,10 @@ class Unit:
         return self.most[OUTPUT]
 
 
+#: Beginnings of the names of scores that are shares of tokens.
+_SHARES = ("share_", "output_", "kv_cosine_")
+
+
 def make_units(
     cases: Sequence[ClassCase], chunks: Sequence["Chunk"], thresholds: Sequence[float]
 ) -> list[Unit]:
@@ -87,8 +91,9 @@ def grouped(units: Sequence[Unit], *keys: str) -> Iterator[tuple[tuple[Any, ...]
 
 
 def mean_score(units: Sequence[Unit], score: str, options: Options) -> Estimate:
-    """Mean of a score over units, interval by family."""
-    return mean([u.scores[score] for u in units], [u.family for u in units], **options)
+    """Mean of a score over units, interval by family; that of a share is cut at 0 and 1."""
+    bounds = (0.0, 1.0) if score.startswith(_SHARES) else None
+    return mean([u.scores[score] for u in units], [u.family for u in units], bounds=bounds, **options)
 
 
 def line(estimate: Estimate, **columns: Any) -> dict[str, Any]:
