@@ -62,7 +62,7 @@ def timing_curves(record: RunRecord) -> go.Figure:
 
 
 def specificity_curves(record: RunRecord) -> go.Figure:
-    """Recovery of the k best positions against random sets of the same regions and classes of token."""
+    """Recovery of the k best positions against random sets, matched where the prompt has equals (``matched``)."""
     frame = table(record, "specificity").sort_values("k")
     figure = go.Figure()
     for level in (0.0, 1.0):
@@ -79,4 +79,4 @@ def specificity_curves(record: RunRecord) -> go.Figure:
     figure.update_yaxes(title=RECOVERY)
     figure.update_layout(legend=_ABOVE, margin={"t": 125})
     sample = f"{sample_of(frame, 'held-out')}; bands: 95 % over families"
-    return entitle(figure, record, "Which positions: the best against matched random ones", sample)
+    return entitle(figure, record, "Which positions: the best against random ones", sample)
