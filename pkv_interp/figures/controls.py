@@ -62,7 +62,7 @@ def timing_curves(record: RunRecord) -> go.Figure:
 
 
 def specificity_curves(record: RunRecord) -> go.Figure:
-    """Recovery of the k best positions against random sets, matched where the prompt has equals (``matched``)."""
+    """Recovery of the k best positions against random sets, matched where possible."""
     frame = table(record, "specificity").sort_values("k")
     figure = go.Figure()
     for level in (0.0, 1.0):
