@@ -16,7 +16,6 @@ from pkv_interp.tasks.families import Family, split_of
 from pkv_interp.tasks.segments import Message, Segment
 from pkv_interp.tasks.wordings import PLANTED, RULES
 
-
 PLAIN = Style()
 
 
