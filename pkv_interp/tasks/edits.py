@@ -13,6 +13,7 @@ import numpy as np
 from pkv_interp.tasks.cases import Style, drawn_values, messages
 from pkv_interp.tasks.draws import BYSTANDER_VALUES, draw, stable_seed
 from pkv_interp.tasks.families import Family, split_of
+from pkv_interp.tasks.off_template import off_template
 from pkv_interp.tasks.segments import Message, Segment
 from pkv_interp.tasks.wordings import PLANTED, RULES
 
@@ -101,6 +102,37 @@ def edit_task(
         chosen.actions,
         old_action,
         new_action,
+        matches,
+    )
+
+
+def lookup_task(family: Family, index: int, tokenizer: Any, *, seed: int, matches: bool) -> EditTask:
+    """An edit of a value that is only read back: the field is itself the answer, and no rule depends on it.
+
+    Args:
+        matches: whether the new value is the first action.
+    """
+    made = off_template("lookup", family, index, tokenizer, seed=seed)
+    first, second = made.values
+    old, new = (second, first) if matches else (first, second)
+    *before, user = made.messages(old)
+    *body, question = user.segments
+    lines = [line.split(": ") for line in made.chosen.bystanders]
+    rng = np.random.default_rng([seed, 43, index, stable_seed(family.name)])
+    return EditTask(
+        family.name,
+        split_of(family.name),
+        f"{family.name}-{index}-{made.chosen.record}-{'to' if matches else 'from'}",
+        "lookup",
+        (*before, Message(user.role, tuple(_named(body, made.field, lines)))),
+        question.text,
+        made.field,
+        old,
+        new,
+        {name: (held, _another(name, held, rng)) for name, held in lines},
+        made.chosen.actions,
+        old,
+        new,
         matches,
     )
 

@@ -3,7 +3,8 @@
 import pytest
 
 from pkv_interp.tasks import FAMILIES, Family, Style, field_case
-from pkv_interp.tasks.edits import EditTask, edit_task
+from pkv_interp.tasks.edits import EditTask, edit_task, lookup_task
+from pkv_interp.tasks.off_template import off_template_case
 from tests.families import tiny
 
 STYLE = Style(n_fillers=3)
@@ -53,3 +54,15 @@ def test_a_planted_conclusion_states_the_old_action_behind_the_request() -> None
     )
     assert plain.old_action in added
     assert plain.new_action not in added
+
+
+@pytest.mark.parametrize("matches", [True, False])
+def test_a_lookup_copies_its_field(matches: bool) -> None:
+    tokenizer = tiny("llama").tokenizer
+    task = lookup_task(FAMILIES[1], 0, tokenizer, seed=0, matches=matches)
+    case = off_template_case("lookup", FAMILIES[1], 0, tokenizer, seed=0, style=STYLE)
+    side = case.corrupt if matches else case.clean
+    assert all(message.text in side.text for message in task.messages)
+    assert task.question in side.text
+    assert values_of(task)[task.field] == task.old == task.old_action
+    assert task.new == task.new_action == task.actions[0 if matches else 1]
