@@ -123,7 +123,8 @@ def _layout(rotary: Rotary, at_zero: Tensor, moved: Tensor) -> Layout | None:
         cos, sin = by.cos().float(), by.sin().float()
         candidates["half"] = turn(at_zero, cos, sin, "half")
         candidates["interleaved"] = turn(at_zero, cos, sin, "interleaved")
-    error, best = min(
-        (float((keys.float() - moved.float()).abs().max()), layout) for layout, keys in candidates.items()
-    )
-    return best if error <= allowed else None
+    errors = {
+        layout: float((keys.float() - moved.float()).abs().max()) for layout, keys in candidates.items()
+    }
+    best = min(candidates, key=lambda layout: errors[layout])
+    return best if errors[best] <= allowed else None
