@@ -124,7 +124,7 @@ def off_template(
     chosen = draw(family, rng, 0)
     turn = int(rng.integers(2))
     pair = value_pair(family, tokenizer, seed, values)
-    named = pair if index % 2 == 0 else pair[::-1]
+    named = pair if index % 2 == 0 else (pair[1], pair[0])
     copied = template == "lookup"
     return OffTemplate(
         template,
