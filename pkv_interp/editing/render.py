@@ -1,4 +1,4 @@
-"""From messages to the tokens that are cached, and the text that stands behind them when a decision is read."""
+"""From messages to the tokens that are cached, and the tokens of what stands behind them."""
 
 from __future__ import annotations
 

@@ -135,7 +135,9 @@ def mark(messages: Sequence[Message], text: str) -> tuple[list[str], list[tuple[
     return marks, names
 
 
-def tokenise(text: str, marks: Sequence[str], names: Sequence[tuple[str, int, int]], tokenizer: Any) -> Prompt:
+def tokenise(
+    text: str, marks: Sequence[str], names: Sequence[tuple[str, int, int]], tokenizer: Any
+) -> Prompt:
     """Tokens of a rendered text, each of one kind, and the token span of every name.
 
     Args:
