@@ -119,7 +119,8 @@ def scene(
 def _messages(
     family: Family, chosen: Draw, held: str, trigger: str, wording: str, style: Style
 ) -> tuple[Message, Message]:
-    return messages(family, chosen, value=held, trigger=trigger, wording=wording, style=style)
+    system, user = messages(family, chosen, value=held, trigger=trigger, wording=wording, style=style)
+    return system, user
 
 
 def _laid_out(

@@ -113,6 +113,7 @@ def _shell(module: Any) -> Any:
     """A module that shares everything with ``module`` but its table of children."""
     shell = copy.copy(module)
     shell._modules = dict(module._modules)
+    shell.__dict__.pop("forward", None)  # put there by a wrapper, and bound to the whole module
     return shell
 
 
