@@ -31,6 +31,8 @@ TOLERANCE = {"float32": 1e-3, "bfloat16": 0.5, "float16": 0.1}
 THERE_AND_BACK = {"float32": 1e-5, "bfloat16": 0.1, "float16": 0.02}
 #: Conditions whose chunks are also precompiled behind other contexts.
 PREPARED = (MAIN, "rule_after_field")
+#: Conditions on which the controls are measured: one chunk, and several.
+CHECKED = (MAIN, "all")
 
 
 class ComposingSettings(Settings):
@@ -103,7 +105,7 @@ def measure(settings: ComposingSettings, run: Run) -> None:
     def made(condition: str, family: Family, index: int = 0, **options: Any) -> Scene:
         return scene(condition, family, index, tokenizer, settings, **options)
 
-    controls(run, runner, loaded, [made(name, chosen[0]) for name in settings.conditions])
+    controls(run, runner, loaded, [made(name, chosen[0]) for name in CHECKED if name in settings.conditions])
 
     def each(what: str, scenes: Sequence[Scene], function: Callable[[Scene], Any]) -> list[Found]:
         shown = track(scenes, description=what, console=Console(stderr=True))
