@@ -23,7 +23,9 @@ from pkv_interp.figures import (
     deviation_effect,
     dose_curves,
     faithfulness_curve,
+    fidelity_bars,
     find_browser,
+    first_token_time,
     frontier_lengths,
     frontier_scatter,
     gate_accuracy,
@@ -31,6 +33,7 @@ from pkv_interp.figures import (
     grid_heatmap,
     head_heatmap,
     horizon_curves,
+    keystone_bars,
     knockout_curves,
     layer_curves,
     position_bars,
@@ -40,6 +43,7 @@ from pkv_interp.figures import (
     save_html,
     save_png,
     screening_scatter,
+    seam_curve,
     site_bars,
     specificity_curves,
     state_bars,
@@ -48,6 +52,8 @@ from pkv_interp.figures import (
     token_bars,
     token_kinds,
     token_text,
+    transplant_growth,
+    window_diagnosis,
     wording_bars,
     write_curve,
 )
@@ -94,6 +100,14 @@ FIGURES: Mapping[str, Mapping[str, Callable[[RunRecord], go.Figure]]] = {
         "horizon": horizon_curves,
     },
     "controls": {"timing": timing_curves, "specificity": specificity_curves},
+    "composing": {
+        "fidelity": fidelity_bars,
+        "seam": seam_curve,
+        "growth": transplant_growth,
+        "first_token": first_token_time,
+        "diagnosis": window_diagnosis,
+    },
+    "keystone": {"methods": keystone_bars},
 }
 
 
