@@ -1,4 +1,4 @@
-"""Every experiment runs, and its controls pass, on every tiny architecture: windows, sinks, softcaps, norms."""
+"""Every experiment runs, and its controls pass, on every tiny architecture: windows, sinks, softcaps."""
 
 from __future__ import annotations
 

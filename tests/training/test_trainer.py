@@ -174,6 +174,6 @@ def test_a_chat_model_replays_turns_that_end() -> None:
     (one,) = sample_replies(loaded.model, loaded.tokenizer, ["Explain tea."], max_new_tokens=6)
     assert one.prompt.startswith(str(loaded.tokenizer.bos_token))
     encoded = encode_chat(one, loaded.tokenizer)
-    assert list(encoded.ids).count(loaded.tokenizer.bos_token_id) == 1
+    assert sum(i == loaded.tokenizer.bos_token_id for i in encoded.ids) == 1
     assert encoded.ids[-1] == loaded.tokenizer.eos_token_id
     assert encoded.targets[-1] == len(encoded.ids) - 2
