@@ -3,7 +3,7 @@
 from pkv_interp.agent.arms import ARMS, Arm
 from pkv_interp.agent.episodes import Episode, Plan, Turn, episode, plans
 from pkv_interp.agent.loop import Step, run_episode
-from pkv_interp.agent.transcript import Transcript, open_transcript
+from pkv_interp.agent.transcript import Transcript
 from pkv_interp.agent.world import Outcome, World
 
 __all__ = [
@@ -17,7 +17,6 @@ __all__ = [
     "Turn",
     "World",
     "episode",
-    "open_transcript",
     "plans",
     "run_episode",
 ]

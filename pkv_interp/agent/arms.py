@@ -1,4 +1,4 @@
-"""Ways to keep an agent's cache while its state changes: what each puts in place, and what it leaves stale."""
+"""Ways to keep an agent's cache while its state changes: what each renews, and what it leaves stale."""
 
 from dataclasses import dataclass
 

@@ -77,9 +77,7 @@ class Episode:
 
     def world(self) -> World:
         """The domain at the first turn, no record in yet."""
-        return World(
-            self.family.field, self.turns[0].value, guards(self.family, self.trigger, self.actions)
-        )
+        return World(self.family.field, self.turns[0].value, guards(self.family, self.trigger, self.actions))
 
     def changed(self, turn: int) -> bool:
         """Whether the state changed right before this turn (counted from 0)."""

@@ -11,11 +11,14 @@ from torch import Tensor
 
 from pkv_interp.agent.arms import Arm
 from pkv_interp.agent.episodes import Episode
-from pkv_interp.agent.transcript import Transcript
+from pkv_interp.agent.transcript import Span, Transcript, field_span, policy_span
 from pkv_interp.agent.world import Outcome
 from pkv_interp.cache.compute import Computed, Runner
 from pkv_interp.cache.frozen import FrozenCache
 from pkv_interp.measure.timing import seconds
+from pkv_interp.metrics.decision import token_margin
+from pkv_interp.tasks.readout import action_ids
+from pkv_interp.tasks.segments import Prompt
 
 #: Puts a precompiled policy behind a prefix; the tokens it ran again are counted.
 Splice = Callable[[FrozenCache], tuple[FrozenCache, int]]
@@ -28,6 +31,7 @@ class Step:
     Attributes:
         action: what was decided, by the two actions' logits.
         margin: logit of the episode's first action minus the second's.
+        is_action: whether greedy decoding would have taken one of the two.
         outcome: what the tool said.
         logits: after the decision token, in float32.
         tokens: run through the model for this turn, until the first token of the answer.
@@ -37,6 +41,7 @@ class Step:
 
     action: str
     margin: float
+    is_action: bool
     outcome: Outcome
     logits: Float[Tensor, " vocab"]
     tokens: int
@@ -46,7 +51,7 @@ class Step:
 
 @dataclass(frozen=True, eq=False)
 class _Kept:
-    """What an arm keeps from one turn to the next."""
+    """A prompt that was computed; the next turn keeps what it has in common with it."""
 
     ids: tuple[int, ...]
     cache: FrozenCache
@@ -60,70 +65,74 @@ def run_episode(
     *,
     erratum: str,
     splice: Splice | None = None,
-    history: Sequence[tuple[str, Outcome]] | None = None,
+    history: Sequence[Outcome] | None = None,
 ) -> list[Step]:
     """Run one episode in one arm.
 
     Args:
-        opening: the first turn (``open_transcript``).
+        opening: the first turn.
         erratum: key of `pkv_interp.tasks.wordings.UPDATES`, told at each change by arms that tell it.
         splice: puts the precompiled policy in place; used by arms that compose.
-        history: actions and outcomes to write into the conversation in place of the arm's own, so that arms
-            can be compared at equal history; the arm's own decisions are still put to the tools.
+        history: outcomes to write into the log in place of the arm's own, so that arms can be compared at
+            equal history; the arm's own decisions are still put to the tools.
     """
     episode, transcript, kept = opening.episode, opening, None
-    world, steps = episode.world(), list[Step]()
+    world, steps, field = episode.world(), list[Step](), field_span(opening, tokenizer)
     for turn, now in enumerate(episode.turns):
         if turn:
             world.change(now.value)
-            last = steps[-1]
-            said, heard = (last.action, last.outcome) if history is None else history[turn - 1]
-            told = erratum if arm.erratum and episode.changed(turn) else None
-            transcript = transcript.then(turn, said, heard, told, tokenizer)
+            heard = steps[-1].outcome if history is None else history[turn - 1]
+            transcript = transcript.then(heard, erratum if arm.erratum and episode.changed(turn) else None)
         if arm.current:
             transcript = transcript.stating(now.value)
         world.open(now.record)
+        prompt = transcript.prompt(tokenizer)
         took, (done, tokens) = seconds(
-            lambda t=transcript, k=kept: _advance(runner, t, arm, k, splice), runner.model.device
+            lambda p=prompt, k=kept: (
+                _first(runner, p, arm, splice) if k is None else _next(runner, p.ids, arm, k, field)
+            ),
+            runner.model.device,
         )
-        kept = _Kept(transcript.ids, done.cache)
-        first, second = (float(done.logits[i]) for i in transcript.action_ids)
-        action = episode.actions[0 if first > second else 1]
+        kept = _Kept(prompt.ids, done.cache)
+        ids = action_ids(prompt, episode.actions, tokenizer)
+        margin = float(token_margin(done.logits, ids))
+        action = episode.actions[0 if margin > 0 else 1]
         steps.append(
             Step(
                 action,
-                first - second,
+                margin,
+                int(done.logits.argmax()) in ids,
                 world.call(action, now.record),
                 done.logits,
                 tokens,
-                len(transcript.ids),
+                len(prompt),
                 took,
             )
         )
     return steps
 
 
-def _advance(
-    runner: Runner, transcript: Transcript, arm: Arm, kept: _Kept | None, splice: Splice | None
-) -> tuple[Computed, int]:
-    """The cache of this turn's prompt with the logits after its last token, and how many tokens were run."""
-    ids = transcript.ids
-    if kept is None and arm.composed and splice is not None:
-        start, end = transcript.policy
-        composed, again = splice(runner.prefill(ids[:start]).cache)
-        return runner.extend(composed, ids[end:]), start + again + len(ids) - end
-    if kept is None or arm.reprefill == "all":
+def _first(runner: Runner, prompt: Prompt, arm: Arm, splice: Splice | None) -> tuple[Computed, int]:
+    """The first turn's cache and logits, and how many tokens were run."""
+    ids = prompt.ids
+    if not arm.composed or splice is None:
         return runner.prefill(ids), len(ids)
-    cache = kept.cache
-    if arm.reprefill == "changed":
-        same = next((i for i, (a, b) in enumerate(zip(kept.ids, ids, strict=False)) if a != b), cache.length)
-        return runner.extend(cache.slice(0, same), ids[same:]), len(ids) - same
-    stale = [i for i in range(cache.length) if kept.ids[i] != ids[i]]
-    if stale:
-        # The whole value, also where its tokens agree: they read one another.
-        stale = list(range(*transcript.field))
-        cache = runner.recompute(cache, stale, [ids[i] for i in stale]).cache
-    return runner.extend(cache, ids[cache.length :]), len(stale) + len(ids) - cache.length
+    start, end = policy_span(prompt)
+    composed, again = splice(runner.prefill(ids[:start]).cache)
+    return runner.extend(composed, ids[end:]), start + again + len(ids) - end
+
+
+def _next(runner: Runner, ids: tuple[int, ...], arm: Arm, kept: _Kept, field: Span) -> tuple[Computed, int]:
+    """A later turn's cache and logits, and how many tokens were run."""
+    if arm.reprefill == "all":
+        return runner.prefill(ids), len(ids)
+    cache, before, refreshed = kept.cache, kept.ids, 0
+    value = ids[field[0] : field[1]]
+    if arm.refresh and before[field[0] : field[1]] != value:
+        cache = runner.recompute(cache, range(*field), value).cache
+        before, refreshed = (*before[: field[0]], *value, *before[field[1] :]), len(value)
+    same = next((i for i, (a, b) in enumerate(zip(before, ids, strict=False)) if a != b), len(before))
+    return runner.extend(cache.slice(0, same), ids[same:]), refreshed + len(ids) - same
 
 
 def right_action(episode: Episode, turn: int) -> str:

@@ -1,8 +1,11 @@
-"""The conversation as token ids, turn by turn: whatever was there stays, token by token."""
+"""What the model is shown at one turn: session block, policy, tools, a log that only grows, the question.
+
+The log holds what the tools said and, where an arm tells them, errata. It stands after everything that is
+kept and before the question, so that all of a turn's prompt but the question stays for the next one.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,127 +13,96 @@ from pkv_interp.agent.episodes import Episode
 from pkv_interp.agent.world import Outcome
 from pkv_interp.errors import PkvError
 from pkv_interp.tasks.cases import Style, messages
-from pkv_interp.tasks.readout import action_ids
-from pkv_interp.tasks.segments import Message, Prompt, Segment, build, encode, render
+from pkv_interp.tasks.segments import Prompt, Segment, build
 from pkv_interp.tasks.wordings import UPDATES
 
 Span = tuple[int, int]
+HEADING = "Log\n"
 
 
 @dataclass(frozen=True)
 class Transcript:
-    """What the model is shown at one turn, up to the decision token.
+    """One turn of an episode as one arm sees it.
 
     Attributes:
-        openings: first turn's prompt by value of the field; they differ in the field's tokens alone.
+        turn: counted from 0.
         value: the field's value as the session block states it.
-        messages: all messages so far.
-        text: the same, rendered.
-        tail: ids after the first turn's prompt.
-        policy: span of the policy, which is composed.
-        action_ids: tokens of the episode's two actions.
+        log: lines so far.
     """
 
     episode: Episode
     style: Style
-    openings: Mapping[str, Prompt]
+    turn: int
     value: str
-    messages: tuple[Message, ...]
-    text: str
-    tail: tuple[int, ...]
-    policy: Span
-    action_ids: tuple[int, int]
+    log: tuple[Segment, ...] = ()
 
-    @property
-    def ids(self) -> tuple[int, ...]:
-        """All token ids; the last one is the decision token."""
-        return self.openings[self.value].ids + self.tail
-
-    @property
-    def field(self) -> Span:
-        """Span of the field in the session block."""
-        return self.openings[self.value].spans["field"]
+    @classmethod
+    def open(cls, episode: Episode, style: Style) -> Transcript:
+        """The first turn."""
+        return cls(episode, style, 0, episode.turns[0].value)
 
     def stating(self, value: str) -> Transcript:
-        """The same conversation whose session block states another value."""
+        """The same turn whose session block states another value."""
         return replace(self, value=value)
 
-    def then(
-        self, turn: int, action: str, outcome: Outcome, erratum: str | None, tokenizer: Any
-    ) -> Transcript:
-        """The next turn: the action as the model's answer, what the tool said, the new record.
+    def then(self, outcome: Outcome, erratum: str | None = None) -> Transcript:
+        """The next turn: what the tool said goes into the log.
 
         Args:
-            turn: the new turn, counted from 0.
-            erratum: key of `UPDATES` in which the world's new value is told, None where nothing is told.
+            erratum: key of `UPDATES` in which the world's new value is told; None where nothing is told.
+        """
+        turn = self.turn + 1
+        lines = [Segment("conversation", f"{outcome.text}\n")]
+        if erratum is not None:
+            field, value = self.episode.family.field, self.episode.turns[turn].value
+            told = UPDATES[erratum].format(field=field, value=value)
+            lines.append(Segment("update", f"{told[0].upper()}{told[1:]}\n"))
+        return replace(self, turn=turn, log=(*self.log, *lines))
+
+    def prompt(self, tokenizer: Any) -> Prompt:
+        """The whole prompt up to the decision token.
 
         Raises:
-            PkvError: the tokenizer joins tokens across the turns.
+            PkvError: a template changes the text, or a span has no token of its own.
         """
-        episode = self.episode
-        said = [Segment("conversation", f"{outcome.text}\n")]
-        if erratum is not None:
-            told = UPDATES[erratum].format(field=episode.family.field, value=episode.turns[turn].value)
-            said.append(Segment("update", told[0].upper() + told[1:] + "\n"))
-        answer = f"{self.style.cue} {action}"
-        grown = (
-            *self.messages,
-            Message("assistant", (Segment("action", answer),)),
-            Message("user", (*said, *_request(episode, turn))),
+        episode, now = self.episode, self.episode.turns[self.turn]
+        system, user = messages(
+            episode.family,
+            replace(episode.chosen, record=now.record, menu=now.menu),
+            value=self.value,
+            trigger=episode.trigger,
+            wording=episode.wording,
+            style=self.style,
         )
-        chat = self.style.chat and tokenizer.chat_template is not None
-        rendered = render(grown, tokenizer, chat, self.style.thinking)
-        # Templates may rewrite earlier turns; what was computed stays, so only what follows the answer counts.
-        text = f"{self.text} {action}{rendered[rendered.rindex(answer) + len(answer) :]}{self.style.cue}"
-        ids, start = tuple(encode(text, tokenizer)[0]), self.openings[episode.turns[0].value].ids
-        before = start + self.tail
-        if ids[: len(before)] != before or ids[len(before)] not in self.action_ids:
-            raise PkvError(
-                "the tokenizer joins the end of a turn with the answer", "use another chat setting or model"
-            )
-        return replace(self, messages=grown, text=text, tail=ids[len(start) :])
+        at = next(i for i, part in enumerate(user.segments) if part.name == "conversation")
+        log = (Segment("conversation", HEADING), *self.log, Segment("conversation", "\n")) if self.log else ()
+        parts = (*user.segments[:at], *log, *user.segments[at:])
+        return build(
+            (system, replace(user, segments=parts)),
+            Segment("decision", self.style.cue, "decision"),
+            tokenizer,
+            chat=self.style.chat,
+            thinking=self.style.thinking,
+        )
 
 
-def open_transcript(episode: Episode, style: Style, tokenizer: Any) -> Transcript:
-    """The first turn: session block, policy, tools, first record.
+def policy_span(prompt: Prompt) -> Span:
+    """The policy, from its heading to what follows it: tools, or a session block that comes later."""
+    start = prompt.kinds.index("rule")
+    ends = ("session", "tools")
+    return start, next(i for i in range(start, len(prompt)) if prompt.kinds[i] in ends)
+
+
+def field_span(opening: Transcript, tokenizer: Any) -> Span:
+    """The field in the session block, the same for both values and at every turn.
 
     Raises:
-        PkvError: the prompts of the field's values do not align, or an action is not one token.
+        PkvError: the prompts of the two values do not align.
     """
-    turn = episode.turns[0]
-    chosen = replace(episode.chosen, record=turn.record, menu=turn.menu)
-    shown, openings = {}, {}
-    for value in episode.values:
-        shown[value] = messages(
-            episode.family, chosen, value=value, trigger=episode.trigger, wording=episode.wording, style=style
-        )
-        cue = Segment("decision", style.cue, "decision")
-        openings[value] = build(shown[value], cue, tokenizer, chat=style.chat, thinking=style.thinking)
-    first, second = openings.values()
+    first, second = (opening.stating(value).prompt(tokenizer) for value in opening.episode.values)
     if len(first) != len(second) or first.spans != second.spans:
         raise PkvError(
-            f"the prompts of '{episode.family.name}' do not align", "choose values that tokenise to one length"
+            f"the prompts of '{opening.episode.family.name}' do not align",
+            "choose values that tokenise to one length",
         )
-    start = openings[turn.value]
-    # The policy runs from its heading to what follows it, whichever of session and tools that is.
-    begin = start.kinds.index("rule")
-    end = next(i for i in range(begin, len(start)) if start.kinds[i] in ("session", "tools"))
-    return Transcript(
-        episode,
-        style,
-        openings,
-        turn.value,
-        shown[turn.value],
-        start.text,
-        (),
-        (begin, end),
-        action_ids(start, episode.actions, tokenizer),
-    )
-
-
-def _request(episode: Episode, turn: int) -> tuple[Segment, ...]:
-    record, menu = episode.turns[turn].record, episode.turns[turn].menu
-    return (
-        Segment("conversation", episode.family.request.format(id=record) + "\n", "conversation"),
-        Segment("decision", f"Answer with one word, {menu[0]} or {menu[1]}.", "question"),
-    )
+    return first.spans["field"]

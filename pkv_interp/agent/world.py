@@ -11,7 +11,7 @@ WAITING = "waiting"
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a tool answers; the text says nothing of the state, so that reading it tells no value.
+    """What a tool answers. The text names neither the state nor the action, so that it tells no decision.
 
     Attributes:
         accepted: whether the tool did what it was called for.
@@ -92,4 +92,4 @@ class World:
         accepted = self.status[record] == WAITING and self.value in self.guards[tool]
         if accepted:
             self.status[record] = tool
-        return Outcome(accepted, f"{tool} {record}: {'done' if accepted else 'refused'}.")
+        return Outcome(accepted, f"{record}: {'done' if accepted else 'refused'}.")

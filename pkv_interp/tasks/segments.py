@@ -71,8 +71,8 @@ class Prompt:
         return len(self.ids) - 1
 
 
-def render(messages: Sequence[Message], tokenizer: Any, chat: bool, thinking: bool | None) -> str:
-    """Text of the messages up to where the answer starts, through the chat template when ``chat``."""
+def _render(messages: Sequence[Message], tokenizer: Any, chat: bool, thinking: bool | None) -> str:
+    """Text of the messages, through the chat template when ``chat``, as the model would see it."""
     if not chat:
         return "\n\n".join(m.text for m in messages) + "\n"
     turns = [{"role": m.role, "content": m.text} for m in messages]
@@ -101,7 +101,7 @@ def build(
         PkvError: a template changes the text of a segment, or a segment vanishes in tokenisation.
     """
     chat = chat and tokenizer.chat_template is not None
-    rendered = render(messages, tokenizer, chat, thinking)
+    rendered = _render(messages, tokenizer, chat, thinking)
     text = rendered + cue.text
     marks = ["template"] * len(text)
     names: list[tuple[str, int, int]] = []
@@ -125,12 +125,7 @@ def build(
     return _tokenise(text, marks, names, tokenizer)
 
 
-def encode(text: str, tokenizer: Any) -> tuple[list[int], list[tuple[int, int]]]:
-    """Token ids of a whole prompt's text and the characters each covers; special tokens neither twice nor last.
-
-    Raises:
-        PkvError: the ids start with BOS twice.
-    """
+def _tokenise(text: str, marks: list[str], names: list[tuple[str, int, int]], tokenizer: Any) -> Prompt:
     bos = tokenizer.bos_token
     has_bos = bool(bos) and text.startswith(bos)
     # A template that already writes BOS must not get a second one from the tokenizer.
@@ -147,11 +142,6 @@ def encode(text: str, tokenizer: Any) -> tuple[list[int], list[tuple[int, int]]]
         ids, offsets = ids[:-1], offsets[:-1]
     if tokenizer.bos_token_id is not None and ids[:2] == [tokenizer.bos_token_id] * 2:
         raise PkvError("the prompt starts with a doubled BOS token", "report the tokenizer, this is a bug")
-    return ids, offsets
-
-
-def _tokenise(text: str, marks: list[str], names: list[tuple[str, int, int]], tokenizer: Any) -> Prompt:
-    ids, offsets = encode(text, tokenizer)
     kinds, anchors = [], []
     for start, end in offsets:
         inside = start

@@ -1,4 +1,4 @@
-"""Transcripts: append-only token by token, the policy's span exact, one value apart."""
+"""Transcripts: what stays token by token from turn to turn, and where policy and field lie."""
 
 from __future__ import annotations
 
@@ -6,59 +6,72 @@ from dataclasses import replace
 
 import pytest
 
-from pkv_interp.agent import open_transcript
+from pkv_interp.agent import Transcript
+from pkv_interp.agent.transcript import field_span, policy_span
 from pkv_interp.agent.world import Outcome
 from pkv_interp.models.load import LoadedModel
 from pkv_interp.tasks import Style
 from tests.agent.support import one
 from tests.families import tiny as tiny_of
 
-SAID = Outcome(True, "share A1: done.")
+SAID = Outcome(True, "A1: done.")
 
 
 @pytest.mark.parametrize("chat", [True, False])
 @pytest.mark.parametrize("field_late", [True, False])
-def test_later_turns_only_append(tiny: LoadedModel, chat: bool, field_late: bool) -> None:
+def test_a_turn_keeps_all_but_the_question_of_the_last(
+    tiny: LoadedModel, chat: bool, field_late: bool
+) -> None:
     tokenizer = tiny.tokenizer
     made = one(tokenizer=tokenizer)
-    first = open_transcript(made, Style(n_fillers=2, chat=chat, field_late=field_late), tokenizer)
-    second = first.then(1, made.actions[1], SAID, None, tokenizer)
-    third = second.then(2, made.actions[0], SAID, "override", tokenizer)
+    first = Transcript.open(made, Style(n_fillers=2, chat=chat, field_late=field_late))
+    second = first.then(SAID)
+    third = second.then(SAID, "override")
     for before, after in ((first, second), (second, third)):
-        assert after.ids[: len(before.ids)] == before.ids
-        assert after.ids[-1] == before.ids[-1]
-        assert after.ids[len(before.ids)] in first.action_ids
-    assert second.ids[len(first.ids)] == first.action_ids[1]
-    assert third.text.count("Erratum:") == 1
-    assert second.text.endswith(first.style.cue)
-    assert made.turns[1].record in second.text
+        old, new = before.prompt(tokenizer), after.prompt(tokenizer)
+        asked = old.spans["conversation"][0]
+        assert new.ids[: asked - 1] == old.ids[: asked - 1]
+        assert new.ids[: asked + 3] != old.ids[: asked + 3]
+        assert new.ids[-1] == old.ids[-1]
+        for record in (t.record for t in made.turns):
+            assert (record in new.text) == (record == made.turns[after.turn].record)
+    text = third.prompt(tokenizer).text
+    assert text.count("Erratum:") == 1
+    assert text.count("Log\n") == 1
+    assert text.count("A1: done.") == 2
+    assert made.turns[2].value in text[text.index("Erratum:") :].splitlines()[0]
 
 
 def test_the_value_stated_changes_its_own_tokens_alone(tiny: LoadedModel) -> None:
-    made = one(tokenizer=tiny.tokenizer)
-    first = open_transcript(made, Style(n_fillers=2), tiny.tokenizer)
-    other = first.stating(made.values[1])
-    differ = [i for i, (a, b) in enumerate(zip(first.ids, other.ids, strict=True)) if a != b]
-    assert differ
-    assert set(differ) <= set(range(*first.field))
-    assert other.then(1, made.actions[0], SAID, None, tiny.tokenizer).stating(made.values[0]).ids == (
-        first.then(1, made.actions[0], SAID, None, tiny.tokenizer).ids
-    )
+    tokenizer = tiny.tokenizer
+    made = one(tokenizer=tokenizer)
+    opening = Transcript.open(made, Style(n_fillers=2))
+    span = field_span(opening, tokenizer)
+    for transcript in (opening, opening.then(SAID, "tagged")):
+        one_way, other = (transcript.stating(value).prompt(tokenizer).ids for value in made.values)
+        differ = [i for i, (a, b) in enumerate(zip(one_way, other, strict=True)) if a != b]
+        assert differ
+        assert set(differ) <= set(range(*span))
 
 
 @pytest.mark.parametrize("field_late", [True, False])
-def test_the_policy_is_all_of_the_policy(field_late: bool) -> None:
+def test_the_policy_is_all_of_the_policy_and_nothing_else(field_late: bool) -> None:
     tokenizer = tiny_of("llama").tokenizer
     made = one(tokenizer=tokenizer)
-    first = open_transcript(made, Style(n_fillers=2, field_late=field_late), tokenizer)
-    start, end = first.policy
-    text = tokenizer.decode(first.ids[start:end])
+    style = Style(n_fillers=2, field_late=field_late)
+    prompt = Transcript.open(made, style).prompt(tokenizer)
+    start, end = policy_span(prompt)
+    text = "".join(prompt.tokens[start:end])
     assert text.strip().startswith("Policy")
     assert all(filler in text for filler in made.chosen.fillers)
     assert f"If the {made.family.field} is {made.trigger}" in text
     assert "Session" not in text
     assert "Tools" not in text
-    # No other record, value or bystander in it: one chunk serves every session.
-    moved = replace(made, turns=(replace(made.turns[0], record="B2222"), *made.turns[1:]))
-    again = open_transcript(moved, Style(n_fillers=2, field_late=field_late), tokenizer)
-    assert again.ids[start:end] == first.ids[start:end]
+    # No record, value or bystander in it: one chunk serves every session of the domain.
+    other = replace(
+        made,
+        turns=(replace(made.turns[0], record="B2222", value=made.values[1]), *made.turns[1:]),
+        chosen=replace(made.chosen, bystanders=("desk: west", "shift: early")),
+    )
+    again = Transcript.open(other, style).prompt(tokenizer)
+    assert tuple(again.ids[i] for i in range(*policy_span(again))) == prompt.ids[start:end]
