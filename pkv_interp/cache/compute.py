@@ -147,9 +147,11 @@ class Runner:
             logits_to_keep=1,
         )
         fresh = FrozenCache(
-            tuple(torch.cat((y.keys, x[:, :, stop:]), 2) for x, y in zip(cache.keys, layers, strict=True)),
             tuple(
-                torch.cat((y.values, x[:, :, stop:]), 2) for x, y in zip(cache.values, layers, strict=True)
+                torch.cat((y.fresh[0], x[:, :, stop:]), 2) for x, y in zip(cache.keys, layers, strict=True)
+            ),
+            tuple(
+                torch.cat((y.fresh[1], x[:, :, stop:]), 2) for x, y in zip(cache.values, layers, strict=True)
             ),
         )
         return Computed(fresh, out.logits[0, -1].float())
@@ -187,7 +189,7 @@ class _RefreshLayer(DynamicLayer):
     def __init__(self, keys: Tensor, values: Tensor, at: Tensor):
         super().__init__()
         self.lazy_initialization(keys, values)
-        self.keys, self.values = keys, values
+        self.fresh = (keys, values)
         self._at = at
 
     def update(
@@ -195,6 +197,9 @@ class _RefreshLayer(DynamicLayer):
     ) -> tuple[Tensor, Tensor]:
         """All columns, the chosen ones fresh; what was handed in is copied first and stays as it was."""
         del args, kwargs
-        self.keys = self.keys.index_copy(2, self._at, key_states)
-        self.values = self.values.index_copy(2, self._at, value_states)
-        return self.keys, self.values
+        keys, values = self.fresh
+        self.fresh = (
+            keys.index_copy(2, self._at, key_states),
+            values.index_copy(2, self._at, value_states),
+        )
+        return self.fresh
