@@ -6,7 +6,7 @@ plan's episodes, so that no order of words tells the right action.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise, product
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -140,7 +140,8 @@ def episode(
     pair = pairs[int(rng.integers(len(pairs)))]
     trigger, other = pair if rng.integers(2) else pair[::-1]
     chosen = draw(family, rng, n_fillers)
-    actions = family.actions[::-1] if plan.flipped else family.actions
+    first, second = family.actions
+    actions = (second, first) if plan.flipped else (first, second)
     start, new = (trigger, other) if plan.starts_at_trigger else (other, trigger)
     values = [
         new if plan.change <= turn and not (plan.back and plan.back <= turn) else start
@@ -151,8 +152,8 @@ def episode(
     for turn, (record, value) in enumerate(zip(records, values, strict=True)):
         right = actions[0 if value == trigger else 1]
         wrong = actions[1 if value == trigger else 0]
-        first = plan.right_first == (turn % 2 == 0)
-        steps.append(Turn(record, value, (right, wrong) if first else (wrong, right)))
+        leads = plan.right_first == (turn % 2 == 0)
+        steps.append(Turn(record, value, (right, wrong) if leads else (wrong, right)))
     return Episode(
         family,
         f"{family.name}-{index}-{records[0]}",
@@ -176,8 +177,3 @@ def first_places(episodes: Sequence[Episode]) -> tuple[float, float]:
     turns = [(e, t) for e in episodes for t in e.turns]
     right = [t.menu[0] == e.actions[0 if t.value == e.trigger else 1] for e, t in turns]
     return sum(right) / len(turns), sum(t.value == e.trigger for e, t in turns) / len(turns)
-
-
-def changes(one: Episode) -> int:
-    """How often the state changes."""
-    return sum(a.value != b.value for a, b in pairwise(one.turns))

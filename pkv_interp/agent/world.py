@@ -1,7 +1,8 @@
 """The world outside the model: a domain's state, its records, and the two tools that enforce the state."""
 
+import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from pkv_interp.errors import PkvError
 from pkv_interp.tasks.families import Family
@@ -47,7 +48,7 @@ class World:
     field: str
     value: str
     guards: Mapping[str, frozenset[str]]
-    status: dict[str, str] = field(default_factory=dict)
+    status: dict[str, str] = dataclasses.field(default_factory=dict)
 
     @property
     def values(self) -> frozenset[str]:

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from pkv_interp.agent import episode, plans
-from pkv_interp.agent.episodes import changes, first_places
+from pkv_interp.agent.episodes import first_places
 from pkv_interp.errors import PkvError
 from pkv_interp.tasks import HELD_OUT, families
 from tests.agent.support import PLAN, one
@@ -21,7 +21,6 @@ def test_the_state_changes_when_the_plan_says_and_back() -> None:
     assert [t.value for t in made.turns] == [trigger, other, other, trigger, trigger, trigger]
     assert [made.changed(t) for t in range(6)] == [False, True, False, True, False, False]
     assert [made.since_change(t) for t in range(6)] == [None, 0, 1, 0, 1, 2]
-    assert changes(made) == 2
     late = one(plan=replace(PLAN, change=4, back=None, starts_at_trigger=False))
     assert [t.value for t in late.turns] == [other, other, other, trigger]
 
