@@ -95,6 +95,7 @@ def summarise(
         for arm in ARMS
         for name, of in quantities.items()
         for phase in ("all", *PHASES)
+        if phase == "all" or turns.phases[phase].any()  # with few episodes none may change early
     }
     speed, cost = _cost(settings, episodes, chunks)
     run.tables |= {
