@@ -68,7 +68,9 @@ def test_after_an_erratum_it_does_not_leave_an_older_one_standing(bases: list[St
 
 def test_another_fallback_can_be_named(bases: list[State]) -> None:
     base = next(
-        b for b in bases if not b.edit(FIELD, NEW, options=OPTIONS).diagnostic.enough  # pyright: ignore[reportOptionalMemberAccess]
+        b
+        for b in bases
+        if not b.edit(FIELD, NEW, options=OPTIONS).diagnostic.enough  # pyright: ignore[reportOptionalMemberAccess]
     )
     edited = base.edit(FIELD, NEW, options=OPTIONS, fallback="suffix_recompute")
     exact = base.edit(FIELD, NEW, "suffix_recompute")
