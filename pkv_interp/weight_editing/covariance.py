@@ -7,10 +7,10 @@ from functools import cached_property
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from transformers import PreTrainedModel
 
-from pkv_interp.cache.compute import Runner
 from pkv_interp.errors import PkvError
-from pkv_interp.weight_editing.projections import down_projections, inputs_of
+from pkv_interp.weight_editing.projections import down_projection, inputs_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +61,7 @@ class Covariance:
 
 
 def key_covariances(
-    runner: Runner, texts: Sequence[Sequence[int]], layers: Sequence[int], limit: float = 1e4
+    model: PreTrainedModel, texts: Sequence[Sequence[int]], layers: Sequence[int], limit: float = 1e4
 ) -> dict[int, Covariance]:
     """C of several layers from one pass over a corpus (Meng et al. 2022, section 3.1).
 
@@ -75,18 +75,10 @@ def key_covariances(
     """
     if not texts or limit <= 1.0:
         raise PkvError("a covariance needs texts and a limit above 1", "give a corpus and for example 1e4")
-    every = down_projections(runner.model)
-    wrong = [layer for layer in layers if not 0 <= layer < len(every)]
-    if wrong:
-        raise PkvError(f"layer {wrong[0]} is out of range", f"use 0 to {len(every) - 1}")
-    modules = [every[layer] for layer in layers]
-    sums = [torch.zeros(m.in_features, m.in_features, dtype=torch.float64) for m in modules]
+    sums = [0.0 * torch.eye(down_projection(model, layer).in_features).double() for layer in layers]
     for ids in texts:
-        with inputs_of(modules) as held:
-            runner.prefill(ids)
-        for total, keys in zip(sums, held, strict=True):
-            flat = keys[0].float()
-            total += (flat.T @ flat).double().cpu()
+        for total, keys in zip(sums, inputs_of(model, layers, ids), strict=True):
+            total += (keys.T @ keys).double().cpu()
     n_tokens = sum(len(ids) for ids in texts)
     return {
         layer: Covariance(total / n_tokens, n_tokens, limit)

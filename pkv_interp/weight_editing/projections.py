@@ -1,7 +1,6 @@
 """The linear MLP down projections that rank-one edits change, and what goes into and out of them."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -44,20 +43,39 @@ def down_projection(model: PreTrainedModel, layer: int) -> nn.Linear:
     return modules[layer]
 
 
-@contextmanager
-def inputs_of(modules: Sequence[nn.Module]) -> Iterator[list[Float[Tensor, "batch tokens d_in"]]]:
-    """Inputs of the modules in the last forward that ran inside the block, in the order of ``modules``."""
-    held: list[Tensor] = [torch.empty(0)] * len(modules)
+class _Read(Exception):
+    """Everything that was asked for has been read."""
 
-    def hold(index: int) -> Any:
+
+@torch.no_grad()
+def inputs_of(
+    model: PreTrainedModel, layers: Sequence[int], ids: Sequence[int]
+) -> list[Float[Tensor, "tokens d_ff"]]:
+    """What the down projections of some layers read in a prompt, float32; nothing above them is run.
+
+    Raises:
+        PkvError: no layer, or one without a plain down projection.
+    """
+    modules = [down_projection(model, layer) for layer in layers]
+    if not modules:
+        raise PkvError("no layer was asked for", "name at least one")
+    held: dict[int, Tensor] = {}
+
+    def hold(layer: int) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
         def hook(_module: nn.Module, args: tuple[Tensor, ...]) -> None:
-            held[index] = args[0].detach()
+            held[layer] = args[0][0].float()
+            if len(held) == len(set(layers)):
+                raise _Read
 
         return hook
 
-    handles = [module.register_forward_pre_hook(hold(i)) for i, module in enumerate(modules)]
+    handles = [m.register_forward_pre_hook(hold(la)) for la, m in zip(layers, modules, strict=True)]
+    core: Any = model
     try:
-        yield held
+        core(input_ids=torch.tensor([list(ids)], device=model.device), use_cache=False, logits_to_keep=1)
+    except _Read:
+        pass
     finally:
         for handle in handles:
             handle.remove()
+    return [held[layer] for layer in layers]

@@ -57,17 +57,11 @@ class RankOneEdit:
                 weight.copy_(before)
 
 
-@torch.no_grad()
-def mean_key(runner: Runner, layer: int, statements: Sequence[Statement]) -> Float[Tensor, " d_ff"]:
+def mean_key(model: PreTrainedModel, layer: int, statements: Sequence[Statement]) -> Float[Tensor, " d_ff"]:
     """Mean input of the down projection at the statements' subject tokens, float32."""
     if not statements:
         raise PkvError("there is no statement to take a key from", "give at least one")
-    module = down_projection(runner.model, layer)
-    keys = []
-    for one in statements:
-        with inputs_of([module]) as held:
-            runner.prefill(one.ids[: one.at + 1])
-        keys.append(held[0][0, -1].float())
+    keys = [inputs_of(model, [layer], one.ids[: one.at + 1])[0][-1] for one in statements]
     return torch.stack(keys).mean(0)
 
 
@@ -93,7 +87,7 @@ def rome_edit(
         PkvError: no statement, or a layer without a plain down projection.
     """
     weight = down_projection(runner.model, layer).weight
-    key = mean_key(runner, layer, statements)
+    key = mean_key(runner.model, layer, statements)
     found = optimise_value(runner, layer, statements, essence, settings or ValueSettings())
     direction = covariance.solve(key)
     right = (direction / (direction @ key.double().cpu())).to(key)

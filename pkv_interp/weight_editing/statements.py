@@ -83,10 +83,10 @@ class Batch:
         model: Any = self.runner.model
         grown = DynamicCache()
         if self.caches is not None:
-            grown = FrozenCache.view(self.caches[0])
-            for index, layer in enumerate(grown.layers):
-                layer.keys = torch.cat([cache.keys[index] for cache in self.caches])
-                layer.values = torch.cat([cache.values[index] for cache in self.caches])
+            for index in range(self.caches[0].n_layers):
+                keys = torch.cat([cache.keys[index] for cache in self.caches])
+                values = torch.cat([cache.values[index] for cache in self.caches])
+                grown.update(keys, values, index)
         out = model(input_ids=self.suffixes, past_key_values=grown, use_cache=True, logits_to_keep=1)
         return out.logits[:, -1].float().log_softmax(-1)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pytest
@@ -33,7 +34,7 @@ def statements(family: str) -> list[Statement]:
 
 def covariance(family: str) -> Covariance:
     loaded = tiny(family, window=16)
-    return key_covariances(runner(family), [ids_of(loaded, 80, s) for s in (7, 8, 9)], [LAYER])[LAYER]
+    return key_covariances(runner(family).model, [ids_of(loaded, 80, s) for s in (7, 8, 9)], [LAYER])[LAYER]
 
 
 def edit(family: str, **settings: float) -> RankOneEdit:
@@ -110,18 +111,16 @@ class TestEveryPlainFamily:
             run.model(input_ids=torch.tensor([list(one.ids)]))  # type: ignore[operator]
             want.append(seen[-1][0, one.at])
         handle.remove()
-        got = mean_key(run, LAYER, statements(family))
+        got = mean_key(run.model, LAYER, statements(family))
         torch.testing.assert_close(got, torch.stack(want).mean(0), atol=1e-5, rtol=1e-5)
 
     def test_covariance_is_the_mean_outer_product_of_all_keys(self, family: str):
         run = runner(family)
         texts = [ids_of(tiny(family, window=16), n, n) for n in (13, 40)]
-        got = key_covariances(run, texts, [0, LAYER])
+        got = key_covariances(run.model, texts, [0, LAYER])
         for layer, made in got.items():
             seen: list[torch.Tensor] = []
-            handle = down_projection(run.model, layer).register_forward_pre_hook(
-                lambda _m, args, seen=seen: seen.append(args[0][0])
-            )
+            handle = down_projection(run.model, layer).register_forward_pre_hook(partial(_keep, seen))
             for ids in texts:
                 run.model(input_ids=torch.tensor([ids]))  # type: ignore[operator]
             handle.remove()
@@ -139,6 +138,10 @@ class TestEveryPlainFamily:
         for row, one in zip(got, chosen, strict=True):
             want = run.prefill(one.ids).logits.log_softmax(-1)
             torch.testing.assert_close(row, want, atol=1e-4, rtol=1e-4)
+
+
+def _keep(seen: list[torch.Tensor], _module: torch.nn.Module, args: tuple[torch.Tensor]) -> None:
+    seen.append(args[0][0])
 
 
 def _name() -> str:
@@ -179,7 +182,7 @@ def test_a_mixture_of_experts_is_refused_in_one_line():
 
 
 def test_a_statement_is_keyed_on_the_subject_and_targets_the_next_token():
-    tokenizer = tiny("llama").tokenizer
+    tokenizer: Any = tiny("llama").tokenizer
     one = statement(tokenizer, "The ", "order status", " is", "pending")
     text = tokenizer.decode(one.ids[: one.at + 1], skip_special_tokens=True)
     assert text.endswith("status")
@@ -195,4 +198,4 @@ def test_bad_statements_and_layers_are_refused():
     with pytest.raises(PkvError, match="above 0"):
         ValueSettings(steps=0)
     with pytest.raises(PkvError, match="needs texts"):
-        key_covariances(Runner.of(tiny("llama").model), [], [0])
+        key_covariances(tiny("llama").model, [], [0])
