@@ -84,6 +84,7 @@ def fit(
         stages=settings.stages,
         rank=settings.rank,
         snapshot_every=settings.snapshot_every,
+        base=settings.model.name,
         seed=settings.seed,
     )
     model = add_lora(base.model, options)

@@ -3,5 +3,6 @@
 from pkv_interp.cache.columns import ColumnsLayer, columns_cache
 from pkv_interp.cache.compute import Computed, Runner
 from pkv_interp.cache.frozen import FrozenCache, Part
+from pkv_interp.cache.reposition import reposition
 
-__all__ = ["ColumnsLayer", "Computed", "FrozenCache", "Part", "Runner", "columns_cache"]
+__all__ = ["ColumnsLayer", "Computed", "FrozenCache", "Part", "Runner", "columns_cache", "reposition"]

@@ -17,6 +17,7 @@ from pkv_interp.errors import PkvError
 CATALOGUE = Path(__file__).resolve().parents[2] / "configs" / "model"
 
 Source = Literal["embedded", "hub", "local", "gguf", "tiny"]
+Package = Literal["smollm2-135m", "gemma3-270m"]
 Family = Literal["llama", "qwen3", "gemma2", "gemma3", "mistral", "phi3", "gpt-oss"]
 
 # Per source: the fields that must be set, and those that would be dropped in silence and are refused instead.
@@ -29,10 +30,10 @@ _NEEDED: dict[str, tuple[str, ...]] = {
 }
 _FOREIGN: dict[str, tuple[str, ...]] = {
     "embedded": ("hub_id", "revision", "path", "gguf_file", "family"),
-    "hub": ("path", "gguf_file", "family"),
-    "local": ("hub_id", "revision", "gguf_file", "family"),
-    "gguf": ("family",),
-    "tiny": ("hub_id", "revision", "path", "gguf_file"),
+    "hub": ("package", "path", "gguf_file", "family"),
+    "local": ("package", "hub_id", "revision", "gguf_file", "family"),
+    "gguf": ("package", "family"),
+    "tiny": ("package", "hub_id", "revision", "path", "gguf_file"),
 }
 
 
@@ -42,6 +43,7 @@ class ModelConfig(BaseModel):
     Attributes:
         name: the entry's name, used in records.
         source: where the weights come from.
+        package: which embedded model; None is the default one, SmolLM2-135M-Instruct ("embedded" only).
         hub_id: repository on the hub ("hub", and "gguf" for a file in a repository).
         revision: branch, tag or commit of that repository; the loader records the commit it resolved to.
         path: directory ("local") or file ("gguf").
@@ -60,6 +62,7 @@ class ModelConfig(BaseModel):
 
     name: Annotated[str, Field(min_length=1)]
     source: Source
+    package: Package | None = None
     hub_id: str | None = None
     revision: str | None = None
     path: str | None = None

@@ -108,8 +108,10 @@ def _open(config: ModelConfig, placement: Placement) -> Opened:
             nn.Module.to(model, placement.dtype)
             return Opened(model, tokenizer)
         case "embedded":
-            model, tokenizer, _ = read_checkpoint(str(embedded.embedded_directory()), placement)
-            return Opened(model, tokenizer, embedded.REVISION, embedded.QUANTISED)
+            name = config.package or embedded.DEFAULT
+            model, tokenizer, _ = read_checkpoint(str(embedded.embedded_directory(name)), placement)
+            package = embedded.PACKAGES[name]
+            return Opened(model, tokenizer, package.revision, package.quantised)
         case "gguf":
             if config.path is not None:
                 file, commit = Path(config.path).expanduser(), None

@@ -97,21 +97,22 @@ def sample_replies(
 ) -> list[Chat]:
     """Let the base model answer; replies end at the first end-of-turn token or are cut.
 
-    Messages of one batch are left-padded, with positions and mask set by ``generate``.
+    Without a chat template a message is a line of plain text, and the reply is its continuation. Messages of
+    one batch are left-padded, with positions and mask set by ``generate``.
     """
-    rendered = [
-        tokenizer.apply_chat_template(
-            [{"role": "user", "content": m}], tokenize=False, add_generation_prompt=True
-        )
-        for m in messages
-    ]
+    rendered = [_rendered(m, tokenizer) for m in messages]
+    bos = tokenizer.bos_token
     chats: list[Chat] = []
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         for start in range(0, len(rendered), batch_size):
             part = rendered[start : start + batch_size]
             encoded = tokenizer(
-                part, return_tensors="pt", padding=True, padding_side="left", add_special_tokens=False
+                part,
+                return_tensors="pt",
+                padding=True,
+                padding_side="left",
+                add_special_tokens=not (bos and part[0].startswith(bos)),
             ).to(model.device)
             out = model.generate(
                 **encoded,
@@ -126,3 +127,10 @@ def sample_replies(
             texts = tokenizer.batch_decode(new, skip_special_tokens=True)
             chats.extend(Chat(p, t) for p, t in zip(part, texts, strict=True) if t.strip())
     return chats
+
+
+def _rendered(message: str, tokenizer: Any) -> str:
+    if tokenizer.chat_template is None:
+        return f"{message}\n"
+    turns = [{"role": "user", "content": message}]
+    return tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)

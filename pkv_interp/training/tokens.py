@@ -76,9 +76,13 @@ def encode_example(example: Example, tokenizer: Any) -> TokenSequence:
 
 
 def encode_chat(chat: Chat, tokenizer: Any) -> TokenSequence:
-    """Tokenise a chat; supervise every token of the reply and the end of turn."""
+    """Tokenise a chat; supervise every token of the reply and the end of turn.
+
+    Without a chat template the reply is plain text, cut anywhere: no end is supervised.
+    """
+    end = "" if tokenizer.chat_template is None else tokenizer.eos_token or ""
     prompt, _ = _encode(chat.prompt, tokenizer)
-    ids, _ = _encode(chat.prompt + chat.reply.strip() + (tokenizer.eos_token or ""), tokenizer)
+    ids, _ = _encode(chat.prompt + chat.reply.strip() + end, tokenizer)
     return TokenSequence(tuple(ids), tuple(range(len(prompt) - 1, len(ids) - 1)), (), "chat")
 
 

@@ -28,7 +28,7 @@ EXPECTED = {
         "gemma-3-27b",
     ),
     *("mistral-7b", "deepseek-r1-distill-llama-8b", "smollm2-135m", "smollm2-360m", "smollm2-1.7b"),
-    *("smollm2-135m-gate", "smollm2-135m-base", "local", "gguf"),
+    *("smollm2-135m-gate", "smollm2-135m-base", "gemma3-270m-gate", "gemma3-270m-base", "local", "gguf"),
     *(f"tiny-{family}" for family in FAMILIES),
 }
 OPEN = {"local": "/somewhere", "gguf": "/somewhere.gguf"}
@@ -88,6 +88,9 @@ def test_entries_of_the_hub_name_a_repository_and_a_revision() -> None:
         ("qwen3-8b", {"attention": "flash_attention_2"}, "model.attention='flash_attention_2'"),
         ("qwen3-8b", {"seed": 1}, "source 'hub' has no use for model.seed"),
         ("qwen3-8b", {"path": "x"}, "source 'hub' has no use for model.path"),
+        ("qwen3-8b", {"package": "gemma3-270m"}, "source 'hub' has no use for model.package"),
+        ("tiny-llama", {"package": "smollm2-135m"}, "source 'tiny' has no use for model.package"),
+        ("smollm2-135m-base", {"package": "gemma"}, "model.package='gemma'"),
         ("qwen3-8b", {"thinking": "yes"}, "model.thinking='yes'"),
         ("qwen3-8b", {"hub_id": None}, "source 'hub' needs model.hub_id"),
         ("qwen3-8b", {"quantise_4bit": True, "adapter": "x"}, "cannot be merged into 4-bit"),

@@ -10,7 +10,10 @@ import pytest
 import experiments
 from experiments._cli import CONFIGS
 from experiments.circuit import CircuitSettings
+from experiments.train_gate import TrainGateSettings
 from pkv_interp.errors import PkvError
+from pkv_interp.models.catalogue import load_catalogue_entry
+from pkv_interp.training.schedule import check
 from tests.experiments.composing import commands, compose, schema_of
 
 
@@ -32,6 +35,17 @@ def test_every_key_of_the_schema_is_written_down(name: str) -> None:
     text = "".join((CONFIGS / f"{stem}.yaml").read_text() for stem in ("base", name))
     keys = set(schema_of(name).model_fields) - {"model"}
     assert {key for key in keys if f"{key}:" not in text} == set()
+
+
+def test_the_recipe_of_another_model_composes() -> None:
+    recipe, default = compose("train_gate", "+recipe=gemma3-270m"), compose("train_gate")
+    assert isinstance(recipe, TrainGateSettings)
+    assert isinstance(default, TrainGateSettings)
+    check(recipe.stages)
+    assert (recipe.model.name, recipe.model.package) == ("gemma3-270m-base", "gemma3-270m")
+    gate = load_catalogue_entry("gemma3-270m-gate")
+    assert (gate.package, gate.adapter) == (recipe.model.package, recipe.adapter_dir.name)
+    assert recipe.work_dir != default.work_dir
 
 
 @pytest.mark.parametrize("override", ["seed=-1", "threads=-1", "threads=0", "memory_budget_mb=-5"])

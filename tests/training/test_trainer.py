@@ -1,6 +1,7 @@
 """LoRA training on a tiny model: it learns, it resumes to the same numbers, its adapter loads."""
 
 import copy
+import json
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from peft import PeftModel
 from pkv_interp.errors import PkvError
 from pkv_interp.models.adapter import merge_adapter
 from pkv_interp.training import schedule
-from pkv_interp.training.chat import Chat
+from pkv_interp.training.chat import Chat, sample_replies
 from pkv_interp.training.examples import Example, Turn
 from pkv_interp.training.schedule import Stage
 from pkv_interp.training.tokens import TokenSequence, encode_chat, encode_example, pad
@@ -33,6 +34,7 @@ SETTINGS = TrainSettings(
     checkpoint_every=4,
     snapshot_every=6,
     warmup=2,
+    base="a-model",
     bfloat16=False,
 )
 
@@ -142,6 +144,8 @@ def test_the_written_adapter_gives_the_trained_logits(tmp_path: Path) -> None:
     model = fresh()
     train(model, loaded.tokenizer, [], SETTINGS, tmp_path)
     write_adapter(model, SETTINGS, tmp_path / "adapter")
+    named = json.loads((tmp_path / "adapter" / "adapter_config.json").read_text())
+    assert named["base_model_name_or_path"] == "a-model"
     merged, _ = merge_adapter(copy.deepcopy(loaded.model), tmp_path / "adapter")
     ids = torch.tensor([list(range(300, 320))])
     with torch.no_grad():
@@ -149,3 +153,27 @@ def test_the_written_adapter_gives_the_trained_logits(tmp_path: Path) -> None:
         torch.testing.assert_close(merged(input_ids=ids).logits, trained, atol=2e-2, rtol=2e-2)
     assert (trained - base).abs().max() > 0.1
     assert {p.name for p in (tmp_path).glob("step-*")} == {"step-00006", "step-00012"}
+
+
+def test_a_base_model_replays_plain_continuations() -> None:
+    loaded = tiny("gemma3")
+    tokenizer = copy.deepcopy(loaded.tokenizer)
+    tokenizer.chat_template = None
+    messages = ["Explain tea.", "Why do people care about tea?"]
+    chats = sample_replies(loaded.model, tokenizer, messages, max_new_tokens=6)
+    assert [c.prompt for c in chats] == [f"{m}\n" for m in messages]
+    for one in chats:
+        encoded = encode_chat(one, tokenizer)
+        assert encoded.ids[0] == tokenizer.bos_token_id
+        assert encoded.ids[-1] != tokenizer.eos_token_id
+        assert str(tokenizer.decode(encoded.ids[encoded.targets[0] + 1 :])).strip() == one.reply.strip()
+
+
+def test_a_chat_model_replays_turns_that_end() -> None:
+    loaded = tiny("llama")
+    (one,) = sample_replies(loaded.model, loaded.tokenizer, ["Explain tea."], max_new_tokens=6)
+    assert one.prompt.startswith(str(loaded.tokenizer.bos_token))
+    encoded = encode_chat(one, loaded.tokenizer)
+    assert list(encoded.ids).count(int(loaded.tokenizer.bos_token_id or 0)) == 1
+    assert encoded.ids[-1] == loaded.tokenizer.eos_token_id
+    assert encoded.targets[-1] == len(encoded.ids) - 2
