@@ -31,8 +31,8 @@ STATED = ("field_only", "erratum", FULL)
 def edits(run: Run, settings: "BenchSettings", loaded: LoadedModel) -> None:
     """Fill ``edit_latency``, ``edit_exponents`` and ``edit_added``, their headline and a control.
 
-    All methods edit the same field of the same cache in turn, ``repeats`` times. Exponents over prompt lengths
-    say how much an edit depends on the prompt; the one over added tokens says what an erratum depends on.
+    All methods edit the same field of the same cache in turn, ``repeats`` times. The exponents over prompt
+    lengths say how much an edit depends on the prompt, the one over added tokens what an erratum depends on.
     """
     methods = (*(m for m in settings.edit_methods if m != FULL), FULL)
     contexts = {n: prompt_of(loaded, settings, n) for n in settings.edit_lengths}
