@@ -19,14 +19,15 @@ from experiments._agent_runs import build_episodes, run_arms
 from experiments._agent_summary import check, summarise
 from experiments._cli import Settings, entry
 from experiments._fields import Draws, of_split
-from experiments._setup import competence, run_once
+from experiments._setup import competence, open_model, run_on
 from pkv_interp.agent.episodes import FEWEST, MOST
 from pkv_interp.cache.compute import Runner
 from pkv_interp.composing.chunk import Sink
-from pkv_interp.engine import Engine
+from pkv_interp.editing.wordings import erratum_line
+from pkv_interp.errors import PkvError
 from pkv_interp.measure.competence import Decision
+from pkv_interp.models.load import LoadedModel
 from pkv_interp.records import Run, RunRecord
-from pkv_interp.tasks.wordings import UPDATES
 
 
 class AgentSettings(Settings):
@@ -52,19 +53,21 @@ class AgentSettings(Settings):
     @field_validator("erratum")
     @classmethod
     def _known(cls, name: str) -> str:
-        if name not in UPDATES:
-            raise ValueError(f"choose from {', '.join(UPDATES)}")
+        try:
+            erratum_line("field", "value", name)
+        except PkvError as error:
+            raise ValueError(str(error)) from error
         return name
 
 
 def agent(settings: AgentSettings) -> RunRecord:
     """Run the experiment, or return the record of an identical finished run."""
-    return run_once("agent", settings, lambda run, engine: measure(settings, run, engine))
+    return run_on("agent", settings, lambda run: measure(settings, run, open_model(settings, run)))
 
 
-def measure(settings: AgentSettings, run: Run, engine: Engine) -> None:
+def measure(settings: AgentSettings, run: Run, loaded: LoadedModel) -> None:
     """The experiment itself: episodes, every arm over each, controls, gate, summary."""
-    runner, tokenizer = Runner.of(engine.loaded.model), engine.loaded.tokenizer
+    runner, tokenizer = Runner.of(loaded.model), loaded.tokenizer
     episodes = build_episodes(settings, tokenizer)
     # The first forward of a process pays for what later ones find ready.
     runner.prefill(tokenizer("warm up", add_special_tokens=False)["input_ids"])
@@ -72,7 +75,7 @@ def measure(settings: AgentSettings, run: Run, engine: Engine) -> None:
         run.chunk(f"episode/{one.instance}", lambda one=one: run_arms(runner, tokenizer, one, settings))
         for one in track(episodes, description="episodes", console=Console(stderr=True))
     ]
-    check(run, chunks, engine.loaded.info.dtype)
+    check(run, chunks, loaded.info.dtype)
     decided = [
         Decision(
             one.family.name,

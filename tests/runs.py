@@ -57,6 +57,21 @@ AGENT = (
     "bootstrap_draws=200",
     "threads=1",
 )
+EDITING = (
+    "model=tiny-llama",
+    "families=[orders,alerts]",
+    "fillers=[1]",
+    "methods=[stale,field_only,recompute@4,erratum,auto,suffix_recompute,full_reprefill]",
+    "top_k=[1,8]",
+    "rank_instances=1",
+    "random_draws=1",
+    "cot_cases=1",
+    "cot_tokens=4",
+    "turns=3",
+    "horizon_cases=2",
+    "bootstrap_draws=200",
+    "threads=1",
+)
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
 
 
@@ -100,3 +115,8 @@ def patching(results: Path, *arguments: str) -> subprocess.CompletedProcess[str]
 def agent(results: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """The small agent run with its record under ``results``."""
     return run("experiments.agent", *AGENT, f"results_dir={results}", *arguments)
+
+
+def editing(results: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """The small editing run with its record under ``results``."""
+    return run("experiments.editing", *EDITING, f"results_dir={results}", *arguments)

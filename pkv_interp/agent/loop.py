@@ -71,7 +71,7 @@ def run_episode(
 
     Args:
         opening: the first turn.
-        erratum: key of `pkv_interp.tasks.wordings.UPDATES`, told at each change by arms that tell it.
+        erratum: wording of the erratum, told at each change by arms that tell it.
         splice: puts the precompiled policy in place; used by arms that compose.
         history: outcomes to write into the log in place of the arm's own, so that arms can be compared at
             equal history; the arm's own decisions are still put to the tools.

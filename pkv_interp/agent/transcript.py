@@ -11,10 +11,10 @@ from typing import Any
 
 from pkv_interp.agent.episodes import Episode
 from pkv_interp.agent.world import Outcome
+from pkv_interp.editing.wordings import erratum_line
 from pkv_interp.errors import PkvError
 from pkv_interp.tasks.cases import Style, messages
 from pkv_interp.tasks.segments import Prompt, Segment, build
-from pkv_interp.tasks.wordings import UPDATES
 
 Span = tuple[int, int]
 HEADING = "Log\n"
@@ -49,14 +49,13 @@ class Transcript:
         """The next turn: what the tool said goes into the log.
 
         Args:
-            erratum: key of `UPDATES` in which the world's new value is told; None where nothing is told.
+            erratum: wording that tells the world's new value (`erratum_line`); None where nothing is told.
         """
         turn = self.turn + 1
         lines = [Segment("conversation", f"{outcome.text}\n")]
         if erratum is not None:
             field, value = self.episode.family.field, self.episode.turns[turn].value
-            told = UPDATES[erratum].format(field=field, value=value)
-            lines.append(Segment("update", f"{told[0].upper()}{told[1:]}\n"))
+            lines.append(Segment("update", erratum_line(field, value, erratum)))
         return replace(self, turn=turn, log=(*self.log, *lines))
 
     def prompt(self, tokenizer: Any) -> Prompt:

@@ -51,17 +51,8 @@ def in_place(state: State, change: Change, *, beside_notices: bool = False) -> I
         PkvError: the value has another token length, the field was hoisted, or an erratum that gives an
             older value would stand against the new one.
     """
+    check_place(state, change, beside_notices=beside_notices)
     field, old = change.field, state.layout
-    if field in old.hoisted:
-        raise PkvError(
-            f"'{field}' was moved to the end of this state, so {change.method} has no place for it",
-            "go on with hoist, or edit the base state",
-        )
-    if old.notices(field) and not beside_notices:
-        raise PkvError(
-            f"an erratum about '{field}' stands behind it, and {change.method} would leave it there",
-            "use erratum, field_erratum, hoist, suffix_recompute or full_reprefill",
-        )
     new = old.with_value(state.context.renderer, field, change.value)
     before, after = old.spans[field], new.spans[field]
     ids = new.ids
@@ -74,6 +65,25 @@ def in_place(state: State, change: Change, *, beside_notices: bool = False) -> I
     changed = {i for i, (a, b) in enumerate(zip(old.ids, ids, strict=True)) if a != b}
     own = tuple(sorted(changed | set(range(*after))))
     return InPlace(new, ids, own, range(own[-1] + 1, len(ids)))
+
+
+def check_place(state: State, change: Change, *, beside_notices: bool = False) -> None:
+    """Refuse an edit in place where the field has none, or where an older erratum would contradict it.
+
+    Raises:
+        PkvError: in those two cases.
+    """
+    field, old = change.field, state.layout
+    if field in old.hoisted:
+        raise PkvError(
+            f"'{field}' was moved to the end of this state, so {change.method} has no place for it",
+            "go on with hoist, or edit the base state",
+        )
+    if old.notices(field) and not beside_notices:
+        raise PkvError(
+            f"an erratum about '{field}' stands behind it, and {change.method} would leave it there",
+            "use erratum, field_erratum, hoist, suffix_recompute or full_reprefill",
+        )
 
 
 def chosen(place: InPlace, change: Change) -> list[int]:

@@ -108,7 +108,7 @@ def test_figures_are_drawn_and_marked(name: str, record: RunRecord) -> None:
         ("domains=[documents]", "two families"),
         ("domains=[documents,orders]", "of the other split"),
         ("turns=7", "less than or equal to 6"),
-        ("erratum=loud", "choose from bare, tagged"),
+        ("erratum=loud", "use bare, tagged"),
         ("sink=eos", "sink"),
     ],
 )
