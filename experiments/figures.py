@@ -15,6 +15,9 @@ from rich.console import Console
 from experiments._cli import Door, entry
 from pkv_interp.errors import PkvError
 from pkv_interp.figures import (
+    agent_cost,
+    agent_phases,
+    agent_success,
     attention_share,
     blast_growth,
     blast_kinds,
@@ -24,10 +27,13 @@ from pkv_interp.figures import (
     dose_curves,
     faithfulness_curve,
     find_browser,
+    frontier_lengths,
+    frontier_scatter,
     gate_accuracy,
     gate_mechanism,
     grid_heatmap,
     head_heatmap,
+    horizon_curves,
     knockout_curves,
     layer_curves,
     position_bars,
@@ -40,10 +46,12 @@ from pkv_interp.figures import (
     site_bars,
     specificity_curves,
     state_bars,
+    sweep_heatmap,
     timing_curves,
     token_bars,
     token_kinds,
     token_text,
+    wording_bars,
     write_curve,
 )
 from pkv_interp.records import RunRecord, load_records
@@ -81,7 +89,15 @@ FIGURES: Mapping[str, Mapping[str, Callable[[RunRecord], go.Figure]]] = {
         "knockouts": knockout_curves,
         "dose": dose_curves,
     },
+    "editing": {
+        "frontier": frontier_scatter,
+        "lengths": frontier_lengths,
+        "k_sweep": sweep_heatmap,
+        "wording": wording_bars,
+        "horizon": horizon_curves,
+    },
     "controls": {"timing": timing_curves, "specificity": specificity_curves},
+    "agent": {"success": agent_success, "phases": agent_phases, "cost": agent_cost},
 }
 
 

@@ -71,6 +71,15 @@ def patching_results(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def editing_results(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """As ``circuit_results``, of one small editing run without weight edits."""
+    results = tmp_path_factory.mktemp("editing") / "results"
+    done = runs.editing(results)
+    assert done.returncode == 0, done.stderr
+    return results
+
+
+@pytest.fixture(scope="session")
 def real_model() -> LoadedModel:
     """The default model (SmolLM2-135M-Instruct with the gate adapter); fetched and converted on first use."""
     return load(load_catalogue_entry("smollm2-135m-gate", device="cpu", dtype="float32"))

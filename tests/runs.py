@@ -47,6 +47,31 @@ PATCHING = (
     "bootstrap_draws=200",
     "threads=1",
 )
+AGENT = (
+    "model=tiny-llama",
+    "domains=[documents,alerts]",
+    "instances=1",
+    "turns=4",
+    "n_fillers=1",
+    "seam=2",
+    "bootstrap_draws=200",
+    "threads=1",
+)
+EDITING = (
+    "model=tiny-llama",
+    "families=[orders,alerts]",
+    "fillers=[1]",
+    "methods=[stale,field_only,recompute@4,erratum,auto,suffix_recompute,full_reprefill]",
+    "top_k=[1,8]",
+    "rank_instances=1",
+    "random_draws=1",
+    "cot_cases=1",
+    "cot_tokens=4",
+    "turns=3",
+    "horizon_cases=2",
+    "bootstrap_draws=200",
+    "threads=1",
+)
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
 
 
@@ -85,3 +110,13 @@ def blast_radius(results: Path, *arguments: str) -> subprocess.CompletedProcess[
 def patching(results: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """The small patching run with its record under ``results``."""
     return run("experiments.patching", *PATCHING, f"results_dir={results}", *arguments)
+
+
+def agent(results: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """The small agent run with its record under ``results``."""
+    return run("experiments.agent", *AGENT, f"results_dir={results}", *arguments)
+
+
+def editing(results: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """The small editing run with its record under ``results``."""
+    return run("experiments.editing", *EDITING, f"results_dir={results}", *arguments)

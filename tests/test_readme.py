@@ -60,3 +60,20 @@ def test_committed_records_are_valid_and_passed_their_controls() -> None:
     count, problems = check(ROOT / "results")
     assert count >= 2
     assert problems == []
+
+
+@pytest.mark.slow
+def test_the_editing_example_runs_in_ten_lines_and_prints_what_it_says(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    section = README.partition("## Edit a cache")[2].partition("\n## ")[0]
+    code = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
+    assert len(code) == 1
+    assert sum(bool(line) for line in code[0].splitlines()) == 10
+    exec(compile(code[0], "README.md", "exec"), {})  # noqa: S102
+    printed = [line for line in capsys.readouterr().out.splitlines() if line]
+    said = section.partition("It prints ")[2].partition(". Twelve")[0]
+    assert re.findall(r"`([^`]+)`", said) == printed
+    from pkv_interp.editing import METHODS
+
+    assert len(METHODS) == 12

@@ -1,6 +1,8 @@
-"""The frozen cache and the caches that are built over it without copying it (plain torch)."""
+"""The frozen cache, the caches built over it without a copy, and the forwards that make one (plain torch)."""
 
 from pkv_interp.cache.columns import ColumnsLayer, columns_cache
+from pkv_interp.cache.compute import Computed, Runner
 from pkv_interp.cache.frozen import FrozenCache, Part
+from pkv_interp.cache.reposition import reposition
 
-__all__ = ["ColumnsLayer", "FrozenCache", "Part", "columns_cache"]
+__all__ = ["ColumnsLayer", "Computed", "FrozenCache", "Part", "Runner", "columns_cache", "reposition"]

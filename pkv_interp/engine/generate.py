@@ -14,6 +14,7 @@ from transformers.cache_utils import DynamicCache, DynamicLayer
 from pkv_interp.cache import FrozenCache
 from pkv_interp.engine.results import Prefill
 from pkv_interp.errors import PkvError
+from pkv_interp.models.ending import end_tokens
 from pkv_interp.models.load import LoadedModel
 
 
@@ -30,15 +31,6 @@ class Continuation:
     ids: tuple[int, ...]
     cache: FrozenCache
     stopped: bool
-
-
-def stop_ids(loaded: LoadedModel) -> frozenset[int]:
-    """Tokens that end a text, of the model's generation settings and of the tokenizer."""
-    config: Any = loaded.model.generation_config
-    named = getattr(config, "eos_token_id", None)
-    found = list(named) if isinstance(named, list | tuple) else [named]
-    found.append(loaded.tokenizer.eos_token_id)
-    return frozenset(int(token) for token in found if token is not None)
 
 
 @torch.no_grad()
@@ -59,7 +51,7 @@ def continue_greedily(
             f"{len(caches)} caches of {len(lengths)} lengths were to be continued by {most} tokens",
             "give caches of one length and a limit of at least 1",
         )
-    ends = stop_ids(loaded)
+    ends = end_tokens(loaded.model, loaded.tokenizer)
     cache = _batch(caches)
     new: list[list[int]] = [[] for _ in caches]
     stopped = [False] * len(caches)

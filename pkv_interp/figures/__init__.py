@@ -1,5 +1,6 @@
 """Figures from records: one figure a function, a record in, a plotly figure out."""
 
+from pkv_interp.figures.agent import agent_cost, agent_phases, agent_success
 from pkv_interp.figures.blast_radius import (
     blast_growth,
     blast_kinds,
@@ -9,6 +10,13 @@ from pkv_interp.figures.blast_radius import (
 )
 from pkv_interp.figures.controls import specificity_curves, timing_curves
 from pkv_interp.figures.curves import attention_share, faithfulness_curve, read_curve, write_curve
+from pkv_interp.figures.editing import (
+    frontier_lengths,
+    frontier_scatter,
+    horizon_curves,
+    sweep_heatmap,
+    wording_bars,
+)
 from pkv_interp.figures.gate import gate_accuracy, gate_mechanism
 from pkv_interp.figures.heads import head_heatmap
 from pkv_interp.figures.patching import (
@@ -28,6 +36,9 @@ from pkv_interp.figures.tokens import site_bars, token_bars, token_kinds, token_
 
 __all__ = [
     "NOT_COMPETENT",
+    "agent_cost",
+    "agent_phases",
+    "agent_success",
     "attention_share",
     "blast_growth",
     "blast_kinds",
@@ -37,10 +48,13 @@ __all__ = [
     "dose_curves",
     "faithfulness_curve",
     "find_browser",
+    "frontier_lengths",
+    "frontier_scatter",
     "gate_accuracy",
     "gate_mechanism",
     "grid_heatmap",
     "head_heatmap",
+    "horizon_curves",
     "knockout_curves",
     "layer_curves",
     "position_bars",
@@ -53,10 +67,12 @@ __all__ = [
     "site_bars",
     "specificity_curves",
     "state_bars",
+    "sweep_heatmap",
     "table",
     "timing_curves",
     "token_bars",
     "token_kinds",
     "token_text",
+    "wording_bars",
     "write_curve",
 ]

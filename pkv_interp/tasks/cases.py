@@ -228,7 +228,7 @@ def polarity_case(
 ) -> Case:
     """Clean: the trigger is the field's value. Corrupt: another value; the field is untouched."""
     rng = np.random.default_rng([seed, index, stable_seed(family.name)])
-    value, other = _values(family, rng, tokenizer, values)
+    value, other = drawn_values(family, rng, tokenizer, values)
     chosen = draw(family, rng, style.n_fillers)
     wording = wordings[index % len(wordings)]
     sides = (value, value), (value, other)
@@ -251,7 +251,7 @@ def field_case(
     With ``redraw`` above 0 record number and bystander fields are drawn anew, and nothing else.
     """
     rng = np.random.default_rng([seed, index, stable_seed(family.name)])
-    value, other = _values(family, rng, tokenizer, values)
+    value, other = drawn_values(family, rng, tokenizer, values)
     chosen = draw(family, rng, style.n_fillers)
     if redraw:
         fresh = draw(family, np.random.default_rng([seed, index, stable_seed(family.name), redraw]), 0)
@@ -261,9 +261,14 @@ def field_case(
     return _case(family, index, "field", sides, chosen, wording, style, tokenizer)
 
 
-def _values(
+def drawn_values(
     family: Family, rng: np.random.Generator, tokenizer: Any, values: tuple[str, str] | None
 ) -> tuple[str, str]:
+    """Two values of one token length in random order: those given, once checked, or a pair of the family's.
+
+    Raises:
+        PkvError: the given values are unknown or differ in length, or no two of the family's agree.
+    """
     if values is not None:
         check_values(family, values, tokenizer)
         return values

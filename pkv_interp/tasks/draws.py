@@ -7,12 +7,13 @@ import numpy as np
 from pkv_interp.tasks.families import Family
 from pkv_interp.tasks.wordings import FILLERS
 
-_BYSTANDERS = (
-    ("desk", ("north", "south", "west")),
-    ("shift", ("early", "late", "night")),
-    ("language", ("English", "Dutch", "Spanish")),
-    ("channel", ("mail", "phone", "chat")),
-)
+#: Fields that no rule speaks of, with their values.
+BYSTANDER_VALUES: dict[str, tuple[str, ...]] = {
+    "desk": ("north", "south", "west"),
+    "shift": ("early", "late", "night"),
+    "language": ("English", "Dutch", "Spanish"),
+    "channel": ("mail", "phone", "chat"),
+}
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,8 @@ class Draw:
 def draw(family: Family, rng: np.random.Generator, n_fillers: int) -> Draw:
     """Draw record number, bystander fields, fillers and action order of one instance."""
     letter = "ABCDEFGHKLMNPRSTUVWXYZ"[int(rng.integers(22))]
-    picked = [_BYSTANDERS[int(i)] for i in rng.permutation(len(_BYSTANDERS))[:2]]
+    bystanders = list(BYSTANDER_VALUES.items())
+    picked = [bystanders[int(i)] for i in rng.permutation(len(bystanders))[:2]]
     lines = tuple(f"{name}: {options[int(rng.integers(len(options)))]}" for name, options in picked)
     fillers = tuple(FILLERS[int(i)] for i in _cycle(rng, n_fillers, len(FILLERS)))
     first = int(rng.integers(2))

@@ -5,6 +5,7 @@ generality). Fields, values and actions are those of the scenario families.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -17,6 +18,8 @@ from pkv_interp.tasks.segments import Message, Segment, build
 
 Template = Literal["multi_hop", "conversational", "lookup"]
 TEMPLATES: tuple[Template, ...] = ("multi_hop", "conversational", "lookup")
+#: Label of the field that the lookup copies.
+LOOKUP_FIELD = "assigned action"
 _SHELVES = ("north", "south")
 
 
@@ -59,7 +62,7 @@ def _conversational(
 def _lookup(family: Family, chosen: Draw, _values: Sequence[str], held: str, _turn: int) -> list[Segment]:
     """The action stands in the record; the field is copied."""
     return [
-        Segment("session", f"Record {chosen.record}\n{chosen.bystanders[0]}\nassigned action: "),
+        Segment("session", f"Record {chosen.record}\n{chosen.bystanders[0]}\n{LOOKUP_FIELD}: "),
         Segment("field", held, "field"),
         Segment("session", f"\n{chosen.bystanders[1]}\n\n"),
         Segment("conversation", family.request.format(id=chosen.record) + "\n", "conversation"),
@@ -79,6 +82,61 @@ _BODIES: dict[Template, Callable[[Family, Draw, Sequence[str], str, int], list[S
 }
 
 
+@dataclass(frozen=True)
+class OffTemplate:
+    """The draws of one instance in another template.
+
+    Attributes:
+        values: the two values the field can have, the one that calls for the first action first.
+        field: the field's label.
+    """
+
+    template: Template
+    family: Family
+    chosen: Draw
+    named: tuple[str, str]
+    values: tuple[str, str]
+    field: str
+    turn: int
+
+    def messages(self, held: str) -> tuple[Message, ...]:
+        """The messages with the field at ``held``; the last segment is the question."""
+        body = _BODIES[self.template](self.family, self.chosen, self.named, held, self.turn)
+        role = Message("system", (Segment("system", self.family.role, "system"),))
+        return role, Message("user", tuple(body))
+
+
+def off_template(
+    template: Template,
+    family: Family,
+    index: int,
+    tokenizer: Any,
+    *,
+    seed: int,
+    values: tuple[str, str] | None = None,
+) -> OffTemplate:
+    """Draw an instance.
+
+    Args:
+        values: the family's two values; drawn by family when None. The lookup's values are its two actions.
+    """
+    rng = np.random.default_rng([seed, 42, index, stable_seed(family.name)])
+    chosen = draw(family, rng, 0)
+    turn = int(rng.integers(2))
+    pair = value_pair(family, tokenizer, seed, values)
+    named = pair if index % 2 == 0 else (pair[1], pair[0])
+    copied = template == "lookup"
+    return OffTemplate(
+        template,
+        family,
+        chosen,
+        named,
+        chosen.actions if copied else named,
+        LOOKUP_FIELD if copied else family.field,
+        turn,
+    )
+
+
 def off_template_case(
     template: Template,
     family: Family,
@@ -93,28 +151,20 @@ def off_template_case(
 
     Args:
         style: only ``chat`` and ``thinking`` count.
-        values: the family's two values; drawn by family when None. The lookup's values are its two actions.
+        values: see ``off_template``.
 
     Raises:
         PkvError: the two prompts do not align.
     """
-    rng = np.random.default_rng([seed, 42, index, stable_seed(family.name)])
-    chosen = draw(family, rng, 0)
-    turn = int(rng.integers(2))
-    pair = value_pair(family, tokenizer, seed, values)
-    named = pair if index % 2 == 0 else pair[::-1]
-    sides = chosen.actions if template == "lookup" else named
+    made = off_template(template, family, index, tokenizer, seed=seed, values=values)
     clean, corrupt = (
         build(
-            [
-                Message("system", (Segment("system", family.role, "system"),)),
-                Message("user", tuple(_BODIES[template](family, chosen, named, held, turn))),
-            ],
+            made.messages(held),
             Segment("decision", CUE, "decision"),
             tokenizer,
             chat=style.chat,
             thinking=style.thinking,
         )
-        for held in sides
+        for held in made.values
     )
-    return paired(family, index, "field", clean, corrupt, chosen, template, tokenizer)
+    return paired(family, index, "field", clean, corrupt, made.chosen, template, tokenizer)

@@ -71,7 +71,7 @@ class Prompt:
         return len(self.ids) - 1
 
 
-def _render(messages: Sequence[Message], tokenizer: Any, chat: bool, thinking: bool | None) -> str:
+def render(messages: Sequence[Message], tokenizer: Any, chat: bool, thinking: bool | None) -> str:
     """Text of the messages, through the chat template when ``chat``, as the model would see it."""
     if not chat:
         return "\n\n".join(m.text for m in messages) + "\n"
@@ -101,8 +101,20 @@ def build(
         PkvError: a template changes the text of a segment, or a segment vanishes in tokenisation.
     """
     chat = chat and tokenizer.chat_template is not None
-    rendered = _render(messages, tokenizer, chat, thinking)
+    rendered = render(messages, tokenizer, chat, thinking)
     text = rendered + cue.text
+    marks, names = mark(messages, text)
+    marks[len(rendered) :] = [cue.kind] * len(cue.text)
+    names.append((cue.name or "decision", len(rendered), len(text)))
+    return tokenise(text, marks, names, tokenizer)
+
+
+def mark(messages: Sequence[Message], text: str) -> tuple[list[str], list[tuple[str, int, int]]]:
+    """The kind of every character of a rendered text, and the character span of every named segment.
+
+    Raises:
+        PkvError: the text does not hold the messages as they were written.
+    """
     marks = ["template"] * len(text)
     names: list[tuple[str, int, int]] = []
     cursor = 0
@@ -120,12 +132,22 @@ def build(
                 names.append((segment.name, start, end))
             start = end
         cursor = start
-    marks[len(rendered) :] = [cue.kind] * len(cue.text)
-    names.append((cue.name or "decision", len(rendered), len(text)))
-    return _tokenise(text, marks, names, tokenizer)
+    return marks, names
 
 
-def _tokenise(text: str, marks: list[str], names: list[tuple[str, int, int]], tokenizer: Any) -> Prompt:
+def tokenise(
+    text: str, marks: Sequence[str], names: Sequence[tuple[str, int, int]], tokenizer: Any
+) -> Prompt:
+    """Tokens of a rendered text, each of one kind, and the token span of every name.
+
+    Args:
+        text: as the model would see it; BOS is added where the tokenizer adds one and the text has none.
+        marks: one of `KINDS` per character.
+        names: name and half-open character span; spans of one name are joined.
+
+    Raises:
+        PkvError: a span has no token of its own, or BOS would stand twice.
+    """
     bos = tokenizer.bos_token
     has_bos = bool(bos) and text.startswith(bos)
     # A template that already writes BOS must not get a second one from the tokenizer.

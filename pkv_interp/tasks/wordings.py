@@ -57,4 +57,7 @@ FILLERS: tuple[str, ...] = (
     "The wall calendar shows who is away and when they will be back.",
 )
 
+#: A conclusion drawn earlier, planted in the conversation; takes ``action``.
+PLANTED: str = "Result of the check made earlier: {action}."
+
 TOOLS: str = "lookup(record) returns the stored record; note(text) adds a remark."

@@ -1,0 +1,83 @@
+"""The frontier: what each editing method decides, and what it costs; and whether asking first pays."""
+
+from collections.abc import Sequence
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+from experiments._editing_cases import Chunk, Item, open_context, scored
+from pkv_interp.editing import EditableContext
+from pkv_interp.editing.registry import METHODS
+from pkv_interp.models.load import LoadedModel
+
+if TYPE_CHECKING:
+    from experiments.editing import EditingSettings
+
+
+def options_of(method: str, item: Item, settings: "EditingSettings") -> dict[str, object]:
+    """The settings that a method takes out of those that the experiment has."""
+    takes = METHODS[method.partition("@")[0]].options
+    has = {"wording": settings.erratum, "options": item.actions}
+    return {name: value for name, value in has.items() if name in takes}
+
+
+def frontier(loaded: LoadedModel, item: Item, settings: "EditingSettings") -> Chunk:
+    """Every method on one edit of the field that decides, each on the same base.
+
+    The stale and the fully re-prefilled context are always measured, as the ends of the scale.
+    """
+    context, task = open_context(loaded, item), item.task
+    base = context.prefill()
+    stale = base.decide(item.actions)
+    full = context.edit(task.field, task.new, "full_reprefill").decide(item.actions)
+    found: Chunk = {"stale": scored(stale, item.actions, full), "full": scored(full, item.actions)}
+    found["tokens"] = len(base.ids)
+    found["distance"] = len(base.ids) - base.spans[task.field][1]
+    found["methods"] = {}
+    for method in settings.methods:
+        state = base.edit(task.field, task.new, method, **options_of(method, item, settings))
+        begin = perf_counter()
+        decision = state.decide(item.actions)
+        asked = (perf_counter() - begin) * 1e3
+        found["methods"][method] = {
+            **scored(decision, item.actions, full),
+            "tokens": state.cost.tokens,
+            "share": state.cost.share,
+            "edit_ms": state.cost.milliseconds,
+            "latency_ms": state.cost.milliseconds + asked,
+            "prompt_surgery": state.cost.prompt_surgery,
+            "setup_tokens": state.cost.setup_tokens,
+        }
+    return found
+
+
+def ask(context: EditableContext, field: str, value: str, actions: Sequence[str]) -> Chunk:
+    """The diagnostic on one edit, and the truth: does field-only decide as the full re-prefill does?
+
+    Args:
+        actions: the action that the text with the new value calls for, then the other one.
+    """
+    told = context.edit(field, value, "auto", options=actions).diagnostic
+    assert told is not None
+    only = context.edit(field, value, "field_only").decide(actions)
+    full = context.edit(field, value, "full_reprefill").decide(actions)
+    return {
+        "said": not told.enough,
+        "needed": only.choice != full.choice,
+        "field_only": scored(only, actions, full),
+        "full": scored(full, actions),
+        "tokens": told.cost.tokens,
+        "milliseconds": told.cost.milliseconds,
+        "context": len(context.prefill().ids),
+    }
+
+
+def kinds_of_edit(loaded: LoadedModel, item: Item, looked_up: Item) -> Chunk:
+    """One edit of the field that decides, one that nothing depends on, and one that is only read back."""
+    context, task = open_context(loaded, item), item.task
+    bystander, (_, other) = next(iter(task.bystanders.items()))
+    copied = looked_up.task
+    return {
+        "gating": ask(context, task.field, task.new, item.actions),
+        "bystander": ask(context, bystander, other, item.actions[::-1]),
+        "value": ask(open_context(loaded, looked_up), copied.field, copied.new, looked_up.actions),
+    }

@@ -1,0 +1,202 @@
+"""Tables of the editing experiment beside the frontier: sweep, errata, diagnostic, chains, horizon."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from experiments._editing_cases import Chunk, Item
+from experiments._editing_summary import Tally
+from experiments._scores import named, point
+from experiments._setup import TOLERANCE
+from pkv_interp.stats import first_crossing
+from pkv_interp.stats.slopes import slope
+
+Found = tuple[Sequence[Item], Sequence[Chunk]]
+#: The selector that the headline speaks of.
+HEADLINE_SELECTOR = "causal"
+
+
+def sweeps(tally: Tally, items: Sequence[Item], found: Sequence[Chunk]) -> None:
+    """P(correct) and margin error by selector and K, and the smallest K of full quality by selector."""
+    run, sizes = tally.run, tally.settings.top_k
+    names = [n for n in found[0] if n not in ("stale", "full", "notes", "aligned") and "random" not in n]
+    draws = [n for n in found[0] if n.startswith("random")]
+    whole = tally.share(items, [c["full"]["right"] for c in found])
+    gap = np.array([c["full"]["margin"] - c["stale"]["margin"] for c in found])
+    lines, stars = [], []
+    for selector in [*names, "random"]:
+        arms = draws if selector == "random" else [selector]
+
+        def of(what: str, arms: Sequence[str] = arms) -> np.ndarray:
+            values = [[[one[what] for one in c[arm]] for arm in arms] for c in found]
+            return np.asarray(values, float).mean(1)
+
+        right, margin = of("right"), of("margin")
+        stale = np.array([c["stale"]["margin"] for c in found])
+        for i, k in enumerate(sizes):
+            closed = float((margin[:, i] - stale).sum() / gap.sum()) if gap.sum() else float("nan")
+            lines.append(
+                point(
+                    tally.share(items, right[:, i]),
+                    selector=selector,
+                    k=k,
+                    **named("kl", tally.mean(items, of("kl")[:, i])),
+                    margin_recovery=closed if np.isfinite(closed) else None,
+                )
+            )
+        star = first_crossing(
+            right, [float(k) for k in sizes], [item.task.family for item in items], whole.value, seed=run.seed
+        )
+        stars.append(
+            {"selector": selector, "full": whole.value, "largest_k": sizes[-1], "reached": star is not None}
+            | (star.model_dump() if star else {})
+        )
+        if selector == HEADLINE_SELECTOR and star is not None:
+            run.headline["k_star"] = star
+    run.tables |= {"k_sweep": lines, "k_star": stars}
+    run.control(
+        "positions_agree",
+        float(np.mean([c["aligned"] for c in found])),
+        1.0,
+        0.0,
+        "share of contexts whose tokens are those of the pair that names their positions",
+    )
+
+
+def wordings(tally: Tally, short: Found, stated: Found) -> None:
+    """Errata by wording; placement, repeats, several fields, a false one; a planted conclusion."""
+    run, (items, found) = tally.run, short
+    lines = [point(tally.share(items, [c["stale"]["right"] for c in found]), wording="none")]
+    for name in found[0]["wordings"]:
+        mine = [c["wordings"][name] for c in found]
+        estimate = tally.share(items, [c["right"] for c in mine])
+        run.headline[f"wording_{name}"] = estimate
+        lines.append(point(estimate, wording=name))
+        tally.rows(items, f"wording {name}", mine)
+    run.tables["wording"] = lines
+    used = tally.settings.erratum
+    arms = [
+        point(tally.share(items, [c["arms"][name]["right"] for c in found]), arm=name, wording=used)
+        for name in found[0]["arms"]
+    ]
+    run.headline["another_field"] = tally.share(items, [c["arms"]["another_field"]["right"] for c in found])
+    run.tables["errata"] = [
+        *arms,
+        point(tally.share(items, [c["full"]["right"] for c in found]), arm="full_reprefill", wording="none"),
+    ]
+    planted_items, planted_found = stated
+    run.tables["planted"] = [
+        point(tally.share(planted_items, [c[name]["right"] for c in planted_found]), method=name)
+        for name in planted_found[0]
+    ]
+    logits = TOLERANCE[str(run.model["dtype"])][1]
+    run.control(
+        "erratum_is_a_prefill",
+        max(c["prefill_difference"] for c in found),
+        0.0,
+        logits,
+        "logits, an erratum behind the stale cache against a prefill of the old text and the erratum",
+    )
+    run.control(
+        "earlier_columns_kept",
+        float(np.mean([c["earlier_columns_kept"] for c in found])),
+        1.0,
+        0.0,
+        "share of errata that left every earlier column bit for bit",
+    )
+
+
+def diagnostic(tally: Tally, items: Sequence[Item], found: Sequence[Chunk]) -> None:
+    """Precision and recall of "field-only is not enough" over three kinds of edit, and what asking costs."""
+    run, kinds = tally.run, list(found[0])
+    lines: list[dict[str, Any]] = []
+    for kind in (*kinds, "all"):
+        asked = [(i, c[k]) for i, c in zip(items, found, strict=True) for k in kinds if kind in (k, "all")]
+        line: dict[str, Any] = {
+            "edit": kind,
+            "edits": len(asked),
+            "needed": sum(c["needed"] for _, c in asked),
+            "said": sum(c["said"] for _, c in asked),
+            "share_asked": float(np.mean([c["tokens"] / c["context"] for _, c in asked])),
+            "milliseconds_asked": float(np.median([c["milliseconds"] for _, c in asked])),
+        }
+        for name, column in (("precision", "said"), ("recall", "needed")):
+            picked = [(i, c["said"] and c["needed"]) for i, c in asked if c[column]]
+            if picked:
+                estimate = tally.share([i for i, _ in picked], [hit for _, hit in picked])
+                line |= named(name, estimate)
+                if kind == "all":
+                    run.headline[f"diagnostic_{name}"] = estimate
+        lines.append(line)
+    run.tables["diagnostic"] = lines
+    run.tables["fields"] = [
+        point(tally.share(items, [c[kind][method]["right"] for c in found]), edit=kind, method=method)
+        for kind in kinds
+        for method in ("field_only", "full")
+    ]
+    run.headline["value_field_only"] = tally.share(items, [c["value"]["field_only"]["right"] for c in found])
+
+
+def chains(tally: Tally, items: Sequence[Item], found: Sequence[Chunk]) -> None:
+    """Decisions with and without a chain from three cache states, and the chain's length."""
+    lines = []
+    for method in found[0]:
+        mine = [c[method] for c in found]
+        for how in ("plain", "chain"):
+            estimate = tally.share(items, [c[how]["right"] for c in mine])
+            lines.append(
+                point(
+                    estimate,
+                    method=method,
+                    how=how,
+                    is_action=float(np.mean([c[how]["is_action"] for c in mine])),
+                    chain_tokens=float(np.mean([c["tokens"] for c in mine])) if how == "chain" else 0.0,
+                    truncated=float(np.mean([c["truncated"] for c in mine])) if how == "chain" else 0.0,
+                )
+            )
+            if method == "field_only":
+                name = "no_cot_field_only" if how == "plain" else "cot_field_only"
+                tally.run.headline[name] = estimate
+    tally.run.tables["chains"] = lines
+    tally.run.tables["chain_texts"] = [
+        {"instance": item.name, "method": method, "text": c[method]["text"]}
+        for item, c in zip(items, found, strict=True)
+        for method in c
+    ]
+
+
+def horizons(tally: Tally, items: Sequence[Item], found: Sequence[Sequence[Chunk]]) -> None:
+    """P(correct) and margin error by turn and arm; the drift is one slope an instance, averaged by family."""
+    run = tally.run
+    arms = [name for name in found[0][0] if name != "turn"]
+    turns = [entry["turn"] for entry in found[0]]
+    run.tables["horizon"] = [
+        point(
+            tally.share(items, [c[i][arm]["right"] for c in found]),
+            turn=turn,
+            method=arm,
+            margin_error=float(np.mean([c[i][arm].get("margin_error", 0.0) for c in found])),
+            tokens=float(np.mean([c[i][arm]["tokens"] for c in found])),
+        )
+        for i, turn in enumerate(turns)
+        for arm in arms
+    ]
+    lines = []
+    for arm in arms:
+        drift = [slope(turns, [float(entry[arm]["right"]) for entry in c]) for c in found]
+        estimate = tally.mean(items, drift)
+        lines.append(
+            point(
+                estimate,
+                method=arm,
+                what="p_correct a turn",
+                over_all_turns=float(np.mean([[entry[arm]["right"] for entry in c] for c in found])),
+            )
+        )
+        if arm == "erratum":
+            run.headline["horizon_slope"] = estimate
+        if arm != "full_reprefill":
+            errors = [slope(turns, [entry[arm]["margin_error"] for entry in c]) for c in found]
+            lines.append(point(tally.mean(items, errors), method=arm, what="margin_error a turn"))
+    run.tables["horizon_slopes"] = lines

@@ -1,0 +1,166 @@
+"""The editing frontier: what does it take to change a field in a prefilled prompt, and what does it cost?
+
+Every method edits a real cache through the public editing API. Sites are ranked on other instances than those
+scored. Source of the questions: arXiv 2606.17107, editing and weight editing; protocol and fixes are in the
+README.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import Field, NonNegativeInt, PositiveInt, field_validator
+from rich.console import Console
+from rich.progress import track
+
+from experiments._cli import Settings, entry
+from experiments._editing_cases import (
+    Item,
+    alternating,
+    build_items,
+    chosen_families,
+    looked_up,
+    matching_case,
+    style_of,
+)
+from experiments._editing_chains import chain, horizon
+from experiments._editing_errata import errata, planted
+from experiments._editing_frontier import frontier, kinds_of_edit
+from experiments._editing_summary import Tally, summarise_frontier
+from experiments._editing_sweep import learn, rank, ranking_cases, sweep
+from experiments._editing_tables import chains, diagnostic, horizons, sweeps, wordings
+from experiments._fields import Draws, rising
+from experiments._setup import gather_controls, run_once
+from pkv_interp.editing.registry import find
+from pkv_interp.editing.wordings import erratum_line
+from pkv_interp.engine import Engine
+from pkv_interp.records import Run, RunRecord
+from pkv_interp.tasks import families, field_case
+
+T = TypeVar("T")
+
+
+class EditingSettings(Settings):
+    """Settings of this experiment; configs/editing.yaml says what each means."""
+
+    families: tuple[str, ...] | None
+    instances: PositiveInt
+    chat: bool
+    methods: Annotated[tuple[str, ...], Field(min_length=1)]
+    fillers: tuple[NonNegativeInt, ...]
+    places: Annotated[tuple[Literal["early", "late"], ...], Field(min_length=1)]
+    erratum: str
+    top_k: tuple[PositiveInt, ...]
+    rank_instances: PositiveInt
+    random_draws: PositiveInt
+    cot: bool
+    cot_cases: PositiveInt
+    cot_tokens: PositiveInt
+    turns: Annotated[int, Field(ge=2)]
+    horizon_cases: PositiveInt
+    competence_threshold: float
+    bootstrap_draws: Draws
+
+    @field_validator("families")
+    @classmethod
+    def _known_and_several(cls, names: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        # Intervals and tests are over families: one alone has neither.
+        if names is not None and len({family.name for family in families(names)}) < 2:
+            raise ValueError("name at least two families")
+        return names
+
+    @field_validator("methods")
+    @classmethod
+    def _methods_exist(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        for name in names:
+            find(name, {})
+        if len(set(names)) < len(names):
+            raise ValueError("name each method once")
+        return names
+
+    @field_validator("erratum")
+    @classmethod
+    def _gives_the_value(cls, wording: str) -> str:
+        erratum_line("field", "value", wording)
+        return wording
+
+    @field_validator("fillers", "top_k")
+    @classmethod
+    def _rising(cls, values: tuple[int, ...]) -> tuple[int, ...]:
+        return rising(values)
+
+
+def editing(settings: EditingSettings) -> RunRecord:
+    """Run the experiment, or return the record of an identical finished run."""
+    return run_once("editing", settings, lambda run, engine: measure(settings, run, engine))
+
+
+def measure(settings: EditingSettings, run: Run, engine: Engine) -> None:
+    """The experiment itself: frontier, sweep, errata, chains, diagnostic, horizon, weights."""
+    loaded, tokenizer = engine.loaded, engine.loaded.tokenizer
+    chosen = chosen_families(settings)
+    floor_cases = [
+        field_case(family, 0, tokenizer, seed=settings.seed, style=style_of(settings, settings.fillers[0]))
+        for family in (chosen[0], chosen[-1])
+    ]
+    gather_controls(run, engine, floor_cases)
+
+    def each(what: str, items: Sequence[T], name: Callable[[T], str], work: Callable[[T], Any]) -> list[Any]:
+        return [
+            run.chunk(f"{what}/{name(one)}", lambda one=one: work(one))
+            for one in track(items, description=what, console=Console(stderr=True))
+        ]
+
+    def of_items(what: str, items: Sequence[Item], work: Callable[[Item], Any]) -> list[Any]:
+        return each(what, items, lambda item: item.name, work)
+
+    styles = [style_of(settings, n, p == "late") for n in settings.fillers for p in settings.places]
+    # Both directions of every edit at the shortest prompts, to and fro over families at the others.
+    short = build_items(settings, tokenizer, styles[:1])
+    one_way = alternating(settings, short)
+    longer = [alternating(settings, build_items(settings, tokenizer, [style])) for style in styles[1:]]
+    items = [*short, *(item for part in longer for item in part)]
+    found = of_items("frontier", items, lambda item: frontier(loaded, item, settings))
+    tally = Tally(run, settings)
+    summarise_frontier(tally, items, found)
+
+    ranked: dict[str, Any] = {}
+    for at, family in enumerate(chosen):
+        cases = ranking_cases(settings, at, family, styles[0], tokenizer)
+        ranked[family.name] = learn(
+            cases, each("ranking", cases, lambda case: case.instance, lambda case: rank(engine, case))
+        )
+    swept = of_items(
+        "sweep",
+        short,
+        lambda item: sweep(
+            engine, item, matching_case(settings, item, tokenizer), ranked[item.task.family], settings
+        ),
+    )
+    sweeps(tally, short, swept)
+
+    told = of_items("errata", short, lambda item: errata(loaded, item, settings))
+    stated = build_items(settings, tokenizer, styles[:1], planted=True)
+    against = of_items("planted", stated, lambda item: planted(loaded, item, settings))
+    wordings(tally, (short, told), (stated, against))
+    asked = of_items(
+        "diagnostic",
+        short,
+        lambda item: kinds_of_edit(loaded, item, looked_up(settings, item, tokenizer)),
+    )
+    diagnostic(tally, short, asked)
+    if settings.cot:
+        reason = style_of(settings, settings.fillers[0], reason=True)
+        thinkers = [replace(item, style=reason) for item in one_way][: settings.cot_cases]
+        chains(tally, thinkers, of_items("chain", thinkers, lambda item: chain(loaded, item, settings)))
+    lasting = one_way[: settings.horizon_cases]
+    horizons(tally, lasting, of_items("horizon", lasting, lambda item: horizon(loaded, item, settings)))
+    if run.competence is not None and not run.competence.passed:
+        # What an incompetent model decides is no evidence about edits: keep tables, withhold claims.
+        run.headline = {"competence": run.headline["competence"]}
+
+
+main = entry("editing", EditingSettings)(editing)
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,205 @@
+"""The three forwards that edits and splices are made of: prefill, extend, recompute. Plain transformers.
+
+A token's index in the cache is its position in the prompt, always. Every layer keeps every token; where a
+family slides, the window is in the mask.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from transformers import PreTrainedModel
+from transformers.cache_utils import DynamicCache, DynamicLayer
+
+from pkv_interp.cache.frozen import FrozenCache
+from pkv_interp.errors import PkvError
+
+SLIDING = "sliding_attention"
+FULL = "full_attention"
+#: Attention that takes an additive mask of four dimensions.
+_MASKED = ("sdpa", "eager")
+
+
+@dataclass(frozen=True, eq=False)
+class Computed:
+    """A cache and what the model says after the last token that was run for it.
+
+    Attributes:
+        cache: keys and values of the whole prompt.
+        logits: after the last token run, in float32.
+    """
+
+    cache: FrozenCache
+    logits: Float[Tensor, " vocab"]
+
+
+@dataclass(frozen=True, eq=False)
+class Runner:
+    """A causal language model with keys and values per token; make one with ``Runner.of``.
+
+    Attributes:
+        model: the model, in eval mode.
+        windows: per layer the number of positions a token sees, itself included, or None for all.
+        types: per layer "full_attention" or "sliding_attention".
+    """
+
+    model: PreTrainedModel
+    windows: tuple[int | None, ...]
+    types: tuple[str, ...]
+
+    @classmethod
+    def of(cls, model: PreTrainedModel) -> Runner:
+        """Check that the model keeps one key and value per token in every layer, and read its windows.
+
+        Raises:
+            PkvError: naming what the model has instead (recurrent state, cross-attention, chunked windows).
+        """
+        what, config = type(model).__name__, model.config.get_text_config()
+        if getattr(config, "is_encoder_decoder", False):
+            raise PkvError(f"{what} is an encoder-decoder", "use a decoder-only language model")
+        n_layers = int(config.num_hidden_layers)
+        window = getattr(config, "sliding_window", None)
+        listed = getattr(config, "layer_types", None)
+        if listed is None:
+            listed = [SLIDING if window else FULL] * n_layers
+        odd = sorted(set(listed) - {FULL, SLIDING})
+        if odd:
+            raise PkvError(
+                f"{what} has layers of {', '.join(odd)}, which keep no key and value per token",
+                "use a model whose layers are all full or sliding attention",
+            )
+        if getattr(model, "_is_stateful", False):
+            raise PkvError(f"{what} has recurrent state", "use a model whose every layer is attention")
+        windows = tuple(int(window) if kind == SLIDING and window else None for kind in listed)
+        return cls(model, windows, tuple(listed))
+
+    @torch.no_grad()
+    def prefill(self, ids: Sequence[int]) -> Computed:
+        """Run a whole prompt.
+
+        Raises:
+            PkvError: the prompt is empty, or an id is outside the vocabulary.
+        """
+        return self._run(ids, DynamicCache())
+
+    @torch.no_grad()
+    def extend(self, cache: FrozenCache, ids: Sequence[int]) -> Computed:
+        """Run ``ids`` behind a cache, at positions ``cache.length`` and on; its columns stay bit for bit.
+
+        Raises:
+            PkvError: nothing to run, or an id is outside the vocabulary.
+        """
+        return self._run(ids, cache.view())
+
+    def _run(self, ids: Sequence[int], grown: DynamicCache) -> Computed:
+        self._check(ids)
+        model: Any = self.model
+        tokens = torch.tensor([list(ids)], device=model.device)
+        out = model(input_ids=tokens, past_key_values=grown, use_cache=True, logits_to_keep=1)
+        return Computed(FrozenCache.of(grown), out.logits[0, -1].float())
+
+    @torch.no_grad()
+    def recompute(self, cache: FrozenCache, positions: Sequence[int], ids: Sequence[int]) -> Computed:
+        """Run the tokens at ``positions`` again, in place, against whatever the other columns hold.
+
+        One forward over the chosen tokens: in every layer each of them reads the fresh columns of the chosen
+        tokens up to itself and the old columns of the rest. With all tokens from the first changed one on
+        this is a re-prefill; with fewer, the rest stays stale (selective recompute).
+
+        Args:
+            positions: ascending, without repeats.
+            ids: the token at each position, which may differ from the one the cache was made with.
+
+        Raises:
+            PkvError: positions not ascending or outside the cache, ids of another number, or an attention
+                that takes no explicit mask.
+        """
+        where = list(positions)
+        if where != sorted(set(where)) or not where or where[0] < 0 or where[-1] >= cache.length:
+            raise PkvError(
+                f"{len(where)} positions do not ascend inside a cache of {cache.length} tokens",
+                "give each position once, in order",
+            )
+        if len(ids) != len(where):
+            raise PkvError(f"{len(ids)} ids for {len(where)} positions", "give one id per position")
+        self._check(ids)
+        model: Any = self.model
+        device = model.device
+        at = torch.tensor(where, device=device)
+        stop = where[-1] + 1
+        layers = [
+            _RefreshLayer(key[:, :, :stop], value[:, :, :stop], at)
+            for key, value in zip(cache.keys, cache.values, strict=True)
+        ]
+        grown = DynamicCache()
+        grown.layers.extend(layers)
+        out = model(
+            input_ids=torch.tensor([list(ids)], device=device),
+            position_ids=at[None],
+            attention_mask=self._masks(at, stop),
+            past_key_values=grown,
+            use_cache=True,
+            logits_to_keep=1,
+        )
+        fresh = FrozenCache(
+            tuple(
+                torch.cat((y.fresh[0], x[:, :, stop:]), 2) for x, y in zip(cache.keys, layers, strict=True)
+            ),
+            tuple(
+                torch.cat((y.fresh[1], x[:, :, stop:]), 2) for x, y in zip(cache.values, layers, strict=True)
+            ),
+        )
+        return Computed(fresh, out.logits[0, -1].float())
+
+    def _masks(self, at: Tensor, stop: int) -> Tensor | dict[str, Tensor]:
+        """Additive masks of the chosen tokens over the columns, one per kind of layer where kinds differ."""
+        if self.model.config._attn_implementation not in _MASKED:
+            raise PkvError(
+                f"attention '{self.model.config._attn_implementation}' takes no explicit mask",
+                "load the model with attn_implementation sdpa or eager",
+            )
+        columns = torch.arange(stop, device=at.device)
+        distance = at[:, None] - columns[None]
+        made: dict[str, Tensor] = {}
+        for kind, window in dict(zip(self.types, self.windows, strict=True)).items():
+            hidden = distance < 0
+            if window is not None:
+                hidden |= distance >= window
+            mask = torch.zeros(hidden.shape, dtype=self.model.dtype, device=at.device)
+            made[kind] = mask.masked_fill_(hidden, torch.finfo(mask.dtype).min)[None, None]
+        return made if len(made) > 1 else next(iter(made.values()))
+
+    def _check(self, ids: Sequence[int]) -> None:
+        if not ids:
+            raise PkvError("there is no token to run", "give at least one")
+        size = int(self.model.config.get_text_config().vocab_size)
+        for token in ids:
+            if not 0 <= token < size:
+                raise PkvError(f"token id {token} is out of range", f"use 0 to {size - 1}")
+
+
+class _RefreshLayer(DynamicLayer):
+    """One layer whose columns at chosen positions are replaced by the tokens that a forward brings."""
+
+    def __init__(self, keys: Tensor, values: Tensor, at: Tensor):
+        super().__init__()
+        self.lazy_initialization(keys, values)
+        self.fresh = (keys, values)
+        self._at = at
+
+    def update(
+        self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any
+    ) -> tuple[Tensor, Tensor]:
+        """All columns, the chosen ones fresh; what was handed in is copied first and stays as it was."""
+        del args, kwargs
+        keys, values = self.fresh
+        self.fresh = (
+            keys.index_copy(2, self._at, key_states),
+            values.index_copy(2, self._at, value_states),
+        )
+        return self.fresh

@@ -1,0 +1,64 @@
+"""Values at an early layer, with the layers above it left out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from transformers.cache_utils import DynamicLayer
+
+from pkv_interp.cache.compute import Runner
+from pkv_interp.cache.frozen import FrozenCache
+from pkv_interp.errors import PkvError
+
+
+@torch.no_grad()
+def early_values(
+    runner: Runner, cache: FrozenCache, ids: Sequence[int], layer: int
+) -> Float[Tensor, "1 n_kv new d"]:
+    """Values that the tokens ``ids`` behind a cache have at ``layer``.
+
+    The forward ends when that layer has its keys and values: only the layers below it are run.
+
+    Raises:
+        PkvError: there is no such layer.
+    """
+    if not 0 <= layer < cache.n_layers:
+        raise PkvError(f"layer {layer} is out of range", f"use 0 to {cache.n_layers - 1}")
+    model: Any = runner.model
+    grown = cache.view()
+    grown.layers[layer] = _LastLayer(cache.keys[layer], cache.values[layer])
+    try:
+        model(
+            input_ids=torch.tensor([list(ids)], device=model.device),
+            past_key_values=grown,
+            use_cache=True,
+            logits_to_keep=1,
+        )
+    except _ReachedError as reached:
+        return reached.values
+    raise PkvError(f"the model does not write layer {layer} to its cache", "choose another layer")
+
+
+class _ReachedError(Exception):
+    def __init__(self, values: Tensor) -> None:
+        super().__init__("the layer has its values")
+        self.values = values
+
+
+class _LastLayer(DynamicLayer):
+    """Ends the forward where the layer's columns would be written."""
+
+    def __init__(self, keys: Tensor, values: Tensor):
+        super().__init__()
+        self.lazy_initialization(keys, values)
+        self.keys, self.values = keys, values
+
+    def update(
+        self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any
+    ) -> tuple[Tensor, Tensor]:
+        del key_states, args, kwargs
+        raise _ReachedError(value_states)

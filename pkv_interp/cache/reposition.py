@@ -1,0 +1,104 @@
+"""Moving cached keys to other positions."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+from transformers.cache_utils import Cache
+
+from pkv_interp.cache.frozen import FrozenCache
+from pkv_interp.cache.rope import Rotary
+from pkv_interp.cache.rotation import angles, rotations_of, turn
+from pkv_interp.errors import PkvError
+
+
+def reposition(
+    model: PreTrainedModel,
+    cache: FrozenCache,
+    delta: int,
+    *,
+    start: int = 0,
+    target_length: int | None = None,
+) -> FrozenCache:
+    """The cache as if its tokens stood ``delta`` positions further on (arXiv 2606.17107, composing).
+
+    Every key is turned once, in float32, by its layer's own inverse frequencies. A rotation keeps lengths, so
+    the attention scaling that keys carry (YaRN, longrope) stays as it was. Values are shared.
+
+    Args:
+        model: the model that made the cache.
+        delta: positions to move by, either way; 0 gives the cache itself.
+        start: position of the first column.
+        target_length: length of the context that the moved keys are for, when it is more than they reach; it
+            matters to rope types whose frequencies depend on it.
+
+    Raises:
+        PkvError: a position below 0 or past what the model serves; frequencies that differ between the two
+            lengths (dynamic, longrope); learned positions, ALiBi, recurrent state, a quantised cache.
+    """
+    check_movable(model, cache)
+    rotations = rotations_of(model)
+    if cache.n_layers != len(rotations.layers):
+        raise PkvError(
+            f"the cache has {cache.n_layers} layers, and {type(model).__name__} {len(rotations.layers)}",
+            "use a cache that this model made",
+        )
+    source_length = start + cache.length
+    reach = source_length + delta
+    target_length = reach if target_length is None else max(reach, target_length)
+    if cache.length and (start < 0 or start + delta < 0):
+        raise PkvError(
+            f"moving by {delta} puts the first of {cache.length} tokens at position {start + delta}",
+            "positions start at 0",
+        )
+    if cache.length and target_length > rotations.limit:
+        raise PkvError(
+            f"moving by {delta} needs {target_length} positions, and {type(model).__name__} serves "
+            f"{rotations.limit}",
+            "keep the context shorter",
+        )
+    if cache.length == 0:
+        return cache
+    positions = torch.arange(start, start + cache.length, device=cache.keys[0].device)
+    made: dict[int, tuple[Tensor, Tensor]] = {}
+
+    def turns(rotary: Rotary) -> tuple[Tensor, Tensor]:
+        if id(rotary) not in made:
+            inverse = rotary.frequencies(source_length, target_length).to(positions.device)
+            by = angles(inverse, positions, positions + delta)
+            made[id(rotary)] = by.cos().float(), by.sin().float()
+        return made[id(rotary)]
+
+    if delta == 0:
+        for rotary in {id(r): r for r in rotations.layers if r is not None}.values():
+            rotary.frequencies(source_length, target_length)  # refuses keys of another length
+        return cache
+    keys = [
+        key if rotary is None else turn(key, *turns(rotary), layout)
+        for key, rotary, layout in zip(cache.keys, rotations.layers, rotations.layouts, strict=True)
+    ]
+    return FrozenCache(tuple(keys), cache.values)
+
+
+def check_movable(model: PreTrainedModel, cache: FrozenCache | Cache) -> None:
+    """Refuse a cache that holds no plain floating-point keys.
+
+    Raises:
+        PkvError: a cache of transformers, or quantised tensors.
+    """
+    if not isinstance(cache, FrozenCache):
+        kind = type(cache).__name__
+        quantised = "Quant" in kind or any("Quant" in type(layer).__name__ for layer in cache.layers)
+        raise PkvError(
+            f"a {kind} cannot be repositioned" + (": its keys are quantised" if quantised else ""),
+            "prefill with a plain cache and use FrozenCache.of",
+        )
+    if any(
+        key.dtype not in (torch.float32, torch.float16, torch.bfloat16, torch.float64) for key in cache.keys
+    ):
+        raise PkvError(
+            f"the cache of {type(model).__name__} is quantised ({cache.keys[0].dtype}), a rotation would "
+            "turn codes and not keys",
+            "keep the cache in float32, float16 or bfloat16",
+        )

@@ -1,0 +1,130 @@
+"""Which rotation a model gives its keys, by layer: read from its rotary module, then held to the model."""
+
+from __future__ import annotations
+
+import weakref
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from transformers import DynamicCache, PreTrainedModel
+
+from pkv_interp.cache.rope import Rotary, limit_of, refusal, refuse_without_rotation, rotary_of
+
+Layout = Literal["half", "interleaved", "none"]
+_TOLERANCE = {torch.float32: 1e-4, torch.float16: 1e-2, torch.bfloat16: 3e-2}
+_PROBE = 5
+
+
+@dataclass(frozen=True, eq=False)
+class Rotations:
+    """The rotations of a model: by layer what is turned and how the turned pairs lie in a head.
+
+    Attributes:
+        layers: per layer its rotation, or None where keys carry no position.
+        layouts: per layer "half" (pairs i and i + r), "interleaved" (2 i and 2 i + 1) or "none".
+        limit: number of positions the model serves.
+    """
+
+    layers: tuple[Rotary | None, ...]
+    layouts: tuple[Layout, ...]
+    limit: int
+
+
+def turn(
+    keys: Float[Tensor, "*lead T d"],
+    cos: Float[Tensor, "T r"],
+    sin: Float[Tensor, "T r"],
+    layout: Layout,
+) -> Float[Tensor, "*lead T d"]:
+    """A copy of ``keys`` with the first 2 r of their d coordinates turned, in float32; the dtype is kept."""
+    turned = keys.float().clone()
+    r = cos.shape[-1]
+    first, second = (
+        (slice(0, r), slice(r, 2 * r)) if layout == "half" else (slice(0, 2 * r, 2), slice(1, 2 * r, 2))
+    )
+    x, y = keys[..., first].float(), keys[..., second].float()
+    turned[..., first] = x * cos - y * sin
+    turned[..., second] = y * cos + x * sin
+    return turned.to(keys.dtype)
+
+
+def angles(inverse: Float[Tensor, " r"], source: Tensor, target: Tensor) -> Float[Tensor, "T r"]:
+    """Angles in radians, float64, between two positions of each key.
+
+    The model rounds ``position * frequency`` to float32 before it takes the cosine. The difference of the two
+    rounded angles turns a key to where the model would have put it; the angle of the difference would be off
+    by that rounding, 1e-4 at some thousand tokens.
+    """
+    at = [(positions.float()[:, None] * inverse.float()).double() for positions in (source, target)]
+    return at[1] - at[0]
+
+
+_FOUND: weakref.WeakKeyDictionary[nn.Module, Rotations] = weakref.WeakKeyDictionary()
+
+
+def rotations_of(model: PreTrainedModel) -> Rotations:
+    """The rotations of a causal language model, found once per model.
+
+    The rotary module names the frequencies; two forwards of one token, at two positions, show what each layer
+    does with them. A single token attends to itself alone, so its keys differ by their rotation and nothing
+    else, in every layer.
+
+    Raises:
+        PkvError: learned positions, ALiBi, recurrent state, or a rotation that is not recognised.
+    """
+    if model not in _FOUND:
+        _FOUND[model] = _find(model)
+    return _FOUND[model]
+
+
+def _find(model: PreTrainedModel) -> Rotations:
+    config: Any = model.config.get_text_config()
+    refuse_without_rotation(model)
+    modules = [m for name, m in model.named_modules() if name.rsplit(".", 1)[-1] == "rotary_emb"]
+    if len(modules) != 1:
+        raise refusal(model, f"has {len(modules)} rotary modules where one is expected")
+    probed = [_keys_of_one_token(model, at) for at in (0, _PROBE)]
+    types = getattr(config, "layer_types", None) or ["full_attention"] * len(probed[0])
+    known = {kind: rotary_of(modules[0], config, kind, model) for kind in sorted(set(types))}
+    layers: list[Rotary | None] = []
+    layouts: list[Layout] = []
+    for index, (kind, at_zero, moved) in enumerate(zip(types, *probed, strict=True)):
+        rotary = known[kind]
+        layout = _layout(rotary, at_zero, moved)
+        if layout is None:
+            raise refusal(model, f"turns the keys of layer {index} in a way that is not recognised")
+        layers.append(None if layout == "none" else rotary)
+        layouts.append(layout)
+    return Rotations(tuple(layers), tuple(layouts), limit_of(config, known.values()))
+
+
+@torch.no_grad()
+def _keys_of_one_token(model: PreTrainedModel, position: int) -> list[Tensor]:
+    cache = DynamicCache()
+    ids = torch.full(
+        (1, 1), min(300, int(model.config.get_text_config().vocab_size) - 1), device=model.device
+    )
+    at = torch.full((1, 1), position, device=model.device)
+    model(input_ids=ids, position_ids=at, past_key_values=cache, use_cache=True)
+    layers: list[Any] = cache.layers
+    return [layer.keys for layer in layers]
+
+
+def _layout(rotary: Rotary, at_zero: Tensor, moved: Tensor) -> Layout | None:
+    """How a layer turns its keys, told from one key at two positions."""
+    allowed = _TOLERANCE.get(moved.dtype, 3e-2) * float(moved.float().abs().max())
+    source = torch.zeros(1, device=moved.device)
+    by = angles(rotary.short.to(moved.device), source, source + _PROBE)
+    candidates: dict[Layout, Tensor] = {"none": at_zero}
+    if 2 * by.shape[-1] <= moved.shape[-1]:
+        cos, sin = by.cos().float(), by.sin().float()
+        candidates["half"] = turn(at_zero, cos, sin, "half")
+        candidates["interleaved"] = turn(at_zero, cos, sin, "interleaved")
+    errors = {
+        layout: float((keys.float() - moved.float()).abs().max()) for layout, keys in candidates.items()
+    }
+    best = min(candidates, key=lambda layout: errors[layout])
+    return best if errors[best] <= allowed else None

@@ -1,0 +1,102 @@
+"""Chunks: a piece of text prefilled once, to be spliced into other contexts later."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+from transformers import PreTrainedTokenizerBase
+
+from pkv_interp.cache.compute import Runner
+from pkv_interp.cache.frozen import FrozenCache
+from pkv_interp.composing.identity import identity_of
+from pkv_interp.errors import PkvError
+
+Sink = Literal["none", "bos", "prefix"]
+SINKS: tuple[str, ...] = get_args(Sink)
+
+
+@dataclass(frozen=True, eq=False)
+class Chunk:
+    """The columns of one piece of text.
+
+    Attributes:
+        ids: its tokens.
+        cache: their keys and values, one column per token and nothing else.
+        start: position of the first column when it was computed, which is the number of tokens before it.
+        context: those tokens.
+        sink: what stood before it.
+        identity: of the model (weights, dtype, rotation).
+    """
+
+    ids: tuple[int, ...]
+    cache: FrozenCache
+    start: int
+    context: tuple[int, ...]
+    sink: Sink
+    identity: str
+
+    @property
+    def length(self) -> int:
+        """Number of tokens."""
+        return len(self.ids)
+
+
+def token_ids(tokenizer: PreTrainedTokenizerBase, text: str | Sequence[int]) -> tuple[int, ...]:
+    """Ids of a text on its own, without special tokens; ids are taken as they are.
+
+    Raises:
+        PkvError: nothing is left.
+    """
+    ids: Any = tokenizer(text, add_special_tokens=False)["input_ids"] if isinstance(text, str) else text
+    if not ids:
+        raise PkvError("a chunk without a token was given", "give some text")
+    return tuple(int(token) for token in ids)
+
+
+def before(tokenizer: PreTrainedTokenizerBase, context: Sequence[int], sink: Sink) -> tuple[int, ...]:
+    """The tokens that stand before a chunk while it is computed.
+
+    Raises:
+        PkvError: an unknown sink, a context where none belongs or none where one does, no BOS token.
+    """
+    if sink not in SINKS:
+        raise PkvError(f"sink '{sink}' is unknown", f"use one of {', '.join(SINKS)}")
+    if (sink == "prefix") != bool(context):
+        raise PkvError(
+            f"sink '{sink}' was given {len(context)} tokens of context",
+            "give a context with sink='prefix' and with no other",
+        )
+    if sink != "bos":
+        return tuple(int(token) for token in context)
+    bos = tokenizer.bos_token_id
+    if not isinstance(bos, int):
+        raise PkvError("the tokenizer has no BOS token", "use sink='none' or 'prefix'")
+    return (bos,)
+
+
+def precompile(
+    runner: Runner,
+    tokenizer: PreTrainedTokenizerBase,
+    text: str | Sequence[int],
+    *,
+    context: Sequence[int] = (),
+    sink: Sink = "none",
+) -> Chunk:
+    """Prefill a chunk once (arXiv 2606.17107, composing).
+
+    Args:
+        text: the chunk, as text or as ids.
+        context: ids before it, for ``sink="prefix"``.
+        sink: what the chunk's first tokens can attend to. "none": nothing, the chunk's own first token
+            becomes the attention sink. "bos": the BOS token. "prefix": the context. What stands before is
+            not part of the chunk.
+
+    Raises:
+        PkvError: an empty text, an id outside the vocabulary, a sink that does not fit.
+    """
+    ids, context = token_ids(tokenizer, text), before(tokenizer, context, sink)
+    whole = runner.prefill((*context, *ids)).cache
+    columns = whole.slice(len(context), whole.length)
+    return Chunk(ids, columns, len(context), context, sink, identity_of(runner.model))

@@ -1,0 +1,150 @@
+"""Chunks on disk, each under a key made of everything that its keys and values depend on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+from transformers import PreTrainedTokenizerBase
+
+from pkv_interp.cache.compute import Runner
+from pkv_interp.cache.frozen import FrozenCache
+from pkv_interp.composing.chunk import Chunk, Sink, before, precompile, token_ids
+from pkv_interp.composing.identity import identity_of, rope_of, tokenizer_sha256, weights_of
+from pkv_interp.errors import PkvError
+from pkv_interp.records.writer import atomic_write
+
+#: Fields that a file must share with the model that reads it, with what each is called in a refusal.
+_MODEL_FIELDS = {
+    "weights": "weights",
+    "rope": "rope configuration",
+    "dtype": "dtype",
+    "tokenizer": "tokenizer",
+}
+
+
+class ChunkLibrary:
+    """A folder of chunks, one safetensors file each. Reading and writing may go on in several processes."""
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder).expanduser()
+
+    def path_of(
+        self,
+        runner: Runner,
+        tokenizer: PreTrainedTokenizerBase,
+        text: str | Sequence[int],
+        *,
+        context: Sequence[int] = (),
+        sink: Sink = "none",
+    ) -> Path:
+        """Where the chunk of this text lies, or would lie."""
+        ids, context = token_ids(tokenizer, text), before(tokenizer, context, sink)
+        return self.folder / f"{_key(_fields(runner, tokenizer, ids, context, sink))}.safetensors"
+
+    def put(self, runner: Runner, tokenizer: PreTrainedTokenizerBase, chunk: Chunk) -> Path:
+        """Write a chunk; a file is there whole or not at all.
+
+        Raises:
+            PkvError: the chunk is of another model, or the folder cannot be written to.
+        """
+        if chunk.identity != identity_of(runner.model):
+            raise PkvError("the chunk was made by another model", "precompile it with this model")
+        fields = _fields(runner, tokenizer, chunk.ids, chunk.context, chunk.sink)
+        tensors = {"keys": _stacked(chunk.cache.keys), "values": _stacked(chunk.cache.values)}
+        fields["content"] = _content(tensors)
+        path = self.folder / f"{_key(fields)}.safetensors"
+        atomic_write(path, save(tensors, metadata=fields))
+        return path
+
+    def read(self, path: str | Path, runner: Runner, tokenizer: PreTrainedTokenizerBase) -> Chunk:
+        """Read one file.
+
+        Raises:
+            PkvError: the file is missing or damaged, or was made with another model, dtype, rope
+                configuration or tokenizer; the line names which.
+        """
+        path = Path(path)
+        try:
+            with safe_open(path, framework="pt") as file:
+                fields: dict[str, str] = dict(file.metadata() or {})
+                tensors = {name: file.get_tensor(name) for name in ("keys", "values")}
+            ids, context = json.loads(fields["ids"]), json.loads(fields["context"])
+            sink: Any = fields["sink"]
+            whole = _content(tensors) == fields["content"] and _key(fields) == path.stem
+        except (SafetensorError, OSError, KeyError, ValueError) as error:
+            raise _damaged(path) from error
+        if not whole:
+            raise _damaged(path)
+        mine = _fields(runner, tokenizer, ids, context, sink)
+        for field, called in _MODEL_FIELDS.items():
+            if fields[field] != mine[field]:
+                raise PkvError(
+                    f"{path.name} was made with another {called}", "precompile the chunk with this model"
+                )
+        keys, values = (tuple(t.to(runner.model.device)) for t in (tensors["keys"], tensors["values"]))
+        cache = FrozenCache(tuple(k[None] for k in keys), tuple(v[None] for v in values))
+        return Chunk(tuple(ids), cache, len(context), tuple(context), sink, identity_of(runner.model))
+
+    def fetch(
+        self,
+        runner: Runner,
+        tokenizer: PreTrainedTokenizerBase,
+        text: str | Sequence[int],
+        *,
+        context: Sequence[int] = (),
+        sink: Sink = "none",
+    ) -> Chunk:
+        """The chunk of a text: read where it is on disk, else precompiled and put there.
+
+        Raises:
+            PkvError: as ``read``, ``put`` and ``precompile``.
+        """
+        path = self.path_of(runner, tokenizer, text, context=context, sink=sink)
+        if path.exists():
+            return self.read(path, runner, tokenizer)
+        chunk = precompile(runner, tokenizer, text, context=context, sink=sink)
+        self.put(runner, tokenizer, chunk)
+        return chunk
+
+
+def _fields(
+    runner: Runner, tokenizer: PreTrainedTokenizerBase, ids: Sequence[int], context: Sequence[int], sink: str
+) -> dict[str, str]:
+    return {
+        "weights": weights_of(runner.model),
+        "rope": rope_of(runner.model),
+        "dtype": str(runner.model.dtype),
+        "tokenizer": tokenizer_sha256(tokenizer),
+        "ids": json.dumps(list(ids)),
+        "context": json.dumps(list(context)),
+        "sink": sink,
+    }
+
+
+def _key(fields: Mapping[str, str]) -> str:
+    told = json.dumps({name: value for name, value in fields.items() if name != "content"}, sort_keys=True)
+    return hashlib.sha256(told.encode()).hexdigest()
+
+
+def _stacked(layers: Sequence[Tensor]) -> Tensor:
+    return torch.cat(list(layers)).contiguous().cpu()
+
+
+def _content(tensors: Mapping[str, Tensor]) -> str:
+    digest = hashlib.sha256()
+    for name in ("keys", "values"):
+        digest.update(f"{name} {tensors[name].dtype} {tuple(tensors[name].shape)}".encode())
+        digest.update(tensors[name].reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _damaged(path: Path) -> PkvError:
+    return PkvError(f"{path} is missing or damaged", "delete it and precompile the chunk again")

@@ -1,0 +1,112 @@
+"""Repair of spliced chunks: recompute some of their tokens in place."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from jaxtyping import Float
+from torch import Tensor
+
+from pkv_interp.cache.compute import Computed, Runner
+from pkv_interp.cache.early import early_values
+from pkv_interp.cache.frozen import FrozenCache
+from pkv_interp.errors import PkvError
+
+Span = tuple[int, int]
+#: Layer whose values tell CacheBlend where a chunk deviates; layer 0 sees no context.
+EARLY_LAYER = 1
+
+
+def seam_repair(runner: Runner, cache: FrozenCache, span: Span, ids: Sequence[int], k: int) -> Computed:
+    """Recompute a spliced chunk's first ``k`` tokens in its real context (arXiv 2606.17107, composing).
+
+    A true recompute: in every layer the tokens read the columns before them as they are now. Keys and values
+    that later tokens of the chunk made from the old ones stay.
+
+    Args:
+        span: positions of the chunk, half open.
+        ids: tokens of the whole cache, one per column.
+        k: how many; all of the chunk when it is shorter.
+
+    Raises:
+        PkvError: a span outside the cache, ids of another number, or k below 1.
+    """
+    return link_repair(runner, cache, [span], ids, k)
+
+
+def link_repair(
+    runner: Runner, cache: FrozenCache, spans: Sequence[Span], ids: Sequence[int], k: int
+) -> Computed:
+    """``seam_repair`` of several chunks in one forward (EPIC, arXiv 2410.15332: the link tokens of each)."""
+    _check(cache, spans, ids)
+    if k < 1:
+        raise PkvError(f"k is {k}", "recompute at least one token, or keep the splice as it is")
+    positions = [at for start, stop in spans for at in range(start, min(start + k, stop))]
+    return runner.recompute(cache, positions, [ids[at] for at in positions])
+
+
+def deviating_positions(
+    runner: Runner,
+    cache: FrozenCache,
+    spans: Sequence[Span],
+    ids: Sequence[int],
+    share: float,
+    layer: int = EARLY_LAYER,
+) -> list[int]:
+    """Positions of the chunks whose values at an early layer change most when they see their context.
+
+    Args:
+        share: of the chunks' tokens, above 0 and up to 1; at least one is chosen.
+        layer: the tokens from the first chunk on are run up to its values, and no further.
+
+    Raises:
+        PkvError: a share or layer out of range, spans outside the cache, ids of another number.
+    """
+    _check(cache, spans, ids)
+    if not 0.0 < share <= 1.0:
+        raise PkvError(f"the share {share} is out of range", "use a number above 0 and up to 1")
+    if not 0 < layer < cache.n_layers:
+        raise PkvError(f"layer {layer} is out of range", f"use 1 to {cache.n_layers - 1}")
+    start, stop = spans[0][0], spans[-1][1]
+    fresh = early_values(runner, cache.slice(0, start), ids[start:stop], layer)
+    distance = _distance(fresh, cache.values[layer][:, :, start:stop])
+    positions = [at for first, last in spans for at in range(first, last)]
+    moved = distance[[at - start for at in positions]]
+    chosen = moved.topk(max(1, round(share * len(positions)))).indices.tolist()
+    return sorted(positions[at] for at in chosen)
+
+
+def cacheblend_repair(
+    runner: Runner,
+    cache: FrozenCache,
+    spans: Sequence[Span],
+    ids: Sequence[int],
+    share: float,
+    layer: int = EARLY_LAYER,
+) -> Computed:
+    """Recompute the share of the chunks' tokens that deviate most (after CacheBlend, arXiv 2405.16444).
+
+    The tokens are chosen once, at ``layer``; the original narrows its choice layer by layer.
+
+    Raises:
+        PkvError: as ``deviating_positions``.
+    """
+    positions = deviating_positions(runner, cache, spans, ids, share, layer)
+    return runner.recompute(cache, positions, [ids[at] for at in positions])
+
+
+def _distance(one: Float[Tensor, "1 n T d"], two: Float[Tensor, "1 n T d"]) -> Float[Tensor, " T"]:
+    return (one.float() - two.float()).pow(2).sum((0, 1, 3)).sqrt()
+
+
+def _check(cache: FrozenCache, spans: Sequence[Span], ids: Sequence[int]) -> None:
+    if len(ids) != cache.length:
+        raise PkvError(
+            f"{len(ids)} ids for a cache of {cache.length} tokens", "give the ids of the whole cache"
+        )
+    ends = [0, *(at for span in spans for at in span), cache.length]
+    if not spans or ends != sorted(ends) or any(start == stop for start, stop in spans):
+        raise PkvError(
+            f"the spans {list(spans)} do not lie one after another in {cache.length} tokens",
+            "give the half-open span of each chunk, in order",
+        )

@@ -1,0 +1,74 @@
+"""Splicing chunks behind a prefix."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from pkv_interp.cache.compute import Runner
+from pkv_interp.cache.frozen import FrozenCache
+from pkv_interp.cache.reposition import reposition
+from pkv_interp.composing.chunk import Chunk
+from pkv_interp.composing.identity import identity_of
+from pkv_interp.errors import PkvError
+
+
+def join(caches: Sequence[FrozenCache]) -> FrozenCache:
+    """The columns of several caches side by side, as they are: a copy, nothing is turned.
+
+    Raises:
+        PkvError: shapes, dtypes or devices that differ.
+    """
+    forms = {
+        (c.n_layers, c.keys[0].shape[1], c.keys[0].shape[3], c.keys[0].dtype, c.keys[0].device)
+        for c in caches
+    }
+    if len(forms) != 1:
+        told = "; ".join(sorted(f"{n} layers of {h} heads of {d} in {t} on {on}" for n, h, d, t, on in forms))
+        raise PkvError(
+            f"caches of {len(forms)} forms cannot be joined ({told or 'none was given'})",
+            "give caches of one model, dtype and device",
+        )
+    layers = range(caches[0].n_layers)
+    return FrozenCache(
+        tuple(torch.cat([c.keys[i] for c in caches], 2) for i in layers),
+        tuple(torch.cat([c.values[i] for c in caches], 2) for i in layers),
+    )
+
+
+def splice(
+    runner: Runner, prefix: FrozenCache, *chunks: Chunk, target_length: int | None = None
+) -> FrozenCache:
+    """The prefix with chunks behind it, each turned to the position where it comes to lie.
+
+    The chunks stay blind to the prefix and to each other: their values, and what their keys saw, are those of
+    their own prefill (arXiv 2606.17107, composing). ``seam_repair`` mends that from the seam on.
+
+    Args:
+        prefix: columns of positions 0 to ``prefix.length``; ``cache.slice(0, 0)`` for none.
+        target_length: of the whole context, for rope types whose frequencies depend on it.
+
+    Raises:
+        PkvError: a chunk of another model, dtype or device, or one that cannot be moved there.
+    """
+    mine = identity_of(runner.model)
+    parts, at = [prefix], prefix.length
+    for number, chunk in enumerate(chunks, 1):
+        if chunk.identity != mine:
+            raise PkvError(
+                f"chunk {number} was made by another model (weights, dtype or rope differ)",
+                "precompile it with this model",
+            )
+        if chunk.cache.length != chunk.length:
+            raise PkvError(
+                f"chunk {number} has {chunk.length} tokens and {chunk.cache.length} columns",
+                "make chunks with precompile",
+            )
+        parts.append(
+            reposition(
+                runner.model, chunk.cache, at - chunk.start, start=chunk.start, target_length=target_length
+            )
+        )
+        at += chunk.length
+    return join(parts)

@@ -1,0 +1,83 @@
+"""A prompt with named fields, prefilled once and edited from then on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from transformers import PreTrainedModel
+
+from pkv_interp.cache import FrozenCache
+from pkv_interp.cache.compute import Runner
+from pkv_interp.editing.cost import Cost, Stopwatch
+from pkv_interp.editing.layout import Layout
+from pkv_interp.editing.render import Head, Renderer
+from pkv_interp.editing.state import State
+from pkv_interp.editing.text import values_of
+from pkv_interp.tasks.segments import Message
+
+
+class EditableContext:
+    """A prompt whose fields can be changed in its cache. For any causal language model with KV per token.
+
+    What is cached ends with the last message's text. Behind it stand, when a decision is read or text is
+    written, the question, what the chat template puts after the message, and the cue; these run each time.
+    """
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        tokenizer: Any,
+        messages: Sequence[Message],
+        question: str = "",
+        cue: str = "Action:",
+        chat: bool = True,
+        thinking: bool | None = None,
+    ) -> None:
+        """Read the messages; nothing is run yet.
+
+        Args:
+            model: a Hugging Face causal language model in eval mode; it is never changed.
+            tokenizer: its fast tokenizer.
+            messages: made with ``system``, ``user``, ``assistant`` and ``field``.
+            question: stands in the last message, behind everything that is appended to it.
+            cue: opens the answer; the decision is the token after it.
+            chat: use the chat template where the tokenizer has one.
+            thinking: the template's thinking switch, None to leave it alone.
+
+        Raises:
+            PkvError: no field, a field twice, an empty value, a template that changes the messages, or a
+                model without KV per token.
+        """
+        self.runner = Runner.of(model)
+        self.renderer = Renderer(tokenizer, chat, thinking)
+        self.question, self.cue = question, cue
+        values = values_of(messages)
+        self._layout = Layout(self.renderer.head(messages), values)
+        self._base: State | None = None
+        self._prefilled: dict[Head, FrozenCache] = {}
+
+    @property
+    def n_tokens(self) -> int:
+        """Tokens of the context as written."""
+        return len(self._layout.head.prompt.ids)
+
+    def prefill(self) -> State:
+        """The context as written, computed on first use and kept."""
+        if self._base is None:
+            watch = Stopwatch(self.runner.model.device)
+            cache, tokens = self.prefilled(self._layout.head)
+            cost = Cost(tokens, 1.0, watch.read())
+            self._base = State(self, self._layout, cache, "prefill", cost)
+        return self._base
+
+    def edit(self, field: str, value: str, method: str = "auto", **options: Any) -> State:
+        """``State.edit`` on the context as written."""
+        return self.prefill().edit(field, value, method, **options)
+
+    def prefilled(self, head: Head) -> tuple[FrozenCache, int]:
+        """The cache of a head, kept for later; and the tokens that had to be run for it now."""
+        if head in self._prefilled:
+            return self._prefilled[head], 0
+        self._prefilled[head] = self.runner.prefill(head.prompt.ids).cache
+        return self._prefilled[head], len(head.prompt.ids)

@@ -1,0 +1,80 @@
+"""The decision that a context leads to, read between options of one token each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from pkv_interp.editing.render import Renderer
+from pkv_interp.errors import PkvError
+
+
+@dataclass(frozen=True, eq=False)
+class Decision:
+    """What the model would write next.
+
+    Attributes:
+        choice: the option of largest logit; on a tie, the first of them.
+        margin: first option's logit minus the second's.
+        probabilities: of each option, among all tokens of the vocabulary.
+        logits: Float[vocab], float32.
+        top: the likeliest tokens of all, as text with their probability.
+    """
+
+    choice: str
+    margin: float
+    probabilities: Mapping[str, float]
+    logits: Float[Tensor, " vocab"]
+    top: tuple[tuple[str, float], ...]
+
+
+def option_ids(renderer: Renderer, suffix: str, options: Sequence[str]) -> tuple[int, ...]:
+    """The token of each option as the model would write it behind ``suffix``.
+
+    The suffix is tokenised again with the option behind it (after a blank, unless the suffix ends in one), so
+    that the id is the one in context.
+
+    Raises:
+        PkvError: fewer than two options, one that is not a single token there, or two that share theirs.
+    """
+    if len(options) < 2:
+        raise PkvError(f"a decision between {len(options)} options was asked for", "give two or more")
+    before = renderer.behind(suffix)
+    blank = "" if suffix[-1:].isspace() else " "
+    found: dict[int, str] = {}
+    for option in options:
+        ids = renderer.behind(f"{suffix}{blank}{option}")
+        if ids[:-1] != before:
+            raise PkvError(
+                f"the option '{option}' is not one token after '{suffix.strip()[-20:]}'",
+                "choose a shorter word for this tokenizer",
+            )
+        if ids[-1] in found:
+            raise PkvError(
+                f"the options '{found[ids[-1]]}' and '{option}' share their token", "give different options"
+            )
+        found[ids[-1]] = option
+    return tuple(found)
+
+
+def read_decision(
+    renderer: Renderer, logits: Float[Tensor, " vocab"], options: Sequence[str], ids: Sequence[int]
+) -> Decision:
+    """The decision between ``options``, whose tokens are ``ids``."""
+    chances = logits.softmax(-1)
+    scores = logits[list(ids)]
+    best = torch.topk(chances, 5)
+    return Decision(
+        choice=options[int(scores.argmax())],
+        margin=float(scores[0] - scores[1]),
+        probabilities={option: float(chances[token]) for option, token in zip(options, ids, strict=True)},
+        logits=logits,
+        top=tuple(
+            (renderer.tokenizer.decode([token]), chance)
+            for token, chance in zip(best.indices.tolist(), best.values.tolist(), strict=True)
+        ),
+    )

@@ -1,0 +1,99 @@
+"""Text that continues a context, greedy or sampled, over its cache."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pkv_interp.cache import FrozenCache
+from pkv_interp.cache.compute import Runner
+from pkv_interp.errors import PkvError
+from pkv_interp.models.ending import end_tokens
+
+_THOUGHT_ENDS = "</think>"
+
+
+@dataclass(frozen=True)
+class Generation:
+    """What the model wrote.
+
+    Attributes:
+        text: without special tokens, up to where it stopped.
+        ids: new tokens, the end token left out.
+        stopped: by itself or at a stop text; otherwise it is cut at the limit.
+    """
+
+    text: str
+    ids: tuple[int, ...]
+    stopped: bool
+
+    @property
+    def answer(self) -> str:
+        """The text behind the chain of thought, if the model wrote one in a thinking block."""
+        return self.text.rpartition(_THOUGHT_ENDS)[2].strip()
+
+
+@torch.no_grad()
+def generate(
+    runner: Runner,
+    tokenizer: Any,
+    cache: FrozenCache,
+    ids: Sequence[int],
+    most: int,
+    temperature: float = 0.0,
+    seed: int = 0,
+    stop: Sequence[str] = (),
+) -> Generation:
+    """Continue ``ids`` behind a cache, one token at a time. The cache is read, never written.
+
+    Args:
+        most: most new tokens.
+        temperature: 0 takes the token of largest logit; above it, tokens are drawn with ``seed``.
+        stop: texts at which to stop; the text ends before the first of them.
+
+    Raises:
+        PkvError: a limit below 1, or a temperature below 0.
+    """
+    if most < 1 or not 0.0 <= temperature < float("inf"):
+        raise PkvError(
+            f"{most} tokens at temperature {temperature} were asked for",
+            "give at least 1 token and a temperature of 0 or more",
+        )
+    model: Any = runner.model
+    ends = end_tokens(model, tokenizer)
+    drawn = torch.Generator().manual_seed(seed)
+    grown = cache.view()
+    current, new = list(ids), []
+    for _ in range(most):
+        out = model(
+            input_ids=torch.tensor([current], device=model.device),
+            past_key_values=grown,
+            use_cache=True,
+            logits_to_keep=1,
+        )
+        token = _pick(out.logits[0, -1].float(), temperature, drawn)
+        if token in ends:
+            return Generation(_text(tokenizer, new), tuple(new), True)
+        new.append(token)
+        current = [token]
+        if stop:
+            text = _text(tokenizer, new)
+            found = [text.index(words) for words in stop if words in text]
+            if found:
+                return Generation(text[: min(found)], tuple(new), True)
+    return Generation(_text(tokenizer, new), tuple(new), False)
+
+
+def _text(tokenizer: Any, ids: Sequence[int]) -> str:
+    return tokenizer.decode(list(ids), skip_special_tokens=True)
+
+
+def _pick(logits: Tensor, temperature: float, drawn: torch.Generator) -> int:
+    if temperature == 0.0:
+        return int(logits.argmax())
+    # Drawn on the CPU, so that a seed means the same tokens on every device.
+    return int(torch.multinomial((logits / temperature).softmax(-1).cpu(), 1, generator=drawn))

@@ -1,0 +1,15 @@
+"""What every method is held against."""
+
+from pkv_interp.editing.registry import Change, Outcome, register
+from pkv_interp.editing.state import State
+
+
+@register("full_reprefill", any_length=True)
+def full_reprefill(state: State, change: Change) -> Outcome:
+    """The text is written again with the value in its place, and prefilled from its first token.
+
+    Errata about the field are left out of that text; everything else that was appended stays.
+    """
+    layout = state.layout.rewritten(state.context.renderer, change.field, change.value)
+    ids = layout.ids
+    return Outcome(layout, state.context.runner.prefill(ids).cache, len(ids))

@@ -1,0 +1,84 @@
+"""From messages to the tokens that are cached, and the tokens of what stands behind them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from jinja2 import TemplateError
+
+from pkv_interp.errors import PkvError
+from pkv_interp.tasks.segments import Message, Prompt, Segment, mark, render, tokenise
+
+#: Stands where the question will, so that a template which trims a message leaves the context's end alone.
+_HERE = "[[question]]"
+
+
+@dataclass(frozen=True)
+class Head:
+    """Rendered messages up to the end of the last one's text.
+
+    Attributes:
+        messages: what was rendered; two heads are equal when these are.
+        prompt: tokens, kinds and spans of that text.
+        tail: what the template puts after the last message, generation prompt included.
+    """
+
+    messages: tuple[Message, ...]
+    prompt: Prompt = field(compare=False)
+    tail: str = field(compare=False)
+
+
+@dataclass(frozen=True)
+class Renderer:
+    """A tokenizer and how it renders.
+
+    Attributes:
+        tokenizer: a fast Hugging Face tokenizer.
+        chat: use its chat template, where it has one.
+        thinking: the template's thinking switch, None to leave it alone.
+    """
+
+    tokenizer: Any
+    chat: bool = True
+    thinking: bool | None = None
+
+    def head(self, messages: Sequence[Message]) -> Head:
+        """Render and tokenise.
+
+        Raises:
+            PkvError: the template refuses or changes the messages, or a field has no token of its own.
+        """
+        *before, last = messages
+        opened = replace(last, segments=(*last.segments, Segment("decision", _HERE)))
+        chat = self.chat and self.tokenizer.chat_template is not None
+        try:
+            rendered = render((*before, opened), self.tokenizer, chat, self.thinking)
+        except TemplateError as error:
+            raise PkvError(
+                f"the chat template refuses these messages ({error})", "use other roles, or chat=False"
+            ) from error
+        text, found, tail = rendered.partition(_HERE)
+        if not found:
+            raise PkvError(f"the chat template drops the {last.role} message", "set chat=False")
+        return Head(tuple(messages), tokenise(text, *mark(messages, text), self.tokenizer), tail)
+
+    def behind(self, text: str) -> tuple[int, ...]:
+        """Ids of a text that stands behind another one, tokenised on its own.
+
+        No BOS, and no blank that a tokenizer puts before a text: one character before it is tokenised too
+        and left out, where the tokenizer keeps that character apart.
+        """
+        for anchor in ("\n", ".", "a"):
+            made = self.tokenizer(anchor + text, add_special_tokens=False, return_offsets_mapping=True)
+            ends = [stop for _, stop in made["offset_mapping"]]
+            own = sum(stop <= 1 for stop in ends)
+            if all(start >= 1 for start, _ in made["offset_mapping"][own:]):
+                return tuple(made["input_ids"][own:])
+        return tuple(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+
+
+def on_new_line(before: str, text: str) -> str:
+    """The text, with a line break first unless ``before`` ends in a blank."""
+    return text if not before or before[-1].isspace() or not text else f"\n{text}"

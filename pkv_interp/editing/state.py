@@ -1,0 +1,167 @@
+"""A context and the cache that stands for it, after any number of edits. States are never changed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from jaxtyping import Float
+from torch import Tensor
+
+from pkv_interp.cache import FrozenCache
+from pkv_interp.editing import generation
+from pkv_interp.editing.cost import Cost, Stopwatch
+from pkv_interp.editing.decision import Decision, option_ids, read_decision
+from pkv_interp.editing.diagnostic import Diagnostic
+from pkv_interp.editing.generation import Generation
+from pkv_interp.editing.layout import Layout
+from pkv_interp.editing.registry import Change, find
+from pkv_interp.editing.render import on_new_line
+from pkv_interp.editing.text import check_value
+from pkv_interp.errors import PkvError
+
+if TYPE_CHECKING:
+    from pkv_interp.editing.context import EditableContext
+
+
+@dataclass(frozen=True, eq=False)
+class State:
+    """One version of a context.
+
+    Attributes:
+        context: what it is a version of.
+        layout: its text and tokens.
+        cache: one column per token; what it holds may be stale, as the method of the last edit has it.
+        method: how it was made from the state before.
+        cost: of that step.
+        total: of all steps since the prefill, this one included.
+        diagnostic: why ``auto`` chose the method, where it was asked.
+    """
+
+    context: EditableContext
+    layout: Layout
+    cache: FrozenCache
+    method: str
+    cost: Cost
+    total: Cost = Cost()
+    diagnostic: Diagnostic | None = None
+
+    @property
+    def ids(self) -> tuple[int, ...]:
+        """Token ids of the context, one per column."""
+        return self.layout.ids
+
+    @property
+    def text(self) -> str:
+        """The context as it is written now."""
+        return self.layout.text
+
+    @property
+    def fields(self) -> Mapping[str, str]:
+        """The value of each field, as the text says last."""
+        return self.layout.values
+
+    @property
+    def spans(self) -> Mapping[str, tuple[int, int]]:
+        """Half-open token span of each field's value in its place."""
+        return self.layout.spans
+
+    def edit(self, field: str, value: str, method: str = "auto", **options: Any) -> State:
+        """A new state in which ``field`` has another value; this one stays as it is.
+
+        Args:
+            method: a name of ``METHODS``, with an amount where it takes one (``recompute@8``).
+            options: further settings of the method.
+
+        A value that the field has already gives this state at no cost.
+
+        Raises:
+            PkvError: an unknown field, method or option, an empty value, an amount out of range, or a value
+                of a length that the method cannot serve.
+        """
+        if field not in self.fields:
+            raise PkvError(f"there is no field '{field}'", f"the fields are {', '.join(self.fields)}")
+        found, amount = find(method, options)
+        if check_value(field, value) == self.fields[field]:
+            return replace(self, method=method, cost=Cost(), diagnostic=None)
+        watch = Stopwatch(self.cache.keys[0].device)
+        made = found.apply(self, Change(field, value, method, amount, options))
+        elapsed = watch.read()
+        cost = Cost(
+            made.tokens,
+            (made.tokens + made.partial) / made.cache.length,
+            elapsed - made.setup_milliseconds,
+            made.prompt_surgery,
+            made.setup_tokens,
+            made.setup_milliseconds,
+        )
+        return State(self.context, made.layout, made.cache, method, cost, self.total + cost, made.diagnostic)
+
+    def append(self, text: str) -> State:
+        """A new state with more text behind this one's, exactly as given.
+
+        Raises:
+            PkvError: there is no text.
+        """
+        if not text:
+            raise PkvError("an empty text was to be appended", "give some text")
+        watch = Stopwatch(self.cache.keys[0].device)
+        layout = self.layout.appended(self.context.renderer, text)
+        ids = layout.pieces[-1].ids
+        cache = self.context.runner.extend(self.cache, ids).cache
+        cost = Cost(len(ids), len(ids) / cache.length, watch.read())
+        return State(self.context, layout, cache, "append", cost, self.total + cost)
+
+    def suffix(self, question: str | None = None, cue: str | None = None) -> str:
+        """What stands behind the context when a decision is read: question, template, cue.
+
+        Raises:
+            PkvError: all of them are empty.
+        """
+        asked = self.context.question if question is None else question
+        opened = self.context.cue if cue is None else cue
+        text = on_new_line(self.text, asked) + self.layout.head.tail + opened
+        if not text:
+            raise PkvError("nothing stands between the context and the decision", "give a question or a cue")
+        return text
+
+    def logits(self, question: str | None = None, cue: str | None = None) -> Float[Tensor, " vocab"]:
+        """What the model says after the suffix, in float32."""
+        ids = self.context.renderer.behind(self.suffix(question, cue))
+        return self.context.runner.extend(self.cache, ids).logits
+
+    def decide(self, options: Sequence[str], question: str | None = None, cue: str | None = None) -> Decision:
+        """The model's choice between options that are one token each.
+
+        Args:
+            question: instead of the context's.
+            cue: instead of the context's.
+
+        Raises:
+            PkvError: fewer than two options, one that is not a single token there, or two that share theirs.
+        """
+        renderer = self.context.renderer
+        ids = option_ids(renderer, self.suffix(question, cue), options)
+        return read_decision(renderer, self.logits(question, cue), options, ids)
+
+    def generate(
+        self,
+        max_new_tokens: int,
+        temperature: float = 0.0,
+        seed: int = 0,
+        question: str | None = None,
+        cue: str | None = None,
+        stop: Sequence[str] = (),
+    ) -> Generation:
+        """Text that the model writes behind the suffix; see ``generation.generate``."""
+        return generation.generate(
+            self.context.runner,
+            self.context.renderer.tokenizer,
+            self.cache,
+            self.context.renderer.behind(self.suffix(question, cue)),
+            max_new_tokens,
+            temperature,
+            seed,
+            stop,
+        )

@@ -1,0 +1,77 @@
+"""Words with which users write a prompt that has named fields."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from pkv_interp.errors import PkvError
+from pkv_interp.tasks.segments import Message, Segment
+
+
+def text(words: str) -> Segment:
+    """Plain text."""
+    return Segment("conversation", words)
+
+
+def field(name: str, value: str) -> Segment:
+    """The value of a field that may change; ``name`` is what a notice of change calls it."""
+    return Segment("field", value, name)
+
+
+def system(*parts: str | Segment) -> Message:
+    """A system message of texts and fields."""
+    return _message("system", parts)
+
+
+def user(*parts: str | Segment) -> Message:
+    """A user message of texts and fields."""
+    return _message("user", parts)
+
+
+def assistant(*parts: str | Segment) -> Message:
+    """An earlier answer of the model."""
+    return _message("assistant", parts)
+
+
+def _message(role: str, parts: Sequence[str | Segment]) -> Message:
+    return Message(role, tuple(text(part) if isinstance(part, str) else part for part in parts))
+
+
+def values_of(messages: Sequence[Message]) -> dict[str, str]:
+    """The value of every field, in the order of the text.
+
+    Raises:
+        PkvError: no message, no field, a field without a name or a value, or a name that stands twice.
+    """
+    if not messages:
+        raise PkvError("a context of no messages was asked for", "give at least one message")
+    found: dict[str, str] = {}
+    for segment in (s for m in messages for s in m.segments if s.kind == "field"):
+        if not segment.name:
+            raise PkvError(f"the field of value '{segment.text}' has no name", "name it: field(name, value)")
+        if segment.name in found:
+            raise PkvError(f"the field '{segment.name}' stands twice", "give each field a name of its own")
+        found[segment.name] = check_value(segment.name, segment.text)
+    if not found:
+        raise PkvError("the messages have no field", "mark what may change with field(name, value)")
+    return found
+
+
+def check_value(name: str, value: str) -> str:
+    """The value, unless it is empty.
+
+    Raises:
+        PkvError: nothing but blanks.
+    """
+    if not value.strip():
+        raise PkvError(f"the field '{name}' was given an empty value", "name what is there now, 'none' say")
+    return value
+
+
+def put(messages: Sequence[Message], name: str, words: str) -> tuple[Message, ...]:
+    """The messages with other words where the field ``name`` stands."""
+
+    def one(segment: Segment) -> Segment:
+        here = segment.kind == "field" and segment.name == name
+        return replace(segment, text=words) if here else segment
+
+    return tuple(replace(m, segments=tuple(one(s) for s in m.segments)) for m in messages)

@@ -1,0 +1,39 @@
+"""Wordings of an erratum: a line at the end of the context that gives a field's value as it is now."""
+
+from pkv_interp.errors import PkvError
+from pkv_interp.tasks.wordings import UPDATES
+
+#: By name, from the bare value to the order to forget; ``str.format`` strings of ``field`` and ``value``.
+ERRATA: dict[str, str] = {
+    "bare": UPDATES["bare"],
+    "tagged": UPDATES["tagged"],
+    "override": UPDATES["override"],
+    "disregard": UPDATES["re_evaluate"],
+}
+DEFAULT = "override"
+#: What stands in a field's place once its value is given at the end.
+HOISTED = "see the end"
+
+
+def erratum_line(field: str, value: str, wording: str = DEFAULT) -> str:
+    """The line, ended by a line break.
+
+    Args:
+        wording: a name in `ERRATA`, or a text of your own with ``{field}`` and ``{value}`` in it.
+
+    Raises:
+        PkvError: an unknown name, or a text that does not give the value.
+    """
+    template = ERRATA.get(wording, wording)
+    if "{value}" not in template:
+        raise PkvError(
+            f"the wording '{wording}' is neither known nor has {{value}} in it",
+            f"use {', '.join(ERRATA)} or a text with {{field}} and {{value}}",
+        )
+    try:
+        line = template.format(field=field, value=value)
+    except (KeyError, IndexError, ValueError) as error:
+        raise PkvError(
+            f"the wording '{wording}' has a blank other than {{field}} and {{value}}", "leave it out"
+        ) from error
+    return f"{line[0].upper()}{line[1:]}\n"

@@ -1,0 +1,154 @@
+"""Figures of the editing frontier: what each way to change a field decides, and what it costs."""
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from pkv_interp.figures.curves import band
+from pkv_interp.figures.tables import entitle, error_bars, pick, sample_of, table
+from pkv_interp.figures.theme import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, SKY, VERMILLION
+from pkv_interp.records import RunRecord
+
+_RIGHT = "share of decisions that follow the new value"
+#: Methods by how they go about it, with colour and symbol.
+_GROUPS: tuple[tuple[str, str, str, tuple[str, ...]], ...] = (
+    ("keep the cache", GREY, "circle", ("stale", "field_only")),
+    ("recompute in place", ORANGE, "square", ("recompute", "cacheblend", "epic", "suffix_recompute")),
+    ("paste from the new prefill", PURPLE, "diamond", ("oracle_patch",)),
+    ("append an erratum", BLUE, "triangle-up", ("erratum", "field_erratum", "auto")),
+    ("lay the prompt out anew", GREEN, "star", ("hoist", "full_reprefill")),
+)
+_ABOVE = {"orientation": "h", "y": 1.02, "yanchor": "bottom"}
+_COLOURS = (BLUE, ORANGE, GREEN, VERMILLION, PURPLE, SKY, GREY, INK)
+_ARMS = {
+    "full_reprefill": ("re-prefill with the current value", GREY, "dot"),
+    "erratum": ("an erratum a turn", BLUE, "solid"),
+    "field_erratum": ("field refreshed and an erratum", GREEN, "dash"),
+    "field_only": ("field refreshed only", VERMILLION, "dashdot"),
+}
+
+
+def frontier_scatter(record: RunRecord) -> go.Figure:
+    """P(correct) of each method against the share of the context that it recomputes."""
+    frame = table(record, "frontier")
+    figure = go.Figure()
+    frame["value"] = frame["p_correct"]
+    frame["ci_low"], frame["ci_high"] = frame["p_correct_ci_low"], frame["p_correct_ci_high"]
+    frame["kind"] = [str(method).partition("@")[0] for method in frame["method"]]
+    for name, colour, symbol, members in _GROUPS:
+        part = pd.concat([pick(frame, kind=kind) for kind in members])
+        if not part.empty:
+            figure.add_scatter(
+                x=part["recompute_share"],
+                y=part["value"],
+                error_y=error_bars(part, colour),
+                mode="markers",
+                name=name,
+                marker={"color": colour, "size": 11, "symbol": symbol},
+                text=part["method"],
+                customdata=part[["kl", "latency_ms", "tokens"]],
+                hovertemplate="%{text}: %{y:.3f}<br>share %{x:.3f}, %{customdata[2]:.0f} tokens<br>"
+                "KL %{customdata[0]:.3f}, %{customdata[1]:.0f} ms<extra></extra>",
+            )
+    placed = sorted(frame.to_dict("records"), key=lambda one: (one["value"], one["recompute_share"]))
+    for at, line in enumerate(placed):
+        figure.add_annotation(
+            x=line["recompute_share"],
+            y=line["value"],
+            text=str(line["method"]),
+            font={"size": 11},
+            showarrow=True,
+            arrowwidth=0.6,
+            arrowcolor=GREY,
+            ax=34 if line["recompute_share"] < 0.8 else -34,
+            ay=(-22, 24, -44, 46)[at % 4],
+        )
+    figure.update_xaxes(title="tokens recomputed, as a share of the context", range=[-0.06, 1.12])
+    figure.update_yaxes(title=_RIGHT, range=[-0.12, 1.14])
+    figure.update_layout(legend={"orientation": "h", "y": -0.18}, height=640, margin_b=110)
+    sample = f"{sample_of(frame, 'family')}; bars: 95 % over families"
+    return entitle(figure, record, "What an edit decides, and how much it recomputes", sample)
+
+
+def sweep_heatmap(record: RunRecord) -> go.Figure:
+    """P(correct) by selector and number of tokens recomputed beside the field."""
+    frame = table(record, "k_sweep")
+    sizes = sorted(set(frame["k"]))
+    order = list(dict.fromkeys(frame["selector"]))
+    cells = [[float(pick(frame, selector=s, k=k)["value"].iloc[0]) for k in sizes] for s in order]
+    figure = go.Figure(
+        go.Heatmap(
+            z=cells,
+            x=[str(k) for k in sizes],
+            y=[s.replace("_", " ") for s in order],
+            zmin=0.0,
+            zmax=1.0,
+            colorscale="Viridis",
+            texttemplate="%{z:.2f}",
+            colorbar={"title": {"text": "P(correct)"}},
+        )
+    )
+    full = float(table(record, "k_star")["full"].iloc[0])
+    figure.update_xaxes(title="tokens recomputed beside the field (K)", type="category")
+    figure.update_yaxes(title="", autorange="reversed")
+    sample = f"{sample_of(frame, 'family')}; full re-prefill {full:.2f}"
+    return entitle(figure, record, "Which tokens must be recomputed, and how many", sample)
+
+
+def wording_bars(record: RunRecord) -> go.Figure:
+    """P(correct) by wording of the erratum, and what other errata do."""
+    frame, other = table(record, "wording"), table(record, "errata")
+    figure = go.Figure()
+    for part, column, name, colour in (
+        (frame, "wording", "wording of the erratum", BLUE),
+        (other, "arm", f"other tests, wording '{other['wording'].iloc[0]}'", GREEN),
+    ):
+        figure.add_bar(
+            x=[str(label).replace("_", " ") for label in part[column]],
+            y=part["value"],
+            error_y=error_bars(part, INK),
+            name=name,
+            marker={"color": colour},
+        )
+    figure.add_hline(y=0.5, line={"color": GREY, "width": 1, "dash": "dot"}, annotation_text="chance")
+    figure.update_xaxes(tickangle=-35)
+    figure.update_yaxes(title="share of right decisions", range=[0, 1.05])
+    figure.update_layout(
+        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom"}, margin={"t": 120, "b": 110}
+    )
+    sample = f"{sample_of(frame, 'family')}; bars: 95 % over families"
+    return entitle(figure, record, "Which errata are followed", sample)
+
+
+def horizon_curves(record: RunRecord) -> go.Figure:
+    """P(correct) by turn while the field changes every turn."""
+    frame = table(record, "horizon")
+    figure = go.Figure()
+    for method, (name, colour, dash) in _ARMS.items():
+        part = pick(frame, method=method).sort_values("turn")
+        if not part.empty:
+            band(figure, part["turn"].tolist(), part, name=name, colour=colour, dash=dash)
+    figure.update_xaxes(title="turn (the field changes in every one)")
+    figure.update_yaxes(title="share of right decisions", range=[-0.03, 1.05])
+    figure.update_layout(legend=_ABOVE, margin_t=120)
+    sample = f"{sample_of(frame, 'family')}; bands: 95 % over families"
+    return entitle(figure, record, "A field that changes every turn, in one evolving cache", sample)
+
+
+def frontier_lengths(record: RunRecord) -> go.Figure:
+    """P(correct) of each method by prompt length."""
+    frame = table(record, "frontier_by_length")
+    figure = go.Figure()
+    shown = [m for m in dict.fromkeys(frame["method"]) if m != "suffix_recompute"]
+    for at, method in enumerate(shown):
+        part = pick(frame, method=method).sort_values("tokens")
+        figure.add_scatter(
+            x=part["tokens"],
+            y=part["value"],
+            mode="lines+markers",
+            name=str(method),
+            line={"color": _COLOURS[at % len(_COLOURS)], "dash": ("solid", "dash")[at // len(_COLOURS) % 2]},
+        )
+    figure.update_xaxes(title="tokens of the context")
+    figure.update_yaxes(title=_RIGHT, range=[-0.03, 1.05])
+    figure.update_layout(legend={"x": 1.02, "y": 1.0}, width=1000, margin_r=190)
+    return entitle(figure, record, "The frontier by prompt length", str(sample_of(frame, "family")))

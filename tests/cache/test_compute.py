@@ -1,0 +1,131 @@
+"""Prefill, extend and recompute against plain forwards, on every tiny family."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from transformers import GPT2Config, GPT2LMHeadModel, MambaConfig, MambaForCausalLM
+
+from pkv_interp.cache import FrozenCache
+from pkv_interp.cache.compute import Runner
+from pkv_interp.errors import PkvError
+from tests.families import FAMILIES, ids_of, tiny
+
+LENGTH, FIELD = 90, (20, 23)
+
+
+def runner(family: str) -> Runner:
+    return Runner.of(tiny(family, window=16).model)
+
+
+def same(a: FrozenCache, b: FrozenCache, atol: float = 1e-5) -> None:
+    for x, y in zip((*a.keys, *a.values), (*b.keys, *b.values), strict=True):
+        torch.testing.assert_close(x, y, atol=atol, rtol=1e-5)
+
+
+def copies(cache: FrozenCache) -> list[torch.Tensor]:
+    return [t.clone() for t in (*cache.keys, *cache.values)]
+
+
+def prompts(family: str) -> tuple[list[int], list[int]]:
+    loaded = tiny(family, window=16)
+    old = ids_of(loaded, LENGTH, 0)
+    new = list(old)
+    new[FIELD[0] : FIELD[1]] = ids_of(loaded, FIELD[1] - FIELD[0], 1)
+    return old, new
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+class TestEveryFamily:
+    def test_prefill_is_the_plain_forward(self, family: str):
+        old, _ = prompts(family)
+        run = runner(family)
+        plain = run.model(input_ids=torch.tensor([old])).logits[0, -1]  # type: ignore[operator]
+        torch.testing.assert_close(run.prefill(old).logits, plain, atol=1e-5, rtol=1e-5)
+
+    def test_extend_equals_a_prefill_of_everything_and_shares_the_old_columns(self, family: str):
+        old, _ = prompts(family)
+        run = runner(family)
+        base = run.prefill(old[:60]).cache
+        before = copies(base)
+        grown = run.extend(base, old[60:])
+        whole = run.prefill(old)
+        same(grown.cache, whole.cache)
+        torch.testing.assert_close(grown.logits, whole.logits, atol=1e-5, rtol=1e-5)
+        head = grown.cache.slice(0, 60)
+        for x, y in zip(before, (*head.keys, *head.values), strict=True):
+            assert torch.equal(x, y)
+        for x, y in zip(before, copies(base), strict=True):
+            assert torch.equal(x, y)
+
+    def test_recompute_of_everything_from_the_change_is_a_prefill(self, family: str):
+        old, new = prompts(family)
+        run = runner(family)
+        base = run.prefill(old).cache
+        before = copies(base)
+        got = run.recompute(base, range(FIELD[0], LENGTH), new[FIELD[0] :])
+        want = run.prefill(new)
+        same(got.cache, want.cache)
+        torch.testing.assert_close(got.logits, want.logits, atol=1e-5, rtol=1e-5)
+        for x, y in zip(before, copies(base), strict=True):
+            assert torch.equal(x, y)
+
+    def test_recompute_of_the_field_gives_the_columns_of_a_prefill_and_leaves_the_rest(self, family: str):
+        old, new = prompts(family)
+        run = runner(family)
+        base, donor = run.prefill(old).cache, run.prefill(new).cache
+        got = run.recompute(base, range(*FIELD), new[slice(*FIELD)]).cache
+        same(got.slice(*FIELD), donor.slice(*FIELD))
+        rest = got.slice(FIELD[1], LENGTH)
+        for x, y in zip(copies(rest), copies(base.slice(FIELD[1], LENGTH)), strict=True):
+            assert torch.equal(x, y)
+
+    def test_recompute_of_scattered_tokens_equals_one_token_at_a_time(self, family: str):
+        """Chosen tokens in order, each alone over the columns so far: no mask of ours."""
+        old, new = prompts(family)
+        run = runner(family)
+        chosen = [*range(*FIELD), 31, 47, 48, 80]
+        state = run.prefill(old).cache
+        got = run.recompute(state, chosen, [new[i] for i in chosen]).cache
+        for position in chosen:
+            one = run.extend(state.slice(0, position), [new[position]]).cache
+            joined = [
+                tuple(torch.cat((x, y[:, :, position + 1 :]), 2) for x, y in zip(a, b, strict=True))
+                for a, b in ((one.keys, state.keys), (one.values, state.values))
+            ]
+            state = FrozenCache(*joined)
+        same(got, state)
+
+
+class TestOtherModels:
+    def test_learned_positions_compute_as_well(self):
+        config = GPT2Config(n_layer=2, n_head=2, n_embd=32, vocab_size=120, n_positions=64)
+        run = Runner.of(GPT2LMHeadModel(config).eval())
+        old = list(range(5, 45))
+        new = [*old[:10], 99, *old[11:]]
+        got = run.recompute(run.prefill(old).cache, range(10, 40), new[10:])
+        same(got.cache, run.prefill(new).cache)
+
+    def test_recurrent_state_is_refused(self):
+        config = MambaConfig(num_hidden_layers=1, hidden_size=16, vocab_size=50)
+        with pytest.raises(PkvError, match="keep no key and value per token"):
+            Runner.of(MambaForCausalLM(config))
+
+
+class TestBadInput:
+    @pytest.mark.parametrize("positions", [[], [3, 2], [4, 4], [-1], [LENGTH]])
+    def test_positions(self, positions: list[int]):
+        run = runner("llama")
+        base = run.prefill(prompts("llama")[0]).cache
+        with pytest.raises(PkvError, match="do not ascend"):
+            run.recompute(base, positions, [300] * len(positions))
+
+    def test_ids(self):
+        run = runner("llama")
+        base = run.prefill(prompts("llama")[0]).cache
+        with pytest.raises(PkvError, match="2 ids for 1 positions"):
+            run.recompute(base, [4], [300, 301])
+        with pytest.raises(PkvError, match="out of range"):
+            run.extend(base, [10**9])
+        with pytest.raises(PkvError, match="no token to run"):
+            run.extend(base, [])
