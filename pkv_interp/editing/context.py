@@ -57,6 +57,11 @@ class EditableContext:
         self._base: State | None = None
         self._prefilled: dict[Head, FrozenCache] = {}
 
+    @property
+    def n_tokens(self) -> int:
+        """Tokens of the context as written."""
+        return len(self._layout.head.prompt.ids)
+
     def prefill(self) -> State:
         """The context as written, computed on first use and kept."""
         if self._base is None:
