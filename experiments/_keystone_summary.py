@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from experiments._composing_summary import NO_AGREEMENT, NOT_NEGATIVE
+from experiments._composing_sides import NO_AGREEMENT, NOT_NEGATIVE
 from experiments._editing_cases import Item
 from experiments._keystone_cases import CUTS
 from experiments._scores import named, stack

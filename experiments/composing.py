@@ -13,10 +13,11 @@ from rich.console import Console
 from rich.progress import track
 
 from experiments._cli import Settings, entry
-from experiments._composing_cases import CONDITIONS, LOOKUP, MAIN, Scene, scene
+from experiments._composing_cases import BLIND, CONDITIONS, LOOKUP, MAIN, Scene, scene
 from experiments._composing_gemma import diagnosed
 from experiments._composing_measures import Found, measure_controls, measure_scene
-from experiments._composing_summary import Measured, decisions_of, summarise
+from experiments._composing_sides import decisions_of
+from experiments._composing_summary import Measured, summarise
 from experiments._composing_time import text_of, time_round
 from experiments._composing_tools import called
 from experiments._fields import Draws, rising
@@ -30,7 +31,7 @@ from pkv_interp.tasks import FAMILIES, Family, families
 TOLERANCE = {"float32": 1e-3, "bfloat16": 0.5, "float16": 0.1}
 THERE_AND_BACK = {"float32": 1e-5, "bfloat16": 0.1, "float16": 0.02}
 #: Conditions whose chunks are also precompiled behind other contexts.
-PREPARED = (MAIN, "rule_after_field")
+PREPARED = (MAIN, BLIND)
 #: Conditions on which the controls are measured: one chunk, and several.
 CHECKED = (MAIN, "all")
 

@@ -25,6 +25,7 @@ _CONDITIONS = {
 }
 _SHOWN = (
     ("transplant", "transplant", BLUE),
+    ("behind_other_side", "made behind the other value", VERMILLION),
     ("no_rotation", "no rotation", GREY),
     ("seam1", "first token recomputed", ORANGE),
     ("cacheblend", "CacheBlend", GREEN),

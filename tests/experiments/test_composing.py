@@ -15,7 +15,8 @@ import torch
 from experiments._composing_cases import CONDITIONS, LOOKUP, Scene, block_span, scene
 from experiments._composing_gemma import diagnose
 from experiments._composing_measures import against, measure_scene
-from experiments._composing_summary import Measured, decisions_of, sides_of, summarise
+from experiments._composing_sides import decisions_of, sides_of
+from experiments._composing_summary import Measured, summarise
 from experiments._composing_time import text_of, time_round
 from experiments._composing_tools import answer, measure_tools, parsed, tool_items
 from experiments.composing import ComposingSettings
