@@ -12,8 +12,6 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 
 from experiments._cli import Settings
 from experiments._editing_weights_arms import (
-    CACHE,
-    ROME,
     WEIGHTS,
     Bench,
     cache_arms,
@@ -21,18 +19,14 @@ from experiments._editing_weights_arms import (
     weight_arm,
 )
 from experiments._editing_weights_cases import Battery, battery, pick_records, split_families
-from experiments._scores import named
+from experiments._editing_weights_tables import Chunk, add_rows, method_line, setup_line
 from pkv_interp.models.load import LoadedModel
 from pkv_interp.records import Run
-from pkv_interp.stats import mean
-from pkv_interp.tasks import Family, Style, split_of
+from pkv_interp.tasks import Family, Style
 from pkv_interp.weight_editing.facts import Fact, known_facts
 from pkv_interp.weight_editing.mutable import RecordEdit
 from pkv_interp.weight_editing.projections import down_projections
 from pkv_interp.weight_editing.validation import score_fact
-
-Chunk = Mapping[str, Any]
-_SHARES = ("success", "rephrased", "contamination", "collateral")
 
 
 class WeightSettings(BaseModel):
@@ -118,11 +112,13 @@ def weight_edits(
         )
         for edit, _ in chosen
     ]
-    run.tables["weight_setup"] = [run.chunk("weights/setup", lambda: _setup(bench, chosen, best))]
+    run.tables["weight_setup"] = [
+        run.chunk("weights/setup", lambda: setup_line(bench, chosen, len(picked), best))
+    ]
     edits = [edit for edit, _ in chosen]
-    _rows(run, edits, chunks)
+    add_rows(run, edits, chunks)
     run.tables["weight_edit"] = [
-        _line(arm, edits, chunks, settings.seed, bootstrap_draws, best.get(arm)) for arm in chunks[0]
+        method_line(arm, edits, chunks, settings.seed, bootstrap_draws, best.get(arm)) for arm in chunks[0]
     ]
     return run.tables["weight_edit"]
 
@@ -174,58 +170,3 @@ def _all_arms(bench: Bench, edit: RecordEdit, best: Mapping[str, int], asked: Ba
     """Every arm on one record."""
     found: dict[str, Chunk] = {**cache_arms(bench, edit, asked)}
     return found | {arm: weight_arm(bench, arm, edit, best.get(arm), asked) for arm in WEIGHTS}
-
-
-def _setup(
-    bench: Bench, chosen: Sequence[tuple[RecordEdit, bool]], best: Mapping[str, int]
-) -> dict[str, Any]:
-    """What the edits rest on: the covariance's condition, and whether the model is right on both values."""
-    conditions = {arm: bench.covariances[best[arm]] for arm in ROME}
-    first = conditions[ROME[0]]
-    return {
-        "competent": all(right for _, right in chosen) and not bench.loaded.info.random_weights,
-        "n_records": len(chosen),
-        "covariance_tokens": first.n_tokens,
-        "covariance_width": len(first.matrix),
-        **{f"{arm}_layer": best[arm] for arm in ROME},
-        **{f"{arm}_condition": made.condition for arm, made in conditions.items()},
-        **{
-            f"{arm}_condition_without_ridge": made.bare_condition if made.bare_condition < 1e300 else None
-            for arm, made in conditions.items()
-        },
-    }
-
-
-def _line(
-    arm: str, edits: Sequence[RecordEdit], chunks: Sequence[Chunk], seed: int, draws: int, layer: int | None
-) -> dict[str, Any]:
-    """One line of the table: shares and the latency, each with its interval over families."""
-    names = [edit.family for edit in edits]
-    options: dict[str, Any] = {"seed": seed, "draws": draws}
-    line: dict[str, Any] = {"method": arm, "edits": "cache" if arm in CACHE else "weights", "layer": layer}
-    for share in _SHARES:
-        values = [chunk[arm][share] for chunk in chunks]
-        if None not in values:
-            line |= named(share, mean([float(v) for v in values], names, bounds=(0.0, 1.0), **options))
-        else:
-            line |= {share: None, f"{share}_ci_low": None, f"{share}_ci_high": None}
-    latency = mean([chunk[arm]["latency_ms"] for chunk in chunks], names, **options)
-    line |= named("latency_ms", latency)
-    return line | {"n_families": latency.n_families, "n_instances": latency.n_instances}
-
-
-def _rows(run: Run, edits: Sequence[RecordEdit], chunks: Sequence[Chunk]) -> None:
-    """One row per record and arm; the margin is towards the action of the new value."""
-    for edit, chunk in zip(edits, chunks, strict=True):
-        for arm, found in chunk.items():
-            run.rows.append(
-                {
-                    "family": edit.family,
-                    "split": split_of(edit.family),
-                    "instance": edit.instance,
-                    "wording": "weights",
-                    "arm": f"weight_edit/{arm}",
-                    "patched": found["margin"],
-                    "extra": {name: value for name, value in found.items() if name != "margin"},
-                }
-            )
