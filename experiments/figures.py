@@ -15,6 +15,9 @@ from rich.console import Console
 from experiments._cli import Door, entry
 from pkv_interp.errors import PkvError
 from pkv_interp.figures import (
+    agent_cost,
+    agent_phases,
+    agent_success,
     attention_share,
     blast_growth,
     blast_kinds,
@@ -94,6 +97,7 @@ FIGURES: Mapping[str, Mapping[str, Callable[[RunRecord], go.Figure]]] = {
         "horizon": horizon_curves,
     },
     "controls": {"timing": timing_curves, "specificity": specificity_curves},
+    "agent": {"success": agent_success, "phases": agent_phases, "cost": agent_cost},
 }
 
 

@@ -47,6 +47,16 @@ PATCHING = (
     "bootstrap_draws=200",
     "threads=1",
 )
+AGENT = (
+    "model=tiny-llama",
+    "domains=[documents,alerts]",
+    "instances=1",
+    "turns=4",
+    "n_fillers=1",
+    "seam=2",
+    "bootstrap_draws=200",
+    "threads=1",
+)
 EDITING = (
     "model=tiny-llama",
     "families=[orders,alerts]",
@@ -100,6 +110,11 @@ def blast_radius(results: Path, *arguments: str) -> subprocess.CompletedProcess[
 def patching(results: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """The small patching run with its record under ``results``."""
     return run("experiments.patching", *PATCHING, f"results_dir={results}", *arguments)
+
+
+def agent(results: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """The small agent run with its record under ``results``."""
+    return run("experiments.agent", *AGENT, f"results_dir={results}", *arguments)
 
 
 def editing(results: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -1,5 +1,6 @@
 """Figures from records: one figure a function, a record in, a plotly figure out."""
 
+from pkv_interp.figures.agent import agent_cost, agent_phases, agent_success
 from pkv_interp.figures.blast_radius import (
     blast_growth,
     blast_kinds,
@@ -35,6 +36,9 @@ from pkv_interp.figures.tokens import site_bars, token_bars, token_kinds, token_
 
 __all__ = [
     "NOT_COMPETENT",
+    "agent_cost",
+    "agent_phases",
+    "agent_success",
     "attention_share",
     "blast_growth",
     "blast_kinds",
