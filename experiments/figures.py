@@ -105,7 +105,6 @@ FIGURES: Mapping[str, Mapping[str, Callable[[RunRecord], go.Figure]]] = {
         "weight_edit": weight_edit_bars,
     },
     "controls": {"timing": timing_curves, "specificity": specificity_curves},
-    "agent": {"success": agent_success, "phases": agent_phases, "cost": agent_cost},
     "composing": {
         "fidelity": fidelity_bars,
         "seam": seam_curve,
@@ -114,6 +113,7 @@ FIGURES: Mapping[str, Mapping[str, Callable[[RunRecord], go.Figure]]] = {
         "diagnosis": window_diagnosis,
     },
     "keystone": {"methods": keystone_bars},
+    "agent": {"success": agent_success, "phases": agent_phases, "cost": agent_cost},
 }
 
 

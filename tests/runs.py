@@ -81,6 +81,33 @@ EDITING = (
     "bootstrap_draws=200",
     "threads=1",
 )
+COMPOSING = (
+    "model=tiny-llama",
+    "families=[orders,alerts,posts]",
+    "instances=1",
+    "n_fillers=1",
+    "conditions=[rule,rule_after_field,all,system_area,mid_trajectory,lookup]",
+    "seams=[1,4]",
+    "curve_families=2",
+    "chunk_fillers=[0,2]",
+    "distance_fillers=[0,2]",
+    "skills=[1,3]",
+    "tool_values=1",
+    "tool_tokens=4",
+    "diagnosis_prompts=2",
+    "lengths=[96,160]",
+    "rounds=2",
+    "bootstrap_draws=200",
+    "threads=1",
+)
+KEYSTONE = (
+    "model=tiny-llama",
+    "families=[orders,alerts,posts]",
+    "n_fillers=1",
+    "methods=[stale,field_only,recompute@4,erratum,full_reprefill]",
+    "bootstrap_draws=200",
+    "threads=1",
+)
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
 
 
@@ -129,3 +156,13 @@ def agent(results: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 def editing(results: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """The small editing run with its record under ``results``."""
     return run("experiments.editing", *EDITING, f"results_dir={results}", *arguments)
+
+
+def composing(results: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """The small composing run with its record under ``results``."""
+    return run("experiments.composing", *COMPOSING, f"results_dir={results}", *arguments)
+
+
+def keystone(results: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """The small keystone run with its record under ``results``."""
+    return run("experiments.keystone", *KEYSTONE, f"results_dir={results}", *arguments)

@@ -32,10 +32,10 @@ _SHOWN = (
 _FACTORS = {"sink": "sink", "rope_per_layer": "rope per layer", "window": "window"}
 
 
-def _estimates(frame: pd.DataFrame, name: str) -> Any:
+def _estimates(frame: pd.DataFrame, name: str) -> pd.DataFrame:
     """One estimate of a line with several, under the names that intervals are drawn from."""
     columns = {name: "value", f"{name}_ci_low": "ci_low", f"{name}_ci_high": "ci_high"}
-    return frame[list(columns)].rename(columns=columns).astype(float)
+    return pd.DataFrame({new: frame[old].astype(float) for old, new in columns.items()})
 
 
 def _most(column: Any) -> int:
