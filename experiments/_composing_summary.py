@@ -17,6 +17,10 @@ from pkv_interp.stats import Estimate, mean
 if TYPE_CHECKING:
     from experiments.composing import ComposingSettings
 
+#: Columns of an agreement that could be counted nowhere.
+NO_AGREEMENT = {"agreement": None, "agreement_ci_low": None, "agreement_ci_high": None}
+#: A divergence or an absolute error is not below 0.
+NOT_NEGATIVE = (0.0, float("inf"))
 Scenes = tuple[Sequence[Scene], Sequence[Found]]
 
 
@@ -122,6 +126,11 @@ def _agreement(sides: Sequence[Side], arm: str, options: Mapping[str, Any]) -> E
     return mean([_agrees(s, arm) for s in counted], _families(counted), bounds=(0.0, 1.0), **options)
 
 
+def _divergence(sides: Sequence[Side], arm: str, options: Mapping[str, Any]) -> Estimate:
+    """Mean KL from the full prefill, in nats."""
+    return mean(_values(sides, arm, "kl"), _families(sides), bounds=NOT_NEGATIVE, **options)
+
+
 def _arms(run: Run, sides: Sequence[Side], options: Mapping[str, Any]) -> list[dict[str, Any]]:
     """One line an arm: KL with its interval, and the secondary measures."""
     names = [arm for arm in sides[0].found["arms"] if all(arm in side.found["arms"] for side in sides)]
@@ -131,16 +140,16 @@ def _arms(run: Run, sides: Sequence[Side], options: Mapping[str, Any]) -> list[d
     for arm in names:
         agreement = _agreement(sides, arm, options)
         margins = _values(sides, arm, "margin")
-        error = mean(np.abs(margins - full), _families(sides), **options)
+        error = mean(np.abs(margins - full), _families(sides), bounds=NOT_NEGATIVE, **options)
         same = mean(_values(sides, arm, "top1"), _families(sides), bounds=(0.0, 1.0), **options)
         right = [side.sign * m > 0 for side, m in zip(sides, margins, strict=True)]
         lines.append(
             {
                 "arm": arm,
-                **named("kl", mean(_values(sides, arm, "kl"), _families(sides), **options)),
+                **named("kl", _divergence(sides, arm, options)),
                 **named("margin_error", error),
                 **named("top1", same),
-                **({"agreement": None} if agreement is None else named("agreement", agreement)),
+                **(NO_AGREEMENT if agreement is None else named("agreement", agreement)),
                 "right": float(np.mean(right)),
                 "cosine": float(_values(sides, arm, "cosine").mean()),
                 "centred_cosine": float(_values(sides, arm, "centred_cosine").mean()),
@@ -207,7 +216,7 @@ def _described(condition: str) -> dict[str, Any]:
 
 
 def _headline(run: Run, sides: Sequence[Side], options: Mapping[str, Any]) -> None:
-    run.headline["transplant_kl"] = mean(_values(sides, TRANSPLANT, "kl"), _families(sides), **options)
+    run.headline["transplant_kl"] = _divergence(sides, TRANSPLANT, options)
     for name, arm in (
         ("transplant_agreement", TRANSPLANT),
         ("no_rotation_agreement", "no_rotation"),

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from experiments._composing_summary import NO_AGREEMENT, NOT_NEGATIVE
 from experiments._editing_cases import Item
 from experiments._keystone_cases import CUTS
 from experiments._scores import named, stack
@@ -127,8 +128,8 @@ def _rows(
 def _cuts(run: Run, chunks: Sequence[Found], names: Sequence[str], options: Mapping[str, Any]) -> None:
     """Agreement with the full prefill by cut, where that is right on both values; and what cutting costs.
 
-    A penalty is the agreement lost against one chunk (colocated): by cutting blocks that refer to one another (``split``), and of blocks
-    that do not (``independent``).
+    A penalty is the agreement lost against one chunk (colocated): by cutting blocks that refer to one
+    another (``split``), and blocks that do not (``independent``).
     """
     counted = [i for i, c in enumerate(chunks) if c["old"]["full"]["margin"] < 0 < c["new"]["full"]["margin"]]
     kept = [names[i] for i in counted]
@@ -139,9 +140,11 @@ def _cuts(run: Run, chunks: Sequence[Found], names: Sequence[str], options: Mapp
         line: dict[str, Any] = {
             "cut": cut,
             "chunks": len(CUTS[cut]),
-            **named("kl", mean(kl, names, **options)),
+            **named("kl", mean(kl, names, bounds=NOT_NEGATIVE, **options)),
         }
-        if counted:
+        if not counted:
+            line |= NO_AGREEMENT
+        else:
             alike = [
                 (stack(chunks, end, cut, "margin")[counted] > 0)
                 == (stack(chunks, end, "full", "margin")[counted] > 0)

@@ -26,7 +26,9 @@ from pkv_interp.figures import (
     deviation_effect,
     dose_curves,
     faithfulness_curve,
+    fidelity_bars,
     find_browser,
+    first_token_time,
     frontier_lengths,
     frontier_scatter,
     gate_accuracy,
@@ -34,6 +36,7 @@ from pkv_interp.figures import (
     grid_heatmap,
     head_heatmap,
     horizon_curves,
+    keystone_bars,
     knockout_curves,
     layer_curves,
     position_bars,
@@ -43,6 +46,7 @@ from pkv_interp.figures import (
     save_html,
     save_png,
     screening_scatter,
+    seam_curve,
     site_bars,
     specificity_curves,
     state_bars,
@@ -51,6 +55,8 @@ from pkv_interp.figures import (
     token_bars,
     token_kinds,
     token_text,
+    transplant_growth,
+    window_diagnosis,
     wording_bars,
     write_curve,
 )
@@ -98,6 +104,14 @@ FIGURES: Mapping[str, Mapping[str, Callable[[RunRecord], go.Figure]]] = {
     },
     "controls": {"timing": timing_curves, "specificity": specificity_curves},
     "agent": {"success": agent_success, "phases": agent_phases, "cost": agent_cost},
+    "composing": {
+        "fidelity": fidelity_bars,
+        "seam": seam_curve,
+        "growth": transplant_growth,
+        "first_token": first_token_time,
+        "diagnosis": window_diagnosis,
+    },
+    "keystone": {"methods": keystone_bars},
 }
 
 
