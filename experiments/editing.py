@@ -134,12 +134,12 @@ def measure(settings: EditingSettings, run: Run, engine: Engine) -> None:
         )
     swept = of_items(
         "sweep",
-        short,
+        one_way,
         lambda item: sweep(
             engine, item, matching_case(settings, item, tokenizer), ranked[item.task.family], settings
         ),
     )
-    sweeps(tally, short, swept)
+    sweeps(tally, one_way, swept)
 
     told = of_items("errata", short, lambda item: errata(loaded, item, settings))
     stated = build_items(settings, tokenizer, styles[:1], planted=True)
@@ -147,10 +147,10 @@ def measure(settings: EditingSettings, run: Run, engine: Engine) -> None:
     wordings(tally, (short, told), (stated, against))
     asked = of_items(
         "diagnostic",
-        short,
+        one_way,
         lambda item: kinds_of_edit(loaded, item, looked_up(settings, item, tokenizer)),
     )
-    diagnostic(tally, short, asked)
+    diagnostic(tally, one_way, asked)
     if settings.cot:
         reason = style_of(settings, settings.fillers[0], reason=True)
         thinkers = [replace(item, style=reason) for item in one_way][: settings.cot_cases]
