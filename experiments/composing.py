@@ -189,7 +189,8 @@ def controls(run: Run, runner: Runner, loaded: LoadedModel, scenes: Sequence[Sce
     )
     run.control("whole_chunk_recomputed", found["whole_seam"], 0.0, logits, f"logits, {detail}")
     run.control("extend_equals_prefill", found["noise"], 0.0, logits, f"logits, {detail}")
-    run.noise_floor["margin"] = max(10 * found["noise"], 1e-3)
+    routes = max(found["noise"], found["own_position"], found["whole_seam"])
+    run.noise_floor["margin"] = max(10 * routes, 1e-3)  # ten times what ways to one margin differ by
 
 
 main = entry("composing", ComposingSettings)(composing)

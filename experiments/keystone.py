@@ -78,7 +78,8 @@ def measure(settings: KeystoneSettings, run: Run) -> None:
     for name, control in (("own_position", "splice_at_own_position"), ("noise", "extend_equals_prefill")):
         worst = max(one[name] for one in found)
         run.control(control, worst, 0.0, logits, f"logits, {len(found)} edits on both values")
-    run.noise_floor["margin"] = max(10 * max(one["noise"] for one in found), 1e-3)
+    routes = max(max(one.values()) for one in found)
+    run.noise_floor["margin"] = max(10 * routes, 1e-3)  # ten times what ways to one margin differ by
 
     def each(what: str, chosen: Sequence[Item], work: Callable[[Item], Any]) -> list[Any]:
         shown = track(chosen, description=what, console=Console(stderr=True))

@@ -270,8 +270,10 @@ def test_agreement_is_counted_where_full_is_right_on_both_values(tmp_path: Path)
         [{"family": f.name, "length": n, "full": n**1.5, "composed": n**0.5} for n in (10, 100)]
         for f in FAMILIES[:2]
     ]
-    with RunStore(tmp_path).open("composing", {"name": "made-up"}, {}, seed=0) as run:
-        run.set_model({"revision": None, "weight_sha256": "0", "random_weights": False, "dtype": "float32"})
+    with RunStore(tmp_path).open(experiment="composing", model={"name": "made-up"}, config={}) as run:
+        run.set_model(
+            {"revision": None, "weight_sha256": "0" * 64, "random_weights": False, "dtype": "float32"}
+        )
         run.noise_floor["margin"] = 0.01
         sure = Estimate(value=1.0, ci_low=1.0, ci_high=1.0, n_families=4, n_instances=8)
         run.competence = Competence(accuracy=sure, threshold=0.8, passed=True)

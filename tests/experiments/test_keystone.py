@@ -88,7 +88,7 @@ def test_settings_are_checked(argument: str, cause: str) -> None:
         compose_settings("keystone", *kept, argument)
 
 
-def test_a_composed_state_is_blind_to_its_prefix_and_leaves_the_base_alone(
+def test_a_composed_state_is_blind_and_leaves_the_base_alone(
     settings: KeystoneSettings,
 ) -> None:
     loaded = tiny("llama")
@@ -106,7 +106,7 @@ def test_a_composed_state_is_blind_to_its_prefix_and_leaves_the_base_alone(
     torch.testing.assert_close(own, versions.old.logits(), atol=1e-4, rtol=0)
 
 
-def test_an_edit_of_all_tokens_brings_a_composed_state_to_the_full_prefill(
+def test_a_full_reprefill_of_a_composed_state_is_a_full_prefill(
     settings: KeystoneSettings,
 ) -> None:
     loaded = tiny("llama")
@@ -151,8 +151,10 @@ def test_recovery_excludes_and_counts_and_penalties_are_of_agreement(
         }
         for at in range(len(items))
     ]
-    with RunStore(tmp_path).open("keystone", {"name": "made-up"}, {}, seed=0) as run:
-        run.set_model({"revision": None, "weight_sha256": "0", "random_weights": False, "dtype": "float32"})
+    with RunStore(tmp_path).open(experiment="keystone", model={"name": "made-up"}, config={}) as run:
+        run.set_model(
+            {"revision": None, "weight_sha256": "0" * 64, "random_weights": False, "dtype": "float32"}
+        )
         run.noise_floor["margin"] = 0.01
         sure = Estimate(value=1.0, ci_low=1.0, ci_high=1.0, n_families=3, n_instances=6)
         run.competence = Competence(accuracy=sure, threshold=0.8, passed=True)
