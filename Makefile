@@ -25,7 +25,7 @@ circuit: $(READY) ## fetch the embedded model, run the circuit experiment, draw 
 figures: $(READY) ## draw the figures of the committed records
 	$(PY) -m experiments.figures
 
-bench: $(READY) ## packed engine against one by one (keep the machine idle)
+bench: $(READY) ## packed engine against one by one, edits against re-prefill (keep the machine idle)
 	$(PY) -m experiments.bench results_dir=$(RESULTS)
 
 gate: $(READY) ## train the gate adapter again (about an hour on 2 cores)

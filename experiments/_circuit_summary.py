@@ -216,9 +216,11 @@ def _readers(
         ("aggregators", stack(reading, "attn_aggregators")),
         ("field", stack(sites[n:], "attn_field")),
     ):
-        run.headline[f"attention_{name}_rank_correlation"] = site_spearman(
-            mass.reshape(len(reading), -1), moved, held.families, seed=settings.seed
-        )
+        seen = mass.reshape(len(reading), -1)
+        if np.ptp(seen.mean(0)) > 0.0:  # where every window ends before the field, no head sees it
+            run.headline[f"attention_{name}_rank_correlation"] = site_spearman(
+                seen, moved, held.families, seed=settings.seed
+            )
     run.arrays |= {"read_effect_discovery": effect, "read_effect_held_out": scored}
 
 

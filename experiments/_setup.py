@@ -10,7 +10,7 @@ from pkv_interp.engine import Engine
 from pkv_interp.measure.competence import Decision, gate
 from pkv_interp.measure.controls import measure_controls
 from pkv_interp.measure.pairs import run_pair
-from pkv_interp.models.load import load
+from pkv_interp.models.load import LoadedModel, load
 from pkv_interp.records import Competence, Run, RunRecord, RunStore
 from pkv_interp.records.published import comparison_table
 from pkv_interp.tasks import Case
@@ -36,26 +36,36 @@ def open_run(name: str, settings: Settings, without: frozenset[str] = frozenset(
 
 
 def run_once(name: str, settings: Settings, measure: Callable[[Run, Engine], None]) -> RunRecord:
+    """As ``run_on``, for an experiment that needs the engine."""
+    return run_on(name, settings, lambda run: measure(run, open_engine(settings, run)))
+
+
+def run_on(name: str, settings: Settings, measure: Callable[[Run], None]) -> RunRecord:
     """Run an experiment on its model, or return the record of an identical finished run; print what it found.
 
     Args:
         name: of the experiment, as in its record.
-        measure: fills the run, which is new or goes on from its finished chunks.
+        measure: loads the model and fills the run, which is new or goes on from its finished chunks.
     """
     console = Console(stderr=True)
     with open_run(name, settings) as run:
         if not run.done:
-            measure(run, open_engine(settings, run))
+            measure(run)
     console.print(comparison_table(run.record))
     report(console, run.record)
     return run.record
 
 
-def open_engine(settings: Settings, run: Run) -> Engine:
-    """Load the model, note its provenance in the record, and wrap it."""
+def open_model(settings: Settings, run: Run) -> LoadedModel:
+    """Load the model and note its provenance in the record."""
     loaded = load(settings.model)
     run.set_model(loaded.info.model_dump(mode="json"))
-    return Engine(loaded, settings.memory_budget_mb)
+    return loaded
+
+
+def open_engine(settings: Settings, run: Run) -> Engine:
+    """As ``open_model``, wrapped for interventions."""
+    return Engine(open_model(settings, run), settings.memory_budget_mb)
 
 
 def gather_controls(run: Run, engine: Engine, cases: Sequence[Case]) -> float:

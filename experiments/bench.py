@@ -1,16 +1,19 @@
-"""How fast is the packed engine? The same patches, packed and one by one in plain PyTorch, in one run."""
+"""How fast are the packed engine and the edits? Patches packed and one by one, edits against re-prefill."""
 
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
-from pydantic import PositiveInt
+from pydantic import PositiveInt, field_validator
 from rich.console import Console
 
+from experiments._bench_edits import edits, tell_edits
 from experiments._bench_grids import grids, middle, tolerance
 from experiments._cli import Settings, entry
+from experiments._fields import rising
 from experiments._setup import gather_controls, open_engine, open_run
+from pkv_interp.editing.registry import find
 from pkv_interp.engine import Engine
 from pkv_interp.interventions import HeadPatch, KVPatch, Row
 from pkv_interp.measure.pairs import PairRun, run_pair
@@ -29,6 +32,23 @@ class BenchSettings(Settings):
     repeats: PositiveInt
     grid_sample: PositiveInt
     memory_patches: tuple[PositiveInt, ...]
+    edit_lengths: tuple[PositiveInt, ...]
+    edit_methods: tuple[str, ...]
+    edit_added: tuple[PositiveInt, ...]
+
+    @field_validator("edit_methods")
+    @classmethod
+    def _methods_exist(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        for name in names:
+            find(name, {})
+        return names
+
+    @field_validator("edit_lengths", "edit_added")
+    @classmethod
+    def _several_and_rising(cls, values: tuple[int, ...]) -> tuple[int, ...]:
+        if len(values) < 2:
+            raise ValueError("an exponent needs two lengths or more")
+        return rising(values)
 
 
 def kv_rows(pair: PairRun, n: int, n_layers: int, seed: int) -> list[Row]:
@@ -123,6 +143,7 @@ def bench(settings: BenchSettings) -> RunRecord:
         console.print(
             f"{line['patches']} patches: peak {line['peak_mb']:.0f} MiB over the model and prefills"
         )
+    tell_edits(console, run.record)
     console.print(f"record: {run.record.path}", soft_wrap=True)
     return run.record
 
@@ -168,6 +189,7 @@ def measure(run: Run, settings: BenchSettings, engine: Engine) -> None:
         ),
     }
     grids(run, settings, engine, pair)
+    edits(run, settings, engine.loaded)
 
 
 main = entry("bench", BenchSettings)(bench)

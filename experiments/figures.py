@@ -15,6 +15,9 @@ from rich.console import Console
 from experiments._cli import Door, entry
 from pkv_interp.errors import PkvError
 from pkv_interp.figures import (
+    agent_cost,
+    agent_phases,
+    agent_success,
     attention_share,
     blast_growth,
     blast_kinds,
@@ -23,7 +26,9 @@ from pkv_interp.figures import (
     deviation_effect,
     dose_curves,
     faithfulness_curve,
+    fidelity_bars,
     find_browser,
+    first_token_time,
     frontier_lengths,
     frontier_scatter,
     gate_accuracy,
@@ -31,6 +36,7 @@ from pkv_interp.figures import (
     grid_heatmap,
     head_heatmap,
     horizon_curves,
+    keystone_bars,
     knockout_curves,
     layer_curves,
     position_bars,
@@ -40,6 +46,7 @@ from pkv_interp.figures import (
     save_html,
     save_png,
     screening_scatter,
+    seam_curve,
     site_bars,
     specificity_curves,
     state_bars,
@@ -48,6 +55,9 @@ from pkv_interp.figures import (
     token_bars,
     token_kinds,
     token_text,
+    transplant_growth,
+    weight_edit_bars,
+    window_diagnosis,
     wording_bars,
     write_curve,
 )
@@ -92,8 +102,18 @@ FIGURES: Mapping[str, Mapping[str, Callable[[RunRecord], go.Figure]]] = {
         "k_sweep": sweep_heatmap,
         "wording": wording_bars,
         "horizon": horizon_curves,
+        "weight_edit": weight_edit_bars,
     },
     "controls": {"timing": timing_curves, "specificity": specificity_curves},
+    "composing": {
+        "fidelity": fidelity_bars,
+        "seam": seam_curve,
+        "growth": transplant_growth,
+        "first_token": first_token_time,
+        "diagnosis": window_diagnosis,
+    },
+    "keystone": {"methods": keystone_bars},
+    "agent": {"success": agent_success, "phases": agent_phases, "cost": agent_cost},
 }
 
 

@@ -10,28 +10,32 @@ from pkv_interp.records import RunRecord, load_records
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 MODEL = "smollm2-135m-gate"
-
-
-TABLES = re.findall(r"<!-- (\w+)-table -->(.*?)<!-- end -->", README, re.DOTALL)
+# A table names its experiment, and its model where that is not the default one.
+TABLES = [
+    (experiment, model or MODEL, text)
+    for experiment, model, text in re.findall(
+        r"<!-- (\w+)-table(?: (\S+))? -->(.*?)<!-- end -->", README, re.DOTALL
+    )
+]
 
 
 @pytest.fixture(scope="module")
-def records() -> dict[str, RunRecord]:
-    return {r.experiment: r for r in load_records(ROOT / "results") if r.model_name == MODEL}
+def records() -> dict[tuple[str, str], RunRecord]:
+    return {(r.experiment, r.model_name): r for r in load_records(ROOT / "results")}
 
 
 def test_the_circuit_table_is_there() -> None:
-    assert "circuit" in dict(TABLES)
+    assert ("circuit", MODEL) in [table[:2] for table in TABLES]
 
 
-@pytest.mark.parametrize(("experiment", "text"), TABLES, ids=[name for name, _ in TABLES])
+@pytest.mark.parametrize(("experiment", "model", "text"), TABLES, ids=[" ".join(t[:2]) for t in TABLES])
 def test_every_figure_of_a_table_stands_in_the_record(
-    experiment: str, text: str, records: dict[str, RunRecord]
+    experiment: str, model: str, text: str, records: dict[tuple[str, str], RunRecord]
 ) -> None:
     lines = re.findall(r"^\| `(\w+)` \| ([^|]+) \|", text, re.MULTILINE)
     assert len(lines) >= 5
     for name, printed in lines:
-        assert printed.strip() == str(records[experiment].headline[name]), name
+        assert printed.strip() == str(records[experiment, model].headline[name]), name
 
 
 def test_every_picture_exists() -> None:
@@ -56,3 +60,20 @@ def test_committed_records_are_valid_and_passed_their_controls() -> None:
     count, problems = check(ROOT / "results")
     assert count >= 2
     assert problems == []
+
+
+@pytest.mark.slow
+def test_the_editing_example_runs_in_ten_lines_and_prints_what_it_says(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    section = README.partition("## Edit a cache")[2].partition("\n## ")[0]
+    code = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
+    assert len(code) == 1
+    assert sum(bool(line) for line in code[0].splitlines()) == 10
+    exec(compile(code[0], "README.md", "exec"), {})  # noqa: S102
+    printed = [line for line in capsys.readouterr().out.splitlines() if line]
+    said = section.partition("It prints ")[2].partition(". Twelve")[0]
+    assert re.findall(r"`([^`]+)`", said) == printed
+    from pkv_interp.editing import METHODS
+
+    assert len(METHODS) == 12

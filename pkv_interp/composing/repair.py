@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
-from typing import Any
 
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
 from pkv_interp.cache.compute import Computed, Runner
+from pkv_interp.cache.early import early_values
 from pkv_interp.cache.frozen import FrozenCache
 from pkv_interp.errors import PkvError
 
@@ -58,7 +57,7 @@ def deviating_positions(
 
     Args:
         share: of the chunks' tokens, above 0 and up to 1; at least one is chosen.
-        layer: runs layers 0 to ``layer`` over the chunks' tokens, and no further.
+        layer: the tokens from the first chunk on are run up to its values, and no further.
 
     Raises:
         PkvError: a share or layer out of range, spans outside the cache, ids of another number.
@@ -68,12 +67,11 @@ def deviating_positions(
         raise PkvError(f"the share {share} is out of range", "use a number above 0 and up to 1")
     if not 0 < layer < cache.n_layers:
         raise PkvError(f"layer {layer} is out of range", f"use 1 to {cache.n_layers - 1}")
-    positions = [at for start, stop in spans for at in range(start, stop)]
-    shallow = FrozenCache(cache.keys[: layer + 1], cache.values[: layer + 1])
-    fresh = (
-        _first_layers(runner, layer + 1).recompute(shallow, positions, [ids[at] for at in positions]).cache
-    )
-    moved = _distance(fresh.values[layer], cache.values[layer])[positions]
+    start, stop = spans[0][0], spans[-1][1]
+    fresh = early_values(runner, cache.slice(0, start), ids[start:stop], layer)
+    distance = _distance(fresh, cache.values[layer][:, :, start:stop])
+    positions = [at for first, last in spans for at in range(first, last)]
+    moved = distance[[at - start for at in positions]]
     chosen = moved.topk(max(1, round(share * len(positions)))).indices.tolist()
     return sorted(positions[at] for at in chosen)
 
@@ -99,21 +97,6 @@ def cacheblend_repair(
 
 def _distance(one: Float[Tensor, "1 n T d"], two: Float[Tensor, "1 n T d"]) -> Float[Tensor, " T"]:
     return (one.float() - two.float()).pow(2).sum((0, 1, 3)).sqrt()
-
-
-def _first_layers(runner: Runner, n: int) -> Runner:
-    """A runner over the first ``n`` layers; modules are shared and the model itself stays as it was."""
-    outer, inner = _shell(runner.model), _shell(runner.model.base_model)
-    inner._modules["layers"] = nn.ModuleList(list(inner.layers)[:n])
-    outer._modules[runner.model.base_model_prefix] = inner
-    return Runner(outer, runner.windows[:n], runner.types[:n])
-
-
-def _shell(module: Any) -> Any:
-    """A module that shares everything with ``module`` but its table of children."""
-    shell = copy.copy(module)
-    shell._modules = dict(module._modules)
-    return shell
 
 
 def _check(cache: FrozenCache, spans: Sequence[Span], ids: Sequence[int]) -> None:

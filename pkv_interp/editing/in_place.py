@@ -51,6 +51,28 @@ def in_place(state: State, change: Change, *, beside_notices: bool = False) -> I
         PkvError: the value has another token length, the field was hoisted, or an erratum that gives an
             older value would stand against the new one.
     """
+    check_place(state, change, beside_notices=beside_notices)
+    field, old = change.field, state.layout
+    new = old.with_value(state.context.renderer, field, change.value)
+    before, after = old.spans[field], new.spans[field]
+    ids = new.ids
+    if before != after or len(ids) != len(old.ids):
+        room = f"{after[1] - after[0]} where '{field}' has {before[1] - before[0]}"
+        raise PkvError(
+            f"'{change.value}' needs another number of tokens ({room}), and {change.method} moves nothing",
+            f"use {any_length()}, or a value of equal length",
+        )
+    changed = {i for i, (a, b) in enumerate(zip(old.ids, ids, strict=True)) if a != b}
+    own = tuple(sorted(changed | set(range(*after))))
+    return InPlace(new, ids, own, range(own[-1] + 1, len(ids)))
+
+
+def check_place(state: State, change: Change, *, beside_notices: bool = False) -> None:
+    """Refuse an edit in place where the field has none, or where an older erratum would contradict it.
+
+    Raises:
+        PkvError: in those two cases.
+    """
     field, old = change.field, state.layout
     if field in old.hoisted:
         raise PkvError(
@@ -62,18 +84,6 @@ def in_place(state: State, change: Change, *, beside_notices: bool = False) -> I
             f"an erratum about '{field}' stands behind it, and {change.method} would leave it there",
             "use erratum, field_erratum, hoist, suffix_recompute or full_reprefill",
         )
-    new = old.with_value(state.context.renderer, field, change.value)
-    before, after = old.spans[field], new.spans[field]
-    ids = new.ids
-    if before != after or len(ids) != len(old.ids):
-        was = f"{before[1] - before[0]} tokens long and '{change.value}' is {after[1] - after[0]}"
-        raise PkvError(
-            f"the value of '{field}' is {was}, which {change.method} cannot serve",
-            f"use {any_length()}, or a value of equal length",
-        )
-    changed = {i for i, (a, b) in enumerate(zip(old.ids, ids, strict=True)) if a != b}
-    own = tuple(sorted(changed | set(range(*after))))
-    return InPlace(new, ids, own, range(own[-1] + 1, len(ids)))
 
 
 def chosen(place: InPlace, change: Change) -> list[int]:

@@ -111,8 +111,9 @@ def register(
 
 
 def any_length() -> str:
-    """The methods that serve values of another token length, listed."""
-    return ", ".join(m.name for m in METHODS.values() if m.any_length and m.name != "auto")
+    """The methods that write values of another token length, listed."""
+    served = {m.name for m in METHODS.values() if m.any_length} - {"auto", "stale"}
+    return ", ".join(sorted(served))
 
 
 def find(method: str, options: Mapping[str, Any]) -> tuple[Method, float | None]:

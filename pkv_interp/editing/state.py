@@ -6,6 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from jaxtyping import Float
+from torch import Tensor
+
 from pkv_interp.cache import FrozenCache
 from pkv_interp.editing import generation
 from pkv_interp.editing.cost import Cost, Stopwatch
@@ -22,7 +25,7 @@ if TYPE_CHECKING:
     from pkv_interp.editing.context import EditableContext
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class State:
     """One version of a context.
 
@@ -43,6 +46,9 @@ class State:
     cost: Cost
     total: Cost = Cost()
     diagnostic: Diagnostic | None = None
+
+    def __repr__(self) -> str:
+        return f"State({dict(self.fields)}, by {self.method}, {self.cache.length} tokens)"
 
     @property
     def ids(self) -> tuple[int, ...]:
@@ -123,8 +129,8 @@ class State:
             raise PkvError("nothing stands between the context and the decision", "give a question or a cue")
         return text
 
-    def logits(self, question: str | None = None, cue: str | None = None) -> Any:
-        """Float[vocab] in float32: what the model says after the suffix."""
+    def logits(self, question: str | None = None, cue: str | None = None) -> Float[Tensor, " vocab"]:
+        """What the model says after the suffix, in float32."""
         ids = self.context.renderer.behind(self.suffix(question, cue))
         return self.context.runner.extend(self.cache, ids).logits
 

@@ -1,11 +1,20 @@
 """Figures from records: one figure a function, a record in, a plotly figure out."""
 
+from pkv_interp.figures.agent import agent_cost, agent_phases, agent_success
 from pkv_interp.figures.blast_radius import (
     blast_growth,
     blast_kinds,
     blast_map,
     blast_shares,
     deviation_effect,
+)
+from pkv_interp.figures.composing import (
+    fidelity_bars,
+    first_token_time,
+    keystone_bars,
+    seam_curve,
+    transplant_growth,
+    window_diagnosis,
 )
 from pkv_interp.figures.controls import specificity_curves, timing_curves
 from pkv_interp.figures.curves import attention_share, faithfulness_curve, read_curve, write_curve
@@ -36,6 +45,9 @@ from pkv_interp.figures.weight_editing import weight_edit_bars
 
 __all__ = [
     "NOT_COMPETENT",
+    "agent_cost",
+    "agent_phases",
+    "agent_success",
     "attention_share",
     "blast_growth",
     "blast_kinds",
@@ -44,7 +56,9 @@ __all__ = [
     "deviation_effect",
     "dose_curves",
     "faithfulness_curve",
+    "fidelity_bars",
     "find_browser",
+    "first_token_time",
     "frontier_lengths",
     "frontier_scatter",
     "gate_accuracy",
@@ -52,6 +66,7 @@ __all__ = [
     "grid_heatmap",
     "head_heatmap",
     "horizon_curves",
+    "keystone_bars",
     "knockout_curves",
     "layer_curves",
     "position_bars",
@@ -61,6 +76,7 @@ __all__ = [
     "save_html",
     "save_png",
     "screening_scatter",
+    "seam_curve",
     "site_bars",
     "specificity_curves",
     "state_bars",
@@ -70,6 +86,8 @@ __all__ = [
     "token_bars",
     "token_kinds",
     "token_text",
+    "transplant_growth",
+    "window_diagnosis",
     "wording_bars",
     "write_curve",
     "weight_edit_bars",

@@ -2,9 +2,12 @@
 
 import numpy as np
 from numpy.typing import ArrayLike
+from statsmodels.regression.linear_model import OLS
+from statsmodels.tools import add_constant
 
 from pkv_interp.errors import PkvError
 from pkv_interp.stats.clusters import checked
+from pkv_interp.stats.estimate import Estimate
 
 
 def slope(x: ArrayLike, y: ArrayLike) -> float:
@@ -20,3 +23,28 @@ def slope(x: ArrayLike, y: ArrayLike) -> float:
     if not np.ptp(a) > 0.0:
         raise PkvError("a slope over a constant was asked for", "give at least two different x")
     return float((spread * (b - b.mean())).sum() / (spread * spread).sum())
+
+
+def exponent(x: ArrayLike, y: ArrayLike, level: float = 0.95) -> Estimate:
+    """Power with which ``y`` grows with ``x``: the slope of log y on log x, with Student's t interval.
+
+    The interval is that of the regression over the points: it is wide where a power law does not describe
+    them. With two points there is none.
+
+    Args:
+        x: positive, at least two different ones.
+        y: positive, as many.
+        level: of the interval.
+
+    Raises:
+        PkvError: as ``slope``, or a number that is not positive.
+    """
+    a, b = checked(x, "x"), checked(y, "y")
+    if not (np.all(a > 0) and np.all(b > 0)):
+        raise PkvError("an exponent of numbers that are not positive was asked for", "leave zeros out")
+    value = slope(np.log(a), np.log(b))
+    low = high = None
+    if a.size > 2:
+        fit = OLS(np.log(b), add_constant(np.log(a))).fit()
+        low, high = (float(end) for end in fit.conf_int(1 - level)[1])
+    return Estimate(value=value, ci_low=low, ci_high=high, n_families=1, n_instances=a.size)

@@ -97,9 +97,6 @@ def test_nothing_handed_in_is_changed(tiny: LoadedModel) -> None:
     equal(spliced, kept)
     equal(prefix, before[0])
     equal(chunk.cache, before[1])
-    n_layers = tiny.spec.n_layers
-    assert tiny.model.base_model.layers is runner.model.base_model.layers
-    assert len(list(tiny.model.base_model.layers)) == n_layers  # type: ignore[arg-type]
 
 
 def test_seam_repair_of_the_whole_chunk_is_the_full_prefill(tiny: LoadedModel) -> None:

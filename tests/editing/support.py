@@ -50,7 +50,14 @@ def gpt2() -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
 
     tokenizer = tiny("phi3").tokenizer
     config = GPT2Config(
-        vocab_size=len(tokenizer), n_embd=32, n_layer=3, n_head=2, n_positions=512, initializer_range=0.15
+        vocab_size=len(tokenizer),
+        n_embd=32,
+        n_layer=3,
+        n_head=2,
+        n_positions=512,
+        initializer_range=0.15,
+        bos_token_id=None,
+        eos_token_id=None,
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)

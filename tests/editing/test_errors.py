@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from transformers import MambaConfig, MambaForCausalLM
+from transformers import ByT5Tokenizer, MambaConfig, MambaForCausalLM
 
 from pkv_interp.editing import METHODS, EditableContext, State, assistant, field, system, user
 from pkv_interp.errors import PkvError
@@ -32,6 +32,7 @@ def base() -> State:
         (FIELD, NEW, "recompute@-1", {}, "'-1' in 'recompute@-1' is not a count"),
         (FIELD, NEW, "recompute@2.5", {}, "is not a count"),
         (FIELD, NEW, "recompute@9999", {}, r"asks for 9999 tokens behind 'order status' and there are \d+"),
+        (FIELD, NEW, "suffix_recompute@999", {}, "asks for 999 tokens behind 'order status'"),
         (FIELD, NEW, "cacheblend@1.2", {}, "is not a share from 0 to 1"),
         (FIELD, NEW, "cacheblend@0.2", {"layer": 0}, "layer 0 cannot tell"),
         (FIELD, NEW, "cacheblend@0.2", {"layer": 9}, "use 1 to 2"),
@@ -57,7 +58,7 @@ IN_PLACE = ("field_only", "field_erratum", "recompute@2", "oracle_patch@2", "cac
 
 @pytest.mark.parametrize("method", IN_PLACE)
 def test_values_of_another_length_are_refused_where_columns_stay_in_place(base: State, method: str) -> None:
-    with pytest.raises(PkvError, match="use erratum, full_reprefill, hoist, .*suffix_recompute"):
+    with pytest.raises(PkvError, match="use erratum, full_reprefill, hoist, suffix_recompute, or a v"):
         base.edit(FIELD, LONG, method)
 
 
@@ -68,7 +69,7 @@ def test_the_methods_that_serve_any_length_do(base: State) -> None:
         assert base.edit(FIELD, LONG, method).fields[FIELD] == LONG
 
 
-@pytest.mark.parametrize("method", [m for m in IN_PLACE if m != "field_erratum"])
+@pytest.mark.parametrize("method", [*(m for m in IN_PLACE if m != "field_erratum"), "suffix_recompute@2"])
 def test_an_older_erratum_is_not_left_to_contradict_the_field(base: State, method: str) -> None:
     noted = base.edit(FIELD, LONG, "erratum")
     with pytest.raises(PkvError, match="an erratum about 'order status' stands behind it"):
@@ -130,13 +131,24 @@ def test_a_template_that_refuses_a_role_is_named() -> None:
 
 
 def test_a_model_without_keys_and_values_is_refused() -> None:
-    model = MambaForCausalLM(MambaConfig(vocab_size=64, hidden_size=16, num_hidden_layers=2))
+    model = MambaForCausalLM(MambaConfig(vocab_size=64, hidden_size=16, num_hidden_layers=2)).eval()
     with pytest.raises(PkvError, match="Mamba"):
         EditableContext(model, tiny("llama").tokenizer, messages())
+
+
+def test_slow_tokenizers_and_models_in_training_are_refused() -> None:
+    model, tokenizer = gpt2()
+    with pytest.raises(PkvError, match="ByT5Tokenizer gives no offsets"):
+        EditableContext(model, ByT5Tokenizer(), messages())
+    with pytest.raises(PkvError, match="training mode; call model.eval"):
+        EditableContext(model.train(), tokenizer, messages())
 
 
 def test_learned_positions_serve_what_moves_no_column() -> None:
     model, tokenizer = gpt2()
     base = EditableContext(model, tokenizer, messages()).prefill()
+    with pytest.raises(PkvError, match="learned positions.*; use suffix_recompute without"):
+        base.edit(FIELD, LONG, "suffix_recompute@4")
+    assert base.edit(FIELD, NEW, "suffix_recompute@4").fields[FIELD] == NEW
     for method in ("field_erratum", "recompute@4", "cacheblend@0.1", "epic", "hoist", "auto"):
         assert base.edit(FIELD, NEW, method).fields[FIELD] == NEW

@@ -208,3 +208,36 @@ def test_the_base_is_never_written(tiny: LoadedModel) -> None:
     assert base.cache.length == length
     assert base.ids == ids
     assert torch.equal(copy_of(base.cache), kept)
+
+
+@pytest.mark.parametrize("k", [0, 5])
+def test_the_field_and_the_last_tokens_are_a_recompute_of_them(base: State, k: int) -> None:
+    moved = base.edit(FIELD, NEW, f"suffix_recompute@{k}")
+    assert difference(moved.cache, base.edit(FIELD, NEW, f"recompute@{k}").cache) < EXACT
+    assert moved.cost.tokens == k + 1
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_longer_value_moves_the_middle_along(family: str) -> None:
+    base = context_of(windowed(family)).prefill()
+    runner, (start, stop) = base.context.runner, base.spans[FIELD]
+    exact = base.edit(FIELD, LONG, "suffix_recompute")
+    everything = base.edit(FIELD, LONG, "suffix_recompute@all")
+    assert difference(everything.cache, exact.cache) < EXACT
+    edited = base.edit(FIELD, LONG, "suffix_recompute@5")
+    n, m, longer = len(base.ids), len(edited.ids), edited.spans[FIELD][1]
+    assert edited.ids == exact.ids
+    assert edited.cost.tokens == longer - start + 5
+    own = range(longer)
+    assert (columns(edited.cache, own) - columns(exact.cache, own)).abs().max() < EXACT
+    for mine, old in zip(edited.cache.values, base.cache.values, strict=True):
+        assert torch.equal(mine[:, :, longer : m - 5], old[:, :, stop : n - 5])
+    # Layer 0 keys depend on token and position alone: turned, they are those of the new prefill.
+    middle = slice(longer, m - 5)
+    assert (edited.cache.keys[0][:, :, middle] - exact.cache.keys[0][:, :, middle]).abs().max() < 1e-4
+    tail = runner.extend(edited.cache.slice(0, m - 5), exact.ids[m - 5 :]).cache
+    assert difference(edited.cache, tail) < EXACT
+    shorter = edited.edit(FIELD, NEW, "suffix_recompute@5")
+    assert len(shorter.ids) == n
+    for back, old in zip(shorter.cache.keys, base.cache.keys, strict=True):
+        assert (back[:, :, stop : n - 5] - old[:, :, stop : n - 5]).abs().max() < 1e-4

@@ -25,7 +25,7 @@ def test_greedy_text_is_that_of_transformers_own_generate(tiny: LoadedModel) -> 
     expected = out[0, len(prompt) :].tolist()
     assert list(found.ids) == expected[: len(found.ids)]
     assert len(found.ids) == 8 or expected[len(found.ids)] == tiny.tokenizer.eos_token_id
-    assert found.text == tiny.tokenizer.decode(found.ids, skip_special_tokens=True)
+    assert found.text == tiny.tokenizer.decode(list(found.ids), skip_special_tokens=True)
 
 
 def test_an_edited_cache_is_continued_as_it_stands() -> None:
@@ -52,7 +52,7 @@ def test_it_stops_at_the_end_token_and_at_a_text() -> None:
     state = context_of(loaded).prefill()
     free = state.generate(6)
     assert not free.stopped
-    words = loaded.tokenizer.decode([free.ids[2]]).strip()
+    words = str(loaded.tokenizer.decode([free.ids[2]])).strip()
     cut = state.generate(6, stop=[words])
     assert cut.stopped
     assert words not in cut.text
@@ -84,6 +84,6 @@ def test_the_thinking_switch_is_the_templates() -> None:
 
 def test_no_tokens_and_negative_temperatures_are_refused() -> None:
     state = context_of(tiny_of("llama")).prefill()
-    for bad in ({"max_new_tokens": 0}, {"max_new_tokens": 1, "temperature": -1.0}):
+    for most, temperature in ((0, 0.0), (1, -1.0)):
         with pytest.raises(PkvError, match="at least 1 token"):
-            state.generate(**bad)
+            state.generate(most, temperature)

@@ -7,9 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from experiments._bench_edits import prompt_of
 from experiments._bench_grids import one_by_one, spread
 from experiments.bench import BenchSettings, bench
 from pkv_interp.engine import Engine
+from pkv_interp.errors import PkvError
 from pkv_interp.measure.pairs import PairRun, decode_margins, run_pair
 from pkv_interp.measure.patching import grid_rows, position_rows, sweep_grid, sweep_positions
 from pkv_interp.records import RunRecord
@@ -25,6 +27,9 @@ SMALL = (
     "repeats=2",
     "grid_sample=7",
     "memory_patches=[5,50]",
+    "edit_lengths=[128,256]",
+    "edit_methods=[field_only,erratum,hoist,suffix_recompute]",
+    "edit_added=[16,48]",
 )
 
 
@@ -113,7 +118,14 @@ def test_the_headline_and_the_controls(record: RunRecord) -> None:
         "peak_memory_mb",
         "position_grid_speedup",
         "layer_grid_speedup",
+        "field_only_exponent",
+        "erratum_exponent",
+        "full_reprefill_exponent",
+        "erratum_exponent_added",
+        "field_only_speedup",
+        "erratum_speedup",
     }
+    assert "suffix_recompute_equals_full_reprefill" in {c.name for c in record.controls}
     compared = {c.name for c in record.controls if c.name.startswith("packed_equals_one_by_one_")}
     assert {name.rpartition("one_by_one_")[2] for name in compared} == {
         "kv",
@@ -121,3 +133,59 @@ def test_the_headline_and_the_controls(record: RunRecord) -> None:
         "position_grid",
         "layer_grid",
     }
+
+
+def test_every_edit_is_timed_at_every_length_beside_a_full_reprefill(record: RunRecord) -> None:
+    timed = lines(record, "edit_latency")
+    methods = ["field_only", "erratum", "hoist", "suffix_recompute", "full_reprefill"]
+    lengths = sorted({line["tokens"] for line in timed})
+    assert len(lengths) == 2
+    assert 100 < lengths[0] <= 128
+    assert 220 < lengths[1] <= 256
+    assert [(x["tokens"], x["repeat"], x["method"]) for x in timed] == [
+        (n, repeat, method) for n in lengths for repeat in range(2) for method in methods
+    ]
+    run = {(x["tokens"], x["method"]): x["recomputed"] for x in timed}
+    for method in ("field_only", "erratum", "hoist"):
+        assert run[lengths[0], method] == run[lengths[1], method] < 40
+    for n in lengths:
+        assert run[n, "full_reprefill"] == n
+        full = [x["seconds"] for x in timed if x["tokens"] == n and x["method"] == "full_reprefill"]
+        alone = [x for x in timed if x["tokens"] == n and x["method"] == "field_only"]
+        assert [x["speedup"] for x in alone] == pytest.approx(
+            [a / x["seconds"] for a, x in zip(full, alone, strict=True)]
+        )
+    assert {x["method"] for x in timed if x["prompt_surgery"]} == {"hoist"}
+
+
+def test_exponents_are_fitted_to_the_lines(record: RunRecord) -> None:
+    timed = lines(record, "edit_latency")
+    for line in lines(record, "edit_exponents"):
+        mine = [x for x in timed if x["method"] == line["method"]]
+        logs = np.log([[x["tokens"], x["seconds"]] for x in mine])
+        assert line["exponent"] == pytest.approx(np.polyfit(logs[:, 0], logs[:, 1], 1)[0])
+        assert line["ci_low"] <= line["exponent"] <= line["ci_high"]
+    added = lines(record, "edit_added")
+    assert len(added) == 4
+    assert all(16 <= line["added"] < 48 + 40 for line in added)
+    assert added[0]["added"] < added[1]["added"]
+
+
+@pytest.mark.parametrize(
+    ("override", "line"),
+    [
+        ("edit_methods=[field_onyl]", "did you mean 'field_only'"),
+        ("edit_lengths=[256]", "two lengths"),
+        ("edit_added=[64,16]", "rising order"),
+    ],
+)
+def test_settings_that_make_no_sense(override: str, line: str) -> None:
+    with pytest.raises(PkvError, match=line):
+        compose("bench", *SMALL, override)
+
+
+def test_a_prompt_cannot_be_shorter_than_its_rule() -> None:
+    settings = compose("bench", *SMALL)
+    assert isinstance(settings, BenchSettings)
+    with pytest.raises(PkvError, match="no prompt has as few as 20 tokens; use edit_lengths from"):
+        prompt_of(tiny("llama"), settings, 20)

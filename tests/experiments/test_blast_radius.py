@@ -153,17 +153,3 @@ def test_an_unknown_family_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert "unknown scenario family 'order'" in done.stderr
     assert len([line for line in done.stderr.splitlines() if line.strip()]) == 1
-
-
-@pytest.mark.parametrize("family", ["gemma2", "gpt-oss"])
-def test_it_runs_on_families_with_windows_and_eager_kernels(family: str, tmp_path: Path) -> None:
-    arguments = [a for a in runs.BLAST if not a.startswith(("model=", "families="))]
-    done = runs.run(
-        "experiments.blast_radius",
-        *arguments,
-        f"model=tiny-{family}",
-        "families=[orders,alerts]",
-        f"results_dir={tmp_path}",
-    )
-    assert done.returncode == 0, done.stderr
-    assert only(tmp_path).headline["before_field_max"].value == 0.0

@@ -166,7 +166,7 @@ def test_a_base_model_replays_plain_continuations() -> None:
         encoded = encode_chat(one, tokenizer)
         assert encoded.ids[0] == tokenizer.bos_token_id
         assert encoded.ids[-1] != tokenizer.eos_token_id
-        assert str(tokenizer.decode(encoded.ids[encoded.targets[0] + 1 :])).strip() == one.reply.strip()
+        assert str(tokenizer.decode(list(encoded.ids[encoded.targets[0] + 1 :]))).strip() == one.reply.strip()
 
 
 def test_a_chat_model_replays_turns_that_end() -> None:
@@ -174,6 +174,6 @@ def test_a_chat_model_replays_turns_that_end() -> None:
     (one,) = sample_replies(loaded.model, loaded.tokenizer, ["Explain tea."], max_new_tokens=6)
     assert one.prompt.startswith(str(loaded.tokenizer.bos_token))
     encoded = encode_chat(one, loaded.tokenizer)
-    assert list(encoded.ids).count(int(loaded.tokenizer.bos_token_id or 0)) == 1
+    assert sum(i == loaded.tokenizer.bos_token_id for i in encoded.ids) == 1
     assert encoded.ids[-1] == loaded.tokenizer.eos_token_id
     assert encoded.targets[-1] == len(encoded.ids) - 2

@@ -1,19 +1,64 @@
-"""Everything from the field on, or the field and the end."""
+"""Everything from the field on, or the field and the end with the middle moved along."""
 
+from pkv_interp.cache.reposition import reposition
+from pkv_interp.composing.splice import join
+from pkv_interp.editing.in_place import check_place, count
 from pkv_interp.editing.registry import Change, Outcome, register
 from pkv_interp.editing.state import State
+from pkv_interp.errors import PkvError
 
 
-@register("suffix_recompute", any_length=True)
+@register("suffix_recompute", amount="count", required=False, any_length=True)
 def suffix_recompute(state: State, change: Change) -> Outcome:
     """The text is written again as for ``full_reprefill``, and run from the field on.
 
-    What stands before the field is kept as the cache has it.
+    What stands before the field is kept as the cache has it. With an amount, only the field and the last K
+    tokens are run: the middle is kept stale, and its keys are turned to their new positions where the value
+    has another length.
     """
+    if change.amount is not None:
+        return _keep_middle(state, change)
     old = state.layout
     layout = old.rewritten(state.context.renderer, change.field, change.value)
     ids = layout.ids
-    same = next((i for i, (a, b) in enumerate(zip(old.ids, ids, strict=False)) if a != b), len(ids))
-    start = min(same, layout.spans[change.field][0])
+    start = min(_common(old.ids, ids), layout.spans[change.field][0])
     computed = state.context.runner.extend(state.cache.slice(0, start), ids[start:])
     return Outcome(layout, computed.cache, len(ids) - start)
+
+
+def _keep_middle(state: State, change: Change) -> Outcome:
+    """The field, then the middle as it was, then the last tokens run behind both.
+
+    Raises:
+        PkvError: as ``check_place``; more tokens than stand behind the field; keys that cannot be turned.
+    """
+    check_place(state, change)
+    runner, old, field = state.context.runner, state.layout, change.field
+    new = old.with_value(state.context.renderer, field, change.value)
+    before, after = old.ids, new.ids
+    start = min(_common(before, after), new.spans[field][0])
+    kept = min(
+        _common(before[::-1], after[::-1]),
+        len(before) - old.spans[field][1],
+        len(after) - new.spans[field][1],
+    )
+    last = count(change, kept)
+    head = runner.extend(state.cache.slice(0, start), after[start : len(after) - kept])
+    middle = state.cache.slice(len(before) - kept, len(before) - last)
+    if len(after) != len(before):
+        delta, at = len(after) - len(before), len(before) - kept
+        try:
+            middle = reposition(runner.model, middle, delta, start=at, target_length=len(after))
+        except PkvError as error:
+            raise PkvError(
+                error.cause, "use suffix_recompute without an amount, erratum, hoist or full_reprefill"
+            ) from error
+    cache = join([head.cache, middle])
+    if last:
+        cache = runner.extend(cache, after[len(after) - last :]).cache
+    return Outcome(new, cache, len(after) - kept - start + last)
+
+
+def _common(a: tuple[int, ...], b: tuple[int, ...]) -> int:
+    """Number of tokens with which both begin."""
+    return next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))

@@ -1,0 +1,112 @@
+"""Which of three causes breaks a transplant in a model with sliding windows: sink, rope per layer, window.
+
+Each cause is handled or not, 2 x 2 x 2, and the transplant is held against a full prefill. Where all three
+are handled what is left is the price of a blind chunk.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import product
+from typing import TYPE_CHECKING, Any
+
+import torch
+from transformers import PreTrainedTokenizerBase
+
+from experiments._composing_time import text_of
+from pkv_interp.cache.compute import Runner
+from pkv_interp.cache.frozen import FrozenCache
+from pkv_interp.cache.rotation import angles, rotations_of, turn
+from pkv_interp.composing import join, precompile
+from pkv_interp.errors import PkvError
+from pkv_interp.metrics.decision import kl_divergence
+from pkv_interp.models.load import LoadedModel
+from pkv_interp.models.tiny import tiny_model
+from pkv_interp.tasks import FAMILIES
+
+if TYPE_CHECKING:
+    from experiments.composing import ComposingSettings
+
+FACTORS = ("sink", "rope_per_layer", "window")
+
+
+def diagnose(
+    runner: Runner, tokenizer: PreTrainedTokenizerBase, ids: Sequence[int], span: tuple[int, int]
+) -> list[dict[str, Any]]:
+    """KL of the transplant against full, in nats, one line for each of the eight combinations.
+
+    Args:
+        ids: a prompt that starts with BOS.
+        span: of the chunk.
+
+    Raises:
+        PkvError: the model has no BOS token or no sliding layer.
+    """
+    if not isinstance(tokenizer.bos_token_id, int) or not any(runner.windows):
+        raise PkvError(
+            f"{type(runner.model).__name__} has no BOS token or no sliding window",
+            "diagnose a model that has both",
+        )
+    start, stop = span
+    full = runner.prefill(ids)
+    lines: list[dict[str, Any]] = []
+    for sink, per_layer, window in product((True, False), repeat=3):
+        chunk = precompile(runner, tokenizer, ids[start:stop], sink="bos" if sink else "none")
+        moved = _turned(runner, chunk.cache, start - chunk.start, chunk.start, per_layer)
+        spliced = join([full.cache.slice(0, start), moved])
+        logits = _decide(runner, spliced, ids[stop:], window)
+        kl = float(kl_divergence(logits, full.logits))
+        lines.append({"sink": sink, "rope_per_layer": per_layer, "window": window, "kl": kl})
+    return lines
+
+
+def _turned(runner: Runner, cache: FrozenCache, delta: int, start: int, per_layer: bool) -> FrozenCache:
+    """Keys turned by each layer's own frequencies, or all by those of the last full layer."""
+    rotations = rotations_of(runner.model)
+    full = (
+        max(i for i, window in enumerate(runner.windows) if window is None) if None in runner.windows else 0
+    )
+    positions = torch.arange(start, start + cache.length, device=cache.keys[0].device)
+    keys = []
+    for layer, key in enumerate(cache.keys):
+        rotary = rotations.layers[layer if per_layer else full]
+        if rotary is None:
+            keys.append(key)
+            continue
+        by = angles(rotary.short.to(positions.device), positions, positions + delta)
+        keys.append(turn(key, by.cos().float(), by.sin().float(), rotations.layouts[layer]))
+    return FrozenCache(tuple(keys), cache.values)
+
+
+def _decide(runner: Runner, cache: FrozenCache, ids: Sequence[int], window: bool) -> torch.Tensor:
+    """Logits behind a cache; without ``window`` the sliding layers see every column."""
+    if window:
+        return runner.extend(cache, ids).logits
+    room = FrozenCache(
+        tuple(key.new_zeros(*key.shape[:2], len(ids), key.shape[3]) for key in cache.keys),
+        tuple(value.new_zeros(*value.shape[:2], len(ids), value.shape[3]) for value in cache.values),
+    )
+    blind = replace(runner, windows=tuple(None for _ in runner.windows))
+    at = range(cache.length, cache.length + len(ids))
+    return blind.recompute(join([cache, room]), list(at), ids).logits
+
+
+def diagnosed(settings: "ComposingSettings", runner: Runner, loaded: LoadedModel) -> list[dict[str, Any]]:
+    """The 2 x 2 x 2 diagnosis on tiny Gemma 3, and on the run's own model where it slides and has a BOS."""
+    tiny, tiny_tokenizer = tiny_model("gemma3", settings.seed)
+    subjects: list[tuple[str, Runner, Any]] = [("tiny-gemma3", Runner.of(tiny), tiny_tokenizer)]
+    if (
+        any(runner.windows)
+        and loaded.tokenizer.bos_token_id is not None
+        and loaded.config.name != "tiny-gemma3"
+    ):
+        subjects.append((loaded.config.name, runner, loaded.tokenizer))
+    lines: list[dict[str, Any]] = []
+    for name, subject, tokenizer in subjects:
+        window = max(w for w in subject.windows if w is not None)
+        # The chunk is longer than a window and lies more than one behind the start.
+        size = window + window // 2
+        for family in FAMILIES[: settings.diagnosis_prompts]:
+            ids = [tokenizer.bos_token_id, *text_of(family, 2 * size + 32, tokenizer, settings.seed)]
+            found = diagnose(subject, tokenizer, ids, (size, 2 * size))
+            lines += [{"model": name, "family": family.name, **line} for line in found]
+    return lines

@@ -1,0 +1,62 @@
+"""Time to the first token: a spliced chunk against a full prefill, both asked for the last logit only."""
+
+from typing import Any
+
+import numpy as np
+from transformers import PreTrainedTokenizerBase
+
+from pkv_interp.cache.compute import Runner
+from pkv_interp.composing import precompile, splice
+from pkv_interp.errors import PkvError
+from pkv_interp.measure.timing import seconds
+from pkv_interp.tasks import Family
+from pkv_interp.tasks.draws import draw, stable_seed
+
+#: Tokens before the chunk, which both arms run.
+PREFIX = 16
+
+
+def text_of(family: Family, tokens: int, tokenizer: PreTrainedTokenizerBase, seed: int) -> list[int]:
+    """``tokens`` ids of a long policy of the family."""
+    rng = np.random.default_rng([seed, stable_seed(family.name)])
+    ids: list[int] = []
+    while len(ids) < tokens:
+        text = " ".join((family.role, *draw(family, rng, 32).fillers))
+        more: Any = tokenizer(text, add_special_tokens=False)["input_ids"]
+        ids += more
+    return ids[:tokens]
+
+
+def time_round(
+    runner: Runner,
+    tokenizer: PreTrainedTokenizerBase,
+    family: Family,
+    lengths: tuple[int, ...],
+    suffix: int,
+    seed: int,
+) -> list[dict[str, Any]]:
+    """Seconds at each length of the whole prompt: full prefill, and prefix, splice and suffix.
+
+    The chunk lies precompiled in memory. On a CPU these are seconds of the process's own CPU time.
+
+    Raises:
+        PkvError: a length that leaves no room for a chunk.
+    """
+    if min(lengths) <= PREFIX + suffix:
+        raise PkvError(
+            f"length {min(lengths)} leaves no room for a chunk", f"use more than {PREFIX + suffix}"
+        )
+    device = runner.model.device
+    lines: list[dict[str, Any]] = []
+    for length in lengths:
+        ids = text_of(family, length, tokenizer, seed)
+        chunk = precompile(runner, tokenizer, ids[PREFIX : length - suffix])
+
+        def compose(ids: list[int] = ids, chunk: Any = chunk, length: int = length) -> None:
+            prefix = runner.prefill(ids[:PREFIX]).cache
+            runner.extend(splice(runner, prefix, chunk), ids[length - suffix :])
+
+        composed, _ = seconds(compose, device)
+        full, _ = seconds(lambda ids=ids: runner.prefill(ids), device)
+        lines.append({"family": family.name, "length": length, "full": full, "composed": composed})
+    return lines

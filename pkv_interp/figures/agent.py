@@ -1,0 +1,94 @@
+"""Figures of the agent: what its tools accept, turn by turn, and what each way to keep its cache costs."""
+
+from typing import Any
+
+import plotly.graph_objects as go
+
+from pkv_interp.figures.curves import band
+from pkv_interp.figures.tables import entitle, error_bars, pick, sample_of, table
+from pkv_interp.figures.theme import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, SKY, VERMILLION
+from pkv_interp.records import RunRecord
+
+_ABOVE: dict[str, Any] = {
+    "orientation": "h",
+    "x": 0,
+    "y": 1.02,
+    "yanchor": "bottom",
+    "entrywidth": 255,
+    "font": {"size": 12},
+}
+#: Name, colour and dash of each arm, in the order of the legend.
+_ARMS = {
+    "full": ("full re-prefill", INK, "solid"),
+    "prefix_cache": ("prefix cache", GREY, "dot"),
+    "unified": ("composed, field and erratum", BLUE, "solid"),
+    "field_erratum": ("field and erratum", SKY, "dash"),
+    "erratum_only": ("erratum only", GREEN, "dash"),
+    "field_only": ("field only", PURPLE, "dot"),
+    "compose_only": ("composed only", ORANGE, "dash"),
+    "stale": ("stale", VERMILLION, "dot"),
+}
+_SPLIT = "held-out"
+
+
+def agent_success(record: RunRecord) -> go.Figure:
+    """Share of actions that the tools accept, by turn and arm."""
+    frame = pick(table(record, "by_turn"), quantity="success")
+    figure = go.Figure()
+    figure.add_hline(y=0.5, line={"color": GREY, "width": 1, "dash": "dot"}, annotation_text="chance")
+    for arm, (name, colour, dash) in _ARMS.items():
+        if arm != "prefix_cache":  # decides as the full arm does; a control says so
+            part = pick(frame, arm=arm).sort_values("turn")
+            figure.add_scatter(
+                x=part["turn"],
+                y=part["value"],
+                error_y=error_bars(part, colour),
+                mode="lines+markers",
+                name=name,
+                line={"color": colour, "width": 2.5, "dash": dash},
+                marker={"size": 7},
+                hovertemplate="%{y:.3f}<extra>" + name + "</extra>",
+            )
+    figure.update_xaxes(title="turn (the state changes at 2, 3 or 4)", dtick=1)
+    figure.update_yaxes(title="share of actions accepted", range=[-0.03, 1.05])
+    figure.update_layout(legend=_ABOVE, margin={"t": 150}, height=560)
+    sample = f"{sample_of(frame, _SPLIT)} a turn; bars: 95 % over families"
+    return entitle(figure, record, "What the tools accept, by turn", sample)
+
+
+def agent_phases(record: RunRecord) -> go.Figure:
+    """Success and agreement with full re-prefill, at all turns and where the first value holds no more."""
+    frame = table(record, "phases")
+    figure = go.Figure()
+    names = [name for name, _, _ in _ARMS.values()]
+    for quantity, phase, name, colour in (
+        ("success", "all", "success, all turns", GREY),
+        ("success", "changed", "success, value changed", BLUE),
+        ("agreement", "changed", "agreement with full at equal history, value changed", ORANGE),
+    ):
+        part = pick(frame, quantity=quantity, phase=phase).set_index("arm").loc[list(_ARMS)]
+        figure.add_bar(
+            x=names,
+            y=part["value"],
+            error_y=error_bars(part, INK),
+            name=name,
+            marker_color=colour,
+        )
+    figure.update_yaxes(title="share of turns", range=[0, 1.05])
+    figure.update_layout(barmode="group", legend=_ABOVE | {"entrywidth": 330}, margin={"t": 130}, height=560)
+    sample = f"{sample_of(frame, _SPLIT)} (turns); bars: 95 % over families"
+    return entitle(figure, record, "Success and agreement by arm", sample)
+
+
+def agent_cost(record: RunRecord) -> go.Figure:
+    """Time to the first token of each turn, summed over the turns so far."""
+    frame = table(record, "cost")
+    figure = go.Figure()
+    for arm, (name, colour, dash) in _ARMS.items():
+        part = pick(frame, arm=arm).sort_values("turn")
+        band(figure, part["turn"].tolist(), part, name=name, colour=colour, dash=dash)
+    figure.update_xaxes(title="turn", dtick=1)
+    figure.update_yaxes(title="time to first token so far (ms)", rangemode="tozero")
+    figure.update_layout(legend=_ABOVE, margin={"t": 150}, height=560)
+    sample = f"{sample_of(frame, _SPLIT)}; bands: 95 % over families"
+    return entitle(figure, record, "Cumulative time to first token", sample)
