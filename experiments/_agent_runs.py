@@ -44,6 +44,7 @@ def build_episodes(settings: "AgentSettings", tokenizer: Any) -> list[Episode]:
             tokenizer,
             turns=settings.turns,
             n_fillers=settings.n_fillers,
+            n_preface=settings.n_preface,
             wording=wordings[(at + j) % len(wordings)],
             seed=settings.seed,
         )

@@ -37,6 +37,7 @@ class AgentSettings(Settings):
     instances: PositiveInt
     turns: Annotated[int, Field(ge=FEWEST, le=MOST)]
     n_fillers: NonNegativeInt
+    n_preface: NonNegativeInt
     field_late: bool
     chat: bool
     erratum: str

@@ -56,6 +56,7 @@ from pkv_interp.figures import (
     token_kinds,
     token_text,
     transplant_growth,
+    weight_edit_bars,
     window_diagnosis,
     wording_bars,
     write_curve,
@@ -101,6 +102,7 @@ FIGURES: Mapping[str, Mapping[str, Callable[[RunRecord], go.Figure]]] = {
         "k_sweep": sweep_heatmap,
         "wording": wording_bars,
         "horizon": horizon_curves,
+        "weight_edit": weight_edit_bars,
     },
     "controls": {"timing": timing_curves, "specificity": specificity_curves},
     "composing": {

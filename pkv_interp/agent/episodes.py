@@ -16,6 +16,7 @@ from pkv_interp.errors import PkvError
 from pkv_interp.tasks.alignment import aligned_values
 from pkv_interp.tasks.draws import Draw, draw, stable_seed
 from pkv_interp.tasks.families import Family
+from pkv_interp.tasks.wordings import FILLERS
 
 #: Turns of an episode, and the turns at which the state may change first (the first turn is 1).
 FEWEST, MOST = 4, 6
@@ -64,6 +65,8 @@ class Episode:
         trigger: the value that the rule names.
         actions: the action that the trigger calls for, and the other one.
         values: the two values that the field takes, of one token length.
+        preface: sentences before all else, of which each session has another number, so that what comes after
+            lies elsewhere in each.
     """
 
     family: Family
@@ -74,6 +77,7 @@ class Episode:
     values: tuple[str, str]
     chosen: Draw
     turns: tuple[Turn, ...]
+    preface: tuple[str, ...]
 
     def world(self) -> World:
         """The domain at the first turn, no record in yet."""
@@ -122,6 +126,7 @@ def episode(
     *,
     turns: int,
     n_fillers: int,
+    n_preface: int,
     wording: str,
     seed: int,
 ) -> Episode:
@@ -130,6 +135,7 @@ def episode(
     Args:
         index: of the episode in its family.
         n_fillers: neutral sentences of the policy.
+        n_preface: most sentences of the preface; from 1 to as many are drawn, and none where it is 0.
         wording: key of `pkv_interp.tasks.wordings.RULES`.
 
     Raises:
@@ -148,6 +154,10 @@ def episode(
         for turn in range(1, turns + 1)
     ]
     records = _records(rng, turns)
+    size = int(rng.integers(n_preface)) + 1 if n_preface else 0
+    preface = tuple(
+        FILLERS[int(i)] for i in rng.choice(len(FILLERS), size=min(size, len(FILLERS)), replace=False)
+    )
     steps = []
     for turn, (record, value) in enumerate(zip(records, values, strict=True)):
         right = actions[0 if value == trigger else 1]
@@ -163,6 +173,7 @@ def episode(
         (trigger, other),
         Draw(records[0], chosen.bystanders, chosen.fillers, actions, steps[0].menu),
         tuple(steps),
+        preface,
     )
 
 

@@ -1,4 +1,4 @@
-"""What the model is shown at one turn: session block, policy, tools, a log that only grows, the question.
+"""What the model is shown at one turn: notes, policy, state, tools, a log that only grows, the question.
 
 The log holds what the tools said and, where an arm tells them, errata. It stands after everything that is
 kept and before the question, so that all of a turn's prompt but the question stays for the next one.
@@ -18,6 +18,7 @@ from pkv_interp.tasks.segments import Prompt, Segment, build
 
 Span = tuple[int, int]
 HEADING = "Log\n"
+PREFACE = "Notes of this session\n"
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,9 @@ class Transcript:
         )
         at = next(i for i, part in enumerate(user.segments) if part.name == "conversation")
         log = (Segment("conversation", HEADING), *self.log, Segment("conversation", "\n")) if self.log else ()
-        parts = (*user.segments[:at], *log, *user.segments[at:])
+        preface = "".join(f"{sentence}\n" for sentence in episode.preface)
+        notes = (Segment("session", f"{PREFACE}{preface}\n"),) if preface else ()
+        parts = (*notes, *user.segments[:at], *log, *user.segments[at:])
         return build(
             (system, replace(user, segments=parts)),
             Segment("decision", self.style.cue, "decision"),

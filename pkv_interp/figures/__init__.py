@@ -41,6 +41,7 @@ from pkv_interp.figures.save import find_browser, save_html, save_png
 from pkv_interp.figures.screening import screening_scatter
 from pkv_interp.figures.tables import NOT_COMPETENT, table
 from pkv_interp.figures.tokens import site_bars, token_bars, token_kinds, token_text
+from pkv_interp.figures.weight_editing import weight_edit_bars
 
 __all__ = [
     "NOT_COMPETENT",
@@ -89,4 +90,5 @@ __all__ = [
     "window_diagnosis",
     "wording_bars",
     "write_curve",
+    "weight_edit_bars",
 ]

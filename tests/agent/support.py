@@ -19,6 +19,7 @@ def one(name: str = "documents", plan: Plan = PLAN, turns: int = 4, tokenizer: A
         tiny("llama").tokenizer if tokenizer is None else tokenizer,
         turns=turns,
         n_fillers=2,
+        n_preface=2,
         wording="if_otherwise",
         seed=0,
     )

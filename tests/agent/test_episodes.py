@@ -50,7 +50,7 @@ def test_gold_and_menu_are_balanced_over_a_plan() -> None:
     tokenizer = tiny("llama").tokenizer
     made = [
         episode(
-            family, i, plan, tokenizer, turns=4, n_fillers=0, wording="if_otherwise", seed=0
+            family, i, plan, tokenizer, turns=4, n_fillers=0, n_preface=3, wording="if_otherwise", seed=0
         )
         for i, plan in enumerate(plans(24, 4, seed=0))
         for family in families(HELD_OUT)[i % 8 : i % 8 + 1]
@@ -60,6 +60,7 @@ def test_gold_and_menu_are_balanced_over_a_plan() -> None:
     assert 0.35 <= at_trigger <= 0.65
     assert len({t.record for e in made for t in e.turns}) > 90
     assert {e.family.name for e in made} == set(HELD_OUT)
+    assert {len(e.preface) for e in made} == {1, 2, 3}
 
 
 def test_a_number_of_turns_out_of_range_is_refused() -> None:

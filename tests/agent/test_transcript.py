@@ -72,6 +72,8 @@ def test_the_policy_is_all_of_the_policy_and_nothing_else(field_late: bool) -> N
         made,
         turns=(replace(made.turns[0], record="B2222", value=made.values[1]), *made.turns[1:]),
         chosen=replace(made.chosen, bystanders=("desk: west", "shift: early")),
+        preface=("Keys are handed in.", "Old forms are recycled.", "Plants are cared for."),
     )
     again = Transcript.open(other, style).prompt(tokenizer)
     assert tuple(again.ids[i] for i in range(*policy_span(again))) == prompt.ids[start:end]
+    assert policy_span(again)[0] > start
