@@ -43,6 +43,7 @@ class WeightSettings(BaseModel):
         decisions: unrelated decisions in the collateral battery, beside one fact a relation.
         value_steps, lora_steps: Adam steps at most.
         latency_repeats: cache edits timed an instance; a weight edit is timed once an instance.
+        erratum: wording of the cache edit's erratum.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -58,6 +59,7 @@ class WeightSettings(BaseModel):
     value_steps: PositiveInt = 20
     lora_steps: PositiveInt = 20
     latency_repeats: PositiveInt = 3
+    erratum: str = "override"
 
 
 def weight_edits(

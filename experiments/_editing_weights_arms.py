@@ -10,7 +10,7 @@ import torch
 
 from experiments._editing_weights_cases import Battery
 from pkv_interp.cache.compute import Runner
-from pkv_interp.editing import EditableContext, State
+from pkv_interp.editing import METHODS, EditableContext, State
 from pkv_interp.measure.timing import seconds
 from pkv_interp.models.load import LoadedModel
 from pkv_interp.weight_editing.covariance import Covariance, key_covariances
@@ -143,8 +143,11 @@ def cache_arms(bench: Bench, edit: RecordEdit, battery: Battery) -> dict[str, di
     before = all_others()
     found: dict[str, dict[str, Any]] = {}
     for arm in CACHE:
+        told = {"wording": bench.sizes.erratum} if "wording" in METHODS[arm].options else {}
         timed = [
-            bench.milliseconds(lambda arm=arm: decide(base.edit(edit.field, edit.new, arm), edit.mine))
+            bench.milliseconds(
+                lambda arm=arm, told=told: decide(base.edit(edit.field, edit.new, arm, **told), edit.mine)
+            )
             for _ in range(bench.sizes.latency_repeats)
         ]
         own = timed[0][1] * edit.wanted

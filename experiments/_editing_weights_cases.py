@@ -49,7 +49,7 @@ def pick_records(
     n_others: int,
     ranked: bool = False,
 ) -> list[tuple[RecordEdit, bool]]:
-    """One edit per family, and whether the model decides both of its values rightly.
+    """One edit per family, and whether the model decides both values and the rephrased prompt rightly.
 
     Directions alternate over families. An edit that the model cannot decide stands in only where a family
     has no other among a few draws.
@@ -60,8 +60,9 @@ def pick_records(
         for attempt in range(_TRIES):
             index = (_RANKED if ranked else 0) + 2 * attempt + at % 2
             edit = record_edit(family, index, tokenizer, seed=seed, style=style, n_others=n_others)
-            old, new = margins(runner, [edit.mine.choice, edit.renewed.choice]) * edit.wanted
-            found.append((edit, bool(old < 0.0 < new)))
+            asked = [edit.mine.choice, edit.rephrased.choice, edit.renewed.choice]
+            old, rephrased, new = margins(runner, asked) * edit.wanted
+            found.append((edit, bool(max(old, rephrased) < 0.0 < new)))
             if found[-1][1]:
                 break
         picked.append(next((one for one in found if one[1]), found[0]))

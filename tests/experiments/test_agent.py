@@ -82,7 +82,8 @@ def test_tables_and_rows_follow_from_the_settings(record: RunRecord) -> None:
         run[row.arm] += int(row.extra["tokens_run"] or 0)
     for line in lines(record, "speed", what="tokens"):
         assert line["value"] == pytest.approx(run["full"] / run[line["arm"]])
-    assert run["unified"] < run["field_erratum"] < run["prefix_cache"] < run["full"]
+    assert run["unified"] < run["field_erratum"] < run["full"]
+    assert run["compose_only"] < run["stale"] < run["prefix_cache"] < run["full"]
     (design,) = lines(record, "design")
     assert (design["episodes"], design["turns"]) == (2, 8)
 
