@@ -37,6 +37,8 @@ CONDITIONS: dict[str, tuple[tuple[str, ...], bool, str]] = {
 }
 #: The condition that headline figures speak of: a policy as a skill, with the state behind it.
 MAIN = "rule"
+#: The condition in which a chunk's notes depend on a field that stands before it.
+BLIND = "rule_after_field"
 LOOKUP = "lookup"
 _EARLIER = (
     Message("user", (Segment("conversation", "Good morning. Is the desk open today?"),)),

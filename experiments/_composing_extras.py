@@ -52,7 +52,8 @@ def diagnosis(run: Run, lines: Sequence[Found], options: Mapping[str, Any]) -> N
         for combination in product((True, False), repeat=3):
             wanted = dict(zip(FACTORS, combination, strict=True))
             cell = [line for line in mine if all(line[f] == v for f, v in wanted.items())]
-            estimate = mean([line["kl"] for line in cell], [line["family"] for line in cell], **options)
+            names = [line["family"] for line in cell]
+            estimate = mean([line["kl"] for line in cell], names, bounds=(0.0, float("inf")), **options)
             table.append(point(estimate, model=model, **wanted))
     run.tables["diagnosis"] = table
 

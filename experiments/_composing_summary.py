@@ -1,23 +1,34 @@
 """From spliced decisions to the composing experiment's rows, tables and headline."""
 
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from experiments._composing_cases import CONDITIONS, LOOKUP, MAIN, Scene
+from experiments._composing_cases import BLIND, CONDITIONS, LOOKUP, MAIN, Scene
 from experiments._composing_extras import diagnosis, times, tools
 from experiments._composing_measures import TRANSPLANT, Found
+from experiments._composing_sides import (
+    NO_AGREEMENT,
+    NOT_NEGATIVE,
+    Scenes,
+    Side,
+    agreement,
+    agrees,
+    decisions_of,
+    divergence,
+    families_of,
+    sides_of,
+    values_of,
+)
 from experiments._scores import named
-from pkv_interp.measure.competence import Decision
 from pkv_interp.records import Run
-from pkv_interp.stats import Estimate, mean
+from pkv_interp.stats import mean
 
 if TYPE_CHECKING:
     from experiments.composing import ComposingSettings
-
-Scenes = tuple[Sequence[Scene], Sequence[Found]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,20 +40,6 @@ class Measured:
     tools: Sequence[Found]
     diagnosis: Sequence[Found]
     times: Sequence[Sequence[Found]]
-
-
-@dataclass(frozen=True)
-class Side:
-    """One prompt under all arms; ``counted`` where the full prefill is right on both sides of its pair."""
-
-    scene: Scene
-    found: Found
-    counted: bool
-
-    @property
-    def sign(self) -> float:
-        """+1 where the gold action is the first one, -1 where it is the second."""
-        return 1.0 if self.found["gold"] == 0 else -1.0
 
 
 def summarise(run: Run, settings: "ComposingSettings", found: Measured) -> None:
@@ -64,62 +61,18 @@ def summarise(run: Run, settings: "ComposingSettings", found: Measured) -> None:
         for line in _arms(run, sides_of(*scenes), options)
     ]
     _headline(run, sides_of(*found.conditions[MAIN]), options)
+    if BLIND in found.conditions:
+        # Here the chunk's notes depend on what stood before it: nothing, or the other value.
+        sides = sides_of(*found.conditions[BLIND])
+        for name, arm in (("blind_agreement", TRANSPLANT), ("other_side_agreement", "behind_other_side")):
+            if (agreed := agreement(sides, arm, options)) is not None:
+                run.headline[name] = agreed
     if run.competence is not None and not run.competence.passed:
         # What an incompetent model decides is no evidence about notes: keep tables, withhold claims.
         run.headline = {"competence": run.headline["competence"]}
     tools(run, settings, found.tools, options)
     diagnosis(run, found.diagnosis, options)
     times(run, settings, found.times, options)
-
-
-def sides_of(scenes: Sequence[Scene], chunks: Sequence[Found]) -> list[Side]:
-    """Both sides of every scene."""
-    sides: list[Side] = []
-    for one, chunk in zip(scenes, chunks, strict=True):
-        right = [_towards_gold(side, side["margin"]) > 0 for side in chunk["sides"]]
-        sides += [Side(one, side, all(right)) for side in chunk["sides"]]
-    return sides
-
-
-def decisions_of(scenes: Sequence[Scene], chunks: Sequence[Found]) -> list[Decision]:
-    """What the full prefill decides, for the competence gate."""
-    return [
-        Decision(
-            one.case.family,
-            one.case.instance,
-            side["side"] == "match",
-            _towards_gold(side, side["margin"]),
-            _towards_gold(side, side["margin"]) > 0,
-            side["top_token_right"],
-        )
-        for one, chunk in zip(scenes, chunks, strict=True)
-        for side in chunk["sides"]
-    ]
-
-
-def _towards_gold(side: Found, margin: float) -> float:
-    return margin if side["gold"] == 0 else -margin
-
-
-def _agrees(side: Side, arm: str) -> bool:
-    """The arm takes the same of the two actions as the full prefill."""
-    return (side.found["arms"][arm]["margin"] > 0) == (side.found["margin"] > 0)
-
-
-def _families(sides: Iterable[Side]) -> list[str]:
-    return [side.scene.case.family for side in sides]
-
-
-def _values(sides: Sequence[Side], arm: str, what: str) -> np.ndarray:
-    return np.array([side.found["arms"][arm][what] for side in sides], float)
-
-
-def _agreement(sides: Sequence[Side], arm: str, options: Mapping[str, Any]) -> Estimate | None:
-    """Two-way agreement where the full prefill is right on both field values; None where it never is."""
-    counted = [side for side in sides if side.counted]
-    if not counted:
-        return None
-    return mean([_agrees(s, arm) for s in counted], _families(counted), bounds=(0.0, 1.0), **options)
 
 
 def _arms(run: Run, sides: Sequence[Side], options: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -129,28 +82,38 @@ def _arms(run: Run, sides: Sequence[Side], options: Mapping[str, Any]) -> list[d
     floor = run.noise_floor["margin"]
     lines: list[dict[str, Any]] = []
     for arm in names:
-        agreement = _agreement(sides, arm, options)
-        margins = _values(sides, arm, "margin")
-        error = mean(np.abs(margins - full), _families(sides), **options)
-        same = mean(_values(sides, arm, "top1"), _families(sides), bounds=(0.0, 1.0), **options)
+        agreed = agreement(sides, arm, options)
+        margins = values_of(sides, arm, "margin")
+        error = mean(np.abs(margins - full), families_of(sides), bounds=NOT_NEGATIVE, **options)
+        same = mean(values_of(sides, arm, "top1"), families_of(sides), bounds=(0.0, 1.0), **options)
         right = [side.sign * m > 0 for side, m in zip(sides, margins, strict=True)]
         lines.append(
             {
                 "arm": arm,
-                **named("kl", mean(_values(sides, arm, "kl"), _families(sides), **options)),
+                **named("kl", divergence(sides, arm, options)),
                 **named("margin_error", error),
                 **named("top1", same),
-                **({"agreement": None} if agreement is None else named("agreement", agreement)),
+                **(NO_AGREEMENT if agreed is None else named("agreement", agreed)),
+                "recomputed": float(np.mean([_recomputed(side.scene, arm) for side in sides])),
                 "right": float(np.mean(right)),
-                "cosine": float(_values(sides, arm, "cosine").mean()),
-                "centred_cosine": float(_values(sides, arm, "centred_cosine").mean()),
+                "cosine": float(values_of(sides, arm, "cosine").mean()),
+                "centred_cosine": float(values_of(sides, arm, "centred_cosine").mean()),
                 "counted": sum(side.counted for side in sides),
                 "near_ties": int((np.abs(margins) <= floor).sum()),
                 "n": len(sides),
-                "n_families": len(set(_families(sides))),
+                "n_families": len(set(families_of(sides))),
             }
         )
     return lines
+
+
+def _recomputed(scene: Scene, arm: str) -> float:
+    """Share of the chunks' tokens that a repair of first tokens runs again: 1 where they are no longer."""
+    found = re.fullmatch(r"(?:seam|epic)(\d+)", arm)
+    if found is None:
+        return 0.0
+    lengths = [stop - start for start, stop in scene.spans]
+    return sum(min(int(found[1]), length) for length in lengths) / sum(lengths)
 
 
 def _rows(run: Run, condition: str, sides: Sequence[Side]) -> None:
@@ -169,7 +132,7 @@ def _rows(run: Run, condition: str, sides: Sequence[Side]) -> None:
                     "extra": {
                         "kl": measured["kl"],
                         "top1": bool(measured["top1"]),
-                        "agrees": _agrees(side, arm),
+                        "agrees": agrees(side, arm),
                         "counted": side.counted,
                         "gold_first_in_menu": bool(side.found["gold_first_in_menu"]),
                         "near_tie": abs(measured["margin"]) <= run.noise_floor["margin"],
@@ -207,11 +170,11 @@ def _described(condition: str) -> dict[str, Any]:
 
 
 def _headline(run: Run, sides: Sequence[Side], options: Mapping[str, Any]) -> None:
-    run.headline["transplant_kl"] = mean(_values(sides, TRANSPLANT, "kl"), _families(sides), **options)
+    run.headline["transplant_kl"] = divergence(sides, TRANSPLANT, options)
     for name, arm in (
         ("transplant_agreement", TRANSPLANT),
         ("no_rotation_agreement", "no_rotation"),
         ("seam1_agreement", "seam1"),
     ):
-        if (found := _agreement(sides, arm, options)) is not None:
+        if (found := agreement(sides, arm, options)) is not None:
             run.headline[name] = found

@@ -1,6 +1,6 @@
 """Tables of the editing experiment beside the frontier: sweep, errata, diagnostic, chains, horizon."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,7 +9,7 @@ from experiments._editing_cases import Chunk, Item
 from experiments._editing_summary import Tally
 from experiments._scores import named, point
 from experiments._setup import TOLERANCE
-from pkv_interp.stats import first_crossing
+from pkv_interp.stats import Estimate, first_crossing
 from pkv_interp.stats.slopes import slope
 
 Found = tuple[Sequence[Item], Sequence[Chunk]]
@@ -200,3 +200,18 @@ def horizons(tally: Tally, items: Sequence[Item], found: Sequence[Sequence[Chunk
             errors = [slope(turns, [entry[arm]["margin_error"] for entry in c]) for c in found]
             lines.append(point(tally.mean(items, errors), method=arm, what="margin_error a turn"))
     run.tables["horizon_slopes"] = lines
+
+
+def weight_headline(lines: Sequence[Mapping[str, Any]]) -> dict[str, Estimate]:
+    """Success and contamination of each weight edit and cache edit, out of their table."""
+    return {
+        f"{what}_{line['method']}": Estimate(
+            value=line[what],
+            ci_low=line[f"{what}_ci_low"],
+            ci_high=line[f"{what}_ci_high"],
+            n_families=line["n_families"],
+            n_instances=line["n_instances"],
+        )
+        for line in lines
+        for what in ("success", "contamination")
+    }

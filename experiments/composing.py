@@ -13,10 +13,11 @@ from rich.console import Console
 from rich.progress import track
 
 from experiments._cli import Settings, entry
-from experiments._composing_cases import CONDITIONS, LOOKUP, MAIN, Scene, scene
+from experiments._composing_cases import BLIND, CONDITIONS, LOOKUP, MAIN, Scene, scene
 from experiments._composing_gemma import diagnosed
 from experiments._composing_measures import Found, measure_controls, measure_scene
-from experiments._composing_summary import Measured, decisions_of, summarise
+from experiments._composing_sides import decisions_of
+from experiments._composing_summary import Measured, summarise
 from experiments._composing_time import text_of, time_round
 from experiments._composing_tools import called
 from experiments._fields import Draws, rising
@@ -30,7 +31,9 @@ from pkv_interp.tasks import FAMILIES, Family, families
 TOLERANCE = {"float32": 1e-3, "bfloat16": 0.5, "float16": 0.1}
 THERE_AND_BACK = {"float32": 1e-5, "bfloat16": 0.1, "float16": 0.02}
 #: Conditions whose chunks are also precompiled behind other contexts.
-PREPARED = (MAIN, "rule_after_field")
+PREPARED = (MAIN, BLIND)
+#: Conditions on which the controls are measured: one chunk, and several.
+CHECKED = (MAIN, "all")
 
 
 class ComposingSettings(Settings):
@@ -103,7 +106,7 @@ def measure(settings: ComposingSettings, run: Run) -> None:
     def made(condition: str, family: Family, index: int = 0, **options: Any) -> Scene:
         return scene(condition, family, index, tokenizer, settings, **options)
 
-    controls(run, runner, loaded, [made(name, chosen[0]) for name in settings.conditions])
+    controls(run, runner, loaded, [made(name, chosen[0]) for name in CHECKED if name in settings.conditions])
 
     def each(what: str, scenes: Sequence[Scene], function: Callable[[Scene], Any]) -> list[Found]:
         shown = track(scenes, description=what, console=Console(stderr=True))
@@ -187,7 +190,8 @@ def controls(run: Run, runner: Runner, loaded: LoadedModel, scenes: Sequence[Sce
     )
     run.control("whole_chunk_recomputed", found["whole_seam"], 0.0, logits, f"logits, {detail}")
     run.control("extend_equals_prefill", found["noise"], 0.0, logits, f"logits, {detail}")
-    run.noise_floor["margin"] = max(10 * found["noise"], 1e-3)
+    routes = max(found["noise"], found["own_position"], found["whole_seam"])
+    run.noise_floor["margin"] = max(10 * routes, 1e-3)  # ten times what ways to one margin differ by
 
 
 main = entry("composing", ComposingSettings)(composing)

@@ -28,7 +28,8 @@ from experiments._editing_errata import errata, planted
 from experiments._editing_frontier import frontier, kinds_of_edit
 from experiments._editing_summary import Tally, summarise_frontier
 from experiments._editing_sweep import learn, rank, ranking_cases, sweep
-from experiments._editing_tables import chains, diagnostic, horizons, sweeps, wordings
+from experiments._editing_tables import chains, diagnostic, horizons, sweeps, weight_headline, wordings
+from experiments._editing_weights import WeightSettings, weight_edits
 from experiments._fields import Draws, rising
 from experiments._setup import gather_controls, run_once
 from pkv_interp.editing.registry import find
@@ -58,6 +59,7 @@ class EditingSettings(Settings):
     cot_tokens: PositiveInt
     turns: Annotated[int, Field(ge=2)]
     horizon_cases: PositiveInt
+    weights: WeightSettings | None
     competence_threshold: float
     bootstrap_draws: Draws
 
@@ -132,12 +134,12 @@ def measure(settings: EditingSettings, run: Run, engine: Engine) -> None:
         )
     swept = of_items(
         "sweep",
-        short,
+        one_way,
         lambda item: sweep(
             engine, item, matching_case(settings, item, tokenizer), ranked[item.task.family], settings
         ),
     )
-    sweeps(tally, short, swept)
+    sweeps(tally, one_way, swept)
 
     told = of_items("errata", short, lambda item: errata(loaded, item, settings))
     stated = build_items(settings, tokenizer, styles[:1], planted=True)
@@ -145,16 +147,19 @@ def measure(settings: EditingSettings, run: Run, engine: Engine) -> None:
     wordings(tally, (short, told), (stated, against))
     asked = of_items(
         "diagnostic",
-        short,
+        one_way,
         lambda item: kinds_of_edit(loaded, item, looked_up(settings, item, tokenizer)),
     )
-    diagnostic(tally, short, asked)
+    diagnostic(tally, one_way, asked)
     if settings.cot:
         reason = style_of(settings, settings.fillers[0], reason=True)
         thinkers = [replace(item, style=reason) for item in one_way][: settings.cot_cases]
         chains(tally, thinkers, of_items("chain", thinkers, lambda item: chain(loaded, item, settings)))
     lasting = one_way[: settings.horizon_cases]
     horizons(tally, lasting, of_items("horizon", lasting, lambda item: horizon(loaded, item, settings)))
+    if settings.weights is not None:
+        edited = weight_edits(run, loaded, settings, settings.weights, chosen, settings.bootstrap_draws)
+        run.headline |= weight_headline(edited)
     if run.competence is not None and not run.competence.passed:
         # What an incompetent model decides is no evidence about edits: keep tables, withhold claims.
         run.headline = {"competence": run.headline["competence"]}

@@ -80,6 +80,24 @@ def editing_results(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def composing_results(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """As ``circuit_results``, of one small composing run."""
+    results = tmp_path_factory.mktemp("composing") / "results"
+    done = runs.composing(results)
+    assert done.returncode == 0, done.stderr
+    return results
+
+
+@pytest.fixture(scope="session")
+def keystone_results(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """As ``circuit_results``, of one small keystone run."""
+    results = tmp_path_factory.mktemp("keystone") / "results"
+    done = runs.keystone(results)
+    assert done.returncode == 0, done.stderr
+    return results
+
+
+@pytest.fixture(scope="session")
 def real_model() -> LoadedModel:
     """The default model (SmolLM2-135M-Instruct with the gate adapter); fetched and converted on first use."""
     return load(load_catalogue_entry("smollm2-135m-gate", device="cpu", dtype="float32"))

@@ -70,6 +70,42 @@ EDITING = (
     "cot_tokens=4",
     "turns=3",
     "horizon_cases=2",
+    "weights.depths=[0.3]",
+    "weights.corpus_tokens=400",
+    "weights.discovery=1",
+    "weights.records=1",
+    "weights.others=1",
+    "weights.decisions=1",
+    "weights.value_steps=2",
+    "weights.lora_steps=2",
+    "weights.latency_repeats=1",
+    "bootstrap_draws=200",
+    "threads=1",
+)
+COMPOSING = (
+    "model=tiny-llama",
+    "families=[orders,alerts,posts]",
+    "instances=1",
+    "n_fillers=1",
+    "conditions=[rule,rule_after_field,all,system_area,mid_trajectory,lookup]",
+    "seams=[1,4]",
+    "curve_families=2",
+    "chunk_fillers=[0,2]",
+    "distance_fillers=[0,2]",
+    "skills=[1,3]",
+    "tool_values=1",
+    "tool_tokens=4",
+    "diagnosis_prompts=2",
+    "lengths=[96,160]",
+    "rounds=2",
+    "bootstrap_draws=200",
+    "threads=1",
+)
+KEYSTONE = (
+    "model=tiny-llama",
+    "families=[orders,alerts,posts]",
+    "n_fillers=1",
+    "methods=[stale,field_only,recompute@4,erratum,full_reprefill]",
     "bootstrap_draws=200",
     "threads=1",
 )
@@ -121,3 +157,13 @@ def agent(results: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 def editing(results: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """The small editing run with its record under ``results``."""
     return run("experiments.editing", *EDITING, f"results_dir={results}", *arguments)
+
+
+def composing(results: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """The small composing run with its record under ``results``."""
+    return run("experiments.composing", *COMPOSING, f"results_dir={results}", *arguments)
+
+
+def keystone(results: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """The small keystone run with its record under ``results``."""
+    return run("experiments.keystone", *KEYSTONE, f"results_dir={results}", *arguments)

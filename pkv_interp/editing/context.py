@@ -14,7 +14,11 @@ from pkv_interp.editing.layout import Layout
 from pkv_interp.editing.render import Head, Renderer
 from pkv_interp.editing.state import State
 from pkv_interp.editing.text import values_of
+from pkv_interp.errors import PkvError
 from pkv_interp.tasks.segments import Message
+
+#: Layouts of one context whose prefill is kept, the one last used longest.
+_KEPT = 4
 
 
 class EditableContext:
@@ -46,9 +50,13 @@ class EditableContext:
             thinking: the template's thinking switch, None to leave it alone.
 
         Raises:
-            PkvError: no field, a field twice, an empty value, a template that changes the messages, or a
-                model without KV per token.
+            PkvError: no field, a field twice, an empty value, a template that changes the messages, a model
+                without KV per token or in training mode, or a tokenizer without offsets.
         """
+        if model.training:
+            raise PkvError(f"{type(model).__name__} is in training mode", "call model.eval() first")
+        if not tokenizer.is_fast:
+            raise PkvError(f"{type(tokenizer).__name__} gives no offsets", "use a fast tokenizer")
         self.runner = Runner.of(model)
         self.renderer = Renderer(tokenizer, chat, thinking)
         self.question, self.cue = question, cue
@@ -77,7 +85,10 @@ class EditableContext:
 
     def prefilled(self, head: Head) -> tuple[FrozenCache, int]:
         """The cache of a head, kept for later; and the tokens that had to be run for it now."""
-        if head in self._prefilled:
-            return self._prefilled[head], 0
-        self._prefilled[head] = self.runner.prefill(head.prompt.ids).cache
-        return self._prefilled[head], len(head.prompt.ids)
+        cache, tokens = self._prefilled.pop(head, None), 0
+        if cache is None:
+            cache, tokens = self.runner.prefill(head.prompt.ids).cache, len(head.prompt.ids)
+        self._prefilled[head] = cache  # dictionaries keep their order: the oldest comes first
+        if len(self._prefilled) > _KEPT:
+            del self._prefilled[next(iter(self._prefilled))]
+        return cache, tokens

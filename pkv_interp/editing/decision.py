@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from jaxtyping import Float
@@ -28,7 +28,7 @@ class Decision:
     choice: str
     margin: float
     probabilities: Mapping[str, float]
-    logits: Float[Tensor, " vocab"]
+    logits: Float[Tensor, " vocab"] = field(repr=False)
     top: tuple[tuple[str, float], ...]
 
 

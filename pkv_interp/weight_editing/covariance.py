@@ -27,6 +27,9 @@ class Covariance:
     n_tokens: int
     limit: float = 1e4
 
+    def __post_init__(self) -> None:
+        _ = self._factor  # made once and here, so that an edit pays for a solve alone
+
     @cached_property
     def _eigenvalues(self) -> Float[Tensor, " d_in"]:
         return torch.linalg.eigvalsh(self.matrix).clamp_min(0.0)

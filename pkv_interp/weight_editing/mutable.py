@@ -18,7 +18,6 @@ from pkv_interp.weight_editing.statements import Statement, statement
 #: Ways to state the new value of a record; the record is the subject and the value comes next.
 VALUE_STATEMENTS = (
     "The {field} of record \0 is",
-    "What record \0 shows as its {field} is",
     "In the log of record \0 the {field} reads",
 )
 
@@ -140,7 +139,11 @@ def _prompt(
 ) -> RecordPrompt:
     system, user = messages(family, who, value=value, trigger=trigger, wording=wording, style=style)
     question = user.segments[-1]
-    body = tuple(part for segment in user.segments[:-1] for part in _split_record(segment, who.record))
+    body = tuple(
+        part
+        for segment in user.segments[:-1]
+        for part in _split_record(_named(segment, family.field), who.record)
+    )
     whole = replace(user, segments=(*body, question))
     prompt = build(
         (system, whole),
@@ -156,6 +159,11 @@ def _prompt(
         who.actions,
         Choice(prompt.ids, action_ids(prompt, who.actions, tokenizer)),
     )
+
+
+def _named(segment: Segment, field: str) -> Segment:
+    """The field under its own name, by which an editor knows it."""
+    return replace(segment, name=field) if segment.kind == "field" else segment
 
 
 def _split_record(segment: Segment, record: str) -> list[Segment]:

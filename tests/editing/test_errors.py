@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from transformers import MambaConfig, MambaForCausalLM
+from transformers import ByT5Tokenizer, MambaConfig, MambaForCausalLM
 
 from pkv_interp.editing import METHODS, EditableContext, State, assistant, field, system, user
 from pkv_interp.errors import PkvError
@@ -131,9 +131,17 @@ def test_a_template_that_refuses_a_role_is_named() -> None:
 
 
 def test_a_model_without_keys_and_values_is_refused() -> None:
-    model = MambaForCausalLM(MambaConfig(vocab_size=64, hidden_size=16, num_hidden_layers=2))
+    model = MambaForCausalLM(MambaConfig(vocab_size=64, hidden_size=16, num_hidden_layers=2)).eval()
     with pytest.raises(PkvError, match="Mamba"):
         EditableContext(model, tiny("llama").tokenizer, messages())
+
+
+def test_slow_tokenizers_and_models_in_training_are_refused() -> None:
+    model, tokenizer = gpt2()
+    with pytest.raises(PkvError, match="ByT5Tokenizer gives no offsets"):
+        EditableContext(model, ByT5Tokenizer(), messages())
+    with pytest.raises(PkvError, match="training mode; call model.eval"):
+        EditableContext(model.train(), tokenizer, messages())
 
 
 def test_learned_positions_serve_what_moves_no_column() -> None:

@@ -55,6 +55,19 @@ def test_context_and_suffix_are_the_prompt_that_the_template_makes(tiny: LoadedM
     assert decision.top[0][1] == pytest.approx(float(chances.max()), abs=1e-5)
 
 
+def test_a_decision_can_be_between_more_than_two(base: State) -> None:
+    options = ("cancel", "refund", "deny")
+    decision, two = base.decide(options), base.decide(OPTIONS)
+    assert decision.choice == max(decision.probabilities, key=lambda option: decision.probabilities[option])
+    assert tuple(decision.probabilities) == options
+    assert decision.probabilities["deny"] == two.probabilities["deny"]
+    swapped = base.decide(("refund", "cancel", "deny"))
+    assert swapped.margin == -decision.margin
+    assert swapped.choice == decision.choice
+    other = base.decide(OPTIONS, question="What now?", cue="Answer:")
+    assert float((other.logits - two.logits).abs().max()) > 1e-3
+
+
 @pytest.mark.parametrize("chat", [True, False])
 def test_spans_cover_the_values(chat: bool) -> None:
     loaded = tiny_of("gemma2")
@@ -202,6 +215,29 @@ def test_messages_take_texts_and_fields() -> None:
     assert made.text == "a v b"
     assert [s.kind for s in made.segments] == ["conversation", "field", "conversation"]
     assert system("x").role == "system"
+
+
+def test_states_and_decisions_are_shown_without_their_tensors(base: State) -> None:
+    shown = repr(base.edit(FIELD, NEW, "field_only"))
+    assert (
+        shown
+        == f"State({{'language': 'English', '{FIELD}': '{NEW}'}}, by field_only, {len(base.ids)} tokens)"
+    )
+    assert "tensor" not in repr(base.decide(OPTIONS))
+
+
+def test_few_layouts_are_kept(base: State) -> None:
+    context = context_of(tiny_of("llama"))
+    languages = ("Dutch", "Spanish", "German", "French", "Greek")
+    for language in languages:
+        moved = context.edit("language", language, "full_reprefill").edit(FIELD, NEW, "hoist")
+        assert moved.cost.setup_tokens > 0
+    again = context.edit("language", languages[-1], "full_reprefill").edit(FIELD, NEW, "hoist")
+    assert again.cost.setup_tokens == 0
+    first = context.edit("language", languages[0], "full_reprefill").edit(FIELD, NEW, "hoist")
+    assert first.cost.setup_tokens > 0
+    assert context.prefill() is context.prefill()
+    assert context.prefill().ids == base.ids
 
 
 def test_a_state_is_not_touched_by_later_ones(base: State) -> None:

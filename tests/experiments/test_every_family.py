@@ -18,9 +18,25 @@ SMALLEST = {
     "circuit": (*runs.SMALL, "discovery=[orders]", "held_out=[documents]", "write_sweeps=1", "top_k=[1,2]"),
     "patching": (*runs.PATCHING, "families=[orders,alerts]", "fillers=[0]", "rules=[1]", "grid_cases=1"),
     "blast_radius": (*runs.BLAST, "families=[orders,alerts]", "fillers=[0]"),
+    "composing": (
+        *runs.COMPOSING,
+        "families=[orders,alerts]",
+        "conditions=[rule,rule_after_field,all]",
+        "skills=[2]",
+        "distance_fillers=[1]",
+        "chunk_fillers=[0]",
+    ),
+    "keystone": (*runs.KEYSTONE, "families=[orders,alerts]"),
     "controls": (*controls_examples.SMALL, "edit_layers=[1.0]", "top_k=[1]", "probe_layers=2", "sae_steps=5"),
 }
-CONTROLS = {"self_patch", "full_patch", "batched_equals_single", "packed_equals_sequential"}
+ENGINE = {"self_patch", "full_patch", "batched_equals_single", "packed_equals_sequential"}
+SPLICES = {"splice_at_own_position", "extend_equals_prefill"}
+#: Controls that each of them has.
+CONTROLS = {
+    **dict.fromkeys(("circuit", "patching", "blast_radius", "controls"), ENGINE),
+    "composing": SPLICES | {"there_and_back", "whole_chunk_recomputed"},
+    "keystone": SPLICES,
+}
 
 
 def arguments(experiment: str, family: str, results: Path) -> list[str]:
@@ -43,7 +59,7 @@ def test_it_runs_and_its_controls_pass(
     importlib.import_module(f"experiments.{experiment}").main()
     (record,) = load_records(tmp_path)
     assert (record.model_name, record.status) == (f"tiny-{family}", "success")
-    assert {control.name for control in record.controls} >= CONTROLS
+    assert {control.name for control in record.controls} >= CONTROLS[experiment]
     assert all(control.passed for control in record.controls)
     printed = " ".join("".join(capfd.readouterr()).split())
     assert f"{experiment}: tiny-{family}" in printed

@@ -1,0 +1,118 @@
+"""Contexts of the keystone experiment: one text recomputed whole, and composed from transplanted chunks."""
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from experiments._composing_cases import BLOCKS, Span
+from experiments._editing_cases import Item, open_context, style_of, wording_of
+from pkv_interp.cache.compute import Runner
+from pkv_interp.cache.frozen import FrozenCache
+from pkv_interp.composing import precompile, splice
+from pkv_interp.editing import EditableContext, State
+from pkv_interp.errors import PkvError
+from pkv_interp.models.load import LoadedModel
+from pkv_interp.tasks import FAMILIES, Prompt, families
+from pkv_interp.tasks.edits import edit_task
+
+if TYPE_CHECKING:
+    from experiments.keystone import KeystoneSettings
+
+#: How the three blocks are cut into chunks, each precompiled alone. Session and policy refer to one another
+#: (the policy names the field); the tools block refers to neither.
+CUTS: dict[str, tuple[tuple[str, ...], ...]] = {
+    "colocated": (("session", "policy", "tools"),),
+    "split": (("session",), ("policy", "tools")),
+    "independent": (("session", "policy"), ("tools",)),
+}
+#: The chunk that edits are made in: the field and the rule that reads it.
+EDITED = (("session", "policy"),)
+
+
+def build_items(settings: "KeystoneSettings", loaded: LoadedModel) -> list[Item]:
+    """Edits of each family in both directions, the field before the rule."""
+    chosen = families(settings.families or [family.name for family in FAMILIES])
+    style = style_of(settings, settings.n_fillers)  # type: ignore[arg-type]
+    return [
+        Item(
+            edit_task(
+                family,
+                index,
+                loaded.tokenizer,
+                seed=settings.seed,
+                matches=matches,
+                style=style,
+                wordings=wording_of(at, index),
+            ),
+            style,
+            index,
+        )
+        for at, family in enumerate(chosen)
+        for index in range(settings.instances)
+        for matches in (True, False)
+    ]
+
+
+@dataclass(frozen=True, eq=False)
+class Versions:
+    """One context whose field has the old and the new value, recomputed whole.
+
+    Attributes:
+        context: of the old value.
+        old: prefilled with the old value.
+        new: prefilled with the new one.
+    """
+
+    context: EditableContext
+    old: State
+    new: State
+
+    @classmethod
+    def of(cls, loaded: LoadedModel, item: Item) -> "Versions":
+        """Prefill both."""
+        context = open_context(loaded, item)
+        new = context.edit(item.task.field, item.task.new, "full_reprefill")
+        return cls(context, context.prefill(), new)
+
+
+def composed(loaded: LoadedModel, state: State, cut: tuple[tuple[str, ...], ...]) -> State:
+    """The state with its blocks transplanted: each chunk precompiled alone and spliced, the rest run live."""
+    prompt = state.layout.head.prompt
+    spans = [chunk_span(prompt, blocks) for blocks in cut]
+    cache = compose(Runner.of(loaded.model), loaded, state.ids, spans)
+    return replace(state, cache=cache, method="composed")
+
+
+def compose(runner: Runner, loaded: LoadedModel, ids: tuple[int, ...], spans: list[Span]) -> FrozenCache:
+    """A cache of ``ids`` whose spans, one behind the other, are spliced chunks."""
+    if any(one[1] != two[0] for one, two in zip(spans, spans[1:], strict=False)):
+        raise PkvError(f"the chunks {spans} do not follow one another", "cut the prompt into whole blocks")
+    chunks = [precompile(runner, loaded.tokenizer, ids[start:stop]) for start, stop in spans]
+    prefix = runner.prefill(ids[: spans[0][0]]).cache
+    spliced = splice(runner, prefix, *chunks)
+    rest = ids[spliced.length :]
+    return runner.extend(spliced, rest).cache if rest else spliced
+
+
+def at_own_position(loaded: LoadedModel, state: State, cut: tuple[tuple[str, ...], ...]) -> State:
+    """The state with its chunks precompiled behind their own context: a splice that has to change nothing."""
+    runner, cache = Runner.of(loaded.model), state.cache
+    first = chunk_span(state.layout.head.prompt, cut[0])[0]
+    made = cache.slice(0, first)
+    for start, stop in (chunk_span(state.layout.head.prompt, blocks) for blocks in cut):
+        context = state.ids[:start]
+        chunk = precompile(runner, loaded.tokenizer, state.ids[start:stop], context=context, sink="prefix")
+        made = splice(runner, made, chunk)
+    return replace(state, cache=runner.extend(made, state.ids[made.length :]).cache)
+
+
+def chunk_span(prompt: Prompt, blocks: tuple[str, ...]) -> Span:
+    """Half-open token span of neighbouring blocks.
+
+    Raises:
+        PkvError: they are not in one piece.
+    """
+    kinds = {kind for block in blocks for kind in BLOCKS[block]}
+    inside = [i for i, kind in enumerate(prompt.kinds) if kind in kinds]
+    if not inside or inside[-1] - inside[0] + 1 != len(inside):
+        raise PkvError(f"the blocks {', '.join(blocks)} are not in one piece", "name neighbouring blocks")
+    return inside[0], inside[-1] + 1

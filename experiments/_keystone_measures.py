@@ -1,0 +1,72 @@
+"""What the keystone experiment does to one edit: every method, on the recomputed and the composed cache."""
+
+from typing import TYPE_CHECKING, Any
+
+from experiments._editing_cases import Chunk, Item
+from experiments._editing_frontier import options_of
+from experiments._keystone_cases import CUTS, EDITED, Versions, at_own_position, composed
+from pkv_interp.editing import State
+from pkv_interp.metrics.decision import kl_divergence
+from pkv_interp.models.load import LoadedModel
+
+if TYPE_CHECKING:
+    from experiments.keystone import KeystoneSettings
+
+
+def edits(loaded: LoadedModel, item: Item, settings: "KeystoneSettings") -> Chunk:
+    """Margins towards the new value's action: both ends, and every method, on either cache.
+
+    The ends of the composed scale are composed as well: the same chunk with the old and with the new value.
+    """
+    versions, task = Versions.of(loaded, item), item.task
+    found: Chunk = {"tokens": len(versions.old.ids)}
+    for cache, base, oracle in (
+        ("recomputed", versions.old, versions.new),
+        ("composed", composed(loaded, versions.old, EDITED), composed(loaded, versions.new, EDITED)),
+    ):
+        methods: dict[str, dict[str, Any]] = {}
+        for method in settings.methods:
+            options = options_of(method, item, settings)  # type: ignore[arg-type]
+            state = base.edit(task.field, task.new, method, **options)
+            methods[method] = {"margin": margin(state, item), "tokens": state.cost.tokens}
+        found[cache] = {"old": margin(base, item), "new": margin(oracle, item), "methods": methods}
+    old, new = versions.old.decide(item.actions), versions.new.decide(item.actions)
+    found["top_token_right"] = [
+        old.top[0][0].strip() == task.old_action,
+        new.top[0][0].strip() == task.new_action,
+    ]
+    return found
+
+
+def cuts(loaded: LoadedModel, item: Item) -> Chunk:
+    """The decision on both values when the blocks are cut into chunks in different ways, and its KL."""
+    versions = Versions.of(loaded, item)
+    found: Chunk = {}
+    for name, state in (("old", versions.old), ("new", versions.new)):
+        full = state.decide(item.actions)
+        lines: dict[str, Any] = {"full": {"margin": full.margin, "kl": 0.0}}
+        for cut, blocks in CUTS.items():
+            made = composed(loaded, state, blocks).decide(item.actions)
+            lines[cut] = {"margin": made.margin, "kl": float(kl_divergence(made.logits, full.logits))}
+        found[name] = lines
+    return found
+
+
+def check(loaded: LoadedModel, item: Item) -> dict[str, float]:
+    """Errors of what is known, in logits: a splice at its own position, and a prefill run in two parts."""
+    versions = Versions.of(loaded, item)
+    errors: dict[str, list[float]] = {"own_position": [], "noise": []}
+    for state in (versions.old, versions.new):
+        want = state.logits()
+        for blocks in (EDITED, *CUTS.values()):
+            got = at_own_position(loaded, state, blocks).logits()
+            errors["own_position"].append(float((got - want).abs().max()))
+        whole = (*state.ids, *state.context.renderer.behind(state.suffix()))
+        once = state.context.runner.prefill(whole).logits
+        errors["noise"].append(float((once - want).abs().max()))
+    return {name: max(values) for name, values in errors.items()}
+
+
+def margin(state: State, item: Item) -> float:
+    """Margin towards the new value's action, in logits."""
+    return state.decide(item.actions).margin

@@ -1,0 +1,103 @@
+"""Can notes be edited after they were moved? A field inside a transplanted chunk, edited by every method.
+
+The chunk holds the field and the rule that reads it; it is precompiled alone, turned and spliced. Each edit
+is made on that cache (composed) and on a full prefill of the same text (recomputed). Then the blocks are cut
+into chunks in three ways, to see what is lost when facts that refer to one another are precompiled apart.
+Source of the questions: arXiv 2606.17107, editing inside transplants.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any
+
+from pydantic import Field, NonNegativeInt, PositiveInt, field_validator
+from rich.console import Console
+from rich.progress import track
+
+from experiments._cli import Settings, entry
+from experiments._editing_cases import Item
+from experiments._fields import Draws
+from experiments._keystone_cases import build_items
+from experiments._keystone_measures import check, cuts, edits
+from experiments._keystone_summary import decisions_of, summarise
+from experiments._setup import competence, open_model, run_on
+from pkv_interp.editing.registry import find
+from pkv_interp.editing.wordings import erratum_line
+from pkv_interp.records import Run, RunRecord
+from pkv_interp.tasks import families
+
+#: Allowed error of the controls in logits, by the dtype of the model.
+TOLERANCE = {"float32": 1e-3, "bfloat16": 0.5, "float16": 0.1}
+
+
+class KeystoneSettings(Settings):
+    """Settings of this experiment; configs/keystone.yaml says what each means."""
+
+    families: tuple[str, ...] | None
+    instances: PositiveInt
+    n_fillers: NonNegativeInt
+    chat: bool
+    methods: Annotated[tuple[str, ...], Field(min_length=1)]
+    erratum: str
+    competence_threshold: float
+    bootstrap_draws: Draws
+
+    @field_validator("families")
+    @classmethod
+    def _known_and_several(cls, names: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        if names is not None and len({family.name for family in families(names)}) < 2:
+            raise ValueError("name at least two families")  # intervals are over families
+        return names
+
+    @field_validator("methods")
+    @classmethod
+    def _methods_exist(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        for name in names:
+            find(name, {})
+        if len(set(names)) < len(names):
+            raise ValueError("name each method once")
+        return names
+
+    @field_validator("erratum")
+    @classmethod
+    def _gives_the_value(cls, wording: str) -> str:
+        erratum_line("field", "value", wording)
+        return wording
+
+
+def keystone(settings: KeystoneSettings) -> RunRecord:
+    """Run the experiment, or return the record of an identical finished run."""
+    return run_on("keystone", settings, lambda run: measure(settings, run))
+
+
+def measure(settings: KeystoneSettings, run: Run) -> None:
+    """The experiment itself: controls, edits on both caches, cuts, summary."""
+    loaded = open_model(settings, run)
+    items = build_items(settings, loaded)
+    found = run.chunk("controls", lambda: [check(loaded, item) for item in (items[0], items[-1])])
+    logits = TOLERANCE[loaded.info.dtype]
+    for name, control in (("own_position", "splice_at_own_position"), ("noise", "extend_equals_prefill")):
+        worst = max(one[name] for one in found)
+        run.control(control, worst, 0.0, logits, f"logits, {len(found)} edits on both values")
+    routes = max(max(one.values()) for one in found)
+    run.noise_floor["margin"] = max(10 * routes, 1e-3)  # ten times what ways to one margin differ by
+
+    def each(what: str, chosen: Sequence[Item], work: Callable[[Item], Any]) -> list[Any]:
+        shown = track(chosen, description=what, console=Console(stderr=True))
+        return [run.chunk(f"{what}/{item.name}", lambda item=item: work(item)) for item in shown]
+
+    edited = each("edits", items, lambda item: edits(loaded, item, settings))
+    cut = each("cuts", items[::2], lambda item: cuts(loaded, item))
+    competence(
+        run,
+        decisions_of(items, edited),
+        settings.competence_threshold,
+        seed=settings.seed,
+        draws=settings.bootstrap_draws,
+    )
+    summarise(run, settings, items, edited, cut)
+
+
+main = entry("keystone", KeystoneSettings)(keystone)
+
+if __name__ == "__main__":
+    main()

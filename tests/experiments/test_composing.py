@@ -1,0 +1,298 @@
+"""The composing experiment through its real command line, and its parts on examples with known answers."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from experiments._composing_cases import CONDITIONS, LOOKUP, Scene, block_span, scene
+from experiments._composing_gemma import diagnose
+from experiments._composing_measures import against, measure_scene
+from experiments._composing_sides import decisions_of, sides_of
+from experiments._composing_summary import Measured, summarise
+from experiments._composing_time import text_of, time_round
+from experiments._composing_tools import answer, measure_tools, parsed, tool_items
+from experiments.composing import ComposingSettings
+from experiments.figures import FIGURES
+from pkv_interp.cache import Runner
+from pkv_interp.errors import PkvError
+from pkv_interp.figures import NOT_COMPETENT
+from pkv_interp.records import Competence, RunRecord, RunStore, load_records, published
+from pkv_interp.records.__main__ import main as records_command
+from pkv_interp.stats import Estimate
+from pkv_interp.tasks import FAMILIES
+from tests import runs
+from tests.experiments.composing import compose
+from tests.families import ids_of, tiny
+
+
+@pytest.fixture(scope="module")
+def record(composing_results: Path) -> RunRecord:
+    (found,) = load_records(composing_results)
+    return found
+
+
+@pytest.fixture(scope="module")
+def settings() -> ComposingSettings:
+    made = compose("composing", *runs.COMPOSING)
+    assert isinstance(made, ComposingSettings)
+    return made
+
+
+def lines(record: RunRecord, name: str, **wanted: Any) -> list[dict[str, Any]]:
+    table: list[dict[str, Any]] = record.tables[name]  # type: ignore[assignment]
+    return [line for line in table if all(line[k] == v for k, v in wanted.items())]
+
+
+def test_the_record_is_valid_and_its_controls_have_passed(composing_results: Path, record: RunRecord) -> None:
+    assert records_command(["check", str(composing_results)]) == 0
+    controls = {control.name: control.value for control in record.controls}
+    assert controls["there_and_back"] <= 1e-5
+    assert controls["splice_at_own_position"] <= 1e-4
+    assert set(record.headline) == {"competence"}  # random weights claim nothing
+    assert not (composing_results / ".partial").exists()
+
+
+def test_tables_follow_from_the_settings(record: RunRecord) -> None:
+    assert [line["condition"] for line in lines(record, "conditions")] == record.config["conditions"]
+    one = {line["arm"] for line in lines(record, "fidelity", condition="system_area")}
+    assert one == {"transplant", "no_rotation", "seam1", "seam4", "cacheblend"}
+    many = {line["arm"] for line in lines(record, "fidelity", condition="all")}
+    assert many == {"transplant", "no_rotation", "epic1", "epic4", "cacheblend"}
+    for condition, wrong in (("rule", False), ("rule_after_field", True)):
+        prepared = {line["arm"] for line in lines(record, "fidelity", condition=condition)}
+        assert "behind_stranger" in prepared
+        assert ("behind_other_side" in prepared) == wrong  # the field stands before the chunk only there
+    sizes = {(line["curve"], line["size"]) for line in lines(record, "curves")}
+    assert sizes == {(c, n) for c in ("chunk_fillers", "distance_fillers") for n in (0, 2)} | {
+        ("skills", 1),
+        ("skills", 3),
+    }
+    assert len(lines(record, "diagnosis")) == 8
+    assert [line["length"] for line in lines(record, "time")] == [96, 160]
+    assert all(line["full"] > 0 and line["composed"] > 0 for line in lines(record, "time"))
+    assert lines(record, "tool_setup")[0]["competent"] is False
+
+
+def test_the_chunk_grows_and_moves_along_the_curves(record: RunRecord) -> None:
+    for curve, column in (("chunk_fillers", "chunk"), ("distance_fillers", "moved"), ("skills", "chunk")):
+        sizes = [line[column] for line in lines(record, "curves", curve=curve, arm="transplant")]
+        assert sizes == sorted(sizes)
+        assert sizes[0] < sizes[-1]
+
+
+@pytest.mark.parametrize("name", FIGURES["composing"])
+def test_figures_are_drawn_and_marked(name: str, record: RunRecord) -> None:
+    figure: Any = FIGURES["composing"][name](record)
+    assert NOT_COMPETENT in figure.layout.title.text
+    assert record.model_name in figure.layout.title.subtitle.text
+    assert len(figure.data) > 0
+
+
+def test_bad_input_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
+    kept = [a for a in runs.COMPOSING if not a.startswith("families")]
+    done = runs.run("experiments.composing", *kept, "families=[orders,nobody]", f"results_dir={tmp_path}")
+    assert done.returncode == 2
+    assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("argument", "cause"),
+    [
+        ("families=[orders]", "name at least two families"),
+        ("conditions=[facts]", "name 'rule' and others"),
+        ("conditions=[rule,nothing]", "name 'rule' and others"),
+        ("seams=[4,1]", "rising order"),
+        ("lengths=[100]", "at least two lengths"),
+        ("blend_share=0", "greater than 0"),
+        ("tool_values=4", "less than or equal to 3"),
+    ],
+)
+def test_settings_are_checked(argument: str, cause: str) -> None:
+    kept = [a for a in runs.COMPOSING if a.split("=")[0] != argument.split("=")[0]]
+    with pytest.raises(PkvError, match=cause):
+        compose("composing", *kept, argument)
+
+
+@pytest.mark.parametrize("condition", [*CONDITIONS, LOOKUP])
+def test_chunks_are_whole_blocks_in_their_place(condition: str, settings: ComposingSettings) -> None:
+    loaded = tiny("llama")
+    made = scene(condition, FAMILIES[0], 0, loaded.tokenizer, settings)
+    prompt = made.case.clean
+    texts = ["".join(prompt.tokens[a:b]) for a, b in made.spans]
+    assert [one[1] for one in made.spans[:-1]] == [one[0] for one in made.spans[1:]]
+    policy = next((t for t in texts if "Policy" in t), "")
+    field = prompt.spans["field"][0]
+    if condition in ("rule", "system_area", "mid_trajectory"):
+        assert policy
+        assert field >= made.spans[-1][1]
+    if condition == "rule_after_field":
+        assert field < made.spans[0][0]
+    if condition == "facts_after_rule":
+        assert block_span(prompt, "policy")[1] <= made.spans[0][0]
+    if condition == "system_area":
+        assert prompt.text.index("Policy") < prompt.text.index("user")
+    if condition == "mid_trajectory":
+        assert prompt.text.index("Good morning") < prompt.text.index("Policy")
+    assert len(made.spans) == (3 if condition == "all" else 1)
+
+
+def test_skills_are_one_chunk_each_with_the_right_one_among_them(settings: ComposingSettings) -> None:
+    loaded = tiny("llama")
+    made = scene("rule", FAMILIES[0], 0, loaded.tokenizer, settings, skills=FAMILIES[1:4])
+    texts = ["".join(made.case.clean.tokens[a:b]) for a, b in made.spans]
+    assert len(texts) == 4
+    assert all(text.lstrip().startswith("Policy") for text in texts)
+    assert [FAMILIES[0].field in text for text in texts].count(True) == 1
+
+
+def test_gold_answers_and_menus_are_balanced(settings: ComposingSettings) -> None:
+    loaded = tiny("llama")
+    first: list[bool] = []
+    for family in FAMILIES:
+        case = scene("rule", family, 0, loaded.tokenizer, settings).case
+        asked = case.clean.text[case.clean.text.rindex("Answer with one word") :]
+        first.append(asked.index(case.actions[0]) < asked.index(case.actions[1]))
+    assert 4 <= sum(first) <= 12  # and each family has both gold answers under one menu
+
+
+def test_against_measures_distance_and_decision() -> None:
+    full = torch.tensor([1.0, 3.0, 0.0, -1.0])
+    same = against(full, full, (1, 0))
+    assert (same["margin"], same["kl"], same["top1"]) == (2.0, 0.0, 1.0)
+    assert same["centred_cosine"] == pytest.approx(1.0)
+    other = against(full.flip(0), full, (1, 0))
+    assert other["top1"] == 0.0
+    assert other["kl"] > 0.1
+    assert other["cosine"] < 1.0
+
+
+def test_a_repair_of_the_whole_chunk_agrees_with_full_exactly(settings: ComposingSettings) -> None:
+    loaded = tiny("gemma3")
+    made = scene("rule_after_field", FAMILIES[0], 0, loaded.tokenizer, settings)
+    found = measure_scene(Runner.of(loaded.model), loaded.tokenizer, made, repairs=(1, 1000), share=1.0)
+    for side in found["sides"]:
+        for arm in ("seam1000", "cacheblend"):
+            assert side["arms"][arm]["kl"] < 1e-6
+            assert side["arms"][arm]["margin"] == pytest.approx(side["margin"], abs=1e-3)
+        assert side["arms"]["transplant"]["kl"] > 1e-4
+
+
+def test_calls_are_parsed_and_not_matched_as_text() -> None:
+    assert parsed('{"name": "play_song", "arguments": {"title": "Hurt"}} and more') == (
+        "play_song",
+        {"title": "Hurt"},
+    )
+    assert parsed('{"name": "play_song", "arguments": {"title": "Hurt"}') is None
+    assert parsed('{"arguments": {"title": "Hurt"}}') is None
+    assert parsed("play_song Hurt") is None
+
+
+def test_a_model_that_answers_is_scored_by_its_call(
+    settings: ComposingSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded = tiny("llama")
+    items = tool_items(settings, loaded.tokenizer)
+    assert len(items) == 6
+    runner = Runner.of(loaded.model)
+    text, call = answer(runner, loaded.tokenizer, runner.prefill(items[0].prompt.ids), 3)
+    assert text.startswith("{")
+    assert call is None
+    replies = iter([(json.dumps(item.call), item.call) for item in items[:2]])
+    monkeypatch.setattr("experiments._composing_tools.answer", lambda *_: next(replies))
+    right = measure_tools(
+        runner, loaded.tokenizer, [items[0], replace(items[1], call=("x", {}))], 3, arms=["full"]
+    )
+    assert [line["full"]["right"] for line in right] == [True, False]
+
+
+def test_the_diagnosis_tells_the_causes_apart() -> None:
+    loaded = tiny("gemma3")
+    bos: Any = loaded.tokenizer.bos_token_id
+    ids = [bos, *ids_of(loaded, 220, 5)]
+    found = diagnose(Runner.of(loaded.model), loaded.tokenizer, ids, (96, 192))
+    kl = {(line["sink"], line["rope_per_layer"], line["window"]): line["kl"] for line in found}
+    assert len(kl) == 8
+    assert kl[True, True, True] < min(kl[True, False, True], kl[True, True, False])
+    with pytest.raises(PkvError, match="no sliding window"):
+        diagnose(Runner.of(tiny("llama").model), tiny("llama").tokenizer, ids, (96, 192))
+
+
+def test_times_are_of_the_lengths_asked_for() -> None:
+    loaded = tiny("llama")
+    runner = Runner.of(loaded.model)
+    assert len(text_of(FAMILIES[0], 333, loaded.tokenizer, 0)) == 333
+    found = time_round(runner, loaded.tokenizer, FAMILIES[0], (64, 96), 8, 0)
+    assert [line["length"] for line in found] == [64, 96]
+    with pytest.raises(PkvError, match="no room"):
+        time_round(runner, loaded.tokenizer, FAMILIES[0], (20, 96), 8, 0)
+
+
+def _side(gold: int, margin: float, arms: dict[str, float]) -> dict[str, Any]:
+    same = {"kl": 0.5, "top1": 1.0, "cosine": 0.9, "centred_cosine": 0.8}
+    return {
+        "side": ("match", "mismatch")[gold],
+        "gold": gold,
+        "margin": margin,
+        "top_token_right": True,
+        "gold_first_in_menu": gold == 0,
+        "arms": {name: {**same, "margin": value} for name, value in arms.items()},
+    }
+
+
+def test_agreement_is_counted_where_full_is_right_on_both_values(tmp_path: Path) -> None:
+    """Four families: three right on both sides, one not. A blind arm agrees on half of what is counted."""
+    settings = compose("composing", *runs.COMPOSING)
+    assert isinstance(settings, ComposingSettings)
+    settings = settings.model_copy(update={"lengths": (10, 100)})
+    scenes, chunks = [], []
+    for number, family in enumerate(FAMILIES[:4]):
+        case: Any = SimpleNamespace(
+            family=family.name, split="discovery", instance=f"{family.name}-0", wording="only_for"
+        )
+        scenes.append(Scene("rule", case, ((2, 5),)))
+        off = 1.0 if number < 3 else -1.0  # the last family's full prefill is wrong on one side
+        arms = {"transplant": 2.0, "no_rotation": 2.0, "seam1": 3.0}
+        turned = {"transplant": 2.0, "no_rotation": 2.0, "seam1": -3.0}
+        sides = [_side(0, off * 4.0, arms), _side(1, -4.0, turned)]
+        chunks.append({"tokens": 9, "chunk": 3, "moved": 2, "sides": sides})
+    decided = decisions_of(scenes, chunks)
+    assert [d.right for d in decided] == [True] * 6 + [False, True]
+    assert [side.counted for side in sides_of(scenes, chunks)] == [True] * 6 + [False] * 2
+    times = [
+        [{"family": f.name, "length": n, "full": n**1.5, "composed": n**0.5} for n in (10, 100)]
+        for f in FAMILIES[:2]
+    ]
+    with RunStore(tmp_path).open(experiment="composing", model={"name": "made-up"}, config={}) as run:
+        run.set_model(
+            {"revision": None, "weight_sha256": "0" * 64, "random_weights": False, "dtype": "float32"}
+        )
+        run.noise_floor["margin"] = 0.01
+        sure = Estimate(value=1.0, ci_low=1.0, ci_high=1.0, n_families=4, n_instances=8)
+        run.competence = Competence(accuracy=sure, threshold=0.8, passed=True)
+        run.headline["competence"] = sure
+        summarise(run, settings, Measured({"rule": (scenes, chunks)}, {}, [], [], times))
+    headline = run.record.headline
+    assert headline["transplant_agreement"].value == 0.5
+    assert headline["transplant_agreement"].n_families == 3
+    assert headline["seam1_agreement"].value == 1.0
+    assert headline["transplant_kl"].value == pytest.approx(0.5)
+    assert headline["ttft_exponent"].value == pytest.approx(1.5)
+    assert headline["ttft_exponent_composed"].value == pytest.approx(0.5)
+    assert headline["ttft_ratio_100"].value == pytest.approx(100.0)
+    (line,) = [one for one in run.record.tables["fidelity"] if one["arm"] == "no_rotation"]
+    assert (line["counted"], line["n"]) == (6, 8)
+    assert line["margin_error"] == pytest.approx(np.mean([2, 6, 2, 6, 2, 6, 6, 6]))
+
+
+def test_published_figures_have_our_names() -> None:
+    names = set(published(experiment="composing")["headline"])
+    assert names == {"transplant_agreement", "ttft_ratio_512", "ttft_ratio_2048", "ttft_ratio_8192"}

@@ -1,0 +1,74 @@
+"""The editing notebook runs from top to bottom: live edits on any model, records where there are some."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+
+from pkv_interp.figures import NOT_COMPETENT
+from tests.notebooks.executing import execute, outputs, pages, printed
+from tests.runs import ROOT
+
+NOTEBOOK = ROOT / "notebooks" / "editing.ipynb"
+LIVE, RECORDED = 2, 5
+
+
+@pytest.fixture(scope="module")
+def executed(editing_results: Path) -> Any:
+    return execute(NOTEBOOK, editing_results, PKV_NOTEBOOK_MODEL="tiny-llama")
+
+
+@pytest.fixture(scope="module")
+def without(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    return execute(NOTEBOOK, tmp_path_factory.mktemp("nothing"), PKV_NOTEBOOK_MODEL="tiny-gemma3")
+
+
+def test_it_is_stored_without_outputs() -> None:
+    notebook = nbformat.read(NOTEBOOK, as_version=4)
+    nbformat.validate(notebook)
+    assert list(outputs(notebook)) == []
+    assert all(cell.execution_count is None for cell in notebook.cells if cell.cell_type == "code")
+
+
+def test_its_text_states_no_measured_figure() -> None:
+    notebook = nbformat.read(NOTEBOOK, as_version=4)
+    text = "".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+    assert re.findall(r"(?<![\w.])\d+\.\d+(?![\d.])", text.replace("arXiv 2606.17107", "")) == [
+        "2606.17107"  # the address of the paper
+    ]
+
+
+def test_a_field_is_edited_live(executed: Any) -> None:
+    text = printed(executed)
+    assert "model tiny-llama" in text
+    margins = re.findall(r"margin ([+-]\d+\.\d+)", text)
+    assert len(margins) >= 2
+    assert "caller standing is now verified, by field_only" in text
+    assert re.search(r"the first \d+ columns are bit for bit those of the base: True", text)
+    assert text.count("Erratum: the caller standing given above is out of date.") == 2
+    assert "and field_only moves nothing; use erratum, full_reprefill, hoist, suffix_recompute" in text
+    assert re.search(r"language to Dutch: field_only is (not )?enough, used \w+", text)
+
+
+def test_figures_of_the_record_stand_beside_the_live_ones(executed: Any) -> None:
+    drawn = pages(executed)
+    assert len(drawn) == LIVE + RECORDED
+    assert not any(re.search(r'src="https?:[^"]*plotly', page) for page in drawn), "scripts must be inline"
+    text = printed(executed)
+    assert "editing: model tiny-llama, record tiny-llama-" in text
+    assert NOT_COMPETENT in text
+
+
+def test_a_table_that_is_missing_is_left_out_with_a_line(executed: Any) -> None:
+    assert re.search(r"left out: .*has no table 'weight_edit'", printed(executed))
+
+
+def test_without_a_record_the_live_part_still_runs(without: Any) -> None:
+    text = printed(without)
+    assert "model tiny-gemma3" in text
+    assert "make one with `python -m experiments.editing`" in text
+    assert len(pages(without)) == LIVE
