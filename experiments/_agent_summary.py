@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from experiments._agent_turns import PHASES, Chunk, Turns, write_rows
 from experiments._scores import point
 from experiments._setup import TOLERANCE
 from pkv_interp.agent import ARMS, Episode
@@ -16,12 +17,8 @@ from pkv_interp.stats import Estimate, mean, pairwise, ratio_of_means
 if TYPE_CHECKING:
     from experiments.agent import AgentSettings
 
-Chunk = Mapping[str, Any]
 #: In float32 arms of the same text may differ by this much, in logits.
 SAME_TEXT = 1e-4
-#: Turns by what happened to the state: not changed yet, changed right before, changed earlier; and all
-#: turns whose value is not the one that the first prompt stated.
-PHASES = ("before", "at_change", "after_change", "changed")
 #: Arms that are compared in pairs.
 COMPARED = (FULL, UNIFIED, FIELD_ERRATUM, ERRATUM_ONLY)
 
@@ -42,53 +39,12 @@ def check(run: Run, chunks: Sequence[Chunk], dtype: str) -> None:
         run.control(name, min(c[name] for c in chunks), 1.0, 0.0, f"lowest share over episodes, {what}")
 
 
-class _Turns:
-    """All turns of all episodes, in one order for every arm."""
-
-    def __init__(
-        self, settings: "AgentSettings", episodes: Sequence[Episode], chunks: Sequence[Chunk]
-    ) -> None:
-        self.chunks = chunks
-        self.places = [(one, turn) for one in episodes for turn in range(len(one.turns))]
-        self.domains = [one.family.name for one, _ in self.places]
-        self.options: dict[str, Any] = {"seed": settings.seed, "draws": settings.bootstrap_draws}
-        since = [one.since_change(turn) for one, turn in self.places]
-        self.phases = {
-            "before": np.array([s is None for s in since]),
-            "at_change": np.array([s == 0 for s in since]),
-            "after_change": np.array([s is not None and s > 0 for s in since]),
-            "changed": np.array([o.turns[t].value != o.turns[0].value for o, t in self.places]),
-        }
-
-    def flat(self, arm: str, name: str) -> np.ndarray:
-        """One quantity of an arm, [turns of all episodes]."""
-        return np.array([value for c in self.chunks for value in c["arms"][arm][name]], float)
-
-    def right(self, arm: str) -> np.ndarray:
-        """Whether the tool did what the arm called it for, at the arm's own history."""
-        return self.flat(arm, "right")
-
-    def agrees(self, arm: str) -> np.ndarray:
-        """Whether the arm decides as the full arm does, at the full arm's history."""
-        return (self.flat(arm, "matched_margin") > 0) == (self.flat(FULL.name, "matched_margin") > 0)
-
-    def share(self, values: np.ndarray, where: np.ndarray | None = None) -> Estimate:
-        """Share of turns, with its interval over domains."""
-        keep = np.ones(len(values), bool) if where is None else where
-        return mean(
-            values[keep].astype(float),
-            [d for d, k in zip(self.domains, keep, strict=True) if k],
-            bounds=(0.0, 1.0),
-            **self.options,
-        )
-
-
 def summarise(
     run: Run, settings: "AgentSettings", episodes: Sequence[Episode], chunks: Sequence[Chunk]
 ) -> None:
     """Fill the record. What rests on decisions stays out of the headline of a model that failed the gate."""
-    turns = _Turns(settings, episodes, chunks)
-    _rows(run, turns)
+    turns = Turns(settings, episodes, chunks)
+    write_rows(run, turns)
     quantities: dict[str, Callable[[str], np.ndarray]] = {"success": turns.right, "agreement": turns.agrees}
     shares = {
         (arm.name, name, phase): turns.share(of(arm.name), turns.phases.get(phase))
@@ -124,38 +80,22 @@ def summarise(
             run.headline[f"ttft_speedup_{arm.name}"] = speed[arm.name, "seconds"]
 
 
-def _rows(run: Run, turns: _Turns) -> None:
-    full, stale = (turns.flat(arm, "matched_margin") for arm in ("full", "stale"))
-    for arm in ARMS:
-        mine = {
-            name: turns.flat(arm.name, name)
-            for name in ("matched_margin", "margin", "tokens", "length", "ms")
-        }
-        right, agrees = turns.right(arm.name), turns.agrees(arm.name)
-        for i, (one, turn) in enumerate(turns.places):
-            run.rows.append(
-                {
-                    "family": one.family.name,
-                    "split": "held_out",
-                    "instance": f"{one.instance}-{turn + 1}",
-                    "wording": one.wording,
-                    "arm": arm.name,
-                    "clean": float(full[i]),
-                    "corrupt": float(stale[i]),
-                    "patched": float(mine["matched_margin"][i]),
-                    "extra": {
-                        "turn": turn + 1,
-                        "since_change": one.since_change(turn),
-                        "at_trigger": one.turns[turn].value == one.trigger,
-                        "success": bool(right[i]),
-                        "agrees": bool(agrees[i]),
-                        "own_margin": float(mine["margin"][i]),
-                        "tokens_run": int(mine["tokens"][i]),
-                        "tokens": int(mine["length"][i]),
-                        "ttft_ms": float(mine["ms"][i]),
-                    },
-                }
-            )
+def compare_layouts(
+    run: Run,
+    settings: "AgentSettings",
+    episodes: Sequence[Episode],
+    layouts: Mapping[str, Sequence[Chunk]],
+) -> None:
+    """Fill ``layouts``: the same episodes with the session block behind the policy and before it."""
+    run.tables["layouts"] = [
+        point(turns.share(of(arm.name), turns.phases.get(phase)),
+              layout=layout, arm=arm.name, quantity=name, phase=phase)
+        for layout, chunks in layouts.items()
+        for turns in [Turns(settings, episodes, chunks)]
+        for arm in ARMS
+        for name, of in (("success", turns.right), ("agreement", turns.agrees))
+        for phase in ("all", "changed")
+    ]  # fmt: skip
 
 
 def _cost(
@@ -188,7 +128,7 @@ def _cost(
     return speed, lines
 
 
-def _pairs(turns: _Turns) -> list[dict[str, Any]]:
+def _pairs(turns: Turns) -> list[dict[str, Any]]:
     """Differences in success between arms, at turns whose value is not the first one."""
     keep = turns.phases["changed"]
     domains = [d for d, k in zip(turns.domains, keep, strict=True) if k]

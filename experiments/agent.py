@@ -9,17 +9,19 @@ is told again beside the decision; here menus are balanced, histories are each a
 erratum, once, tells of a change.
 """
 
+from collections.abc import Sequence
 from typing import Annotated
 
 from pydantic import Field, NonNegativeInt, PositiveInt, field_validator
 from rich.console import Console
 from rich.progress import track
 
-from experiments._agent_runs import build_episodes, run_arms
-from experiments._agent_summary import check, summarise
+from experiments._agent_runs import Chunk, build_episodes, run_arms
+from experiments._agent_summary import check, compare_layouts, summarise
 from experiments._cli import Settings, entry
 from experiments._fields import Draws, of_split
 from experiments._setup import competence, open_model, run_on
+from pkv_interp.agent import Episode
 from pkv_interp.agent.episodes import FEWEST, MOST
 from pkv_interp.cache.compute import Runner
 from pkv_interp.composing.chunk import Sink
@@ -28,6 +30,9 @@ from pkv_interp.errors import PkvError
 from pkv_interp.measure.competence import Decision
 from pkv_interp.models.load import LoadedModel
 from pkv_interp.records import Run, RunRecord
+
+#: Layouts by whether the session block with the field comes after the policy.
+LAYOUTS = {True: "state behind the policy", False: "state before the policy"}
 
 
 class AgentSettings(Settings):
@@ -39,6 +44,7 @@ class AgentSettings(Settings):
     n_fillers: NonNegativeInt
     n_preface: NonNegativeInt
     field_late: bool
+    both_layouts: NonNegativeInt
     chat: bool
     erratum: str
     sink: Sink
@@ -72,11 +78,19 @@ def measure(settings: AgentSettings, run: Run, loaded: LoadedModel) -> None:
     episodes = build_episodes(settings, tokenizer)
     # The first forward of a process pays for what later ones find ready.
     runner.prefill(tokenizer("warm up", add_special_tokens=False)["input_ids"])
-    chunks = [
-        run.chunk(f"episode/{one.instance}", lambda one=one: run_arms(runner, tokenizer, one, settings))
-        for one in track(episodes, description="episodes", console=Console(stderr=True))
-    ]
-    check(run, chunks, loaded.info.dtype)
+
+    def each(name: str, chosen: Sequence[Episode], used: AgentSettings) -> list[Chunk]:
+        return [
+            run.chunk(f"{name}/{one.instance}", lambda one=one: run_arms(runner, tokenizer, one, used))
+            for one in track(chosen, description=name, console=Console(stderr=True))
+        ]
+
+    chunks = each("episode", episodes, settings)
+    # The same episodes in the other layout: the field's place decides what can be composed and refreshed.
+    again = [i for i in range(len(episodes)) if i % settings.instances < settings.both_layouts]
+    twice, turned = [episodes[i] for i in again], not settings.field_late
+    other = each("other layout", twice, settings.model_copy(update={"field_late": turned}))
+    check(run, [*chunks, *other], loaded.info.dtype)
     decided = [
         Decision(
             one.family.name,
@@ -93,6 +107,9 @@ def measure(settings: AgentSettings, run: Run, loaded: LoadedModel) -> None:
         run, decided, settings.competence_threshold, seed=settings.seed, draws=settings.bootstrap_draws
     )
     summarise(run, settings, episodes, chunks)
+    if twice:
+        found = {settings.field_late: [chunks[i] for i in again], turned: other}
+        compare_layouts(run, settings, twice, {LAYOUTS[late]: found[late] for late in (True, False)})
 
 
 main = entry("agent", AgentSettings)(agent)

@@ -16,6 +16,7 @@ from experiments._cli import Door, entry
 from pkv_interp.errors import PkvError
 from pkv_interp.figures import (
     agent_cost,
+    agent_layouts,
     agent_phases,
     agent_success,
     attention_share,
@@ -113,7 +114,12 @@ FIGURES: Mapping[str, Mapping[str, Callable[[RunRecord], go.Figure]]] = {
         "diagnosis": window_diagnosis,
     },
     "keystone": {"methods": keystone_bars},
-    "agent": {"success": agent_success, "phases": agent_phases, "cost": agent_cost},
+    "agent": {
+        "success": agent_success,
+        "phases": agent_phases,
+        "layouts": agent_layouts,
+        "cost": agent_cost,
+    },
 }
 
 

@@ -54,6 +54,7 @@ AGENT = (
     "turns=4",
     "n_fillers=1",
     "seam=2",
+    "both_layouts=1",
     "bootstrap_draws=200",
     "threads=1",
 )

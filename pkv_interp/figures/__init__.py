@@ -1,6 +1,6 @@
 """Figures from records: one figure a function, a record in, a plotly figure out."""
 
-from pkv_interp.figures.agent import agent_cost, agent_phases, agent_success
+from pkv_interp.figures.agent import agent_cost, agent_layouts, agent_phases, agent_success
 from pkv_interp.figures.blast_radius import (
     blast_growth,
     blast_kinds,
@@ -46,6 +46,7 @@ from pkv_interp.figures.weight_editing import weight_edit_bars
 __all__ = [
     "NOT_COMPETENT",
     "agent_cost",
+    "agent_layouts",
     "agent_phases",
     "agent_success",
     "attention_share",

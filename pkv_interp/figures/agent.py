@@ -80,6 +80,25 @@ def agent_phases(record: RunRecord) -> go.Figure:
     return entitle(figure, record, "Success and agreement by arm", sample)
 
 
+def agent_layouts(record: RunRecord) -> go.Figure:
+    """Success where the first value holds no more, with the state behind the policy and before it."""
+    frame = pick(table(record, "layouts"), quantity="success", phase="changed")
+    figure = go.Figure()
+    for layout, colour in zip(dict.fromkeys(frame["layout"]), (BLUE, ORANGE), strict=False):
+        part = pick(frame, layout=layout).set_index("arm").loc[list(_ARMS)]
+        figure.add_bar(
+            x=[name for name, _, _ in _ARMS.values()],
+            y=part["value"],
+            error_y=error_bars(part, INK),
+            name=layout,
+            marker_color=colour,
+        )
+    figure.update_yaxes(title="share of actions accepted", range=[0, 1.05])
+    figure.update_layout(barmode="group", legend=_ABOVE, margin={"t": 120}, height=540)
+    sample = f"{sample_of(frame, _SPLIT)} (turns); bars: 95 % over families"
+    return entitle(figure, record, "Success after a change, by where the state stands", sample)
+
+
 def agent_cost(record: RunRecord) -> go.Figure:
     """Time to the first token of each turn, summed over the turns so far."""
     frame = table(record, "cost")

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from experiments._agent_runs import build_episodes
-from experiments._agent_summary import PHASES, check, summarise
-from experiments.agent import AgentSettings
+from experiments._agent_summary import check, summarise
+from experiments._agent_turns import PHASES
+from experiments.agent import LAYOUTS, AgentSettings
 from experiments.figures import FIGURES
 from pkv_interp.agent import ARMS, Episode
 from pkv_interp.errors import PkvError
@@ -86,6 +87,11 @@ def test_tables_and_rows_follow_from_the_settings(record: RunRecord) -> None:
     assert run["compose_only"] < run["stale"] < run["prefix_cache"] < run["full"]
     (design,) = lines(record, "design")
     assert (design["episodes"], design["turns"]) == (2, 8)
+    for quantity in ("success", "agreement"):  # all episodes of this run were run in both layouts
+        behind = lines(record, "layouts", layout=LAYOUTS[True], quantity=quantity, phase="changed")
+        whole = lines(record, "phases", quantity=quantity, phase="changed")
+        assert [line["value"] for line in behind] == [line["value"] for line in whole]
+        assert len(lines(record, "layouts", layout=LAYOUTS[False], quantity=quantity)) == 2 * len(ARMS)
 
 
 @pytest.mark.parametrize("name", FIGURES["agent"])
@@ -98,6 +104,9 @@ def test_figures_are_drawn_and_marked(name: str, record: RunRecord) -> None:
         want = tuple(line["value"] for line in lines(record, "by_turn", arm="unified", quantity="success"))
     elif name == "cost":
         want = tuple(line["value"] for line in lines(record, "cost", arm="unified"))
+    elif name == "layouts":
+        wanted = {"layout": LAYOUTS[False], "quantity": "success", "phase": "changed"}
+        want = tuple(line["value"] for line in lines(record, "layouts", **wanted))
     else:
         want = tuple(line["value"] for line in lines(record, "phases", quantity="success", phase="all"))
     assert want in shown
