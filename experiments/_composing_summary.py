@@ -12,6 +12,7 @@ from experiments._composing_extras import diagnosis, times, tools
 from experiments._composing_measures import TRANSPLANT, Found
 from experiments._composing_sides import (
     NO_AGREEMENT,
+    NO_TOP1,
     NOT_NEGATIVE,
     Scenes,
     Side,
@@ -49,7 +50,10 @@ def summarise(run: Run, settings: "ComposingSettings", found: Measured) -> None:
     for condition, scenes in found.conditions.items():
         sides = sides_of(*scenes)
         _rows(run, condition, sides)
-        lines += [{"condition": condition, **_sizes(scenes[1]), **one} for one in _arms(run, sides, options)]
+        lines += [
+            {"condition": condition, **_sizes(scenes[1]), **one}
+            for one in _arms(run, sides, options, settings.blend_share)
+        ]
     run.tables["fidelity"] = lines
     run.tables["conditions"] = [
         {"condition": name, **_gate(settings, *scenes), **_described(name)}
@@ -58,7 +62,7 @@ def summarise(run: Run, settings: "ComposingSettings", found: Measured) -> None:
     run.tables["curves"] = [
         {"curve": what, "size": n, **_sizes(scenes[1]), **_gate(settings, *scenes), **line}
         for (what, n), scenes in found.curves.items()
-        for line in _arms(run, sides_of(*scenes), options)
+        for line in _arms(run, sides_of(*scenes), options, settings.blend_share)
     ]
     _headline(run, sides_of(*found.conditions[MAIN]), options)
     if BLIND in found.conditions:
@@ -75,7 +79,9 @@ def summarise(run: Run, settings: "ComposingSettings", found: Measured) -> None:
     times(run, settings, found.times, options)
 
 
-def _arms(run: Run, sides: Sequence[Side], options: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _arms(
+    run: Run, sides: Sequence[Side], options: Mapping[str, Any], blend_share: float
+) -> list[dict[str, Any]]:
     """One line an arm: KL with its interval, and the secondary measures."""
     names = [arm for arm in sides[0].found["arms"] if all(arm in side.found["arms"] for side in sides)]
     full = np.array([side.found["margin"] for side in sides], float)
@@ -85,16 +91,22 @@ def _arms(run: Run, sides: Sequence[Side], options: Mapping[str, Any]) -> list[d
         agreed = agreement(sides, arm, options)
         margins = values_of(sides, arm, "margin")
         error = mean(np.abs(margins - full), families_of(sides), bounds=NOT_NEGATIVE, **options)
-        same = mean(values_of(sides, arm, "top1"), families_of(sides), bounds=(0.0, 1.0), **options)
+        # Where the full prefill is wrong, to agree with it is no merit.
+        counted = [side for side in sides if side.counted]
+        same = (
+            mean(values_of(counted, arm, "top1"), families_of(counted), bounds=(0.0, 1.0), **options)
+            if counted
+            else None
+        )
         right = [side.sign * m > 0 for side, m in zip(sides, margins, strict=True)]
         lines.append(
             {
                 "arm": arm,
                 **named("kl", divergence(sides, arm, options)),
                 **named("margin_error", error),
-                **named("top1", same),
+                **(NO_TOP1 if same is None else named("top1", same)),
                 **(NO_AGREEMENT if agreed is None else named("agreement", agreed)),
-                "recomputed": float(np.mean([_recomputed(side.scene, arm) for side in sides])),
+                "recomputed": float(np.mean([_recomputed(side.scene, arm, blend_share) for side in sides])),
                 "right": float(np.mean(right)),
                 "cosine": float(values_of(sides, arm, "cosine").mean()),
                 "centred_cosine": float(values_of(sides, arm, "centred_cosine").mean()),
@@ -107,8 +119,10 @@ def _arms(run: Run, sides: Sequence[Side], options: Mapping[str, Any]) -> list[d
     return lines
 
 
-def _recomputed(scene: Scene, arm: str) -> float:
-    """Share of the chunks' tokens that a repair of first tokens runs again: 1 where they are no longer."""
+def _recomputed(scene: Scene, arm: str, blend_share: float) -> float:
+    """Share of the chunks' tokens that a repair runs again: of first tokens, 1 where there are no more."""
+    if arm == "cacheblend":
+        return blend_share
     found = re.fullmatch(r"(?:seam|epic)(\d+)", arm)
     if found is None:
         return 0.0

@@ -50,13 +50,13 @@ def frontier(loaded: LoadedModel, item: Item, settings: "EditingSettings") -> Ch
     return found
 
 
-def ask(context: EditableContext, field: str, value: str, actions: Sequence[str]) -> Chunk:
+def ask(context: EditableContext, field: str, value: str, actions: Sequence[str], wording: str) -> Chunk:
     """The diagnostic on one edit, and the truth: does field-only decide as the full re-prefill does?
 
     Args:
         actions: the action that the text with the new value calls for, then the other one.
     """
-    told = context.edit(field, value, "auto", options=actions).diagnostic
+    told = context.edit(field, value, "auto", options=actions, wording=wording).diagnostic
     assert told is not None
     only = context.edit(field, value, "field_only").decide(actions)
     full = context.edit(field, value, "full_reprefill").decide(actions)
@@ -71,13 +71,13 @@ def ask(context: EditableContext, field: str, value: str, actions: Sequence[str]
     }
 
 
-def kinds_of_edit(loaded: LoadedModel, item: Item, looked_up: Item) -> Chunk:
+def kinds_of_edit(loaded: LoadedModel, item: Item, looked_up: Item, wording: str) -> Chunk:
     """One edit of the field that decides, one that nothing depends on, and one that is only read back."""
     context, task = open_context(loaded, item), item.task
     bystander, (_, other) = next(iter(task.bystanders.items()))
     copied = looked_up.task
     return {
-        "gating": ask(context, task.field, task.new, item.actions),
-        "bystander": ask(context, bystander, other, item.actions[::-1]),
-        "value": ask(open_context(loaded, looked_up), copied.field, copied.new, looked_up.actions),
+        "gating": ask(context, task.field, task.new, item.actions, wording),
+        "bystander": ask(context, bystander, other, item.actions[::-1], wording),
+        "value": ask(open_context(loaded, looked_up), copied.field, copied.new, looked_up.actions, wording),
     }

@@ -64,7 +64,14 @@ def summarise_frontier(tally: Tally, items: Sequence[Item], found: Sequence[Chun
     """The frontier and its breakdowns, what is gated on, and the identities that hold for any model."""
     run, settings = tally.run, tally.settings
     decided = [
-        Decision(item.task.family, item.name, match, chunk["margin"], chunk["right"], chunk["right"])
+        Decision(
+            item.task.family,
+            item.name,
+            match,
+            chunk["margin"],
+            chunk["right"],
+            chunk["right"] and chunk["is_action"],
+        )
         for item, whole in zip(items, found, strict=True)
         for match, chunk in (
             (item.task.matches, whole["full"]),
@@ -108,7 +115,7 @@ def summarise_frontier(tally: Tally, items: Sequence[Item], found: Sequence[Chun
 
 def _other_side(stale: Chunk) -> Chunk:
     """The stale prompt decided by its own text: the old action is right there."""
-    return {"margin": -stale["margin"], "right": not stale["right"]}
+    return {"margin": -stale["margin"], "right": not stale["right"], "is_action": stale["is_action"]}
 
 
 def _line(tally: Tally, items: Sequence[Item], found: Sequence[Chunk], method: str) -> dict[str, Any]:

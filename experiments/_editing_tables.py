@@ -81,8 +81,10 @@ def wordings(tally: Tally, short: Found, stated: Found) -> None:
         for name in found[0]["arms"]
     ]
     run.headline["another_field"] = tally.share(items, [c["arms"]["another_field"]["right"] for c in found])
+    kept = tally.share(items, [not c["stale"]["right"] for c in found])
     run.tables["errata"] = [
         *arms,
+        point(kept, arm="no_erratum_old_action", wording="none"),
         point(tally.share(items, [c["full"]["right"] for c in found]), arm="full_reprefill", wording="none"),
     ]
     planted_items, planted_found = stated

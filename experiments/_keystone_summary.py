@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from experiments.keystone import KeystoneSettings
 
 CACHES = ("recomputed", "composed")
+#: Methods that prefill a text anew or paste from such a prefill: on a composed cache they compose nothing.
+ANEW = ("hoist", "full_reprefill", "oracle_patch")
 Found = Mapping[str, Any]
 
 
@@ -77,15 +79,22 @@ def _methods(
     for method in settings.methods:
         line: dict[str, Any] = {"method": method}
         margins = {cache: stack(chunks, cache, "methods", method, "margin") for cache in CACHES}
+        whole = method.partition("@")[0] in ANEW
         for cache, (old, new) in ends.items():
+            if whole and cache == "composed":
+                line |= {f"{cache}{end}": None for end in ("", "_ci_low", "_ci_high", "_right", "_excluded")}
+                continue
             found = recovery(margins[cache], new, old, names, noise_floor=floors[cache], **options)
             line |= named(cache, found.estimate)
             line[f"{cache}_right"] = float((margins[cache] > 0).mean())
             line[f"{cache}_excluded"] = found.n_excluded
             run.headline[f"{method}_{cache}"] = found.estimate
             _rows(run, items, f"{method}/{cache}", old, new, margins[cache])
-        alike = [bool(a == b) for a, b in zip(*(m > 0 for m in margins.values()), strict=True)]
-        line |= named("agreement", mean(alike, names, bounds=(0.0, 1.0), **options))
+        if whole:
+            line |= NO_AGREEMENT
+        else:
+            alike = [bool(a == b) for a, b in zip(*(m > 0 for m in margins.values()), strict=True)]
+            line |= named("agreement", mean(alike, names, bounds=(0.0, 1.0), **options))
         line["tokens"] = float(stack(chunks, "recomputed", "methods", method, "tokens").mean())
         lines.append({**line, "n": len(items), "n_families": len(set(names))})
     run.tables["methods"] = lines

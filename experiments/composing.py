@@ -106,7 +106,7 @@ def measure(settings: ComposingSettings, run: Run) -> None:
     def made(condition: str, family: Family, index: int = 0, **options: Any) -> Scene:
         return scene(condition, family, index, tokenizer, settings, **options)
 
-    controls(run, runner, loaded, [made(name, chosen[0]) for name in CHECKED if name in settings.conditions])
+    controls(run, runner, loaded, [made(name, chosen[0]) for name in CHECKED])
 
     def each(what: str, scenes: Sequence[Scene], function: Callable[[Scene], Any]) -> list[Found]:
         shown = track(scenes, description=what, console=Console(stderr=True))

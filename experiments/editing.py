@@ -148,7 +148,7 @@ def measure(settings: EditingSettings, run: Run, engine: Engine) -> None:
     asked = of_items(
         "diagnostic",
         one_way,
-        lambda item: kinds_of_edit(loaded, item, looked_up(settings, item, tokenizer)),
+        lambda item: kinds_of_edit(loaded, item, looked_up(settings, item, tokenizer), settings.erratum),
     )
     diagnostic(tally, one_way, asked)
     if settings.cot:

@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,6 +17,7 @@ TABLES = [
     for experiment, model, text in re.findall(
         r"<!-- (\w+)-table(?: (\S+))? -->(.*?)<!-- end -->", README, re.DOTALL
     )
+    if experiment != "frontier"
 ]
 
 
@@ -38,11 +40,39 @@ def test_every_figure_of_a_table_stands_in_the_record(
         assert printed.strip() == str(records[experiment, model].headline[name]), name
 
 
+def test_the_frontier_is_that_of_the_record(records: dict[tuple[str, str], RunRecord]) -> None:
+    (text,) = re.findall(r"<!-- frontier-table -->(.*?)<!-- end -->", README, re.DOTALL)
+    lines = re.findall(r"^\| `([\w@.]+)` \| (.*) \|$", text, re.MULTILINE)
+    by_method: dict[object, dict[str, Any]] = {
+        line["method"]: line for line in records["editing", MODEL].tables["frontier"]
+    }
+    assert {method for method, _ in lines} == set(by_method)
+    for method, printed in lines:
+        line = by_method[method]
+        right, _, *costs = printed.split(" | ")
+        low, high = line["p_correct_ci_low"], line["p_correct_ci_high"]
+        assert right == f"{line['p_correct']:.3f} [{low:.3f}, {high:.3f}]", method
+        wanted = [f"{line[name]:.2f}" for name in ("kl", "recompute_share", "latency_ratio")]
+        assert costs == [*wanted, "yes" if line["prompt_surgery"] else "no"], method
+
+
 def test_every_picture_exists() -> None:
     pictures = re.findall(r"!\[[^\]]*\]\(([^)]+)\)", README)
     assert len(pictures) >= 3
     for picture in pictures:
         assert (ROOT / picture).is_file(), picture
+
+
+@pytest.mark.slow
+def test_the_composing_example_runs_in_ten_lines_and_prints_what_it_says(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    section = README.partition("## Move cached notes")[2].partition("\n## ")[0]
+    (code,) = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
+    assert sum(bool(line) for line in code.splitlines()) == 10
+    exec(compile(code, "README.md", "exec"), {})  # noqa: S102
+    said = section.partition("It prints ")[2].partition(". `seam_repair`")[0]
+    assert re.findall(r"`([^`]+)`", said) == capsys.readouterr().out.split()
 
 
 def test_every_command_names_a_module_or_a_target() -> None:

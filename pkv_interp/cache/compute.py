@@ -17,6 +17,7 @@ from transformers import PreTrainedModel
 from transformers.cache_utils import DynamicCache, DynamicLayer
 
 from pkv_interp.cache.frozen import FrozenCache
+from pkv_interp.cache.rope import Boundary, boundary_of
 from pkv_interp.errors import PkvError
 
 SLIDING = "sliding_attention"
@@ -46,11 +47,13 @@ class Runner:
         model: the model, in eval mode.
         windows: per layer the number of positions a token sees, itself included, or None for all.
         types: per layer "full_attention" or "sliding_attention".
+        boundary: context length at which the rotary frequencies change, or None.
     """
 
     model: PreTrainedModel
     windows: tuple[int | None, ...]
     types: tuple[str, ...]
+    boundary: Boundary | None
 
     @classmethod
     def of(cls, model: PreTrainedModel) -> Runner:
@@ -75,8 +78,13 @@ class Runner:
             )
         if getattr(model, "_is_stateful", False):
             raise PkvError(f"{what} has recurrent state", "use a model whose every layer is attention")
+        if "local" in (getattr(config, "attention_layers", None) or ()):
+            raise PkvError(
+                f"{what} keeps its local windows out of layer_types",
+                "use a model whose windows its config lists",
+            )
         windows = tuple(int(window) if kind == SLIDING and window else None for kind in listed)
-        return cls(model, windows, tuple(listed))
+        return cls(model, windows, tuple(listed), boundary_of(model))
 
     @torch.no_grad()
     def prefill(self, ids: Sequence[int]) -> Computed:
@@ -92,8 +100,10 @@ class Runner:
         """Run ``ids`` behind a cache, at positions ``cache.length`` and on; its columns stay bit for bit.
 
         Raises:
-            PkvError: nothing to run, or an id is outside the vocabulary.
+            PkvError: nothing to run, an id is outside the vocabulary, or the text grows past a length at
+                which the model's rotary frequencies change.
         """
+        self._check_lengths(cache.length, cache.length + len(ids))
         return self._run(ids, cache.view())
 
     def _run(self, ids: Sequence[int], grown: DynamicCache) -> Computed:
@@ -116,8 +126,8 @@ class Runner:
             ids: the token at each position, which may differ from the one the cache was made with.
 
         Raises:
-            PkvError: positions not ascending or outside the cache, ids of another number, or an attention
-                that takes no explicit mask.
+            PkvError: positions not ascending or outside the cache, ids of another number, an attention that
+                takes no explicit mask, or rotary frequencies that differ between here and the cache's end.
         """
         where = list(positions)
         if where != sorted(set(where)) or not where or where[0] < 0 or where[-1] >= cache.length:
@@ -128,6 +138,7 @@ class Runner:
         if len(ids) != len(where):
             raise PkvError(f"{len(ids)} ids for {len(where)} positions", "give one id per position")
         self._check(ids)
+        self._check_lengths(where[-1] + 1, cache.length)
         model: Any = self.model
         device = model.device
         at = torch.tensor(where, device=device)
@@ -158,6 +169,11 @@ class Runner:
 
     def _masks(self, at: Tensor, stop: int) -> Tensor | dict[str, Tensor]:
         """Additive masks of the chosen tokens over the columns, one per kind of layer where kinds differ."""
+        if hasattr(self.model.base_model, "build_alibi_tensor"):
+            raise PkvError(
+                f"{type(self.model).__name__} builds ALiBi from its mask and takes none of four dimensions",
+                "use erratum, hoist, suffix_recompute or full_reprefill",
+            )
         if self.model.config._attn_implementation not in _MASKED:
             raise PkvError(
                 f"attention '{self.model.config._attn_implementation}' takes no explicit mask",
@@ -173,6 +189,15 @@ class Runner:
             mask = torch.zeros(hidden.shape, dtype=self.model.dtype, device=at.device)
             made[kind] = mask.masked_fill_(hidden, torch.finfo(mask.dtype).min)[None, None]
         return made if len(made) > 1 else next(iter(made.values()))
+
+    def _check_lengths(self, reach: int, length: int) -> None:
+        """Refuse two lengths between which the rotary frequencies change: columns of both would be mixed."""
+        if reach and self.boundary is not None and not self.boundary.same(reach, length):
+            raise PkvError(
+                f"the rotary frequencies of {type(self.model).__name__} change past {self.boundary.length} "
+                f"tokens, and the cache would mix those of {reach} and of {length} tokens",
+                "use full_reprefill, or keep the text shorter",
+            )
 
     def _check(self, ids: Sequence[int]) -> None:
         if not ids:

@@ -73,6 +73,51 @@ def rotary_of(module: Any, config: Any, layer_type: str, model: PreTrainedModel)
     return Rotary(kind, short, None, boundary)
 
 
+@dataclass(frozen=True)
+class Boundary:
+    """A context length at which a model's rotary frequencies change.
+
+    Attributes:
+        length: longest context with the first frequencies.
+        settles: past it one other set holds (longrope); otherwise every length has its own (dynamic).
+    """
+
+    length: int
+    settles: bool
+
+    def same(self, one: int, other: int) -> bool:
+        """Whether contexts of these lengths have the same frequencies."""
+        past = [n > self.length for n in (one, other)]
+        return one == other or not any(past) or (all(past) and self.settles)
+
+
+def boundary_of(model: PreTrainedModel) -> Boundary | None:
+    """Where the model's rotary frequencies change with the length of the context; None where they do not."""
+    config: Any = model.config.get_text_config()
+    parameters: dict[str, Any] = getattr(config, "rope_parameters", None) or {}
+    stated = [parameters, *(p for p in parameters.values() if isinstance(p, dict))]
+    for name, module in model.named_modules():
+        kinds: Any = getattr(module, "rope_type", None) if name.endswith("rotary_emb") else None
+        for kind in kinds.values() if isinstance(kinds, dict) else (kinds,):
+            if kind == "longrope":
+                original = next(o for p in stated if (o := p.get("original_max_position_embeddings")))
+                return Boundary(int(original), True)
+            if kind == "dynamic":
+                return Boundary(int(getattr(module, "original_max_seq_len")), False)  # noqa: B009
+    return None
+
+
+def has_alibi(model: PreTrainedModel) -> bool:
+    """Whether distances are added to the attention scores."""
+    config: Any = model.config.get_text_config()
+    attention = getattr(config, "attn_config", None)
+    return bool(
+        getattr(config, "alibi", False)
+        or getattr(attention, "alibi", False)
+        or hasattr(model.base_model, "build_alibi_tensor")
+    )
+
+
 def limit_of(config: Any, rotaries: Iterable[Rotary]) -> int:
     """Positions served: what the config states, or what its scaling stretches that to."""
     limit = int(config.max_position_embeddings)
@@ -94,12 +139,7 @@ def refuse_without_rotation(model: PreTrainedModel) -> None:
     kinds = set(getattr(config, "layer_types", None) or ()) - {"full_attention", "sliding_attention"}
     if getattr(model, "_is_stateful", False) or kinds:
         raise refusal(model, "carries a recurrent state, which has no columns to move")
-    attention = getattr(config, "attn_config", None)
-    if (
-        getattr(config, "alibi", False)
-        or getattr(attention, "alibi", False)
-        or hasattr(model.base_model, "build_alibi_tensor")
-    ):
+    if has_alibi(model):
         raise refusal(model, "has ALiBi: distances are added to the scores, keys are not rotated")
     if any(
         isinstance(module, nn.Embedding) and name.rsplit(".", 1)[-1] in _LEARNED

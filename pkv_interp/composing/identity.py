@@ -7,7 +7,7 @@ import json
 import weakref
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from pkv_interp.models.hashing import weight_sha256
@@ -16,12 +16,21 @@ _SEEN: weakref.WeakKeyDictionary[nn.Module, tuple[object, str]] = weakref.WeakKe
 
 
 def weights_of(model: PreTrainedModel) -> str:
-    """``weight_sha256``, taken again only when a weight was replaced or written to in place."""
-    state = tuple((p.data_ptr(), p._version, p.dtype) for p in model.parameters())
+    """``weight_sha256``, taken again only when a weight was replaced or written to in place.
+
+    A write through ``.data`` leaves no trace in a tensor's version, so some of its numbers are looked at.
+    """
+    state = tuple((p.data_ptr(), p._version, p.dtype, *_glance(p)) for p in model.parameters())
     known = _SEEN.get(model)
     if known is None or known[0] != state:
         known = _SEEN[model] = (state, weight_sha256(model))
     return known[1]
+
+
+def _glance(weights: Tensor) -> list[float]:
+    """First, middle and last number of a tensor."""
+    flat = weights.detach().reshape(-1)
+    return [float(flat[at]) for at in sorted({0, flat.numel() // 2, flat.numel() - 1})]
 
 
 def rope_of(model: PreTrainedModel) -> str:

@@ -76,7 +76,7 @@ class EditableContext:
             watch = Stopwatch(self.runner.model.device)
             cache, tokens = self.prefilled(self._layout.head)
             cost = Cost(tokens, 1.0, watch.read())
-            self._base = State(self, self._layout, cache, "prefill", cost)
+            self._base = State(self, self._layout, cache, "prefill", cost, fresh=True)
         return self._base
 
     def edit(self, field: str, value: str, method: str = "auto", **options: Any) -> State:

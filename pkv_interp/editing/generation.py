@@ -23,7 +23,7 @@ class Generation:
 
     Attributes:
         text: without special tokens, up to where it stopped.
-        ids: new tokens, the end token left out.
+        ids: new tokens, the end token left out; with a stop text, up to the token that completed it.
         stopped: by itself or at a stop text; otherwise it is cut at the limit.
     """
 

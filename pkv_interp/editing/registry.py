@@ -48,6 +48,7 @@ class Outcome:
         cache: one column per token of it.
         tokens: tokens run through the whole model.
         partial: work on tokens that were run through a part of the layers, in whole tokens.
+        fresh: the cache is that of a prefill of the layout's text.
         prompt_surgery: the prompt was laid out anew.
         setup_tokens: tokens prefilled once for this and later edits.
         setup_milliseconds: wall time of that.
@@ -58,6 +59,7 @@ class Outcome:
     cache: FrozenCache
     tokens: int
     partial: float = 0.0
+    fresh: bool = False
     prompt_surgery: bool = False
     setup_tokens: int = 0
     setup_milliseconds: float = 0.0

@@ -59,7 +59,7 @@ class Renderer:
             raise PkvError(
                 f"the chat template refuses these messages ({error})", "use other roles, or chat=False"
             ) from error
-        text, found, tail = rendered.partition(_HERE)
+        text, found, tail = rendered.rpartition(_HERE)
         if not found:
             raise PkvError(f"the chat template drops the {last.role} message", "set chat=False")
         return Head(tuple(messages), tokenise(text, *mark(messages, text), self.tokenizer), tail)

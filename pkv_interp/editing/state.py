@@ -37,6 +37,7 @@ class State:
         cost: of that step.
         total: of all steps since the prefill, this one included.
         diagnostic: why ``auto`` chose the method, where it was asked.
+        fresh: the cache is that of a prefill of the text, as far as the methods used can tell.
     """
 
     context: EditableContext
@@ -46,6 +47,7 @@ class State:
     cost: Cost
     total: Cost = Cost()
     diagnostic: Diagnostic | None = None
+    fresh: bool = False
 
     def __repr__(self) -> str:
         return f"State({dict(self.fields)}, by {self.method}, {self.cache.length} tokens)"
@@ -77,7 +79,8 @@ class State:
             method: a name of ``METHODS``, with an amount where it takes one (``recompute@8``).
             options: further settings of the method.
 
-        A value that the field has already gives this state at no cost.
+        A value that the field has already gives this state at no cost, unless the cache may be stale: then
+        the method runs, so that a full re-prefill is one.
 
         Raises:
             PkvError: an unknown field, method or option, an empty value, an amount out of range, or a value
@@ -86,8 +89,8 @@ class State:
         if field not in self.fields:
             raise PkvError(f"there is no field '{field}'", f"the fields are {', '.join(self.fields)}")
         found, amount = find(method, options)
-        if check_value(field, value) == self.fields[field]:
-            return replace(self, method=method, cost=Cost(), diagnostic=None)
+        if check_value(field, value) == self.fields[field] and self.fresh:
+            return replace(self, cost=Cost(), diagnostic=None)
         watch = Stopwatch(self.cache.keys[0].device)
         made = found.apply(self, Change(field, value, method, amount, options))
         elapsed = watch.read()
@@ -99,7 +102,16 @@ class State:
             made.setup_tokens,
             made.setup_milliseconds,
         )
-        return State(self.context, made.layout, made.cache, method, cost, self.total + cost, made.diagnostic)
+        return State(
+            self.context,
+            made.layout,
+            made.cache,
+            method,
+            cost,
+            self.total + cost,
+            made.diagnostic,
+            made.fresh,
+        )
 
     def append(self, text: str) -> State:
         """A new state with more text behind this one's, exactly as given.
@@ -114,7 +126,7 @@ class State:
         ids = layout.pieces[-1].ids
         cache = self.context.runner.extend(self.cache, ids).cache
         cost = Cost(len(ids), len(ids) / cache.length, watch.read())
-        return State(self.context, layout, cache, "append", cost, self.total + cost)
+        return State(self.context, layout, cache, "append", cost, self.total + cost, fresh=self.fresh)
 
     def suffix(self, question: str | None = None, cue: str | None = None) -> str:
         """What stands behind the context when a decision is read: question, template, cue.

@@ -211,16 +211,17 @@ def keystone_bars(record: RunRecord) -> go.Figure:
         ("composed", "composed: transplanted chunk", ORANGE),
         ("recomputed", "recomputed: full prefill", BLUE),
     ):
-        part = _estimates(frame, cache)
+        there = frame[frame[cache].notna()]  # a method that prefills anew composes nothing
+        part = _estimates(pd.DataFrame(there), cache)
         figure.add_bar(
             x=part["value"],
-            y=frame["method"],
+            y=there["method"],
             error_x=error_bars(part, INK),
             orientation="h",
             name=name,
             marker_color=colour,
         )
-    excluded = {cache: _most(frame[f"{cache}_excluded"]) for cache in ("recomputed", "composed")}
+    excluded = {cache: _most(frame[f"{cache}_excluded"].dropna()) for cache in ("recomputed", "composed")}
     figure.update_xaxes(title=RECOVERY.replace("corrupt", "old value").replace("clean", "new value"))
     figure.update_yaxes(title="editing method", automargin=True)
     figure.update_layout(

@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
-from transformers import GPT2Config, GPT2LMHeadModel, MambaConfig, MambaForCausalLM
+from transformers import (
+    GPT2Config,
+    GPT2LMHeadModel,
+    GPTNeoConfig,
+    GPTNeoForCausalLM,
+    LlamaConfig,
+    LlamaForCausalLM,
+    MambaConfig,
+    MambaForCausalLM,
+)
 
 from pkv_interp.cache import FrozenCache
 from pkv_interp.cache.compute import Runner
@@ -106,10 +117,64 @@ class TestOtherModels:
         got = run.recompute(run.prefill(old).cache, range(10, 40), new[10:])
         same(got.cache, run.prefill(new).cache)
 
+    def test_windows_that_the_config_does_not_list_by_layer_are_refused(self):
+        config = GPTNeoConfig(
+            vocab_size=50,
+            hidden_size=16,
+            num_layers=2,
+            num_heads=2,
+            attention_types=[[["global", "local"], 1]],
+        )
+        with pytest.raises(PkvError, match="local windows"):
+            Runner.of(GPTNeoForCausalLM(config))
+
     def test_recurrent_state_is_refused(self):
         config = MambaConfig(num_hidden_layers=1, hidden_size=16, vocab_size=50)
         with pytest.raises(PkvError, match="keep no key and value per token"):
             Runner.of(MambaForCausalLM(config))
+
+
+class TestLengthsThatChangeTheRotation:
+    @pytest.mark.parametrize("kind", ["longrope", "dynamic"])
+    def test_columns_of_two_kinds_are_never_mixed(self, kind: str):
+        run = Runner.of(scaled(kind))
+        ids = list(range(5, 65))
+        long = run.prefill(ids).cache
+        with pytest.raises(PkvError, match="change past 32 tokens"):
+            run.recompute(long, [20], [99])
+        with pytest.raises(PkvError, match="change past 32 tokens"):
+            run.extend(run.prefill(ids[:20]).cache, ids[20:])
+        short = run.prefill(ids[:30]).cache
+        new = [*ids[:20], 99, *ids[21:30]]
+        same(run.recompute(short, range(20, 30), new[20:]).cache, run.prefill(new).cache)
+
+    def test_past_the_boundary_longrope_settles(self):
+        run = Runner.of(scaled("longrope"))
+        ids = list(range(5, 75))
+        same(run.extend(run.prefill(ids[:50]).cache, ids[50:]).cache, run.prefill(ids).cache)
+
+
+def scaled(kind: str) -> Any:
+    """A Llama whose rotary frequencies change past 32 tokens."""
+    parameters: dict[str, Any] = {"rope_type": kind, "rope_theta": 10000.0, "factor": 4.0}
+    if kind == "longrope":
+        parameters |= {
+            "short_factor": [1.0] * 8,
+            "long_factor": [3.0] * 8,
+            "original_max_position_embeddings": 32,
+        }
+    config = LlamaConfig(
+        vocab_size=120,
+        hidden_size=32,
+        intermediate_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        head_dim=16,
+        max_position_embeddings=128 if kind == "longrope" else 32,
+        rope_parameters=parameters,
+    )
+    return LlamaForCausalLM(config).eval()
 
 
 class TestBadInput:

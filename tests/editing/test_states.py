@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from pkv_interp.editing import EditableContext, State, field, system, user
+from pkv_interp.errors import PkvError
 from pkv_interp.models.load import LoadedModel
 from pkv_interp.tasks.readout import action_ids
 from pkv_interp.tasks.segments import Message, Segment, build
@@ -247,3 +248,24 @@ def test_a_state_is_not_touched_by_later_ones(base: State) -> None:
         state = state.edit(FIELD, (NEW, OLD)[turn % 2], "field_erratum").append(f"Turn {turn}.\n")
     assert torch.equal(copy_of(base.cache), kept)
     assert state.cache.length == len(state.ids)
+
+
+def test_a_value_that_stands_in_a_stale_cache_is_computed(base: State) -> None:
+    stale = base.edit(FIELD, NEW, "field_only")
+    assert not stale.fresh
+    mended = stale.edit(FIELD, NEW, "full_reprefill")
+    assert mended.fresh
+    assert mended.cost.tokens == len(base.ids)
+    assert difference(mended.cache, base.edit(FIELD, NEW, "full_reprefill").cache) < 1e-6
+    assert difference(stale.cache, mended.cache) > 1e-3
+
+
+def test_an_erratum_behind_a_fresh_cache_stays_fresh_and_behind_a_stale_one_does_not(base: State) -> None:
+    assert base.edit(FIELD, NEW, "erratum").append("More.\n").fresh
+    assert not base.edit("language", "Dutch", "field_only").edit(FIELD, NEW, "erratum").fresh
+
+
+@pytest.mark.parametrize("fallback", ["nonsense", "auto", "stale", "recompute"])
+def test_a_fallback_is_checked_before_it_is_needed(base: State, fallback: str) -> None:
+    with pytest.raises(PkvError):
+        base.edit("language", "Dutch", "auto", options=OPTIONS, fallback=fallback)

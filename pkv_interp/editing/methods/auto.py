@@ -12,6 +12,7 @@ from pkv_interp.editing.methods.erratum import append_erratum
 from pkv_interp.editing.methods.field_only import field_only
 from pkv_interp.editing.registry import Change, Outcome, find, register
 from pkv_interp.editing.state import State
+from pkv_interp.errors import PkvError
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,6 +32,9 @@ def auto(state: State, change: Change) -> Outcome:
     cannot be put in its place, the erratum is used, and its decision is compared with the stale one.
     ``fallback`` names another method for where the field alone is not enough.
     """
+    fallback = change.options.get("fallback")
+    if fallback is not None and find(str(fallback), {})[0].name in ("auto", "stale"):
+        raise PkvError(f"'{fallback}' is no fallback for auto", "name a method that changes the cache")
     watch = Stopwatch(state.cache.keys[0].device)
     cheap, reference = _try_both(state, change, watch)
     first, second = _after(state, cheap), _after(state, reference)
@@ -39,7 +43,7 @@ def auto(state: State, change: Change) -> Outcome:
     suffixes = sum(len(s.context.renderer.behind(s.suffix())) for s in (first, second))
     run = reference.outcome.tokens + suffixes
 
-    fallback = str(change.options.get("fallback", reference.name))
+    fallback = reference.name if fallback is None else str(fallback)
     if enough and cheap.name != "stale":
         used = cheap
     elif enough or fallback == reference.name:

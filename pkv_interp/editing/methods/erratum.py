@@ -24,4 +24,4 @@ def append_erratum(state: State, change: Change) -> Outcome:
     wording = change.options.get("wording", DEFAULT)
     layout = state.layout.with_notice(state.context.renderer, change.field, change.value, wording)
     ids = layout.pieces[-1].ids
-    return Outcome(layout, state.context.runner.extend(state.cache, ids).cache, len(ids))
+    return Outcome(layout, state.context.runner.extend(state.cache, ids).cache, len(ids), fresh=state.fresh)

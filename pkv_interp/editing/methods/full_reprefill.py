@@ -12,4 +12,4 @@ def full_reprefill(state: State, change: Change) -> Outcome:
     """
     layout = state.layout.rewritten(state.context.renderer, change.field, change.value)
     ids = layout.ids
-    return Outcome(layout, state.context.runner.prefill(ids).cache, len(ids))
+    return Outcome(layout, state.context.runner.prefill(ids).cache, len(ids), fresh=True)

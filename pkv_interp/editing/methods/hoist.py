@@ -29,6 +29,7 @@ def hoist(state: State, change: Change) -> Outcome:
         layout,
         context.runner.extend(before, ids).cache,
         len(ids),
+        fresh=state.fresh or change.field not in old.hoisted,
         prompt_surgery=True,
         setup_tokens=setup,
         setup_milliseconds=took if setup else 0.0,

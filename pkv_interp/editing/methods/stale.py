@@ -8,4 +8,4 @@ from pkv_interp.editing.state import State
 def stale(state: State, change: Change) -> Outcome:
     """Nothing: the change stays unsaid, text and cache keep the old value."""
     del change
-    return Outcome(state.layout, state.cache, 0)
+    return Outcome(state.layout, state.cache, 0, fresh=state.fresh)

@@ -23,7 +23,7 @@ def suffix_recompute(state: State, change: Change) -> Outcome:
     ids = layout.ids
     start = min(_common(old.ids, ids), layout.spans[change.field][0])
     computed = state.context.runner.extend(state.cache.slice(0, start), ids[start:])
-    return Outcome(layout, computed.cache, len(ids) - start)
+    return Outcome(layout, computed.cache, len(ids) - start, fresh=state.fresh)
 
 
 def _keep_middle(state: State, change: Change) -> Outcome:
