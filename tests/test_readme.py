@@ -34,7 +34,7 @@ def test_the_circuit_table_is_there() -> None:
 def test_every_figure_of_a_table_stands_in_the_record(
     experiment: str, model: str, text: str, records: dict[tuple[str, str], RunRecord]
 ) -> None:
-    lines = re.findall(r"^\| `(\w+)` \| ([^|]+) \|", text, re.MULTILINE)
+    lines = re.findall(r"^\| `([\w@.]+)` \| ([^|]+) \|", text, re.MULTILINE)
     assert len(lines) >= 5
     for name, printed in lines:
         assert printed.strip() == str(records[experiment, model].headline[name]), name
