@@ -74,7 +74,7 @@ def fidelity_bars(record: RunRecord) -> go.Figure:
     figure.add_vline(x=0.5, line={"color": GREY, "width": 1, "dash": "dot"}, row=1, col=1)  # type: ignore[arg-type]
     figure.update_yaxes(title="what is moved", automargin=True, row=1, col=1)
     figure.update_layout(
-        barmode="group", legend={**_ABOVE, "traceorder": "normal"}, height=620, margin={"t": 125}
+        barmode="group", legend={**_ABOVE, "traceorder": "normal"}, height=680, margin={"t": 185}
     )
     return entitle(figure, record, "What a transplant keeps", f"{_count(frame)}; bars: 95 % over families")
 
@@ -223,7 +223,12 @@ def keystone_bars(record: RunRecord) -> go.Figure:
         )
     excluded = {cache: _most(frame[f"{cache}_excluded"].dropna()) for cache in ("recomputed", "composed")}
     figure.update_xaxes(title=RECOVERY.replace("corrupt", "old value").replace("clean", "new value"))
-    figure.update_yaxes(title="editing method", automargin=True)
+    figure.update_yaxes(
+        title="editing method",
+        automargin=True,
+        categoryorder="array",
+        categoryarray=frame["method"].tolist(),
+    )
     figure.update_layout(
         barmode="group", height=620, legend={**_ABOVE, "traceorder": "reversed"}, margin={"t": 125}
     )
