@@ -51,7 +51,7 @@ def agent_success(record: RunRecord) -> go.Figure:
             )
     figure.update_xaxes(title="turn (the state changes at 2, 3 or 4)", dtick=1)
     figure.update_yaxes(title="share of actions accepted", range=[-0.03, 1.05])
-    figure.update_layout(legend=_ABOVE, margin={"t": 150}, height=560)
+    figure.update_layout(legend=_ABOVE, margin={"t": 185}, height=560)
     sample = f"{sample_of(frame, _SPLIT)} a turn; bars: 95 % over families"
     return entitle(figure, record, "What the tools accept, by turn", sample)
 
@@ -94,7 +94,7 @@ def agent_layouts(record: RunRecord) -> go.Figure:
             marker_color=colour,
         )
     figure.update_yaxes(title="share of actions accepted", range=[0, 1.05])
-    figure.update_layout(barmode="group", legend=_ABOVE, margin={"t": 120}, height=540)
+    figure.update_layout(barmode="group", legend=_ABOVE, margin={"t": 120, "b": 130}, height=540)
     sample = f"{sample_of(frame, _SPLIT)} (turns); bars: 95 % over families"
     return entitle(figure, record, "Success after a change, by where the state stands", sample)
 
@@ -108,6 +108,6 @@ def agent_cost(record: RunRecord) -> go.Figure:
         band(figure, part["turn"].tolist(), part, name=name, colour=colour, dash=dash)
     figure.update_xaxes(title="turn", dtick=1)
     figure.update_yaxes(title="time to first token so far (ms)", rangemode="tozero")
-    figure.update_layout(legend=_ABOVE, margin={"t": 150}, height=560)
+    figure.update_layout(legend=_ABOVE, margin={"t": 210}, height=560)
     sample = f"{sample_of(frame, _SPLIT)}; bands: 95 % over families"
     return entitle(figure, record, "Cumulative time to first token", sample)

@@ -1,7 +1,7 @@
 """Figures of the editing frontier: what each way to change a field decides, and what it costs."""
 
-import pandas as pd
 import plotly.graph_objects as go
+from plotly.subplots import make_subplots
 
 from pkv_interp.figures.curves import band
 from pkv_interp.figures.tables import entitle, error_bars, pick, sample_of, table
@@ -9,14 +9,15 @@ from pkv_interp.figures.theme import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, SKY
 from pkv_interp.records import RunRecord
 
 _RIGHT = "share of decisions that follow the new value"
-#: Methods by how they go about it, with colour and symbol.
-_GROUPS: tuple[tuple[str, str, str, tuple[str, ...]], ...] = (
-    ("keep the cache", GREY, "circle", ("stale", "field_only")),
-    ("recompute in place", ORANGE, "square", ("recompute", "cacheblend", "epic", "suffix_recompute")),
-    ("paste from the new prefill", PURPLE, "diamond", ("oracle_patch",)),
-    ("append an erratum", BLUE, "triangle-up", ("erratum", "field_erratum", "auto")),
-    ("lay the prompt out anew", GREEN, "star", ("hoist", "full_reprefill")),
+#: Methods by how they go about it, with a colour.
+_GROUPS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
+    ("keep the cache", GREY, ("stale", "field_only")),
+    ("recompute in place", ORANGE, ("recompute", "cacheblend", "epic", "suffix_recompute")),
+    ("paste from the new prefill", PURPLE, ("oracle_patch",)),
+    ("append an erratum", BLUE, ("erratum", "field_erratum", "auto")),
+    ("lay the prompt out anew", GREEN, ("hoist", "full_reprefill")),
 )
+_SYMBOLS = ("circle", "square", "diamond", "triangle-up", "star", "x", "cross", "hexagon")
 _ABOVE = {"orientation": "h", "y": 1.02, "yanchor": "bottom"}
 _COLOURS = (BLUE, ORANGE, GREEN, VERMILLION, PURPLE, SKY, GREY, INK)
 _ARMS = {
@@ -33,39 +34,28 @@ def frontier_scatter(record: RunRecord) -> go.Figure:
     figure = go.Figure()
     frame["value"] = frame["p_correct"]
     frame["ci_low"], frame["ci_high"] = frame["p_correct_ci_low"], frame["p_correct_ci_high"]
-    frame["kind"] = [str(method).partition("@")[0] for method in frame["method"]]
-    for name, colour, symbol, members in _GROUPS:
-        part = pd.concat([pick(frame, kind=kind) for kind in members])
-        if not part.empty:
+    for name, colour, members in _GROUPS:
+        mine = [m for m in frame["method"] if str(m).partition("@")[0] in members]
+        for at, method in enumerate(mine):
+            part = pick(frame, method=method)
             figure.add_scatter(
                 x=part["recompute_share"],
                 y=part["value"],
                 error_y=error_bars(part, colour),
                 mode="markers",
-                name=name,
-                marker={"color": colour, "size": 11, "symbol": symbol},
-                text=part["method"],
+                name=str(method),
+                legendgroup=name,
+                legendgrouptitle={"text": name},
+                marker={"color": colour, "size": 11, "symbol": _SYMBOLS[at]},
                 customdata=part[["kl", "latency_ms", "tokens"]],
-                hovertemplate="%{text}: %{y:.3f}<br>share %{x:.3f}, %{customdata[2]:.0f} tokens<br>"
+                hovertemplate=f"{method}: %{{y:.3f}}<br>share %{{x:.3f}}, %{{customdata[2]:.0f}} tokens<br>"
                 "KL %{customdata[0]:.3f}, %{customdata[1]:.0f} ms<extra></extra>",
             )
-    placed = sorted(frame.to_dict("records"), key=lambda one: (one["value"], one["recompute_share"]))
-    for at, line in enumerate(placed):
-        figure.add_annotation(
-            x=line["recompute_share"],
-            y=line["value"],
-            text=str(line["method"]),
-            font={"size": 11},
-            showarrow=True,
-            arrowwidth=0.6,
-            arrowcolor=GREY,
-            ax=34 if line["recompute_share"] < 0.8 else -34,
-            ay=(-22, 24, -44, 46)[at % 4],
-        )
     figure.update_xaxes(title="tokens recomputed, as a share of the context", range=[-0.06, 1.12])
     figure.update_yaxes(title=_RIGHT, range=[-0.12, 1.14])
-    figure.update_layout(legend={"orientation": "h", "y": -0.18}, height=640, margin_b=110)
-    sample = f"{sample_of(frame, 'family')}; bars: 95 % over families"
+    figure.update_layout(legend={"x": 1.02, "y": 1.0, "groupclick": "togglegroup"}, width=1050, height=620)
+    figure.update_layout(margin_r=230)
+    sample = f"{sample_of(frame, 'scenario')}; bars: 95 % over families"
     return entitle(figure, record, "What an edit decides, and how much it recomputes", sample)
 
 
@@ -89,8 +79,8 @@ def sweep_heatmap(record: RunRecord) -> go.Figure:
     )
     full = float(table(record, "k_star")["full"].iloc[0])
     figure.update_xaxes(title="tokens recomputed beside the field (K)", type="category")
-    figure.update_yaxes(title="", autorange="reversed")
-    sample = f"{sample_of(frame, 'family')}; full re-prefill {full:.2f}"
+    figure.update_yaxes(title="", autorange="reversed", automargin=True)
+    sample = f"{sample_of(frame, 'scenario')}; full re-prefill {full:.2f}"
     return entitle(figure, record, "Which tokens must be recomputed, and how many", sample)
 
 
@@ -113,24 +103,29 @@ def wording_bars(record: RunRecord) -> go.Figure:
     figure.update_xaxes(tickangle=-35)
     figure.update_yaxes(title="share of right decisions", range=[0, 1.05])
     figure.update_layout(
-        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom"}, margin={"t": 120, "b": 110}
+        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom"}, height=560, margin={"t": 120, "b": 170}
     )
-    sample = f"{sample_of(frame, 'family')}; bars: 95 % over families"
+    sample = f"{sample_of(frame, 'scenario')}; bars: 95 % over families"
     return entitle(figure, record, "Which errata are followed", sample)
 
 
 def horizon_curves(record: RunRecord) -> go.Figure:
     """P(correct) by turn while the field changes every turn."""
     frame = table(record, "horizon")
-    figure = go.Figure()
+    figure = make_subplots(
+        cols=2, shared_yaxes=True, subplot_titles=("turns with the new value", "with the old")
+    )
     for method, (name, colour, dash) in _ARMS.items():
         part = pick(frame, method=method).sort_values("turn")
-        if not part.empty:
-            band(figure, part["turn"].tolist(), part, name=name, colour=colour, dash=dash)
+        for col in (1, 2):
+            half = pick(part.assign(odd=part["turn"] % 2), odd=col % 2)
+            if not half.empty:
+                band(figure, half["turn"].tolist(), half, name=name, colour=colour, dash=dash, col=col)
+    figure.update_traces(showlegend=False, col=2)
     figure.update_xaxes(title="turn (the field changes in every one)")
-    figure.update_yaxes(title="share of right decisions", range=[-0.03, 1.05])
-    figure.update_layout(legend=_ABOVE, margin_t=120)
-    sample = f"{sample_of(frame, 'family')}; bands: 95 % over families"
+    figure.update_yaxes(title="share of right decisions", range=[-0.03, 1.05], col=1)
+    figure.update_layout(legend={**_ABOVE, "y": 1.1}, height=560, margin_t=190)
+    sample = f"{sample_of(frame, 'scenario')}; bands: 95 % over families"
     return entitle(figure, record, "A field that changes every turn, in one evolving cache", sample)
 
 
@@ -151,4 +146,4 @@ def frontier_lengths(record: RunRecord) -> go.Figure:
     figure.update_xaxes(title="tokens of the context")
     figure.update_yaxes(title=_RIGHT, range=[-0.03, 1.05])
     figure.update_layout(legend={"x": 1.02, "y": 1.0}, width=1000, margin_r=190)
-    return entitle(figure, record, "The frontier by prompt length", str(sample_of(frame, "family")))
+    return entitle(figure, record, "The frontier by prompt length", str(sample_of(frame, "scenario")))
