@@ -40,7 +40,7 @@ types: $(READY)
 	$(PY) -m pyright --pythonpath $(PY)
 
 pytest: $(READY)
-	$(PY) -m pytest
+	$(PY) -m pytest -n 2
 
 clean: ## remove local results and caches, keep .venv and committed records
 	rm -rf $(RESULTS) outputs .pytest_cache .ruff_cache

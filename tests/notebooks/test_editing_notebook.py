@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +20,15 @@ LIVE, RECORDED = 2, 5
 
 
 @pytest.fixture(scope="module")
-def executed(editing_results: Path) -> Any:
-    return execute(NOTEBOOK, editing_results, PKV_NOTEBOOK_MODEL="tiny-llama")
+def executed(editing_results: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """The notebook over a record that lacks one table, as one made with ``weights=null`` does."""
+    lacking = tmp_path_factory.mktemp("lacking") / "results"
+    shutil.copytree(editing_results, lacking)
+    (path,) = (lacking / "editing").glob("*.json")
+    record = json.loads(path.read_text(encoding="utf-8"))
+    del record["tables"]["weight_edit"]
+    path.write_text(json.dumps(record), encoding="utf-8")
+    return execute(NOTEBOOK, lacking, PKV_NOTEBOOK_MODEL="tiny-llama")
 
 
 @pytest.fixture(scope="module")
