@@ -4,8 +4,10 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Annotated, TypeVar
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
+from pkv_interp.editing.registry import find
+from pkv_interp.editing.wordings import erratum_line
 from pkv_interp.tasks import families, split_of
 
 #: Bootstrap draws; fewer give no interval worth the name.
@@ -37,3 +39,41 @@ def of_split(names: tuple[str, ...] | None, split: str | None, least: int) -> tu
     if names is not None and len(set(names)) < max(least, len(names)):
         raise ValueError(f"name at least {('one family', 'two families')[least - 1]}, each once")
     return names
+
+
+def several(names: tuple[str, ...] | None) -> tuple[str, ...] | None:
+    """Refuse a single family: intervals and tests are over families, and one alone has neither.
+
+    Raises:
+        ValueError: as pydantic wants it.
+    """
+    if names is not None and len({family.name for family in families(names)}) < 2:
+        raise ValueError("name at least two families")
+    return names
+
+
+def known_methods(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Refuse editing methods that do not exist, and one that is named twice.
+
+    Raises:
+        ValueError: as pydantic wants it.
+    """
+    for name in names:
+        find(name, {})
+    if len(set(names)) < len(names):
+        raise ValueError("name each method once")
+    return names
+
+
+def gives_the_value(wording: str) -> str:
+    """Refuse a wording of an erratum that is not known and does not give the value."""
+    erratum_line("field", "value", wording)
+    return wording
+
+
+#: Scenario families, two or more; None stands for all.
+SeveralFamilies = Annotated[tuple[str, ...] | None, AfterValidator(several)]
+#: Editing methods, each once.
+Methods = Annotated[tuple[str, ...], Field(min_length=1), AfterValidator(known_methods)]
+#: Wording of an erratum.
+Erratum = Annotated[str, AfterValidator(gives_the_value)]

@@ -20,7 +20,7 @@ from experiments._composing_sides import decisions_of
 from experiments._composing_summary import Measured, summarise
 from experiments._composing_time import text_of, time_round
 from experiments._composing_tools import called
-from experiments._fields import Draws, rising
+from experiments._fields import Draws, SeveralFamilies, rising
 from experiments._setup import competence, open_model, run_on
 from pkv_interp.cache.compute import Runner
 from pkv_interp.models.load import LoadedModel
@@ -39,7 +39,7 @@ CHECKED = (MAIN, "all")
 class ComposingSettings(Settings):
     """Settings of this experiment; configs/composing.yaml says what each means."""
 
-    families: tuple[str, ...] | None
+    families: SeveralFamilies
     instances: PositiveInt
     n_fillers: NonNegativeInt
     chat: bool
@@ -58,13 +58,6 @@ class ComposingSettings(Settings):
     suffix: PositiveInt
     competence_threshold: float
     bootstrap_draws: Draws
-
-    @field_validator("families")
-    @classmethod
-    def _known_and_several(cls, names: tuple[str, ...] | None) -> tuple[str, ...] | None:
-        if names is not None and len({family.name for family in families(names)}) < 2:
-            raise ValueError("name at least two families")  # intervals are over families
-        return names
 
     @field_validator("conditions")
     @classmethod

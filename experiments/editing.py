@@ -30,13 +30,11 @@ from experiments._editing_summary import Tally, summarise_frontier
 from experiments._editing_sweep import learn, rank, ranking_cases, sweep
 from experiments._editing_tables import chains, diagnostic, horizons, sweeps, weight_headline, wordings
 from experiments._editing_weights import WeightSettings, weight_edits
-from experiments._fields import Draws, rising
+from experiments._fields import Draws, Erratum, Methods, SeveralFamilies, rising
 from experiments._setup import gather_controls, run_once
-from pkv_interp.editing.registry import find
-from pkv_interp.editing.wordings import erratum_line
 from pkv_interp.engine import Engine
 from pkv_interp.records import Run, RunRecord
-from pkv_interp.tasks import families, field_case
+from pkv_interp.tasks import field_case
 
 T = TypeVar("T")
 
@@ -44,13 +42,13 @@ T = TypeVar("T")
 class EditingSettings(Settings):
     """Settings of this experiment; configs/editing.yaml says what each means."""
 
-    families: tuple[str, ...] | None
+    families: SeveralFamilies
     instances: PositiveInt
     chat: bool
-    methods: Annotated[tuple[str, ...], Field(min_length=1)]
+    methods: Methods
     fillers: tuple[NonNegativeInt, ...]
     places: Annotated[tuple[Literal["early", "late"], ...], Field(min_length=1)]
-    erratum: str
+    erratum: Erratum
     top_k: tuple[PositiveInt, ...]
     rank_instances: PositiveInt
     random_draws: PositiveInt
@@ -62,29 +60,6 @@ class EditingSettings(Settings):
     weights: WeightSettings | None
     competence_threshold: float
     bootstrap_draws: Draws
-
-    @field_validator("families")
-    @classmethod
-    def _known_and_several(cls, names: tuple[str, ...] | None) -> tuple[str, ...] | None:
-        # Intervals and tests are over families: one alone has neither.
-        if names is not None and len({family.name for family in families(names)}) < 2:
-            raise ValueError("name at least two families")
-        return names
-
-    @field_validator("methods")
-    @classmethod
-    def _methods_exist(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        for name in names:
-            find(name, {})
-        if len(set(names)) < len(names):
-            raise ValueError("name each method once")
-        return names
-
-    @field_validator("erratum")
-    @classmethod
-    def _gives_the_value(cls, wording: str) -> str:
-        erratum_line("field", "value", wording)
-        return wording
 
     @field_validator("fillers", "top_k")
     @classmethod

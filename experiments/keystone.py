@@ -8,23 +8,20 @@ editing inside transplants.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import Field, NonNegativeInt, PositiveInt, field_validator
+from pydantic import NonNegativeInt, PositiveInt
 from rich.console import Console
 from rich.progress import track
 
 from experiments._cli import Settings, entry
 from experiments._editing_cases import Item
-from experiments._fields import Draws
+from experiments._fields import Draws, Erratum, Methods, SeveralFamilies
 from experiments._keystone_cases import build_items
 from experiments._keystone_measures import check, cuts, edits
 from experiments._keystone_summary import decisions_of, summarise
 from experiments._setup import competence, open_model, run_on
-from pkv_interp.editing.registry import find
-from pkv_interp.editing.wordings import erratum_line
 from pkv_interp.records import Run, RunRecord
-from pkv_interp.tasks import families
 
 #: Allowed error of the controls in logits, by the dtype of the model.
 TOLERANCE = {"float32": 1e-3, "bfloat16": 0.5, "float16": 0.1}
@@ -33,36 +30,14 @@ TOLERANCE = {"float32": 1e-3, "bfloat16": 0.5, "float16": 0.1}
 class KeystoneSettings(Settings):
     """Settings of this experiment; configs/keystone.yaml says what each means."""
 
-    families: tuple[str, ...] | None
+    families: SeveralFamilies
     instances: PositiveInt
     n_fillers: NonNegativeInt
     chat: bool
-    methods: Annotated[tuple[str, ...], Field(min_length=1)]
-    erratum: str
+    methods: Methods
+    erratum: Erratum
     competence_threshold: float
     bootstrap_draws: Draws
-
-    @field_validator("families")
-    @classmethod
-    def _known_and_several(cls, names: tuple[str, ...] | None) -> tuple[str, ...] | None:
-        if names is not None and len({family.name for family in families(names)}) < 2:
-            raise ValueError("name at least two families")  # intervals are over families
-        return names
-
-    @field_validator("methods")
-    @classmethod
-    def _methods_exist(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        for name in names:
-            find(name, {})
-        if len(set(names)) < len(names):
-            raise ValueError("name each method once")
-        return names
-
-    @field_validator("erratum")
-    @classmethod
-    def _gives_the_value(cls, wording: str) -> str:
-        erratum_line("field", "value", wording)
-        return wording
 
 
 def keystone(settings: KeystoneSettings) -> RunRecord:

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import track
 
 from experiments._cli import Settings, entry
-from experiments._fields import Draws
+from experiments._fields import Draws, SeveralFamilies
 from experiments._patching_cases import HEADLINE_K, Item, build_items, style_of
 from experiments._patching_measures import Chunk, doses, grid, make_rankings, rank_sites, score, think
 from experiments._patching_summary import summarise
@@ -24,7 +24,6 @@ from pkv_interp.cache.frozen import Part
 from pkv_interp.engine import Engine
 from pkv_interp.measure.competence import Decision
 from pkv_interp.records import Run, RunRecord
-from pkv_interp.tasks import families
 
 Share = Annotated[float, Field(gt=0.0, le=1.0)]
 
@@ -32,7 +31,7 @@ Share = Annotated[float, Field(gt=0.0, le=1.0)]
 class PatchingSettings(Settings):
     """Settings of this experiment; configs/patching.yaml says what each means."""
 
-    families: tuple[str, ...] | None
+    families: SeveralFamilies
     values: dict[str, tuple[str, str]]
     instances: PositiveInt
     n_fillers: NonNegativeInt
@@ -52,14 +51,6 @@ class PatchingSettings(Settings):
     cot_tokens: PositiveInt
     competence_threshold: float
     bootstrap_draws: Draws
-
-    @field_validator("families")
-    @classmethod
-    def _known_and_several(cls, names: tuple[str, ...] | None) -> tuple[str, ...] | None:
-        # Intervals and tests are over families: one alone has neither.
-        if names is not None and len({family.name for family in families(names)}) < 2:
-            raise ValueError("name at least two families")
-        return names
 
     @field_validator("top_k", "shares", "knockout_shares", "fillers", "rules", "grid_parts")
     @classmethod
