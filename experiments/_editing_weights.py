@@ -1,7 +1,8 @@
 """Weight edits for mutable state, beside the cache edit: what each does to its record and to all else.
 
-Rank-one edits are validated on facts first. Layers are chosen on other instances than those scored. Every
-figure is measured in the same way for every method: decisions are taken before and after the edit.
+Rank-one edits are validated on facts first. Layers are chosen on other instances than those scored. Decisions
+are taken before and after every edit; a cache edit touches no weights, so its contamination and collateral
+are 0 by construction, and the success of edits that are fitted to the scored prompt is no held-out figure.
 """
 
 from collections.abc import Mapping, Sequence
