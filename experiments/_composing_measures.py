@@ -12,12 +12,15 @@ from experiments._composing_cases import Scene, Span
 from pkv_interp.cache.compute import Computed, Runner
 from pkv_interp.cache.frozen import FrozenCache
 from pkv_interp.cache.reposition import reposition
+from pkv_interp.cache.rotation import rotations_of
 from pkv_interp.composing import Chunk, cacheblend_repair, join, link_repair, precompile, splice
 from pkv_interp.metrics.decision import kl_divergence, token_margin
 
 Found = Mapping[str, Any]
 #: Arm that every scene has; the reference is the full prefill.
 TRANSPLANT = "transplant"
+#: Positions by which the control turns keys there and back, where the model serves as many.
+FAR = 777
 
 
 def against(
@@ -171,8 +174,9 @@ def measure_controls(
                 cache = splice(runner, cache, made)
             own.append(float((bench.decide(cache) - extended).abs().max()))
             for chunk in bench.chunks:
-                there = reposition(runner.model, chunk.cache, 777, start=chunk.start)
-                again = reposition(runner.model, there, -777, start=chunk.start + 777)
+                far = min(FAR, rotations_of(runner.model).limit - chunk.start - chunk.length)
+                there = reposition(runner.model, chunk.cache, far, start=chunk.start)
+                again = reposition(runner.model, there, -far, start=chunk.start + far)
                 back += [
                     float((a - b).abs().max()) for a, b in zip(again.keys, chunk.cache.keys, strict=True)
                 ]

@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING, Any
 from transformers import PreTrainedTokenizerBase
 
 from experiments._composing_cases import Span
-from pkv_interp.cache.compute import Computed, Runner
+from experiments._composing_measures import TRANSPLANT
+from pkv_interp.cache import FrozenCache
+from pkv_interp.cache.compute import Runner
 from pkv_interp.composing import precompile, splice
+from pkv_interp.editing.generation import generate
 from pkv_interp.models.load import LoadedModel
 from pkv_interp.tasks.segments import Message, Prompt, Segment, build
 
@@ -80,19 +83,18 @@ def tool_items(settings: "ComposingSettings", tokenizer: PreTrainedTokenizerBase
 
 
 def answer(
-    runner: Runner, tokenizer: PreTrainedTokenizerBase, computed: Computed, most: int
+    runner: Runner,
+    tokenizer: PreTrainedTokenizerBase,
+    cache: FrozenCache,
+    ids: Sequence[int],
+    most: int,
 ) -> tuple[str, Any]:
-    """Greedy text behind a prompt that ends in an opening brace, and the call it holds or None."""
-    ids: list[int] = []
-    for _ in range(most):
-        token = int(computed.logits.argmax())
-        if token == tokenizer.eos_token_id:
-            break
-        ids.append(token)
-        if (call := parsed("{" + str(tokenizer.decode(ids)))) is not None:
-            return "{" + str(tokenizer.decode(ids)), call
-        computed = runner.extend(computed.cache, [token])
-    return "{" + str(tokenizer.decode(ids)), None
+    """Greedy text behind a cache and the prompt's last ``ids``, up to a blank line, and the call it holds.
+
+    The prompt ends in an opening brace, which the text begins with; without a call there is None.
+    """
+    text = "{" + generate(runner, tokenizer, cache, ids, most, stop=("\n\n",)).text
+    return text, parsed(text)
 
 
 def parsed(text: str) -> tuple[str, dict[str, Any]] | None:
@@ -121,13 +123,10 @@ def measure_tools(
         ids, (start, stop) = item.prompt.ids, item.span
         line: dict[str, Any] = {"tool": item.tool, "value": item.value}
         for arm in arms:
-            if arm == "full":
-                computed = runner.prefill(ids)
-            else:
-                chunk = precompile(runner, tokenizer, ids[start:stop])
-                spliced = splice(runner, runner.prefill(ids[:start]).cache, chunk)
-                computed = runner.extend(spliced, ids[stop:])
-            text, call = answer(runner, tokenizer, computed, most)
+            cache = runner.prefill(ids[: start if arm == TRANSPLANT else stop]).cache
+            if arm == TRANSPLANT:
+                cache = splice(runner, cache, precompile(runner, tokenizer, ids[start:stop]))
+            text, call = answer(runner, tokenizer, cache, ids[stop:], most)
             line[arm] = {
                 "text": text,
                 "called": None if call is None else json.dumps(call, sort_keys=True),
@@ -151,5 +150,5 @@ def called(settings: "ComposingSettings", runner: Runner, loaded: LoadedModel) -
     lines = measure_tools(runner, loaded.tokenizer, items, settings.tool_tokens, arms=["full"])
     if right_share(lines, "full") < settings.competence_threshold:
         return lines
-    moved = measure_tools(runner, loaded.tokenizer, items, settings.tool_tokens, arms=["transplant"])
+    moved = measure_tools(runner, loaded.tokenizer, items, settings.tool_tokens, arms=[TRANSPLANT])
     return [line | more for line, more in zip(lines, moved, strict=True)]

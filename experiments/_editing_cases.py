@@ -13,6 +13,7 @@ from pkv_interp.tasks.wordings import RULES
 
 if TYPE_CHECKING:
     from experiments.editing import EditingSettings
+    from experiments.keystone import KeystoneSettings
 
 Chunk = dict[str, Any]
 
@@ -46,7 +47,9 @@ def chosen_families(settings: "EditingSettings") -> list[Family]:
     return families(settings.families or [family.name for family in FAMILIES])
 
 
-def style_of(settings: "EditingSettings", n_fillers: int, late: bool = False, reason: bool = False) -> Style:
+def style_of(
+    settings: "EditingSettings | KeystoneSettings", n_fillers: int, late: bool = False, reason: bool = False
+) -> Style:
     """The experiment's prompt layout. A reason goes into a thinking block where the model has one."""
     thinking = True if reason and settings.model.thinking is not None else settings.model.thinking
     return Style(n_fillers, late, settings.chat, thinking, reason_first=reason)

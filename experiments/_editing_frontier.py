@@ -11,9 +11,10 @@ from pkv_interp.models.load import LoadedModel
 
 if TYPE_CHECKING:
     from experiments.editing import EditingSettings
+    from experiments.keystone import KeystoneSettings
 
 
-def options_of(method: str, item: Item, settings: "EditingSettings") -> dict[str, object]:
+def options_of(method: str, item: Item, settings: "EditingSettings | KeystoneSettings") -> dict[str, object]:
     """The settings that a method takes out of those that the experiment has."""
     takes = METHODS[method.partition("@")[0]].options
     has = {"wording": settings.erratum, "options": item.actions}

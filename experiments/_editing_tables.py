@@ -13,7 +13,7 @@ from pkv_interp.stats import Estimate, first_crossing
 from pkv_interp.stats.slopes import slope
 
 Found = tuple[Sequence[Item], Sequence[Chunk]]
-#: The selector that the headline speaks of.
+#: The selector whose smallest K is plain ``k_star`` in the headline.
 HEADLINE_SELECTOR = "causal"
 
 
@@ -52,8 +52,8 @@ def sweeps(tally: Tally, items: Sequence[Item], found: Sequence[Chunk]) -> None:
             {"selector": selector, "full": whole.value, "largest_k": sizes[-1], "reached": star is not None}
             | (star.model_dump() if star else {})
         )
-        if selector == HEADLINE_SELECTOR and star is not None:
-            run.headline["k_star"] = star
+        if star is not None:
+            run.headline["k_star" if selector == HEADLINE_SELECTOR else f"k_star_{selector}"] = star
     run.tables |= {"k_sweep": lines, "k_star": stars}
     run.control(
         "positions_agree",
@@ -109,13 +109,36 @@ def wordings(tally: Tally, short: Found, stated: Found) -> None:
     )
 
 
-def diagnostic(tally: Tally, items: Sequence[Item], found: Sequence[Chunk]) -> None:
-    """Precision and recall of "field-only is not enough" over three kinds of edit, and what asking costs."""
+def diagnostic(tally: Tally, items: Sequence[Item], by_wording: Mapping[str, Sequence[Chunk]]) -> None:
+    """Precision and recall of "field-only is not enough" over three kinds of edit, and what asking costs.
+
+    Args:
+        by_wording: what was found with each wording of the erratum that is asked; plain headline names are of
+            the experiment's own.
+    """
+    run, used = tally.run, tally.settings.erratum
+    found = by_wording[used]
+    kinds = list(found[0])
+    run.tables["diagnostic"] = [
+        line for wording, mine in by_wording.items() for line in _asked(tally, items, wording, mine)
+    ]
+    run.tables["fields"] = [
+        point(tally.share(items, [c[kind][method]["right"] for c in found]), edit=kind, method=method)
+        for kind in kinds
+        for method in ("field_only", "full")
+    ]
+    run.headline["value_field_only"] = tally.share(items, [c["value"]["field_only"]["right"] for c in found])
+
+
+def _asked(tally: Tally, items: Sequence[Item], wording: str, found: Sequence[Chunk]) -> list[dict[str, Any]]:
+    """One line for each kind of edit and one for all of them, asked with one wording."""
     run, kinds = tally.run, list(found[0])
+    after = "" if wording == tally.settings.erratum else f"_{wording}"
     lines: list[dict[str, Any]] = []
     for kind in (*kinds, "all"):
         asked = [(i, c[k]) for i, c in zip(items, found, strict=True) for k in kinds if kind in (k, "all")]
         line: dict[str, Any] = {
+            "wording": wording,
             "edit": kind,
             "edits": len(asked),
             "needed": sum(c["needed"] for _, c in asked),
@@ -129,15 +152,9 @@ def diagnostic(tally: Tally, items: Sequence[Item], found: Sequence[Chunk]) -> N
                 estimate = tally.share([i for i, _ in picked], [hit for _, hit in picked])
                 line |= named(name, estimate)
                 if kind == "all":
-                    run.headline[f"diagnostic_{name}"] = estimate
+                    run.headline[f"diagnostic_{name}{after}"] = estimate
         lines.append(line)
-    run.tables["diagnostic"] = lines
-    run.tables["fields"] = [
-        point(tally.share(items, [c[kind][method]["right"] for c in found]), edit=kind, method=method)
-        for kind in kinds
-        for method in ("field_only", "full")
-    ]
-    run.headline["value_field_only"] = tally.share(items, [c["value"]["field_only"]["right"] for c in found])
+    return lines
 
 
 def chains(tally: Tally, items: Sequence[Item], found: Sequence[Chunk]) -> None:
@@ -196,8 +213,7 @@ def horizons(tally: Tally, items: Sequence[Item], found: Sequence[Sequence[Chunk
                 over_all_turns=float(np.mean([[entry[arm]["right"] for entry in c] for c in found])),
             )
         )
-        if arm == "erratum":
-            run.headline["horizon_slope"] = estimate
+        run.headline["horizon_slope" if arm == "erratum" else f"horizon_slope_{arm}"] = estimate
         if arm != "full_reprefill":
             errors = [slope(turns, [entry[arm]["margin_error"] for entry in c]) for c in found]
             lines.append(point(tally.mean(items, errors), method=arm, what="margin_error a turn"))
@@ -205,7 +221,7 @@ def horizons(tally: Tally, items: Sequence[Item], found: Sequence[Sequence[Chunk
 
 
 def weight_headline(lines: Sequence[Mapping[str, Any]]) -> dict[str, Estimate]:
-    """Success and contamination of each weight edit and cache edit, out of their table."""
+    """What each weight edit and cache edit did and cost, out of their table."""
     return {
         f"{what}_{line['method']}": Estimate(
             value=line[what],
@@ -215,5 +231,6 @@ def weight_headline(lines: Sequence[Mapping[str, Any]]) -> dict[str, Estimate]:
             n_instances=line["n_instances"],
         )
         for line in lines
-        for what in ("success", "contamination")
+        for what in ("success", "rephrased", "contamination", "collateral", "latency_ms")
+        if line[what] is not None
     }

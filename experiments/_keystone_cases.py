@@ -31,7 +31,7 @@ EDITED = (("session", "policy"),)
 def build_items(settings: "KeystoneSettings", loaded: LoadedModel) -> list[Item]:
     """Edits of each family in both directions, the field before the rule."""
     chosen = families(settings.families or [family.name for family in FAMILIES])
-    style = style_of(settings, settings.n_fillers)  # type: ignore[arg-type]
+    style = style_of(settings, settings.n_fillers)
     return [
         Item(
             edit_task(

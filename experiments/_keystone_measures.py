@@ -26,7 +26,7 @@ def edits(loaded: LoadedModel, item: Item, settings: "KeystoneSettings") -> Chun
     ):
         methods: dict[str, dict[str, Any]] = {}
         for method in settings.methods:
-            options = options_of(method, item, settings)  # type: ignore[arg-type]
+            options = options_of(method, item, settings)
             state = base.edit(task.field, task.new, method, **options)
             methods[method] = {"margin": margin(state, item), "tokens": state.cost.tokens}
         found[cache] = {"old": margin(base, item), "new": margin(oracle, item), "methods": methods}

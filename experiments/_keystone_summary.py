@@ -89,7 +89,7 @@ def _methods(
             line[f"{cache}_right"] = float((margins[cache] > 0).mean())
             line[f"{cache}_excluded"] = found.n_excluded
             run.headline[f"{method}_{cache}"] = found.estimate
-            _rows(run, items, f"{method}/{cache}", old, new, margins[cache])
+            _rows(run, items, f"{method}/{cache}", (old, new, margins[cache]), floors[cache])
         if whole:
             line |= NO_AGREEMENT
         else:
@@ -111,9 +111,8 @@ def _methods(
     ]
 
 
-def _rows(
-    run: Run, items: Sequence[Item], arm: str, old: np.ndarray, new: np.ndarray, margins: np.ndarray
-) -> None:
+def _rows(run: Run, items: Sequence[Item], arm: str, measured: Sequence[np.ndarray], floor: float) -> None:
+    old, new, margins = measured
     for at, item in enumerate(items):
         task = item.task
         run.rows.append(
@@ -128,7 +127,7 @@ def _rows(
                 "patched": float(margins[at]),
                 "extra": {
                     "matches": task.matches,
-                    "excluded": bool(abs(new[at] - old[at]) <= run.noise_floor["margin"]),
+                    "excluded": bool(abs(new[at] - old[at]) <= floor),
                 },
             }
         )

@@ -49,6 +49,7 @@ class EditingSettings(Settings):
     fillers: tuple[NonNegativeInt, ...]
     places: Annotated[tuple[Literal["early", "late"], ...], Field(min_length=1)]
     erratum: Erratum
+    ask_with: tuple[Erratum, ...]
     top_k: tuple[PositiveInt, ...]
     rank_instances: PositiveInt
     random_draws: PositiveInt
@@ -120,11 +121,14 @@ def measure(settings: EditingSettings, run: Run, engine: Engine) -> None:
     stated = build_items(settings, tokenizer, styles[:1], planted=True)
     against = of_items("planted", stated, lambda item: planted(loaded, item, settings))
     wordings(tally, (short, told), (stated, against))
-    asked = of_items(
-        "diagnostic",
-        one_way,
-        lambda item: kinds_of_edit(loaded, item, looked_up(settings, item, tokenizer), settings.erratum),
-    )
+    asked = {
+        wording: of_items(
+            f"diagnostic {wording}",
+            one_way,
+            lambda item, w=wording: kinds_of_edit(loaded, item, looked_up(settings, item, tokenizer), w),
+        )
+        for wording in dict.fromkeys((settings.erratum, *settings.ask_with))
+    }
     diagnostic(tally, one_way, asked)
     if settings.cot:
         reason = style_of(settings, settings.fillers[0], reason=True)

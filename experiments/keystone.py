@@ -20,11 +20,8 @@ from experiments._fields import Draws, Erratum, Methods, SeveralFamilies
 from experiments._keystone_cases import build_items
 from experiments._keystone_measures import check, cuts, edits
 from experiments._keystone_summary import decisions_of, summarise
-from experiments._setup import competence, open_model, run_on
+from experiments._setup import TOLERANCE, competence, open_model, run_on
 from pkv_interp.records import Run, RunRecord
-
-#: Allowed error of the controls in logits, by the dtype of the model.
-TOLERANCE = {"float32": 1e-3, "bfloat16": 0.5, "float16": 0.1}
 
 
 class KeystoneSettings(Settings):
@@ -50,7 +47,7 @@ def measure(settings: KeystoneSettings, run: Run) -> None:
     loaded = open_model(settings, run)
     items = build_items(settings, loaded)
     found = run.chunk("controls", lambda: [check(loaded, item) for item in (items[0], items[-1])])
-    logits = TOLERANCE[loaded.info.dtype]
+    logits = TOLERANCE[loaded.info.dtype][1]
     for name, control in (("own_position", "splice_at_own_position"), ("noise", "extend_equals_prefill")):
         worst = max(one[name] for one in found)
         run.control(control, worst, 0.0, logits, f"logits, {len(found)} edits on both values")

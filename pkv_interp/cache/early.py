@@ -1,4 +1,4 @@
-"""Values at an early layer, with the layers above it left out."""
+"""Values at an early layer, with the layers above it left out; and which of them move (CacheBlend)."""
 
 from __future__ import annotations
 
@@ -13,6 +13,9 @@ from transformers.cache_utils import DynamicLayer
 from pkv_interp.cache.compute import Runner
 from pkv_interp.cache.frozen import FrozenCache
 from pkv_interp.errors import PkvError
+
+#: The first layer whose values have read other tokens.
+EARLY_LAYER = 1
 
 
 @torch.no_grad()
@@ -41,6 +44,37 @@ def early_values(
     except _ReachedError as reached:
         return reached.values
     raise PkvError(f"the model does not write layer {layer} to its cache", "choose another layer")
+
+
+def most_moved(
+    runner: Runner,
+    cache: FrozenCache,
+    start: int,
+    ids: Sequence[int],
+    candidates: Sequence[int],
+    n: int,
+    layer: int = EARLY_LAYER,
+) -> list[int]:
+    """The ``n`` positions whose values at an early layer move most when they are read anew, in order.
+
+    After CacheBlend (arXiv 2405.16444); the choice is made once here and not narrowed layer by layer. The
+    ``ids`` are run from ``start`` on behind what stands before, up to ``layer``; the squared difference of
+    their values there from the cached ones ranks the positions.
+
+    Args:
+        candidates: positions to choose from, among those of ``ids``.
+
+    Raises:
+        PkvError: a layer that cannot tell, as its values have read no other token, or that does not exist.
+    """
+    if not 1 <= layer < cache.n_layers:
+        raise PkvError(
+            f"layer {layer} cannot tell which tokens read others", f"use 1 to {cache.n_layers - 1}"
+        )
+    fresh = early_values(runner, cache.slice(0, start), ids, layer)
+    moved = (fresh - cache.values[layer][:, :, start : start + len(ids)]).float().square().sum((0, 1, 3))
+    order = torch.argsort(moved[[at - start for at in candidates]], descending=True, stable=True)
+    return sorted(candidates[i] for i in order[:n].tolist())
 
 
 class _ReachedError(Exception):

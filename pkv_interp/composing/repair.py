@@ -4,17 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from jaxtyping import Float
-from torch import Tensor
-
 from pkv_interp.cache.compute import Computed, Runner
-from pkv_interp.cache.early import early_values
+from pkv_interp.cache.early import EARLY_LAYER, most_moved
 from pkv_interp.cache.frozen import FrozenCache
 from pkv_interp.errors import PkvError
 
 Span = tuple[int, int]
-#: Layer whose values tell CacheBlend where a chunk deviates; layer 0 sees no context.
-EARLY_LAYER = 1
 
 
 def seam_repair(runner: Runner, cache: FrozenCache, span: Span, ids: Sequence[int], k: int) -> Computed:
@@ -65,15 +60,10 @@ def deviating_positions(
     _check(cache, spans, ids)
     if not 0.0 < share <= 1.0:
         raise PkvError(f"the share {share} is out of range", "use a number above 0 and up to 1")
-    if not 0 < layer < cache.n_layers:
-        raise PkvError(f"layer {layer} is out of range", f"use 1 to {cache.n_layers - 1}")
     start, stop = spans[0][0], spans[-1][1]
-    fresh = early_values(runner, cache.slice(0, start), ids[start:stop], layer)
-    distance = _distance(fresh, cache.values[layer][:, :, start:stop])
     positions = [at for first, last in spans for at in range(first, last)]
-    moved = distance[[at - start for at in positions]]
-    chosen = moved.topk(max(1, round(share * len(positions)))).indices.tolist()
-    return sorted(positions[at] for at in chosen)
+    n = max(1, round(share * len(positions)))
+    return most_moved(runner, cache, start, ids[start:stop], positions, n, layer)
 
 
 def cacheblend_repair(
@@ -93,10 +83,6 @@ def cacheblend_repair(
     """
     positions = deviating_positions(runner, cache, spans, ids, share, layer)
     return runner.recompute(cache, positions, [ids[at] for at in positions])
-
-
-def _distance(one: Float[Tensor, "1 n T d"], two: Float[Tensor, "1 n T d"]) -> Float[Tensor, " T"]:
-    return (one.float() - two.float()).pow(2).sum((0, 1, 3)).sqrt()
 
 
 def _check(cache: FrozenCache, spans: Sequence[Span], ids: Sequence[int]) -> None:

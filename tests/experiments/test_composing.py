@@ -205,7 +205,8 @@ def test_a_model_that_answers_is_scored_by_its_call(
     items = tool_items(settings, loaded.tokenizer)
     assert len(items) == 6
     runner = Runner.of(loaded.model)
-    text, call = answer(runner, loaded.tokenizer, runner.prefill(items[0].prompt.ids), 3)
+    ids = items[0].prompt.ids
+    text, call = answer(runner, loaded.tokenizer, runner.prefill(ids[:-2]).cache, ids[-2:], 3)
     assert text.startswith("{")
     assert call is None
     replies = iter([(json.dumps(item.call), item.call) for item in items[:2]])

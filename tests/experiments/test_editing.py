@@ -198,10 +198,16 @@ def test_precision_and_recall_count_what_was_said(settings: EditingSettings, run
         {"gating": edit(True, True), "bystander": edit(i == 0, False), "value": edit(False, i < 2)}
         for i in range(len(items))
     ]
-    diagnostic(Tally(run, settings), items, found)
+    quiet = [
+        {"gating": edit(False, True), "bystander": edit(False, False), "value": edit(False, i < 2)}
+        for i in range(len(items))
+    ]
+    diagnostic(Tally(run, settings), items, {settings.erratum: found, "tagged": quiet})
+    assert run.headline["diagnostic_recall_tagged"].value == 0.0
+    assert "diagnostic_precision_tagged" not in run.headline
     assert run.headline["diagnostic_precision"].value == pytest.approx(4 / 5)
     assert run.headline["diagnostic_recall"].value == pytest.approx(4 / 6)
-    by_edit = {line["edit"]: line for line in run.tables["diagnostic"]}
+    by_edit = {line["edit"]: line for line in run.tables["diagnostic"] if line["wording"] == settings.erratum}
     assert (by_edit["value"]["said"], by_edit["value"]["needed"]) == (0, 2)
     assert "precision" not in by_edit["value"]
     assert by_edit["all"]["share_asked"] == 0.5
