@@ -42,7 +42,7 @@ class Item:
         return self.task.new_action, self.task.old_action
 
 
-def chosen_families(settings: "EditingSettings") -> list[Family]:
+def chosen_families(settings: "EditingSettings | KeystoneSettings") -> list[Family]:
     """The families that were asked for, or all."""
     return families(settings.families or [family.name for family in FAMILIES])
 
@@ -56,7 +56,7 @@ def style_of(
 
 
 def build_items(
-    settings: "EditingSettings",
+    settings: "EditingSettings | KeystoneSettings",
     tokenizer: Any,
     styles: Sequence[Style],
     *,
@@ -92,7 +92,7 @@ def alternating(settings: "EditingSettings", items: Sequence[Item]) -> list[Item
     return [items[start + at % 2] for at, start in enumerate(range(0, len(items), block))]
 
 
-def matching_case(settings: "EditingSettings", item: Item, tokenizer: Any) -> Case:
+def matching_case(settings: "EditingSettings | KeystoneSettings", item: Item, tokenizer: Any) -> Case:
     """The field pair of an item, whose anchors name its positions."""
     return field_case(
         families([item.task.family])[0],

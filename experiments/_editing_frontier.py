@@ -1,10 +1,11 @@
 """The frontier: what each editing method decides, and what it costs; and whether asking first pays."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-from experiments._editing_cases import Chunk, Item, open_context, scored
+from experiments._editing_cases import Chunk, Item, matching_case, open_context, scored
+from experiments._editing_sweep import aligned, attended
 from pkv_interp.editing import EditableContext
 from pkv_interp.editing.registry import METHODS
 from pkv_interp.models.load import LoadedModel
@@ -14,28 +15,43 @@ if TYPE_CHECKING:
     from experiments.keystone import KeystoneSettings
 
 
-def options_of(method: str, item: Item, settings: "EditingSettings | KeystoneSettings") -> dict[str, object]:
-    """The settings that a method takes out of those that the experiment has."""
+def options_of(
+    method: str, item: Item, settings: "EditingSettings | KeystoneSettings", ranking: Sequence[int]
+) -> dict[str, object]:
+    """The settings that a method takes out of those that the experiment has.
+
+    Args:
+        ranking: positions behind the field, those first that a method with an amount shall take.
+    """
     takes = METHODS[method.partition("@")[0]].options
-    has = {"wording": settings.erratum, "options": item.actions}
+    has = {"wording": settings.erratum, "options": item.actions, "ranking": ranking}
     return {name: value for name, value in has.items() if name in takes}
 
 
-def frontier(loaded: LoadedModel, item: Item, settings: "EditingSettings") -> Chunk:
+def frontier(
+    loaded: LoadedModel,
+    item: Item,
+    settings: "EditingSettings",
+    learned: Mapping[str, Mapping[str, float]],
+) -> Chunk:
     """Every method on one edit of the field that decides, each on the same base.
 
-    The stale and the fully re-prefilled context are always measured, as the ends of the scale.
+    The stale and the fully re-prefilled context are always measured, as the ends of the scale. Methods with
+    an amount take the positions that the decision attended to most on other instances.
     """
     context, task = open_context(loaded, item), item.task
     base = context.prefill()
+    case = matching_case(settings, item, loaded.tokenizer)
+    ranking = attended(base, item, case, learned)
     stale = base.decide(item.actions)
     full = context.edit(task.field, task.new, "full_reprefill").decide(item.actions)
     found: Chunk = {"stale": scored(stale, item.actions, full), "full": scored(full, item.actions)}
+    found["aligned"] = aligned(base, item, case)
     found["tokens"] = len(base.ids)
     found["distance"] = len(base.ids) - base.spans[task.field][1]
     found["methods"] = {}
     for method in settings.methods:
-        state = base.edit(task.field, task.new, method, **options_of(method, item, settings))
+        state = base.edit(task.field, task.new, method, **options_of(method, item, settings, ranking))
         begin = perf_counter()
         decision = state.decide(item.actions)
         asked = (perf_counter() - begin) * 1e3

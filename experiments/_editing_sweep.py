@@ -8,6 +8,7 @@ import numpy as np
 from experiments._editing_cases import Chunk, Item, open_context, scored, wording_of
 from experiments._patching_cases import anchors
 from pkv_interp.cache import FrozenCache
+from pkv_interp.editing import State
 from pkv_interp.engine import Engine
 from pkv_interp.measure.deviation import MEASURES, field_deviation
 from pkv_interp.measure.knockout import attention_by_position
@@ -15,11 +16,13 @@ from pkv_interp.measure.pairs import run_pair
 from pkv_interp.measure.patching import order_by, sweep_positions
 from pkv_interp.measure.ranking import pool_by_name
 from pkv_interp.metrics.deviation import relative_l2
+from pkv_interp.records import Run
 from pkv_interp.tasks import Case, Family, Style, field_case
 from pkv_interp.tasks.draws import stable_seed
 
 if TYPE_CHECKING:
     from experiments.editing import EditingSettings
+    from experiments.keystone import KeystoneSettings
 
 #: Selectors that learn from other instances of the family, by anchor.
 LEARNED = ("causal", "attribution", "attention", "deviation")
@@ -28,7 +31,11 @@ OWN = ("recency", "deviation_own")
 
 
 def ranking_cases(
-    settings: "EditingSettings", family_at: int, family: Family, style: Style, tokenizer: object
+    settings: "EditingSettings | KeystoneSettings",
+    family_at: int,
+    family: Family,
+    style: Style,
+    tokenizer: object,
 ) -> list[Case]:
     """Field pairs of one family that rank positions and are not scored."""
     return [
@@ -55,7 +62,15 @@ def rank(engine: Engine, case: Case) -> Chunk:
     }
 
 
-def learn(cases: Sequence[Case], found: Sequence[Chunk]) -> dict[str, dict[str, float]]:
+def attend(engine: Engine, case: Case) -> Chunk:
+    """The attention of the decision alone, for an experiment that ranks by nothing else."""
+    pair = run_pair(engine, case, {"attention"})
+    return {"gap": pair.gap, "attention": attention_by_position(pair)[list(pair.notes)]}
+
+
+def learn(
+    cases: Sequence[Case], found: Sequence[Chunk], selectors: Sequence[str] = LEARNED
+) -> dict[str, dict[str, float]]:
     """By selector, the score of each anchor, pooled over the ranking instances of a family."""
     names = [anchors(case) for case in cases]
     gaps = [chunk["gap"] for chunk in found]
@@ -66,8 +81,34 @@ def learn(cases: Sequence[Case], found: Sequence[Chunk]) -> dict[str, dict[str, 
             [np.asarray(chunk[selector], float) for chunk in found],
             gaps if selector in ("causal", "attribution") else even,
         )
-        for selector in LEARNED
+        for selector in selectors
     }
+
+
+def attended(state: State, item: Item, case: Case, learned: Mapping[str, Mapping[str, float]]) -> list[int]:
+    """Positions behind the field by the attention that their anchors had on other instances, most first.
+
+    Args:
+        case: the same prompt as a field pair, whose anchors name the positions.
+    """
+    notes = range(state.spans[item.task.field][1], len(state.ids))
+    return order_by(learned["attention"], anchors(case)[: len(notes)], notes)
+
+
+def aligned(state: State, item: Item, case: Case) -> bool:
+    """Whether the state's tokens are those of the pair that names its positions."""
+    return state.ids == (case.corrupt if item.task.matches else case.clean).ids[: len(state.ids)]
+
+
+def positions_agree(run: Run, found: Sequence[Chunk]) -> None:
+    """Control: every ranking speaks of the positions that it names."""
+    run.control(
+        "positions_agree",
+        float(np.mean([chunk["aligned"] for chunk in found])),
+        1.0,
+        0.0,
+        "share of contexts whose tokens are those of the pair that names their positions",
+    )
 
 
 def sweep(
@@ -99,7 +140,6 @@ def sweep(
         "stale": scored(base.decide(item.actions), item.actions, full),
         "full": scored(full, item.actions),
         "notes": len(notes),
-        "aligned": base.ids == (case.corrupt if task.matches else case.clean).ids[: len(base.ids)],
     }
     for name, order in orders.items():
         for method in ("recompute", "oracle_patch") if name == "causal" else ("recompute",):

@@ -20,7 +20,7 @@ HEADLINE_SELECTOR = "causal"
 def sweeps(tally: Tally, items: Sequence[Item], found: Sequence[Chunk]) -> None:
     """P(correct) and margin error by selector and K, and the smallest K of full quality by selector."""
     run, sizes = tally.run, tally.settings.top_k
-    names = [n for n in found[0] if n not in ("stale", "full", "notes", "aligned") and "random" not in n]
+    names = [n for n in found[0] if n not in ("stale", "full", "notes") and "random" not in n]
     draws = [n for n in found[0] if n.startswith("random")]
     whole = tally.share(items, [c["full"]["right"] for c in found])
     gap = np.array([c["full"]["margin"] - c["stale"]["margin"] for c in found])
@@ -55,13 +55,6 @@ def sweeps(tally: Tally, items: Sequence[Item], found: Sequence[Chunk]) -> None:
         if star is not None:
             run.headline["k_star" if selector == HEADLINE_SELECTOR else f"k_star_{selector}"] = star
     run.tables |= {"k_sweep": lines, "k_star": stars}
-    run.control(
-        "positions_agree",
-        float(np.mean([c["aligned"] for c in found])),
-        1.0,
-        0.0,
-        "share of contexts whose tokens are those of the pair that names their positions",
-    )
 
 
 def wordings(tally: Tally, short: Found, stated: Found) -> None:

@@ -1,21 +1,16 @@
 """Contexts of the keystone experiment: one text recomputed whole, and composed from transplanted chunks."""
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 from experiments._composing_cases import BLOCKS, Span
-from experiments._editing_cases import Item, open_context, style_of, wording_of
+from experiments._editing_cases import Item, open_context
 from pkv_interp.cache.compute import Runner
 from pkv_interp.cache.frozen import FrozenCache
 from pkv_interp.composing import precompile, splice
 from pkv_interp.editing import EditableContext, State
 from pkv_interp.errors import PkvError
 from pkv_interp.models.load import LoadedModel
-from pkv_interp.tasks import FAMILIES, Prompt, families
-from pkv_interp.tasks.edits import edit_task
-
-if TYPE_CHECKING:
-    from experiments.keystone import KeystoneSettings
+from pkv_interp.tasks import Prompt
 
 #: How the three blocks are cut into chunks, each precompiled alone. Session and policy refer to one another
 #: (the policy names the field); the tools block refers to neither.
@@ -26,30 +21,6 @@ CUTS: dict[str, tuple[tuple[str, ...], ...]] = {
 }
 #: The chunk that edits are made in: the field and the rule that reads it.
 EDITED = (("session", "policy"),)
-
-
-def build_items(settings: "KeystoneSettings", loaded: LoadedModel) -> list[Item]:
-    """Edits of each family in both directions, the field before the rule."""
-    chosen = families(settings.families or [family.name for family in FAMILIES])
-    style = style_of(settings, settings.n_fillers)
-    return [
-        Item(
-            edit_task(
-                family,
-                index,
-                loaded.tokenizer,
-                seed=settings.seed,
-                matches=matches,
-                style=style,
-                wordings=wording_of(at, index),
-            ),
-            style,
-            index,
-        )
-        for at, family in enumerate(chosen)
-        for index in range(settings.instances)
-        for matches in (True, False)
-    ]
 
 
 @dataclass(frozen=True, eq=False)

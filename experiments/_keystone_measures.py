@@ -1,9 +1,11 @@
 """What the keystone experiment does to one edit: every method, on the recomputed and the composed cache."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from experiments._editing_cases import Chunk, Item
+from experiments._editing_cases import Chunk, Item, matching_case
 from experiments._editing_frontier import options_of
+from experiments._editing_sweep import aligned, attended
 from experiments._keystone_cases import CUTS, EDITED, Versions, at_own_position, composed
 from pkv_interp.editing import State
 from pkv_interp.metrics.decision import kl_divergence
@@ -13,20 +15,28 @@ if TYPE_CHECKING:
     from experiments.keystone import KeystoneSettings
 
 
-def edits(loaded: LoadedModel, item: Item, settings: "KeystoneSettings") -> Chunk:
+def edits(
+    loaded: LoadedModel,
+    item: Item,
+    settings: "KeystoneSettings",
+    learned: Mapping[str, Mapping[str, float]],
+) -> Chunk:
     """Margins towards the new value's action: both ends, and every method, on either cache.
 
     The ends of the composed scale are composed as well: the same chunk with the old and with the new value.
+    Methods with an amount take the positions that the decision attended to most on other instances.
     """
     versions, task = Versions.of(loaded, item), item.task
-    found: Chunk = {"tokens": len(versions.old.ids)}
+    case = matching_case(settings, item, loaded.tokenizer)
+    ranking = attended(versions.old, item, case, learned)
+    found: Chunk = {"tokens": len(versions.old.ids), "aligned": aligned(versions.old, item, case)}
     for cache, base, oracle in (
         ("recomputed", versions.old, versions.new),
         ("composed", composed(loaded, versions.old, EDITED), composed(loaded, versions.new, EDITED)),
     ):
         methods: dict[str, dict[str, Any]] = {}
         for method in settings.methods:
-            options = options_of(method, item, settings)
+            options = options_of(method, item, settings, ranking)
             state = base.edit(task.field, task.new, method, **options)
             methods[method] = {"margin": margin(state, item), "tokens": state.cost.tokens}
         found[cache] = {"old": margin(base, item), "new": margin(oracle, item), "methods": methods}

@@ -27,7 +27,7 @@ from experiments._editing_chains import chain, horizon
 from experiments._editing_errata import errata, planted
 from experiments._editing_frontier import frontier, kinds_of_edit
 from experiments._editing_summary import Tally, summarise_frontier
-from experiments._editing_sweep import learn, rank, ranking_cases, sweep
+from experiments._editing_sweep import learn, positions_agree, rank, ranking_cases, sweep
 from experiments._editing_tables import chains, diagnostic, horizons, sweeps, weight_headline, wordings
 from experiments._editing_weights import WeightSettings, weight_edits
 from experiments._fields import Draws, Erratum, Methods, SeveralFamilies, rising
@@ -98,16 +98,18 @@ def measure(settings: EditingSettings, run: Run, engine: Engine) -> None:
     one_way = alternating(settings, short)
     longer = [alternating(settings, build_items(settings, tokenizer, [style])) for style in styles[1:]]
     items = [*short, *(item for part in longer for item in part)]
-    found = of_items("frontier", items, lambda item: frontier(loaded, item, settings))
-    tally = Tally(run, settings)
-    summarise_frontier(tally, items, found)
-
     ranked: dict[str, Any] = {}
     for at, family in enumerate(chosen):
         cases = ranking_cases(settings, at, family, styles[0], tokenizer)
         ranked[family.name] = learn(
             cases, each("ranking", cases, lambda case: case.instance, lambda case: rank(engine, case))
         )
+    found = of_items(
+        "frontier", items, lambda item: frontier(loaded, item, settings, ranked[item.task.family])
+    )
+    positions_agree(run, found)
+    tally = Tally(run, settings)
+    summarise_frontier(tally, items, found)
     swept = of_items(
         "sweep",
         one_way,

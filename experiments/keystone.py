@@ -15,12 +15,13 @@ from rich.console import Console
 from rich.progress import track
 
 from experiments._cli import Settings, entry
-from experiments._editing_cases import Item
+from experiments._editing_cases import Item, build_items, chosen_families, style_of
+from experiments._editing_sweep import attend, learn, positions_agree, ranking_cases
 from experiments._fields import Draws, Erratum, Methods, SeveralFamilies
-from experiments._keystone_cases import build_items
 from experiments._keystone_measures import check, cuts, edits
 from experiments._keystone_summary import decisions_of, summarise
-from experiments._setup import TOLERANCE, competence, open_model, run_on
+from experiments._setup import TOLERANCE, competence, run_once
+from pkv_interp.engine import Engine
 from pkv_interp.records import Run, RunRecord
 
 
@@ -32,6 +33,7 @@ class KeystoneSettings(Settings):
     n_fillers: NonNegativeInt
     chat: bool
     methods: Methods
+    rank_instances: PositiveInt
     erratum: Erratum
     competence_threshold: float
     bootstrap_draws: Draws
@@ -39,13 +41,13 @@ class KeystoneSettings(Settings):
 
 def keystone(settings: KeystoneSettings) -> RunRecord:
     """Run the experiment, or return the record of an identical finished run."""
-    return run_on("keystone", settings, lambda run: measure(settings, run))
+    return run_once("keystone", settings, lambda run, engine: measure(settings, run, engine))
 
 
-def measure(settings: KeystoneSettings, run: Run) -> None:
+def measure(settings: KeystoneSettings, run: Run, engine: Engine) -> None:
     """The experiment itself: controls, edits on both caches, cuts, summary."""
-    loaded = open_model(settings, run)
-    items = build_items(settings, loaded)
+    loaded, style = engine.loaded, style_of(settings, settings.n_fillers)  # the field before the rule
+    items = build_items(settings, loaded.tokenizer, [style])
     found = run.chunk("controls", lambda: [check(loaded, item) for item in (items[0], items[-1])])
     logits = TOLERANCE[loaded.info.dtype][1]
     for name, control in (("own_position", "splice_at_own_position"), ("noise", "extend_equals_prefill")):
@@ -58,7 +60,15 @@ def measure(settings: KeystoneSettings, run: Run) -> None:
         shown = track(chosen, description=what, console=Console(stderr=True))
         return [run.chunk(f"{what}/{item.name}", lambda item=item: work(item)) for item in shown]
 
-    edited = each("edits", items, lambda item: edits(loaded, item, settings))
+    ranked: dict[str, Any] = {}
+    for at, family in enumerate(chosen_families(settings)):
+        cases = ranking_cases(settings, at, family, style, loaded.tokenizer)
+        attention = [
+            run.chunk(f"ranking/{case.instance}", lambda case=case: attend(engine, case)) for case in cases
+        ]
+        ranked[family.name] = learn(cases, attention, ["attention"])
+    edited = each("edits", items, lambda item: edits(loaded, item, settings, ranked[item.task.family]))
+    positions_agree(run, edited)
     cut = each("cuts", items[::2], lambda item: cuts(loaded, item))
     competence(
         run,

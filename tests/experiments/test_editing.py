@@ -176,7 +176,7 @@ def test_k_star_is_the_first_size_that_is_as_good_as_full(settings: EditingSetti
     items = items_of(settings)
     never, late = [one(False), one(False)], [one(False), one(True)]
     found = [
-        {"stale": one(False), "full": one(True), "aligned": True, "causal": late, "recency": never,
+        {"stale": one(False), "full": one(True), "causal": late, "recency": never,
          "random0": late, "random1": never}
         for _ in items
     ]  # fmt: skip

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 import torch
 
+from experiments._editing_cases import Item, build_items, style_of
 from experiments._keystone_cases import (
     CUTS,
     EDITED,
     Versions,
     at_own_position,
-    build_items,
     compose,
     composed,
 )
@@ -88,11 +88,15 @@ def test_settings_are_checked(argument: str, cause: str) -> None:
         compose_settings("keystone", *kept, argument)
 
 
+def items_of(settings: KeystoneSettings) -> list[Item]:
+    return build_items(settings, tiny("llama").tokenizer, [style_of(settings, settings.n_fillers)])
+
+
 def test_a_composed_state_is_blind_and_leaves_the_base_alone(
     settings: KeystoneSettings,
 ) -> None:
     loaded = tiny("llama")
-    item = build_items(settings, loaded)[0]
+    item = items_of(settings)[0]
     versions = Versions.of(loaded, item)
     before = [key.clone() for key in versions.old.cache.keys]
     made = composed(loaded, versions.old, EDITED)
@@ -110,7 +114,7 @@ def test_a_full_reprefill_of_a_composed_state_is_a_full_prefill(
     settings: KeystoneSettings,
 ) -> None:
     loaded = tiny("llama")
-    item = build_items(settings, loaded)[0]
+    item = items_of(settings)[0]
     versions = Versions.of(loaded, item)
     made = composed(loaded, versions.old, EDITED).edit(item.task.field, item.task.new, "full_reprefill")
     torch.testing.assert_close(made.logits(), versions.new.logits(), atol=1e-4, rtol=0)
@@ -141,7 +145,7 @@ def test_recovery_excludes_and_counts_and_penalties_are_of_agreement(
     tmp_path: Path, settings: KeystoneSettings
 ) -> None:
     settings = settings.model_copy(update={"methods": ("field_only",)})
-    items = build_items(settings, tiny("llama"))
+    items = items_of(settings)
     edited = [
         {
             "recomputed": _edit(-1.0, -3.0, 1.0),
