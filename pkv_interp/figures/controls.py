@@ -3,6 +3,7 @@
 from typing import Any
 
 import plotly.graph_objects as go
+from plotly.subplots import make_subplots
 
 from pkv_interp.figures.curves import band
 from pkv_interp.figures.tables import RECOVERY, entitle, pick, sample_of, table
@@ -10,14 +11,15 @@ from pkv_interp.figures.theme import BLUE, GREEN, GREY, ORANGE, VERMILLION
 from pkv_interp.records import RunRecord
 
 _ABOVE: dict[str, Any] = {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"}
-#: Curves of the timing figure: table, column, name, colour, dash.
+#: Curves of the timing figure: panel, table, column, name, colour, dash.
 _TIMING = (
-    ("probes", "conclusion", "probe at aggregators: conclusion in unseen families", BLUE, "solid"),
-    ("probes", "shuffled", "the same, labels shuffled", GREY, "dot"),
-    ("probes", "conclusion_inside", "probe: conclusion, inside a family", GREEN, "dash"),
-    ("probes", "field", "probe: field, inside a family", ORANGE, "dash"),
-    ("lens", "agrees", "lens at the decision: agrees with the answer", VERMILLION, "solid"),
+    (1, "probes", "conclusion", "probe at aggregators: conclusion, unseen families", BLUE, "solid"),
+    (1, "probes", "shuffled", "the same, labels shuffled", GREY, "dot"),
+    (1, "lens", "agrees", "lens at the decision: agrees with the answer", VERMILLION, "solid"),
+    (2, "probes", "conclusion_inside", "probe at aggregators: conclusion, inside a family", GREEN, "dash"),
+    (2, "probes", "field", "probe at aggregators: field, inside a family", ORANGE, "dash"),
 )
+_PANELS = ["across families (dotted: chance)", "inside a family"]
 
 
 def timing_curves(record: RunRecord) -> go.Figure:
@@ -26,9 +28,8 @@ def timing_curves(record: RunRecord) -> go.Figure:
     Upright lines stand at the first layer from which the conclusion counts as written, and at the mean one
     from which the lens keeps the answers to both sides.
     """
-    figure = go.Figure()
-    figure.add_hline(y=0.5, line={"color": GREY, "width": 1, "dash": "dot"}, annotation_text="chance")
-    for name, column, label, colour, dash in _TIMING:
+    figure = make_subplots(rows=1, cols=2, shared_yaxes=True, horizontal_spacing=0.04, subplot_titles=_PANELS)
+    for col, name, column, label, colour, dash in _TIMING:
         frame = table(record, name).sort_values("layer")
         band(
             figure,
@@ -38,11 +39,14 @@ def timing_curves(record: RunRecord) -> go.Figure:
             colour=colour,
             dash=dash,
             prefix=f"{column}_",
+            col=col,
         )
+    for col in (1, 2):  # after the curves: plotly draws no line in a panel that has none
+        figure.add_hline(y=0.5, line={"color": GREY, "width": 1, "dash": "dot"}, row=1, col=col)  # type: ignore[arg-type]
     depths = table(record, "timing").iloc[0]
     n_layers = max(table(record, "lens")["layer"].tolist())
     for column, text, colour, side in (
-        ("write_depth", "written", BLUE, "bottom right"),
+        ("write_depth", "written", BLUE, "bottom left"),
         ("commit_depth", "committed", VERMILLION, "bottom left"),
     ):
         if depths[column] is not None and depths[column] == depths[column]:  # neither missing nor NaN
@@ -51,11 +55,14 @@ def timing_curves(record: RunRecord) -> go.Figure:
                 line={"color": colour, "width": 1.5, "dash": "dash"},
                 annotation={"text": text, "font": {"color": colour}},
                 annotation_position=side,
+                row=1,  # type: ignore[arg-type]
+                col=1,  # type: ignore[arg-type]
             )
     figure.update_xaxes(title="residual stream after layer")
-    figure.update_yaxes(title="share right", range=[0.3, 1.03])
+    figure.update_yaxes(range=[0.3, 1.03])
+    figure.update_yaxes(title="share right", col=1)
     figure.update_layout(
-        legend=_ABOVE | {"entrywidth": 345, "font": {"size": 11}}, margin={"t": 170}, height=620
+        legend=_ABOVE | {"y": 1.07, "entrywidth": 345, "font": {"size": 11}}, margin={"t": 190}, height=620
     )
     sample = f"{sample_of(table(record, 'specificity'), 'held-out')}; bands: 95 % over families"
     return entitle(figure, record, "When the conclusion is written, and when the decision commits", sample)

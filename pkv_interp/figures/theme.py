@@ -3,9 +3,10 @@
 import plotly.graph_objects as go
 import plotly.io as pio
 
-#: Okabe and Ito's palette (distinct under the common colour vision deficiencies), and two greys.
+#: Okabe and Ito's palette (distinct under the common colour vision deficiencies), two greys and a brown.
 BLUE, ORANGE, GREEN, VERMILLION = "#0072B2", "#E69F00", "#009E73", "#D55E00"
 PURPLE, SKY, GREY, PALE = "#CC79A7", "#56B4E9", "#6E6E6E", "#D9D9D9"
+YELLOW, BROWN = "#F0E442", "#7A4E2D"
 INK = "#222222"
 
 #: Recovery around 0: blue below, white at 0, vermillion above; also distinct without colour vision.

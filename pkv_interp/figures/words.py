@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pkv_interp.figures.theme import BLUE, GREEN, GREY, ORANGE, PALE, PURPLE, SKY, VERMILLION
+from pkv_interp.figures.theme import BLUE, BROWN, GREEN, GREY, ORANGE, PALE, PURPLE, SKY, VERMILLION, YELLOW
 
-#: Colours of span kinds; kinds that only frame the task share the greys.
+#: Colours of span kinds; kinds that only frame the text have greys.
 KIND_COLOURS = {
     "field": GREEN,
     "rule": BLUE,
@@ -15,8 +15,8 @@ KIND_COLOURS = {
     "update": GREEN,
     "decision": ORANGE,
     "system": GREY,
-    "session": GREY,
-    "tools": GREY,
+    "session": YELLOW,
+    "tools": BROWN,
     "filler": "#ABABAB",
     "template": PALE,
 }
