@@ -19,7 +19,7 @@ _TIMING = (
     (2, "probes", "conclusion_inside", "probe at aggregators: conclusion, inside a family", GREEN, "dash"),
     (2, "probes", "field", "probe at aggregators: field, inside a family", ORANGE, "dash"),
 )
-_PANELS = ["across families (dotted: chance)", "inside a family"]
+_PANELS = ["across families", "inside a family"]
 
 
 def timing_curves(record: RunRecord) -> go.Figure:
@@ -41,8 +41,15 @@ def timing_curves(record: RunRecord) -> go.Figure:
             prefix=f"{column}_",
             col=col,
         )
-    for col in (1, 2):  # after the curves: plotly draws no line in a panel that has none
-        figure.add_hline(y=0.5, line={"color": GREY, "width": 1, "dash": "dot"}, row=1, col=col)  # type: ignore[arg-type]
+    for col, note in ((1, None), (2, "chance")):  # after the curves: plotly draws none in a panel without any
+        figure.add_hline(
+            y=0.5,
+            line={"color": GREY, "width": 1, "dash": "dot"},
+            annotation_text=note,
+            annotation_position="bottom left",
+            row=1,  # type: ignore[arg-type]
+            col=col,  # type: ignore[arg-type]
+        )
     depths = table(record, "timing").iloc[0]
     n_layers = max(table(record, "lens")["layer"].tolist())
     for column, text, colour, side in (
