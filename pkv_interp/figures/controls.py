@@ -41,15 +41,11 @@ def timing_curves(record: RunRecord) -> go.Figure:
             prefix=f"{column}_",
             col=col,
         )
-    for col, note in ((1, None), (2, "chance")):  # after the curves: plotly draws none in a panel without any
-        figure.add_hline(
-            y=0.5,
-            line={"color": GREY, "width": 1, "dash": "dot"},
-            annotation_text=note,
-            annotation_position="bottom left",
-            row=1,  # type: ignore[arg-type]
-            col=col,  # type: ignore[arg-type]
-        )
+    # After the curves: plotly draws no line in a panel that has none.
+    chance = {"y": 0.5, "line": {"color": GREY, "width": 1, "dash": "dot"}, "row": 1}
+    figure.add_hline(**chance, col=1)  # type: ignore[arg-type]
+    named = {"annotation_text": "chance", "annotation_position": "bottom left"}
+    figure.add_hline(**chance, **named, col=2)  # type: ignore[arg-type]
     depths = table(record, "timing").iloc[0]
     n_layers = max(table(record, "lens")["layer"].tolist())
     for column, text, colour, side in (
