@@ -160,15 +160,16 @@ def _skill(family: Family, number: int, turn: int) -> Segment:
     return Segment("rule", f"Policy\n{text}\n\n", f"skill_{number}")
 
 
-def block_span(prompt: Prompt, block: str) -> Span:
-    """Half-open token span of a block.
+def block_span(prompt: Prompt, *blocks: str) -> Span:
+    """Half-open token span of a block, or of several that are neighbours.
 
     Raises:
-        PkvError: it is not in one piece.
+        PkvError: they are not in one piece.
     """
-    inside = [i for i, kind in enumerate(prompt.kinds) if kind in BLOCKS[block]]
+    kinds = {kind for block in blocks for kind in BLOCKS[block]}
+    inside = [i for i, kind in enumerate(prompt.kinds) if kind in kinds]
     if not inside or inside[-1] - inside[0] + 1 != len(inside):
-        raise PkvError(f"the {block} block is not in one piece", "lay the prompt out in whole blocks")
+        raise PkvError(f"the blocks {', '.join(blocks)} are not in one piece", "name neighbouring blocks")
     return inside[0], inside[-1] + 1
 
 

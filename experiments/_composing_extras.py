@@ -64,7 +64,8 @@ def times(
     """Ratios of full over composed by length, and exponents of both in the length, one fit a round."""
     names = [lines[0]["family"] for lines in rounds]
     table: list[dict[str, Any]] = []
-    for at, length in enumerate(settings.lengths):
+    lengths = [line["length"] for line in rounds[0]]
+    for at, length in enumerate(lengths):
         full, composed = (
             np.array([lines[at][arm] for lines in rounds], float) for arm in ("full", "composed")
         )
@@ -82,7 +83,7 @@ def times(
             }
         )
     run.tables["time"] = table
-    x = np.log(np.array(settings.lengths, float))
+    x = np.log(np.array(lengths, float))
     for name, arm in (("ttft_exponent", "full"), ("ttft_exponent_composed", "composed")):
         fits = [slope(x, np.log([line[arm] for line in lines])) for lines in rounds]
         run.headline[name] = mean(fits, names, **options)

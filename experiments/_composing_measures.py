@@ -156,11 +156,21 @@ def _first(text: str, actions: Sequence[str]) -> int:
     return int(asked.index(actions[1]) < asked.index(actions[0]))
 
 
+def first_keys_apart(one: FrozenCache, other: FrozenCache) -> float:
+    """Largest difference of the first layer's keys over the largest key.
+
+    These keys hold a token and its position and nothing else, so wherever a chunk comes from, keys that were
+    turned rightly are those of a full prefill.
+    """
+    a, b = one.keys[0].float(), other.keys[0].float()
+    return float((a - b).abs().max() / b.abs().max())
+
+
 def measure_controls(
     runner: Runner, tokenizer: PreTrainedTokenizerBase, scenes: Sequence[Scene]
 ) -> dict[str, float]:
-    """Checks with known answers, the largest error over the scenes, in logits (of keys for the rotation)."""
-    own, back, whole, noise = [], [], [], []
+    """Checks with known answers, the largest error over the scenes, in logits (of keys for rotations)."""
+    own, back, whole, noise, turned = [], [], [], [], []
     for scene in scenes:
         for _, prompt in scene.sides:
             bench = Bench(runner, tokenizer, prompt.ids, scene.spans, {})
@@ -180,9 +190,11 @@ def measure_controls(
                 back += [
                     float((a - b).abs().max()) for a, b in zip(again.keys, chunk.cache.keys, strict=True)
                 ]
+            spliced = splice(runner, bench.prefix, *bench.chunks)
+            turned.append(first_keys_apart(spliced, bench.full.cache.slice(0, bench.stop)))
             mended = link_repair(
                 runner,
-                splice(runner, bench.prefix, *bench.chunks),
+                spliced,
                 scene.spans,
                 bench.ids[: bench.stop],
                 10**9,
@@ -192,5 +204,6 @@ def measure_controls(
         "own_position": max(own),
         "there_and_back": max(back),
         "whole_seam": max(whole),
+        "turned": max(turned),
         "noise": max(noise),
     }

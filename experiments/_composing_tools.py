@@ -58,11 +58,11 @@ class ToolItem:
 
 
 def tool_items(settings: "ComposingSettings", tokenizer: PreTrainedTokenizerBase) -> list[ToolItem]:
-    """``settings.tool_values`` requests for every function; the order of functions turns by item."""
+    """``settings.tool_values`` requests for every function, which stands once in every place of the list."""
     items: list[ToolItem] = []
     for at in range(settings.tool_values):
         for number, tool in enumerate(TOOLS):
-            turned = [TOOLS[(i + number + at) % len(TOOLS)] for i in range(len(TOOLS))]
+            turned = [TOOLS[(i + 2 * number + at) % len(TOOLS)] for i in range(len(TOOLS))]
             spec = "\n".join(
                 json.dumps({"name": t.name, "description": t.says, "parameters": {t.argument: "string"}})
                 for t in turned

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-from experiments._composing_cases import BLOCKS, Span
+from experiments._composing_cases import Span, block_span
 from experiments._editing_cases import Item, open_context
 from pkv_interp.cache.compute import Runner
 from pkv_interp.cache.frozen import FrozenCache
@@ -10,7 +10,6 @@ from pkv_interp.composing import precompile, splice
 from pkv_interp.editing import EditableContext, State
 from pkv_interp.errors import PkvError
 from pkv_interp.models.load import LoadedModel
-from pkv_interp.tasks import Prompt
 
 #: How the three blocks are cut into chunks, each precompiled alone. Session and policy refer to one another
 #: (the policy names the field); the tools block refers to neither.
@@ -48,9 +47,9 @@ class Versions:
 def composed(loaded: LoadedModel, state: State, cut: tuple[tuple[str, ...], ...]) -> State:
     """The state with its blocks transplanted: each chunk precompiled alone and spliced, the rest run live."""
     prompt = state.layout.head.prompt
-    spans = [chunk_span(prompt, blocks) for blocks in cut]
+    spans = [block_span(prompt, *blocks) for blocks in cut]
     cache = compose(Runner.of(loaded.model), loaded, state.ids, spans)
-    return replace(state, cache=cache, method="composed")
+    return replace(state, cache=cache, method="composed", fresh=False)
 
 
 def compose(runner: Runner, loaded: LoadedModel, ids: tuple[int, ...], spans: list[Span]) -> FrozenCache:
@@ -67,23 +66,10 @@ def compose(runner: Runner, loaded: LoadedModel, ids: tuple[int, ...], spans: li
 def at_own_position(loaded: LoadedModel, state: State, cut: tuple[tuple[str, ...], ...]) -> State:
     """The state with its chunks precompiled behind their own context: a splice that has to change nothing."""
     runner, cache = Runner.of(loaded.model), state.cache
-    first = chunk_span(state.layout.head.prompt, cut[0])[0]
+    first = block_span(state.layout.head.prompt, *cut[0])[0]
     made = cache.slice(0, first)
-    for start, stop in (chunk_span(state.layout.head.prompt, blocks) for blocks in cut):
+    for start, stop in (block_span(state.layout.head.prompt, *blocks) for blocks in cut):
         context = state.ids[:start]
         chunk = precompile(runner, loaded.tokenizer, state.ids[start:stop], context=context, sink="prefix")
         made = splice(runner, made, chunk)
-    return replace(state, cache=runner.extend(made, state.ids[made.length :]).cache)
-
-
-def chunk_span(prompt: Prompt, blocks: tuple[str, ...]) -> Span:
-    """Half-open token span of neighbouring blocks.
-
-    Raises:
-        PkvError: they are not in one piece.
-    """
-    kinds = {kind for block in blocks for kind in BLOCKS[block]}
-    inside = [i for i, kind in enumerate(prompt.kinds) if kind in kinds]
-    if not inside or inside[-1] - inside[0] + 1 != len(inside):
-        raise PkvError(f"the blocks {', '.join(blocks)} are not in one piece", "name neighbouring blocks")
-    return inside[0], inside[-1] + 1
+    return replace(state, cache=runner.extend(made, state.ids[made.length :]).cache, fresh=False)

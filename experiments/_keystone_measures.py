@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from experiments._composing_measures import first_keys_apart
 from experiments._editing_cases import Chunk, Item, matching_case
 from experiments._editing_frontier import options_of
 from experiments._editing_sweep import aligned, attended
@@ -63,14 +64,16 @@ def cuts(loaded: LoadedModel, item: Item) -> Chunk:
 
 
 def check(loaded: LoadedModel, item: Item) -> dict[str, float]:
-    """Errors of what is known, in logits: a splice at its own position, and a prefill run in two parts."""
+    """Errors of what is known: a splice at its own position, a prefill in two parts (logits), turned keys."""
     versions = Versions.of(loaded, item)
-    errors: dict[str, list[float]] = {"own_position": [], "noise": []}
+    errors: dict[str, list[float]] = {"own_position": [], "noise": [], "turned": []}
     for state in (versions.old, versions.new):
         want = state.logits()
         for blocks in (EDITED, *CUTS.values()):
             got = at_own_position(loaded, state, blocks).logits()
             errors["own_position"].append(float((got - want).abs().max()))
+            made = composed(loaded, state, blocks)
+            errors["turned"].append(first_keys_apart(made.cache, state.cache))
         whole = (*state.ids, *state.context.renderer.behind(state.suffix()))
         once = state.context.runner.prefill(whole).logits
         errors["noise"].append(float((once - want).abs().max()))

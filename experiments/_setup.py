@@ -16,7 +16,14 @@ from pkv_interp.records.published import comparison_table
 from pkv_interp.tasks import Case
 
 #: Allowed error of the controls: (recovery, logits), by the dtype of the model.
-TOLERANCE = {"float32": (1e-3, 1e-3), "bfloat16": (0.1, 0.5), "float16": (0.05, 0.1)}
+TOLERANCE = {
+    "float32": (1e-3, 1e-3),
+    "bfloat16": (0.1, 0.5),
+    "float16": (0.05, 0.1),
+}
+
+#: Allowed error of turned keys, as a share of the largest key, by the dtype of the model.
+TURNED = {"float32": 1e-4, "bfloat16": 0.02, "float16": 0.005}
 
 
 def open_run(name: str, settings: Settings, without: frozenset[str] = frozenset()) -> Run:
@@ -69,11 +76,7 @@ def open_engine(settings: Settings, run: Run) -> Engine:
 
 
 def gather_controls(run: Run, engine: Engine, cases: Sequence[Case]) -> float:
-    """Measure self-patch, full patch and batched against single on a few cases; return the noise floor.
-
-    The noise floor, in logits, is ten times the largest difference between two ways to compute one margin,
-    and never under a thousandth.
-    """
+    """Measure self-patch, full patch and batched against single on a few cases; return the noise floor."""
     measured = run.chunk(
         "controls", lambda: asdict(measure_controls(engine, [run_pair(engine, c) for c in cases]))
     )
@@ -89,9 +92,13 @@ def gather_controls(run: Run, engine: Engine, cases: Sequence[Case]) -> float:
         logits,
         "logits, against a cache edit in plain PyTorch on the first case",
     )
-    floor = max(10 * measured["noise"], 1e-3)
-    run.noise_floor["margin"] = floor
-    return floor
+    return set_floor(run, measured["noise"])
+
+
+def set_floor(run: Run, noise: float) -> float:
+    """Record the noise floor of margins: ten times what ways to one differ by, at least a thousandth."""
+    run.noise_floor["margin"] = max(10 * noise, 1e-3)
+    return run.noise_floor["margin"]
 
 
 def competence(run: Run, decided: Sequence[Decision], threshold: float, *, seed: int, draws: int) -> bool:

@@ -6,9 +6,9 @@ arm that never looks at the prompt would agree as well. Source of the questions:
 """
 
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import Field, NonNegativeInt, PositiveInt, field_validator
+from pydantic import Field, NonNegativeInt, PositiveInt, field_validator, model_validator
 from rich.console import Console
 from rich.progress import track
 
@@ -18,11 +18,13 @@ from experiments._composing_gemma import diagnosed
 from experiments._composing_measures import Found, measure_controls, measure_scene
 from experiments._composing_sides import decisions_of
 from experiments._composing_summary import Measured, summarise
-from experiments._composing_time import text_of, time_round
+from experiments._composing_time import PREFIX, text_of, time_round
 from experiments._composing_tools import called
 from experiments._fields import Draws, SeveralFamilies, rising
-from experiments._setup import TOLERANCE, competence, open_model, run_on
+from experiments._setup import TOLERANCE, TURNED, competence, open_model, run_on, set_floor
 from pkv_interp.cache.compute import Runner
+from pkv_interp.cache.rotation import rotations_of
+from pkv_interp.errors import PkvError
 from pkv_interp.models.load import LoadedModel
 from pkv_interp.records import Run, RunRecord
 from pkv_interp.tasks import FAMILIES, Family, families
@@ -78,6 +80,12 @@ class ComposingSettings(Settings):
             raise ValueError("give at least two lengths: an exponent is fitted")
         return values
 
+    @model_validator(mode="after")
+    def _room_for_a_chunk(self) -> Self:
+        if self.lengths[0] <= PREFIX + self.suffix:
+            raise ValueError(f"lengths must be more than {PREFIX + self.suffix}, to leave room for a chunk")
+        return self
+
     @property
     def repairs(self) -> list[int]:
         """Numbers of first tokens recomputed; the headline's 1 is always among them."""
@@ -93,6 +101,11 @@ def measure(settings: ComposingSettings, run: Run) -> None:
     """The experiment itself: controls, conditions, curves, tools, diagnosis, time, summary."""
     loaded = open_model(settings, run)
     runner, tokenizer = Runner.of(loaded.model), loaded.tokenizer
+    limit = rotations_of(loaded.model).limit
+    # A model that serves fewer positions is measured as far as it goes.
+    lengths = tuple(length for length in settings.lengths if length <= limit)
+    if len(lengths) < 2:
+        raise PkvError(f"{settings.model.name} serves {limit} positions", f"use two lengths up to {limit}")
     chosen = families(settings.families or [family.name for family in FAMILIES])
 
     def made(condition: str, family: Family, index: int = 0, **options: Any) -> Scene:
@@ -149,7 +162,8 @@ def measure(settings: ComposingSettings, run: Run) -> None:
     for what, build in grown.items():
         for n in getattr(settings, what):
             scenes = [build(family, n) for family in fewer]
-            curves[what, n] = scenes, each(f"{what} {n}", scenes, point_of)
+            if max(len(one.case.clean) for one in scenes) <= limit:
+                curves[what, n] = scenes, each(f"{what} {n}", scenes, point_of)
 
     summarise(
         run,
@@ -163,7 +177,7 @@ def measure(settings: ComposingSettings, run: Run) -> None:
                 run.chunk(
                     f"time/{family.name}",
                     lambda family=family: time_round(
-                        runner, tokenizer, family, settings.lengths, settings.suffix, settings.seed
+                        runner, tokenizer, family, lengths, settings.suffix, settings.seed
                     ),
                 )
                 for family in chosen[: settings.rounds]
@@ -180,10 +194,16 @@ def controls(run: Run, runner: Runner, loaded: LoadedModel, scenes: Sequence[Sce
     run.control(
         "there_and_back", found["there_and_back"], 0.0, THERE_AND_BACK[loaded.info.dtype], f"keys, {detail}"
     )
+    run.control(
+        "turned_keys",
+        found["turned"],
+        0.0,
+        TURNED[loaded.info.dtype],
+        f"first layer's keys of chunks made elsewhere against a full prefill's, as a share, {detail}",
+    )
     run.control("whole_chunk_recomputed", found["whole_seam"], 0.0, logits, f"logits, {detail}")
     run.control("extend_equals_prefill", found["noise"], 0.0, logits, f"logits, {detail}")
-    routes = max(found["noise"], found["own_position"], found["whole_seam"])
-    run.noise_floor["margin"] = max(10 * routes, 1e-3)  # ten times what ways to one margin differ by
+    set_floor(run, max(found["noise"], found["own_position"], found["whole_seam"]))
 
 
 main = entry("composing", ComposingSettings)(composing)

@@ -20,7 +20,7 @@ from experiments._editing_sweep import attend, learn, positions_agree, ranking_c
 from experiments._fields import Draws, Erratum, Methods, SeveralFamilies
 from experiments._keystone_measures import check, cuts, edits
 from experiments._keystone_summary import decisions_of, summarise
-from experiments._setup import TOLERANCE, competence, run_once
+from experiments._setup import TOLERANCE, TURNED, competence, run_once, set_floor
 from pkv_interp.engine import Engine
 from pkv_interp.records import Run, RunRecord
 
@@ -53,8 +53,10 @@ def measure(settings: KeystoneSettings, run: Run, engine: Engine) -> None:
     for name, control in (("own_position", "splice_at_own_position"), ("noise", "extend_equals_prefill")):
         worst = max(one[name] for one in found)
         run.control(control, worst, 0.0, logits, f"logits, {len(found)} edits on both values")
-    routes = max(max(one.values()) for one in found)
-    run.noise_floor["margin"] = max(10 * routes, 1e-3)  # ten times what ways to one margin differ by
+    turned = max(one["turned"] for one in found)
+    told = "first layer's keys of a composed context against a prefill's, as a share"
+    run.control("turned_keys", turned, 0.0, TURNED[loaded.info.dtype], told)
+    set_floor(run, max(max(one["own_position"], one["noise"]) for one in found))
 
     def each(what: str, chosen: Sequence[Item], work: Callable[[Item], Any]) -> list[Any]:
         shown = track(chosen, description=what, console=Console(stderr=True))

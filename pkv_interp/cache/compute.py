@@ -17,7 +17,7 @@ from transformers import PreTrainedModel
 from transformers.cache_utils import DynamicCache, DynamicLayer
 
 from pkv_interp.cache.frozen import FrozenCache
-from pkv_interp.cache.rope import Boundary, boundary_of
+from pkv_interp.cache.rope import Boundary, boundary_of, has_learned_positions
 from pkv_interp.errors import PkvError
 
 SLIDING = "sliding_attention"
@@ -48,12 +48,14 @@ class Runner:
         windows: per layer the number of positions a token sees, itself included, or None for all.
         types: per layer "full_attention" or "sliding_attention".
         boundary: context length at which the rotary frequencies change, or None.
+        places: positions that a model with learned ones has, or None.
     """
 
     model: PreTrainedModel
     windows: tuple[int | None, ...]
     types: tuple[str, ...]
     boundary: Boundary | None
+    places: int | None = None
 
     @classmethod
     def of(cls, model: PreTrainedModel) -> Runner:
@@ -84,7 +86,8 @@ class Runner:
                 "use a model whose windows its config lists",
             )
         windows = tuple(int(window) if kind == SLIDING and window else None for kind in listed)
-        return cls(model, windows, tuple(listed), boundary_of(model))
+        places = int(config.max_position_embeddings) if has_learned_positions(model) else None
+        return cls(model, windows, tuple(listed), boundary_of(model), places)
 
     @torch.no_grad()
     def prefill(self, ids: Sequence[int]) -> Computed:
@@ -103,11 +106,17 @@ class Runner:
             PkvError: nothing to run, an id is outside the vocabulary, or the text grows past a length at
                 which the model's rotary frequencies change.
         """
-        self._check_lengths(cache.length, cache.length + len(ids))
+        self.check_lengths(cache.length, cache.length + len(ids))
         return self._run(ids, cache.view())
 
     def _run(self, ids: Sequence[int], grown: DynamicCache) -> Computed:
         self._check(ids)
+        length = grown.get_seq_length() + len(ids)
+        if self.places is not None and length > self.places:
+            raise PkvError(
+                f"{length} tokens were to be run and {type(self.model).__name__} has {self.places} positions",
+                "keep the text shorter",
+            )
         model: Any = self.model
         tokens = torch.tensor([list(ids)], device=model.device)
         out = model(input_ids=tokens, past_key_values=grown, use_cache=True, logits_to_keep=1)
@@ -138,7 +147,7 @@ class Runner:
         if len(ids) != len(where):
             raise PkvError(f"{len(ids)} ids for {len(where)} positions", "give one id per position")
         self._check(ids)
-        self._check_lengths(where[-1] + 1, cache.length)
+        self.check_lengths(where[-1] + 1, cache.length)
         model: Any = self.model
         device = model.device
         at = torch.tensor(where, device=device)
@@ -190,8 +199,12 @@ class Runner:
             made[kind] = mask.masked_fill_(hidden, torch.finfo(mask.dtype).min)[None, None]
         return made if len(made) > 1 else next(iter(made.values()))
 
-    def _check_lengths(self, reach: int, length: int) -> None:
-        """Refuse two lengths between which the rotary frequencies change: columns of both would be mixed."""
+    def check_lengths(self, reach: int, length: int) -> None:
+        """Refuse two lengths between which the rotary frequencies change: columns of both would be mixed.
+
+        Raises:
+            PkvError: they do change.
+        """
         if reach and self.boundary is not None and not self.boundary.same(reach, length):
             raise PkvError(
                 f"the rotary frequencies of {type(self.model).__name__} change past {self.boundary.length} "

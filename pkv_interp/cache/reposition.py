@@ -19,6 +19,7 @@ def reposition(
     delta: int,
     *,
     start: int = 0,
+    source_length: int | None = None,
     target_length: int | None = None,
 ) -> FrozenCache:
     """The cache as if its tokens stood ``delta`` positions further on (arXiv 2606.17107, composing).
@@ -30,8 +31,9 @@ def reposition(
         model: the model that made the cache.
         delta: positions to move by, either way; 0 gives the cache itself.
         start: position of the first column.
-        target_length: length of the context that the moved keys are for, when it is more than they reach; it
-            matters to rope types whose frequencies depend on it.
+        source_length: length of the prefill that made the keys, when it is more than they reach: a slice.
+        target_length: length of the context that the moved keys are for, when it is more than they reach.
+            Both lengths matter to rope types whose frequencies depend on them.
 
     Raises:
         PkvError: a position below 0 or past what the model serves; frequencies that differ between the two
@@ -44,8 +46,9 @@ def reposition(
             f"the cache has {cache.n_layers} layers, and {type(model).__name__} {len(rotations.layers)}",
             "use a cache that this model made",
         )
-    source_length = start + cache.length
-    reach = source_length + delta
+    end = start + cache.length
+    source_length = end if source_length is None else max(end, source_length)
+    reach = end + delta
     target_length = reach if target_length is None else max(reach, target_length)
     if cache.length and (start < 0 or start + delta < 0):
         raise PkvError(
@@ -89,7 +92,9 @@ def check_movable(model: PreTrainedModel, cache: FrozenCache | Cache) -> None:
     """
     if not isinstance(cache, FrozenCache):
         kind = type(cache).__name__
-        quantised = "Quant" in kind or any("Quant" in type(layer).__name__ for layer in cache.layers)
+        quantised = "Quant" in kind or any(
+            "Quant" in type(layer).__name__ for layer in getattr(cache, "layers", ())
+        )
         raise PkvError(
             f"a {kind} cannot be repositioned" + (": its keys are quantised" if quantised else ""),
             "prefill with a plain cache and use FrozenCache.of",

@@ -107,6 +107,14 @@ def boundary_of(model: PreTrainedModel) -> Boundary | None:
     return None
 
 
+def has_learned_positions(model: PreTrainedModel) -> bool:
+    """Whether an embedding of the position is added to that of the token."""
+    return any(
+        isinstance(module, nn.Embedding) and name.rsplit(".", 1)[-1] in _LEARNED
+        for name, module in model.named_modules()
+    )
+
+
 def has_alibi(model: PreTrainedModel) -> bool:
     """Whether distances are added to the attention scores."""
     config: Any = model.config.get_text_config()
@@ -141,10 +149,7 @@ def refuse_without_rotation(model: PreTrainedModel) -> None:
         raise refusal(model, "carries a recurrent state, which has no columns to move")
     if has_alibi(model):
         raise refusal(model, "has ALiBi: distances are added to the scores, keys are not rotated")
-    if any(
-        isinstance(module, nn.Embedding) and name.rsplit(".", 1)[-1] in _LEARNED
-        for name, module in model.named_modules()
-    ):
+    if has_learned_positions(model):
         raise refusal(model, "has learned positions, which are mixed into every key and value")
 
 

@@ -55,7 +55,7 @@ def token_ids(tokenizer: PreTrainedTokenizerBase, text: str | Sequence[int]) -> 
     return tuple(int(token) for token in ids)
 
 
-def before(tokenizer: PreTrainedTokenizerBase, context: Sequence[int], sink: Sink) -> tuple[int, ...]:
+def before(tokenizer: PreTrainedTokenizerBase, context: str | Sequence[int], sink: Sink) -> tuple[int, ...]:
     """The tokens that stand before a chunk while it is computed.
 
     Raises:
@@ -63,6 +63,8 @@ def before(tokenizer: PreTrainedTokenizerBase, context: Sequence[int], sink: Sin
     """
     if sink not in SINKS:
         raise PkvError(f"sink '{sink}' is unknown", f"use one of {', '.join(SINKS)}")
+    if isinstance(context, str) and context:
+        context = token_ids(tokenizer, context)
     if (sink == "prefix") != bool(context):
         raise PkvError(
             f"sink '{sink}' was given {len(context)} tokens of context",
@@ -81,14 +83,14 @@ def precompile(
     tokenizer: PreTrainedTokenizerBase,
     text: str | Sequence[int],
     *,
-    context: Sequence[int] = (),
+    context: str | Sequence[int] = (),
     sink: Sink = "none",
 ) -> Chunk:
     """Prefill a chunk once (arXiv 2606.17107, composing).
 
     Args:
         text: the chunk, as text or as ids.
-        context: ids before it, for ``sink="prefix"``.
+        context: text or ids before it, for ``sink="prefix"``.
         sink: what the chunk's first tokens can attend to. "none": nothing, the chunk's own first token
             becomes the attention sink. "bos": the BOS token. "prefix": the context. What stands before is
             not part of the chunk.

@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import weakref
+from collections.abc import Sequence
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
@@ -20,17 +22,21 @@ def weights_of(model: PreTrainedModel) -> str:
 
     A write through ``.data`` leaves no trace in a tensor's version, so some of its numbers are looked at.
     """
-    state = tuple((p.data_ptr(), p._version, p.dtype, *_glance(p)) for p in model.parameters())
+    weights = list(model.parameters())
+    state = (tuple((p.data_ptr(), p._version, p.dtype) for p in weights), _glance(weights))
     known = _SEEN.get(model)
     if known is None or known[0] != state:
         known = _SEEN[model] = (state, weight_sha256(model))
     return known[1]
 
 
-def _glance(weights: Tensor) -> list[float]:
-    """First, middle and last number of a tensor."""
-    flat = weights.detach().reshape(-1)
-    return [float(flat[at]) for at in sorted({0, flat.numel() // 2, flat.numel() - 1})]
+def _glance(weights: Sequence[Tensor]) -> tuple[float, ...]:
+    """First, middle and last number of each tensor, read from each device at once."""
+    seen: dict[torch.device, list[Tensor]] = {}
+    for one in weights:
+        flat = one.detach().reshape(-1)
+        seen.setdefault(flat.device, []).extend(flat[at].double() for at in (0, flat.numel() // 2, -1))
+    return tuple(number for numbers in seen.values() for number in torch.stack(numbers).tolist())
 
 
 def rope_of(model: PreTrainedModel) -> str:

@@ -52,6 +52,10 @@ def splice(
     Raises:
         PkvError: a chunk of another model, dtype or device, or one that cannot be moved there.
     """
+    if not isinstance(prefix, FrozenCache):
+        raise PkvError(
+            f"a {type(prefix).__name__} is no prefix", "give a FrozenCache, as runner.prefill(ids).cache"
+        )
     mine = identity_of(runner.model)
     parts, at = [prefix], prefix.length
     for number, chunk in enumerate(chunks, 1):

@@ -39,8 +39,11 @@ def option_ids(renderer: Renderer, suffix: str, options: Sequence[str]) -> tuple
     that the id is the one in context.
 
     Raises:
-        PkvError: fewer than two options, one that is not a single token there, or two that share theirs.
+        PkvError: one text for all, fewer than two options, one that is not a single token there, or two that
+            share theirs.
     """
+    if isinstance(options, str):
+        raise PkvError(f"the options '{options}' are one text", "give a list of words")
     if len(options) < 2:
         raise PkvError(f"a decision between {len(options)} options was asked for", "give two or more")
     before = renderer.behind(suffix)

@@ -46,23 +46,28 @@ def generate(
     most: int,
     temperature: float = 0.0,
     seed: int = 0,
-    stop: Sequence[str] = (),
+    stop: str | Sequence[str] = (),
 ) -> Generation:
     """Continue ``ids`` behind a cache, one token at a time. The cache is read, never written.
 
     Args:
         most: most new tokens.
         temperature: 0 takes the token of largest logit; above it, tokens are drawn with ``seed``.
-        stop: texts at which to stop; the text ends before the first of them.
+        stop: one text or several at which to stop; the text ends before the first of them.
 
     Raises:
-        PkvError: a limit below 1, or a temperature below 0.
+        PkvError: a limit below 1, a temperature below 0, an empty stop text, or a text that could grow past a
+            length at which the rotary frequencies change.
     """
     if most < 1 or not 0.0 <= temperature < float("inf"):
         raise PkvError(
             f"{most} tokens at temperature {temperature} were asked for",
             "give at least 1 token and a temperature of 0 or more",
         )
+    stops = (stop,) if isinstance(stop, str) else tuple(stop)
+    if "" in stops:
+        raise PkvError("an empty stop text was given", "give the words at which the text shall end")
+    runner.check_lengths(cache.length, cache.length + len(ids) + most)
     model: Any = runner.model
     ends = end_tokens(model, tokenizer)
     drawn = torch.Generator().manual_seed(seed)
@@ -80,9 +85,9 @@ def generate(
             return Generation(_text(tokenizer, new), tuple(new), True)
         new.append(token)
         current = [token]
-        if stop:
+        if stops:
             text = _text(tokenizer, new)
-            found = [text.index(words) for words in stop if words in text]
+            found = [text.index(words) for words in stops if words in text]
             if found:
                 return Generation(text[: min(found)], tuple(new), True)
     return Generation(_text(tokenizer, new), tuple(new), False)

@@ -95,7 +95,10 @@ def chosen(place: InPlace, change: Change) -> list[int]:
         PkvError: more were asked for than there are, or a ranked position is not behind the field.
     """
     ranking = change.options.get("ranking")
-    ranked = list(reversed(place.after)) if ranking is None else [int(i) for i in ranking]
+    try:
+        ranked = list(reversed(place.after)) if ranking is None else [int(i) for i in ranking]
+    except (TypeError, ValueError) as error:
+        raise PkvError(f"the ranking {ranking!r} is no list of positions", "give numbers") from error
     stray = [i for i in ranked if i not in place.after]
     if stray or len(set(ranked)) != len(ranked):
         raise PkvError(

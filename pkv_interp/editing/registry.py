@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pkv_interp.editing.state import State
 
 Amount = Literal["none", "count", "share"]
+Lays = Literal["place", "end", "anywhere"]
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,7 @@ class Method:
         required: whether it must.
         any_length: serves values of another token length.
         options: names of further settings.
+        lays: where the text gives the value afterwards: alone in its place, at the end, or as it comes.
         summary: first line of the docstring.
     """
 
@@ -86,6 +88,7 @@ class Method:
     required: bool
     any_length: bool
     options: tuple[str, ...]
+    lays: Lays
     summary: str
 
 
@@ -99,13 +102,14 @@ def register(
     required: bool = True,
     any_length: bool = False,
     options: tuple[str, ...] = (),
+    lays: Lays = "anywhere",
 ) -> Callable[[Callable[[State, Change], Outcome]], Callable[[State, Change], Outcome]]:
     """Put a function among the methods under ``name``."""
 
     def put(apply: Callable[[State, Change], Outcome]) -> Callable[[State, Change], Outcome]:
         summary = (apply.__doc__ or "").partition("\n")[0]
         METHODS[name] = Method(
-            name, apply, amount, required and amount != "none", any_length, options, summary
+            name, apply, amount, required and amount != "none", any_length, options, lays, summary
         )
         return apply
 

@@ -79,8 +79,8 @@ class State:
             method: a name of ``METHODS``, with an amount where it takes one (``recompute@8``).
             options: further settings of the method.
 
-        A value that the field has already gives this state at no cost, unless the cache may be stale: then
-        the method runs, so that a full re-prefill is one.
+        A value that the field has already gives this state at no cost, unless the cache may be stale or the
+        method would lay the text out otherwise (hoist; a re-prefill that leaves errata out): then it runs.
 
         Raises:
             PkvError: an unknown field, method or option, an empty value, an amount out of range, or a value
@@ -89,7 +89,8 @@ class State:
         if field not in self.fields:
             raise PkvError(f"there is no field '{field}'", f"the fields are {', '.join(self.fields)}")
         found, amount = find(method, options)
-        if check_value(field, value) == self.fields[field] and self.fresh:
+        stands = check_value(field, value) == self.fields[field] and self._lies(field, found.lays)
+        if stands and self.fresh:
             return replace(self, cost=Cost(), diagnostic=None)
         watch = Stopwatch(self.cache.keys[0].device)
         made = found.apply(self, Change(field, value, method, amount, options))
@@ -113,8 +114,15 @@ class State:
             made.fresh,
         )
 
+    def _lies(self, field: str, where: str) -> bool:
+        """Whether the field's value is given where a method would put it."""
+        hoisted = field in self.layout.hoisted
+        if where == "end":
+            return hoisted
+        return where == "anywhere" or not (hoisted or self.layout.notices(field))
+
     def append(self, text: str) -> State:
-        """A new state with more text behind this one's, exactly as given.
+        """A new state with more text at the end of the last message, exactly as given.
 
         Raises:
             PkvError: there is no text.
@@ -167,7 +175,7 @@ class State:
         seed: int = 0,
         question: str | None = None,
         cue: str | None = None,
-        stop: Sequence[str] = (),
+        stop: str | Sequence[str] = (),
     ) -> Generation:
         """Text that the model writes behind the suffix; see ``generation.generate``."""
         return generation.generate(

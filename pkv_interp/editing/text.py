@@ -60,8 +60,10 @@ def check_value(name: str, value: str) -> str:
     """The value, unless it is empty.
 
     Raises:
-        PkvError: nothing but blanks.
+        PkvError: no text, or nothing but blanks.
     """
+    if not isinstance(value, str):
+        raise PkvError(f"the field '{name}' was given {value!r}, a {type(value).__name__}", "give text")
     if not value.strip():
         raise PkvError(f"the field '{name}' was given an empty value", "name what is there now, 'none' say")
     return value

@@ -13,6 +13,7 @@ ERRATA: dict[str, str] = {
 DEFAULT = "override"
 #: What stands in a field's place once its value is given at the end.
 HOISTED = "see the end"
+_MARK = "\N{BULLET}"
 
 
 def erratum_line(field: str, value: str, wording: str = DEFAULT) -> str:
@@ -25,15 +26,16 @@ def erratum_line(field: str, value: str, wording: str = DEFAULT) -> str:
         PkvError: an unknown name, or a text that does not give the value.
     """
     template = ERRATA.get(wording, wording)
-    if "{value}" not in template:
+    try:
+        line = template.format(field=field, value=value)
+        named = template.format(field=field, value=_MARK)
+    except (KeyError, IndexError, ValueError, AttributeError) as error:
+        raise PkvError(
+            f"the wording '{wording}' has a blank other than {{field}} and {{value}}", "leave it out"
+        ) from error
+    if _MARK not in named:
         raise PkvError(
             f"the wording '{wording}' is neither known nor has {{value}} in it",
             f"use {', '.join(ERRATA)} or a text with {{field}} and {{value}}",
         )
-    try:
-        line = template.format(field=field, value=value)
-    except (KeyError, IndexError, ValueError) as error:
-        raise PkvError(
-            f"the wording '{wording}' has a blank other than {{field}} and {{value}}", "leave it out"
-        ) from error
     return f"{line[0].upper()}{line[1:]}\n"

@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Float
 from numpy.typing import ArrayLike
 from scipy import stats
+from statsmodels.stats.proportion import proportion_confint
 
 from pkv_interp.errors import PkvError
 from pkv_interp.stats.clusters import Clusters, checked, clusters, draw_counts
@@ -180,13 +181,20 @@ def mean(
 ) -> Estimate:
     """Mean of ``values`` [instances] with an interval by family; instances weigh the same.
 
-    ``bounds`` are the values that the quantity can take (0 and 1 for a share): the interval is cut there.
+    ``bounds`` are the values that the quantity can take (0 and 1 for a share): the interval is cut there. A
+    share that is 0 or 1 throughout has no spread to resample: its interval is Wilson's, of as many trials as
+    there are families.
     """
     array = checked(values, "values")
     found = ratio_of_means(array, np.ones_like(array), families, seed=seed, level=level, draws=draws)
     if bounds is None or found.ci_low is None or found.ci_high is None:
         return found
-    low, high = max(found.ci_low, bounds[0]), min(found.ci_high, bounds[1])
+    if bounds == (0.0, 1.0) and array[0] in bounds and (array == array[0]).all():
+        hits = int(array[0]) * found.n_families
+        ends = proportion_confint(hits, found.n_families, alpha=1.0 - level, method="wilson")
+        low, high = np.asarray(ends, dtype=np.float64).tolist()
+    else:
+        low, high = max(found.ci_low, bounds[0]), min(found.ci_high, bounds[1])
     return found.model_copy(update={"ci_low": low, "ci_high": high})
 
 

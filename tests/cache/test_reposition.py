@@ -41,6 +41,7 @@ ROPES: dict[str, dict[str, Any]] = {
     },
     "yarn": {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 512},
     "longrope": LONGROPE,
+    "proportional": {"rope_type": "proportional", "partial_rotary_factor": 0.5},
 }
 
 
@@ -179,6 +180,9 @@ def test_longrope_moves_inside_a_regime_and_not_across() -> None:
         reposition(model, cache, 100)
     with pytest.raises(PkvError, match="other frequencies at 80"):
         reposition(model, cache, 0, target_length=80)
+    part = encode(model, range(100, 200)).slice(0, 40)  # its keys have the frequencies of 100 tokens
+    with pytest.raises(PkvError, match="other frequencies at 50 tokens than at 100"):
+        reposition(model, part, 10, source_length=100)
 
 
 def test_dynamic_stops_where_its_frequencies_change() -> None:

@@ -11,6 +11,7 @@ from torch import Tensor
 from transformers import DynamicCache
 
 from pkv_interp.cache import FrozenCache, Runner
+from pkv_interp.cache.reposition import reposition
 from pkv_interp.composing import (
     Chunk,
     cacheblend_repair,
@@ -152,6 +153,12 @@ def test_a_sink_stands_before_the_chunk_and_is_no_part_of_it() -> None:
         precompile(runner, loaded.tokenizer, chunk, context=[5, 6], sink="bos")
     with pytest.raises(PkvError, match="sink 'prefix' was given 0 tokens"):
         precompile(runner, loaded.tokenizer, chunk, sink="prefix")
+    told = precompile(runner, loaded.tokenizer, chunk, context="Some words", sink="prefix")
+    assert told.context == tuple(loaded.tokenizer("Some words", add_special_tokens=False)["input_ids"])
+    with pytest.raises(PkvError, match="a Computed is no prefix"):
+        splice(runner, runner.prefill(chunk), told)  # type: ignore[arg-type]
+    with pytest.raises(PkvError, match="a Chunk cannot be repositioned"):
+        reposition(loaded.model, told, 5)  # type: ignore[arg-type]
     with pytest.raises(PkvError, match="without a token"):
         precompile(runner, loaded.tokenizer, "")
 

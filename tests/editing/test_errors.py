@@ -42,7 +42,13 @@ def base() -> State:
         (FIELD, NEW, "field_only", {"wording": "bare"}, "field_only does not take 'wording'; it takes no op"),
         (FIELD, NEW, "erratum", {"wording": "loud"}, "use bare, tagged, override, disregard or a text"),
         (FIELD, NEW, "erratum", {"wording": "{value} {when}"}, "a blank other than"),
+        (FIELD, NEW, "erratum", {"wording": "{value} {field.x}"}, "a blank other than"),
+        (FIELD, NEW, "erratum", {"wording": "{{value}}"}, "neither known nor has {value} in it"),
+        (FIELD, 5, "erratum", {}, "was given 5, a int; give text"),
+        (FIELD, NEW, "cacheblend@0.2", {"layer": "x"}, "layer 'x' is no number"),
+        (FIELD, NEW, "recompute@1", {"ranking": ["a"]}, "is no list of positions"),
         (FIELD, NEW, "auto", {"options": ["cancel"]}, "between 1 options"),
+        (FIELD, NEW, "auto", {"options": "cancel"}, "are one text; give a list of words"),
     ],
 )
 def test_edits_that_make_no_sense(
@@ -152,3 +158,11 @@ def test_learned_positions_serve_what_moves_no_column() -> None:
     assert base.edit(FIELD, NEW, "suffix_recompute@4").fields[FIELD] == NEW
     for method in ("field_erratum", "recompute@4", "cacheblend@0.1", "epic", "hoist", "auto"):
         assert base.edit(FIELD, NEW, method).fields[FIELD] == NEW
+
+
+def test_more_text_than_learned_positions_and_an_empty_stop_are_refused(base: State) -> None:
+    with pytest.raises(PkvError, match="GPT2LMHeadModel has .* positions; keep the text shorter"):
+        EditableContext(*gpt2(), messages(), "Go?").prefill().append("and so on " * 2000)
+    with pytest.raises(PkvError, match="an empty stop text"):
+        base.generate(2, stop=("",))
+    assert base.generate(3, stop="zzz") == base.generate(3)

@@ -260,6 +260,26 @@ def test_a_value_that_stands_in_a_stale_cache_is_computed(base: State) -> None:
     assert difference(stale.cache, mended.cache) > 1e-3
 
 
+@pytest.mark.parametrize("method", ["field_only", "field_erratum", "recompute@2", "epic", "auto"])
+def test_a_reprefill_after_any_edit_in_place_is_one(base: State, method: str) -> None:
+    edited = base.edit(FIELD, NEW, method)
+    mended = edited.edit(FIELD, NEW, "full_reprefill")
+    assert mended.cost.tokens == len(base.ids)
+    assert difference(mended.cache, base.edit(FIELD, NEW, "full_reprefill").cache) < 1e-6
+
+
+def test_a_value_that_stands_is_laid_out_where_the_method_puts_it(base: State) -> None:
+    told = base.edit(FIELD, NEW, "erratum")
+    assert told.edit(FIELD, NEW, "erratum").cost.tokens == 0
+    clean = told.edit(FIELD, NEW, "full_reprefill")
+    assert "Erratum" not in clean.text
+    assert clean.edit(FIELD, NEW, "full_reprefill").cost.tokens == 0
+    hoisted = base.edit(FIELD, OLD, "hoist")
+    assert hoisted.cost.prompt_surgery
+    assert hoisted.fields[FIELD] == OLD
+    assert hoisted.edit(FIELD, OLD, "hoist").cost.tokens == 0
+
+
 def test_an_erratum_behind_a_fresh_cache_stays_fresh_and_behind_a_stale_one_does_not(base: State) -> None:
     assert base.edit(FIELD, NEW, "erratum").append("More.\n").fresh
     assert not base.edit("language", "Dutch", "field_only").edit(FIELD, NEW, "erratum").fresh

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -114,6 +115,7 @@ def test_bad_input_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
         ("conditions=[rule,nothing]", "name 'rule' and others"),
         ("seams=[4,1]", "rising order"),
         ("lengths=[100]", "at least two lengths"),
+        ("lengths=[40,256]", "leave room for a chunk"),
         ("blend_share=0", "greater than 0"),
         ("tool_values=4", "less than or equal to 3"),
     ],
@@ -235,8 +237,17 @@ def test_times_are_of_the_lengths_asked_for() -> None:
     assert len(text_of(FAMILIES[0], 333, loaded.tokenizer, 0)) == 333
     found = time_round(runner, loaded.tokenizer, FAMILIES[0], (64, 96), 8, 0)
     assert [line["length"] for line in found] == [64, 96]
-    with pytest.raises(PkvError, match="no room"):
-        time_round(runner, loaded.tokenizer, FAMILIES[0], (20, 96), 8, 0)
+
+
+def test_every_function_stands_once_in_every_place(settings: ComposingSettings) -> None:
+    items = tool_items(settings.model_copy(update={"tool_values": 1}), tiny("llama").tokenizer)
+    places = []
+    for item in items:
+        spec = item.prompt.text.partition("functions below")[2]
+        names = re.findall(r'"name": "(\w+)", "description"', spec)
+        assert sorted(names) == sorted(i.tool for i in items)
+        places.append(names.index(item.tool))
+    assert sorted(places) == list(range(len(items)))
 
 
 def _side(gold: int, margin: float, arms: dict[str, float]) -> dict[str, Any]:

@@ -70,6 +70,14 @@ def test_identity_has_an_interval_of_zero_width() -> None:
     )
 
 
+@pytest.mark.parametrize("value", [0.0, 1.0])
+def test_a_unanimous_share_keeps_an_interval_of_as_many_trials_as_families(value: float) -> None:
+    found = mean(np.full(24, value), FAMILIES, bounds=(0.0, 1.0))
+    far = 1.96**2 / (8 + 1.96**2)  # the far end of Wilson's interval at 0 of 8
+    want = (0.0, far) if value == 0.0 else (1.0 - far, 1.0)
+    assert (found.ci_low, found.ci_high) == pytest.approx(want, abs=1e-4)
+
+
 @pytest.mark.parametrize("n_families", [2, 3, 4, 12])
 def test_one_odd_family_gives_a_wide_but_finite_interval(n_families: int) -> None:
     values = np.zeros(n_families)

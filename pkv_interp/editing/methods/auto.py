@@ -66,7 +66,7 @@ def _try_both(state: State, change: Change, watch: Stopwatch) -> tuple[_Tried, _
     if fits(state, change):
         names, first = ("field_only", "field_erratum"), field_only(state, change)
     else:
-        names, first = ("stale", "erratum"), Outcome(state.layout, state.cache, 0)
+        names, first = ("stale", "erratum"), Outcome(state.layout, state.cache, 0, fresh=state.fresh)
     cheap = _Tried(names[0], first, watch.read() - begin)
     second = append_erratum(_after(state, cheap), change)
     both = replace(second, tokens=first.tokens + second.tokens)
@@ -82,7 +82,8 @@ def _try(state: State, change: Change, name: str, watch: Stopwatch) -> _Tried:
 
 
 def _after(state: State, tried: _Tried) -> State:
-    return replace(state, layout=tried.outcome.layout, cache=tried.outcome.cache)
+    made = tried.outcome
+    return replace(state, layout=made.layout, cache=made.cache, fresh=made.fresh)
 
 
 def _decisions(

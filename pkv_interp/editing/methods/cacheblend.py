@@ -4,6 +4,7 @@ from pkv_interp.cache.early import EARLY_LAYER, most_moved
 from pkv_interp.editing.in_place import in_place
 from pkv_interp.editing.registry import Change, Outcome, register
 from pkv_interp.editing.state import State
+from pkv_interp.errors import PkvError
 
 
 @register("cacheblend", amount="share", options=("layer",))
@@ -15,7 +16,9 @@ def cacheblend(state: State, change: Change) -> Outcome:
     recomputed in all layers. The run up to that layer counts in the cost as the part of the model that it is.
     """
     place = in_place(state, change)
-    layer = int(change.options.get("layer", EARLY_LAYER))
+    layer = change.options.get("layer", EARLY_LAYER)
+    if not isinstance(layer, int):
+        raise PkvError(f"layer {layer!r} is no number", f"use 1 to {state.cache.n_layers - 1}")
     n = round(float(change.amount or 0.0) * len(place.after))
     start, runner = place.own[0], state.context.runner
     moved = most_moved(runner, state.cache, start, place.ids[start:], place.after, n, layer)

@@ -17,6 +17,6 @@ def field_erratum(state: State, change: Change) -> Outcome:
     """
     place = in_place(state, change, beside_notices=True)
     computed = state.context.runner.recompute(state.cache, place.own, place.tokens(place.own))
-    patched = replace(state, layout=place.layout, cache=computed.cache)
+    patched = replace(state, layout=place.layout, cache=computed.cache, fresh=False)
     made = append_erratum(patched, change)
     return replace(made, tokens=made.tokens + len(place.own))

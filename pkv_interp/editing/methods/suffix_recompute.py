@@ -8,7 +8,7 @@ from pkv_interp.editing.state import State
 from pkv_interp.errors import PkvError
 
 
-@register("suffix_recompute", amount="count", required=False, any_length=True)
+@register("suffix_recompute", amount="count", required=False, any_length=True, lays="place")
 def suffix_recompute(state: State, change: Change) -> Outcome:
     """The text is written again as for ``full_reprefill``, and run from the field on.
 
