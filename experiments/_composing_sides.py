@@ -15,7 +15,6 @@ from pkv_interp.stats import Estimate, mean
 NO_AGREEMENT = {"agreement": None, "agreement_ci_low": None, "agreement_ci_high": None}
 NO_TOP1 = {"top1": None, "top1_ci_low": None, "top1_ci_high": None}
 #: A divergence or an absolute error is not below 0.
-NOT_NEGATIVE = (0.0, float("inf"))
 Scenes = tuple[Sequence[Scene], Sequence[Found]]
 
 

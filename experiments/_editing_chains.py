@@ -22,12 +22,13 @@ def chain(loaded: LoadedModel, item: Item, settings: "EditingSettings") -> Chunk
     task = item.task
     context = open_context(loaded, item)
     asked = task.question.replace("Answer", "Give your reason in a sentence, then answer", 1)
-    scaffold = THINK_SCAFFOLD if item.style.thinking else SCAFFOLD
+    # A thinking block may begin with a line break; it ends where it is closed.
+    scaffold, ends = (THINK_SCAFFOLD, "</think>") if item.style.thinking else (SCAFFOLD, "\n")
     found: Chunk = {}
     for method in ("stale", "field_only", "full_reprefill"):
         state = context.edit(task.field, task.new, method)
         plain = state.decide(item.actions, cue="Action:")
-        written = state.generate(settings.cot_tokens, question=asked, cue=item.style.cue, stop=("\n",))
+        written = state.generate(settings.cot_tokens, question=asked, cue=item.style.cue, stop=ends)
         after = state.decide(item.actions, question=asked, cue=f"{item.style.cue}{written.text}{scaffold}")
         found[method] = {
             "plain": scored(plain, item.actions),
@@ -47,7 +48,7 @@ def horizon(loaded: LoadedModel, item: Item, settings: "EditingSettings") -> lis
     """
     context, task = open_context(loaded, item), item.task
     base = context.prefill()
-    evolving = {"erratum": base, "field_erratum": base, "field_only": base}
+    evolving = {"stale": base, "erratum": base, "field_erratum": base, "field_only": base}
     said, found = "", []
     for turn in range(1, settings.turns + 1):
         value = task.new if turn % 2 else task.old
@@ -59,11 +60,8 @@ def horizon(loaded: LoadedModel, item: Item, settings: "EditingSettings") -> lis
         entry: dict[str, Any] = {"turn": turn, "full_reprefill": scored(reference, actions)}
         entry["full_reprefill"]["tokens"] = len(full.ids)
         for name, state in evolving.items():
-            edited = (
-                state.edit(task.field, value, name)
-                if name == "field_only"
-                else state.edit(task.field, value, name, wording=settings.erratum)
-            )
+            told = {"wording": settings.erratum} if "erratum" in name else {}
+            edited = state.edit(task.field, value, name, **told)
             after = edited.append(line)
             evolving[name] = after
             entry[name] = {

@@ -4,7 +4,6 @@ from typing import TYPE_CHECKING
 
 from experiments._editing_cases import Chunk, Item, erratum, open_context, scored
 from pkv_interp.editing import State
-from pkv_interp.editing.wordings import ERRATA
 from pkv_interp.models.load import LoadedModel
 from pkv_interp.tasks import Message
 from pkv_interp.tasks.wordings import UPDATES
@@ -34,6 +33,11 @@ def errata(loaded: LoadedModel, item: Item, settings: "EditingSettings") -> Chun
         },
     }
     (first, (_, first_new)), *_ = task.bystanders.items()
+    # About another field: what was right before is right still, whatever the wording.
+    found["unrelated"] = {
+        name: scored(erratum(base, first, first_new, template).decide(old), old)
+        for name, template in UPDATES.items()
+    }
 
     def said(state: State, field: str, value: str) -> State:
         return erratum(state, field, value, settings.erratum)
@@ -61,8 +65,7 @@ def planted(loaded: LoadedModel, item: Item, settings: "EditingSettings") -> Chu
     base = context.prefill()
     states = {
         "stale": base,
-        "erratum": erratum(base, task.field, task.new, settings.erratum),
-        "disregard": erratum(base, task.field, task.new, ERRATA["disregard"]),
+        **{name: erratum(base, task.field, task.new, template) for name, template in UPDATES.items()},
         "field_erratum": base.edit(task.field, task.new, "field_erratum", wording=settings.erratum),
         "full_reprefill": base.edit(task.field, task.new, "full_reprefill"),
     }

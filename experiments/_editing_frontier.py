@@ -28,6 +28,13 @@ def options_of(
     return {name: value for name, value in has.items() if name in takes}
 
 
+def clamped(method: str, most: int) -> str:
+    """The method with no more tokens than stand behind the field."""
+    name, _, amount = method.partition("@")
+    few = METHODS[name].amount != "count" or not amount.isdigit() or int(amount) <= most
+    return method if few else f"{name}@{most}"
+
+
 def frontier(
     loaded: LoadedModel,
     item: Item,
@@ -51,7 +58,12 @@ def frontier(
     found["distance"] = len(base.ids) - base.spans[task.field][1]
     found["methods"] = {}
     for method in settings.methods:
-        state = base.edit(task.field, task.new, method, **options_of(method, item, settings, ranking))
+        state = base.edit(
+            task.field,
+            task.new,
+            clamped(method, len(ranking)),
+            **options_of(method, item, settings, ranking),
+        )
         begin = perf_counter()
         decision = state.decide(item.actions)
         asked = (perf_counter() - begin) * 1e3

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from experiments._editing_cases import Chunk, Item
-from experiments._scores import named, point
+from experiments._scores import NOT_NEGATIVE, named, point
 from experiments._setup import TOLERANCE, competence
 from pkv_interp.measure.competence import Decision
 from pkv_interp.records import Run
@@ -63,8 +63,9 @@ class Tally:
 def summarise_frontier(tally: Tally, items: Sequence[Item], found: Sequence[Chunk]) -> None:
     """The frontier and its breakdowns, what is gated on, and the identities that hold for any model."""
     run, settings = tally.run, tally.settings
-    decided = [
-        Decision(
+    # Two edits in opposite directions share their prompts: each prompt is decided once.
+    decided = {
+        (item.task.family, item.index, item.style, match): Decision(
             item.task.family,
             item.name,
             match,
@@ -77,9 +78,13 @@ def summarise_frontier(tally: Tally, items: Sequence[Item], found: Sequence[Chun
             (item.task.matches, whole["full"]),
             (not item.task.matches, _other_side(whole["stale"])),
         )
-    ]
+    }
     competence(
-        run, decided, settings.competence_threshold, seed=settings.seed, draws=settings.bootstrap_draws
+        run,
+        list(decided.values()),
+        settings.competence_threshold,
+        seed=settings.seed,
+        draws=settings.bootstrap_draws,
     )
     run.tables["frontier"] = [_line(tally, items, found, method) for method in settings.methods]
     for method in settings.methods:
@@ -94,13 +99,13 @@ def summarise_frontier(tally: Tally, items: Sequence[Item], found: Sequence[Chun
             tokens=[c["tokens"] for c in mine],
             latency_ms=[c["latency_ms"] for c in mine],
         )
-    by = {
-        "frontier_by_length": ("fillers", lambda item: item.style.n_fillers),
-        "frontier_by_place": ("place", lambda item: item.place),
-        "frontier_by_family": ("family", lambda item: item.task.family),
+    groups = {
+        "frontier_by_length": lambda item: {"place": item.place, "fillers": item.style.n_fillers},
+        "frontier_by_place": lambda item: {"place": item.place},
+        "frontier_by_family": lambda item: {"family": item.task.family},
     }
-    for table, (column, of) in by.items():
-        run.tables[table] = _broken_down(tally, items, found, column, of)
+    for table, of in groups.items():
+        run.tables[table] = _broken_down(tally, items, found, of)
     logits = TOLERANCE[str(run.model["dtype"])][1]
     ends = [c["methods"][m]["margin_error"] for c in found for m in EQUAL if m in c["methods"]]
     if ends:
@@ -131,8 +136,8 @@ def _line(tally: Tally, items: Sequence[Item], found: Sequence[Chunk], method: s
     line = {
         "method": method,
         **named("p_correct", tally.share(items, [c["right"] for c in mine])),
-        **named("kl", tally.mean(items, [c["kl"] for c in mine])),
-        **named("margin_error", tally.mean(items, [c["margin_error"] for c in mine])),
+        **named("kl", tally.mean(items, [c["kl"] for c in mine], bounds=NOT_NEGATIVE)),
+        **named("margin_error", tally.mean(items, [c["margin_error"] for c in mine], bounds=NOT_NEGATIVE)),
         **named("recompute_share", tally.mean(items, [c["share"] for c in mine])),
         "tokens": float(np.mean([c["tokens"] for c in mine])),
         "latency_ms": float(np.median(latency)),
@@ -152,25 +157,27 @@ def _broken_down(
     tally: Tally,
     items: Sequence[Item],
     found: Sequence[Chunk],
-    column: str,
-    of: Callable[[Item], Any],
+    of: Callable[[Item], Mapping[str, Any]],
 ) -> list[dict[str, Any]]:
-    """P(correct) of each method within each group of items, and how long the prompts are there."""
+    """The measures of each method within each group of items, and how long the prompts are there."""
     lines = []
-    for group in dict.fromkeys(of(item) for item in items):
+    for group in {tuple(of(item).items()): of(item) for item in items}.values():
         mine = [(i, c) for i, c in zip(items, found, strict=True) if of(i) == group]
         inside, chunks = [i for i, _ in mine], [c for _, c in mine]
-        lengths: Mapping[str, float] = {
-            "tokens": float(np.mean([c["tokens"] for c in chunks])),
-            "distance": float(np.mean([c["distance"] for c in chunks])),
-        }
-        lines += [
-            point(
-                tally.share(inside, [c["methods"][method]["right"] for c in chunks]),
-                method=method,
-                **{column: group},
-                **lengths,
+        for method in tally.settings.methods:
+            edits = [c["methods"][method] for c in chunks]
+            lines.append(
+                point(
+                    tally.share(inside, [edit["right"] for edit in edits]),
+                    method=method,
+                    **group,
+                    context=float(np.mean([c["tokens"] for c in chunks])),
+                    distance=float(np.mean([c["distance"] for c in chunks])),
+                    **{
+                        name: float(np.mean([edit[name] for edit in edits]))
+                        for name in ("kl", "margin_error", "tokens", "share")
+                    },
+                    latency_ms=float(np.median([edit["latency_ms"] for edit in edits])),
+                )
             )
-            for method in tally.settings.methods
-        ]
     return lines

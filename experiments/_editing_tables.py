@@ -7,7 +7,7 @@ import numpy as np
 
 from experiments._editing_cases import Chunk, Item
 from experiments._editing_summary import Tally
-from experiments._scores import named, point
+from experiments._scores import NOT_NEGATIVE, named, point
 from experiments._setup import TOLERANCE
 from pkv_interp.stats import Estimate, first_crossing
 from pkv_interp.stats.slopes import slope
@@ -22,7 +22,7 @@ def sweeps(tally: Tally, items: Sequence[Item], found: Sequence[Chunk]) -> None:
     run, sizes = tally.run, tally.settings.top_k
     names = [n for n in found[0] if n not in ("stale", "full", "notes") and "random" not in n]
     draws = [n for n in found[0] if n.startswith("random")]
-    whole = tally.share(items, [c["full"]["right"] for c in found])
+    whole = np.array([c["full"]["right"] for c in found], float)
     gap = np.array([c["full"]["margin"] - c["stale"]["margin"] for c in found])
     lines, stars = [], []
     for selector in [*names, "random"]:
@@ -41,15 +41,25 @@ def sweeps(tally: Tally, items: Sequence[Item], found: Sequence[Chunk]) -> None:
                     tally.share(items, right[:, i]),
                     selector=selector,
                     k=k,
-                    **named("kl", tally.mean(items, of("kl")[:, i])),
+                    **named("kl", tally.mean(items, of("kl")[:, i], bounds=NOT_NEGATIVE)),
                     margin_recovery=closed if np.isfinite(closed) else None,
                 )
             )
+        # Against the full re-prefill on the same items: where that errs, an arm may as well.
         star = first_crossing(
-            right, [float(k) for k in sizes], [item.task.family for item in items], whole.value, seed=run.seed
+            right - whole[:, None],
+            [float(k) for k in sizes],
+            [item.task.family for item in items],
+            0.0,
+            seed=run.seed,
         )
         stars.append(
-            {"selector": selector, "full": whole.value, "largest_k": sizes[-1], "reached": star is not None}
+            {
+                "selector": selector,
+                "full": float(whole.mean()),
+                "largest_k": sizes[-1],
+                "reached": star is not None,
+            }
             | (star.model_dump() if star else {})
         )
         if star is not None:
@@ -60,12 +70,21 @@ def sweeps(tally: Tally, items: Sequence[Item], found: Sequence[Chunk]) -> None:
 def wordings(tally: Tally, short: Found, stated: Found) -> None:
     """Errata by wording; placement, repeats, several fields, a false one; a planted conclusion."""
     run, (items, found) = tally.run, short
-    lines = [point(tally.share(items, [c["stale"]["right"] for c in found]), wording="none")]
+    kept = tally.share(items, [not c["stale"]["right"] for c in found])
+    lines = [
+        point(
+            tally.share(items, [c["stale"]["right"] for c in found]),
+            wording="none",
+            **named("another_field", kept),
+        )
+    ]
     for name in found[0]["wordings"]:
         mine = [c["wordings"][name] for c in found]
         estimate = tally.share(items, [c["right"] for c in mine])
+        aside = tally.share(items, [c["unrelated"][name]["right"] for c in found])
         run.headline[f"wording_{name}"] = estimate
-        lines.append(point(estimate, wording=name))
+        run.headline[f"another_field_{name}"] = aside
+        lines.append(point(estimate, wording=name, **named("another_field", aside)))
         tally.rows(items, f"wording {name}", mine)
     run.tables["wording"] = lines
     used = tally.settings.erratum
@@ -74,7 +93,6 @@ def wordings(tally: Tally, short: Found, stated: Found) -> None:
         for name in found[0]["arms"]
     ]
     run.headline["another_field"] = tally.share(items, [c["arms"]["another_field"]["right"] for c in found])
-    kept = tally.share(items, [not c["stale"]["right"] for c in found])
     run.tables["errata"] = [
         *arms,
         point(kept, arm="no_erratum_old_action", wording="none"),
@@ -194,23 +212,33 @@ def horizons(tally: Tally, items: Sequence[Item], found: Sequence[Sequence[Chunk
         for i, turn in enumerate(turns)
         for arm in arms
     ]
-    lines = []
-    for arm in arms:
-        drift = [slope(turns, [float(entry[arm]["right"]) for entry in c]) for c in found]
-        estimate = tally.mean(items, drift)
-        lines.append(
-            point(
-                estimate,
-                method=arm,
-                what="p_correct a turn",
-                over_all_turns=float(np.mean([[entry[arm]["right"] for entry in c] for c in found])),
-            )
-        )
-        run.headline["horizon_slope" if arm == "erratum" else f"horizon_slope_{arm}"] = estimate
-        if arm != "full_reprefill":
-            errors = [slope(turns, [entry[arm]["margin_error"] for entry in c]) for c in found]
-            lines.append(point(tally.mean(items, errors), method=arm, what="margin_error a turn"))
-    run.tables["horizon_slopes"] = lines
+    run.tables["horizon_slopes"] = [
+        line for arm in arms for side in ("new", "old") for line in _drift(tally, items, found, arm, side)
+    ]
+
+
+def _drift(
+    tally: Tally, items: Sequence[Item], found: Sequence[Sequence[Chunk]], arm: str, side: str
+) -> list[dict[str, Any]]:
+    """Slopes of one arm over the turns whose value is the new one, or the old one.
+
+    An arm that ignores every edit is right on all of the latter and none of the former: together they would
+    hide what it does.
+    """
+    turns = [[entry for entry in c if (entry["turn"] % 2 == 1) == (side == "new")] for c in found]
+    if len(turns[0]) < 2:
+        return []
+    at = [entry["turn"] for entry in turns[0]]
+    estimate = tally.mean(items, [slope(at, [float(e[arm]["right"]) for e in c]) for c in turns])
+    mean = tally.share(items, [float(np.mean([e[arm]["right"] for e in c])) for c in turns])
+    lines = [point(estimate, method=arm, turns=side, what="p_correct a turn", **named("p_correct", mean))]
+    if side == "new":
+        name = "" if arm == "erratum" else f"_{arm}"
+        tally.run.headline |= {f"horizon_slope{name}": estimate, f"horizon{name}": mean}
+    if arm != "full_reprefill":
+        errors = [slope(at, [e[arm]["margin_error"] for e in c]) for c in turns]
+        lines.append(point(tally.mean(items, errors), method=arm, turns=side, what="margin_error a turn"))
+    return lines
 
 
 def weight_headline(lines: Sequence[Mapping[str, Any]]) -> dict[str, Estimate]:
@@ -225,5 +253,4 @@ def weight_headline(lines: Sequence[Mapping[str, Any]]) -> dict[str, Estimate]:
         )
         for line in lines
         for what in ("success", "rephrased", "contamination", "collateral", "latency_ms")
-        if line[what] is not None
     }

@@ -7,11 +7,10 @@ are 0 by construction, and the success of edits that are fitted to the scored pr
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 
-from experiments._cli import Settings
 from experiments._editing_weights_arms import (
     WEIGHTS,
     Bench,
@@ -29,6 +28,9 @@ from pkv_interp.weight_editing.mutable import RecordEdit
 from pkv_interp.weight_editing.projections import down_projections
 from pkv_interp.weight_editing.validation import score_fact
 
+if TYPE_CHECKING:
+    from experiments.editing import EditingSettings
+
 
 class WeightSettings(BaseModel):
     """Sizes of the weight edits.
@@ -44,7 +46,6 @@ class WeightSettings(BaseModel):
         decisions: unrelated decisions in the collateral battery, beside one fact a relation.
         value_steps, lora_steps: Adam steps at most.
         latency_repeats: cache edits timed an instance; a weight edit is timed once an instance.
-        erratum: wording of the cache edit's erratum.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -60,16 +61,14 @@ class WeightSettings(BaseModel):
     value_steps: PositiveInt = 20
     lora_steps: PositiveInt = 20
     latency_repeats: PositiveInt = 3
-    erratum: str = "override"
 
 
 def weight_edits(
     run: Run,
     loaded: LoadedModel,
-    settings: Settings,
+    settings: "EditingSettings",
     sizes: WeightSettings,
     families: Sequence[Family],
-    bootstrap_draws: int,
 ) -> list[dict[str, Any]]:
     """Validate rank-one edits, compare weight edits with cache edits, and fill the tables of both.
 
@@ -83,9 +82,9 @@ def weight_edits(
     """
     loaded.info.require_plain_weights("weight editing")
     down_projections(loaded.model)
-    bench = Bench(loaded, sizes, settings.seed)
+    bench = Bench(loaded, sizes, settings)
     ranked, scored = split_families(families)
-    style = Style(n_fillers=0, thinking=settings.model.thinking)
+    style = Style(n_fillers=0, chat=settings.chat, thinking=settings.model.thinking)
     run.tables["weight_validation"] = run.chunk("weights/facts", lambda: _validate(bench))
     layers: list[dict[str, Any]] = run.chunk(
         "weights/layers",
@@ -121,7 +120,8 @@ def weight_edits(
     edits = [edit for edit, _ in chosen]
     add_rows(run, edits, chunks)
     run.tables["weight_edit"] = [
-        method_line(arm, edits, chunks, settings.seed, bootstrap_draws, best.get(arm)) for arm in chunks[0]
+        method_line(arm, edits, chunks, settings.seed, settings.bootstrap_draws, best.get(arm))
+        for arm in chunks[0]
     ]
     return run.tables["weight_edit"]
 

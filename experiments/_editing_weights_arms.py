@@ -23,6 +23,7 @@ from pkv_interp.weight_editing.value import ValueSettings
 
 if TYPE_CHECKING:
     from experiments._editing_weights import WeightSettings
+    from experiments.editing import EditingSettings
 
 #: Rank-one edits: keyed on the record with several targets, and as published, on the prompt's last token.
 ROME = ("rome_record", "rome_last_token")
@@ -38,8 +39,9 @@ Place = tuple[int, Covariance]
 class Bench:
     """The model, and what the arms share: layers to try and their key covariances, made when first needed."""
 
-    def __init__(self, loaded: LoadedModel, sizes: "WeightSettings", seed: int) -> None:
-        self.loaded, self.sizes, self.seed = loaded, sizes, seed
+    def __init__(self, loaded: LoadedModel, sizes: "WeightSettings", settings: "EditingSettings") -> None:
+        self.loaded, self.sizes, self.seed = loaded, sizes, settings.seed
+        self.chat, self.erratum = settings.chat, settings.erratum
         self.model, self.runner = loaded.model, Runner.of(loaded.model)
         self.tokenizer: Any = loaded.tokenizer
         self.fact_value = ValueSettings(steps=sizes.value_steps)
@@ -129,13 +131,16 @@ def cache_arms(bench: Bench, edit: RecordEdit, battery: Battery) -> dict[str, di
 
     def opened(one: RecordPrompt) -> State:
         thinking = bench.loaded.config.thinking
-        context = EditableContext(bench.model, bench.tokenizer, one.messages, one.question, thinking=thinking)
+        context = EditableContext(
+            bench.model, bench.tokenizer, one.messages, one.question, chat=bench.chat, thinking=thinking
+        )
         return context.prefill()
 
     def decide(state: State, one: RecordPrompt) -> float:
         return state.decide(one.actions).margin
 
     base, others = opened(edit.mine), [opened(other) for other in edit.others]
+    rephrased = opened(edit.rephrased)
 
     def all_others() -> list[float]:
         return [decide(state, one) for state, one in zip(others, edit.others, strict=True)]
@@ -143,7 +148,7 @@ def cache_arms(bench: Bench, edit: RecordEdit, battery: Battery) -> dict[str, di
     before = all_others()
     found: dict[str, dict[str, Any]] = {}
     for arm in CACHE:
-        told = {"wording": bench.sizes.erratum} if "wording" in METHODS[arm].options else {}
+        told = {"wording": bench.erratum} if "wording" in METHODS[arm].options else {}
         timed = [
             bench.milliseconds(
                 lambda arm=arm, told=told: decide(base.edit(edit.field, edit.new, arm, **told), edit.mine)
@@ -151,10 +156,12 @@ def cache_arms(bench: Bench, edit: RecordEdit, battery: Battery) -> dict[str, di
             for _ in range(bench.sizes.latency_repeats)
         ]
         own = timed[0][1] * edit.wanted
+        # A cache is edited prompt by prompt: the other wording of the rule has its own, edited alike.
+        again = decide(rephrased.edit(edit.field, edit.new, arm, **told), edit.rephrased) * edit.wanted
         found[arm] = {
             "margin": own,
             "success": own > 0.0,
-            "rephrased": None,
+            "rephrased": again > 0.0,
             "contamination": float(changed(before, all_others()).mean()),
             "collateral": float(changed(battery.before, margins(bench.runner, battery.choices)).mean()),
             "latency_ms": float(np.median([taken for taken, _ in timed])),

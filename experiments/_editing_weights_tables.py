@@ -43,11 +43,8 @@ def method_line(
     options: dict[str, Any] = {"seed": seed, "draws": draws}
     line: dict[str, Any] = {"method": arm, "edits": "cache" if arm in CACHE else "weights", "layer": layer}
     for share in _SHARES:
-        values = [chunk[arm][share] for chunk in chunks]
-        if None not in values:
-            line |= named(share, mean([float(v) for v in values], names, bounds=(0.0, 1.0), **options))
-        else:
-            line |= {share: None, f"{share}_ci_low": None, f"{share}_ci_high": None}
+        values = [float(chunk[arm][share]) for chunk in chunks]
+        line |= named(share, mean(values, names, bounds=(0.0, 1.0), **options))
     latency = mean([chunk[arm]["latency_ms"] for chunk in chunks], names, **options)
     line |= named("latency_ms", latency)
     return line | {"n_families": latency.n_families, "n_instances": latency.n_instances}

@@ -12,6 +12,8 @@ from pkv_interp.stats import Estimate, max_t, mean, ratios_of_means
 from pkv_interp.tasks import Case
 
 Chunk = Mapping[str, Any]
+#: Bounds of a divergence or an error.
+NOT_NEGATIVE = (0.0, float("inf"))
 
 
 class Scored(Protocol):

@@ -139,7 +139,7 @@ def measure(settings: EditingSettings, run: Run, engine: Engine) -> None:
     lasting = one_way[: settings.horizon_cases]
     horizons(tally, lasting, of_items("horizon", lasting, lambda item: horizon(loaded, item, settings)))
     if settings.weights is not None:
-        edited = weight_edits(run, loaded, settings, settings.weights, chosen, settings.bootstrap_draws)
+        edited = weight_edits(run, loaded, settings, settings.weights, chosen)
         run.headline |= weight_headline(edited)
     if run.competence is not None and not run.competence.passed:
         # What an incompetent model decides is no evidence about edits: keep tables, withhold claims.

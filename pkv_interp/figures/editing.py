@@ -130,20 +130,29 @@ def horizon_curves(record: RunRecord) -> go.Figure:
 
 
 def frontier_lengths(record: RunRecord) -> go.Figure:
-    """P(correct) of each method by prompt length."""
+    """P(correct) of each method by prompt length, with the field before the rule and behind it."""
     frame = table(record, "frontier_by_length")
-    figure = go.Figure()
+    names = {"early": "field before the rule", "late": "field behind the rule"}
+    places = [place for place in names if place in set(frame["place"])]
+    titles = [names[place] for place in places]
+    figure = make_subplots(cols=len(places), shared_yaxes=True, subplot_titles=titles)
     shown = [m for m in dict.fromkeys(frame["method"]) if m != "suffix_recompute"]
-    for at, method in enumerate(shown):
-        part = pick(frame, method=method).sort_values("tokens")
-        figure.add_scatter(
-            x=part["tokens"],
-            y=part["value"],
-            mode="lines+markers",
-            name=str(method),
-            line={"color": _COLOURS[at % len(_COLOURS)], "dash": ("solid", "dash")[at // len(_COLOURS) % 2]},
-        )
+    for col, place in enumerate(places, start=1):
+        for at, method in enumerate(shown):
+            part = pick(frame, method=method, place=place).sort_values("context")
+            dash = ("solid", "dash")[at // len(_COLOURS) % 2]
+            figure.add_scatter(
+                x=part["context"],
+                y=part["value"],
+                mode="lines+markers",
+                name=str(method),
+                line={"color": _COLOURS[at % len(_COLOURS)], "dash": dash},
+                showlegend=col == 1,
+                row=1,
+                col=col,
+            )
     figure.update_xaxes(title="tokens of the context")
-    figure.update_yaxes(title=_RIGHT, range=[-0.03, 1.05])
-    figure.update_layout(legend={"x": 1.02, "y": 1.0}, width=1000, margin_r=190)
+    figure.update_yaxes(range=[-0.03, 1.05])
+    figure.update_yaxes(title=_RIGHT, col=1)
+    figure.update_layout(legend={"x": 1.02, "y": 1.0}, width=1000, margin={"r": 190, "t": 110})
     return entitle(figure, record, "The frontier by prompt length", str(sample_of(frame, "scenario")))

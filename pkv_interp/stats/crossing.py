@@ -24,8 +24,8 @@ def first_crossing(
 ) -> Estimate | None:
     """The first place at which the mean of ``values`` [instances, places] is at least ``threshold``.
 
-    None where it never is. The interval is the expanded percentile one over draws of families; a draw whose
-    curve never gets there counts as the last place, which errs on the late side.
+    None where it never is. The interval is the expanded percentile one over draws of families. A draw whose
+    curve never gets there counts as the last place: an upper end there stands for that place or later.
 
     Raises:
         PkvError: another number of places than columns.

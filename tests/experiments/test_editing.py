@@ -96,7 +96,7 @@ def test_the_other_tables_follow_from_the_settings(record: RunRecord) -> None:
         (m, h) for m in ("stale", "field_only", "full_reprefill") for h in ("plain", "chain")
     }
     turns = {(line["turn"], line["method"]) for line in lines(record, "horizon")}
-    arms = ("full_reprefill", "erratum", "field_erratum", "field_only")
+    arms = ("full_reprefill", "stale", "erratum", "field_erratum", "field_only")
     assert turns == {(t, m) for t in (1, 2, 3) for m in arms}
 
 
@@ -219,8 +219,11 @@ def test_the_horizon_slope_is_a_slope_a_turn(settings: EditingSettings, run: Run
         return {"turn": n, "full_reprefill": {**one(True), "tokens": 9}, "erratum": arm}
 
     items = alternating(settings, items_of(settings))
-    horizons(Tally(run, settings), items, [[turn(1), turn(2), turn(3)] for _ in items])
-    wanted = float(np.polyfit([1, 2, 3], [1, 1, 0], 1)[0])
-    assert run.headline["horizon_slope"].value == pytest.approx(wanted)
+    horizons(Tally(run, settings), items, [[turn(n) for n in range(1, 6)] for _ in items])
+    # Turns 1, 3 and 5 have the new value, and only the first of them is right; 2 and 4 have the old one.
+    assert run.headline["horizon_slope"].value == pytest.approx(float(np.polyfit([1, 3, 5], [1, 0, 0], 1)[0]))
+    assert run.headline["horizon"].value == pytest.approx(1 / 3)
+    old = [s for s in run.tables["horizon_slopes"] if s["turns"] == "old" and s["what"] == "p_correct a turn"]
+    assert [s["value"] for s in old if s["method"] == "erratum"] == [pytest.approx(-0.5)]
     errors = [s for s in run.tables["horizon_slopes"] if s["what"] == "margin_error a turn"]
-    assert [(s["method"], s["value"]) for s in errors] == [("erratum", pytest.approx(0.25))]
+    assert [(s["method"], s["value"]) for s in errors] == [("erratum", pytest.approx(0.25))] * 2

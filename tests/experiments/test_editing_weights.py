@@ -8,13 +8,15 @@ from typing import Any
 import pytest
 import torch
 
-from experiments._cli import Settings
 from experiments._editing_weights import WeightSettings, weight_edits
 from experiments._editing_weights_arms import CACHE, ROME, WEIGHTS
+from experiments.editing import EditingSettings
 from pkv_interp.errors import PkvError
 from pkv_interp.models.load import LoadedModel
 from pkv_interp.records import Run, RunStore
 from pkv_interp.tasks import BY_NAME
+from tests import runs
+from tests.experiments.composing import compose
 from tests.families import FAMILIES, tiny
 
 CHOSEN = [BY_NAME[name] for name in ("orders", "support", "alerts", "posts")]
@@ -29,10 +31,11 @@ def opened(loaded: LoadedModel, results: Path) -> Run:
 
 
 def run_small(loaded: LoadedModel, results: Path) -> tuple[Run, list[dict[str, Any]]]:
-    settings = Settings(model=loaded.config)
+    settings = compose("editing", *runs.EDITING).model_copy(update={"model": loaded.config})
+    assert isinstance(settings, EditingSettings)
     with opened(loaded, results) as run:
         run.set_model(loaded.info.model_dump(mode="json"))
-        lines = weight_edits(run, loaded, settings, SMALL, CHOSEN, 200)
+        lines = weight_edits(run, loaded, settings, SMALL, CHOSEN)
     return run, lines
 
 
@@ -44,11 +47,11 @@ def test_every_method_is_measured_on_every_record_and_the_model_is_left_alone(fa
     assert [line["method"] for line in lines] == [*CACHE, *WEIGHTS]
     for line in lines:
         assert (line["n_families"], line["n_instances"]) == (2, 2)
-        for share in ("success", "contamination", "collateral"):
+        for share in ("success", "rephrased", "contamination", "collateral"):
             assert 0.0 <= line[f"{share}_ci_low"] <= line[share] <= line[f"{share}_ci_high"] <= 1.0
         assert line["latency_ms"] > 0.0
         if line["edits"] == "cache":
-            assert (line["contamination"], line["collateral"], line["rephrased"]) == (0.0, 0.0, None)
+            assert (line["contamination"], line["collateral"]) == (0.0, 0.0)
     after = loaded.model.state_dict()
     assert after.keys() == before.keys()
     assert all(torch.equal(after[name], t) for name, t in before.items())
