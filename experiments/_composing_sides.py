@@ -8,13 +8,13 @@ import numpy as np
 
 from experiments._composing_cases import Scene
 from experiments._composing_measures import Found
+from experiments._scores import NOT_NEGATIVE
 from pkv_interp.measure.competence import Decision
 from pkv_interp.stats import Estimate, mean
 
 #: Columns of an agreement that could be counted nowhere.
 NO_AGREEMENT = {"agreement": None, "agreement_ci_low": None, "agreement_ci_high": None}
 NO_TOP1 = {"top1": None, "top1_ci_low": None, "top1_ci_high": None}
-#: A divergence or an absolute error is not below 0.
 Scenes = tuple[Sequence[Scene], Sequence[Found]]
 
 

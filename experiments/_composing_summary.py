@@ -13,7 +13,6 @@ from experiments._composing_measures import TRANSPLANT, Found
 from experiments._composing_sides import (
     NO_AGREEMENT,
     NO_TOP1,
-    NOT_NEGATIVE,
     Scenes,
     Side,
     agreement,
@@ -24,7 +23,7 @@ from experiments._composing_sides import (
     sides_of,
     values_of,
 )
-from experiments._scores import named
+from experiments._scores import NOT_NEGATIVE, named
 from pkv_interp.records import Run
 from pkv_interp.stats import mean
 

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from experiments._composing_sides import NO_AGREEMENT, NOT_NEGATIVE
+from experiments._composing_sides import NO_AGREEMENT
 from experiments._editing_cases import Item
 from experiments._keystone_cases import CUTS
-from experiments._scores import named, stack
+from experiments._scores import NOT_NEGATIVE, named, stack
 from pkv_interp.measure.competence import Decision
 from pkv_interp.metrics.recovery import recovery
 from pkv_interp.records import Run
