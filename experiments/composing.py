@@ -33,6 +33,9 @@ from pkv_interp.tasks import FAMILIES, Family, families
 THERE_AND_BACK = {"float32": 1e-5, "bfloat16": 0.1, "float16": 0.02}
 #: Conditions whose chunks are also precompiled behind other contexts.
 PREPARED = (MAIN, BLIND)
+#: Conditions whose seams are repaired token by token (notes that need nothing, blind ones, several chunks), and
+#: the two repairs of the others.
+SEAMED, FEW = (MAIN, BLIND, "all"), (1, 16)
 #: Conditions on which the controls are measured: one chunk, and several.
 CHECKED = (MAIN, "all")
 
@@ -128,7 +131,7 @@ def measure(settings: ComposingSettings, run: Run) -> None:
                 runner,
                 tokenizer,
                 at,
-                repairs=settings.repairs,
+                repairs=settings.repairs if condition in SEAMED else FEW,
                 share=settings.blend_share,
                 stranger=stranger if condition in PREPARED else (),
             )
@@ -156,7 +159,7 @@ def measure(settings: ComposingSettings, run: Run) -> None:
     }
 
     def point_of(s: Scene) -> dict[str, Any]:
-        return measure_scene(runner, tokenizer, s, repairs=(1, 16))
+        return measure_scene(runner, tokenizer, s, repairs=FEW)
 
     curves: dict[tuple[str, int], tuple[list[Scene], list[Found]]] = {}
     for what, build in grown.items():

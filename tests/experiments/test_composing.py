@@ -66,7 +66,7 @@ def test_the_record_is_valid_and_its_controls_have_passed(composing_results: Pat
 def test_tables_follow_from_the_settings(record: RunRecord) -> None:
     assert [line["condition"] for line in lines(record, "conditions")] == record.config["conditions"]
     one = {line["arm"] for line in lines(record, "fidelity", condition="system_area")}
-    assert one == {"transplant", "no_rotation", "seam1", "seam4", "cacheblend"}
+    assert one == {"transplant", "no_rotation", "seam1", "seam16", "cacheblend"}
     many = {line["arm"] for line in lines(record, "fidelity", condition="all")}
     assert many == {"transplant", "no_rotation", "epic1", "epic4", "cacheblend"}
     for condition, wrong in (("rule", False), ("rule_after_field", True)):
