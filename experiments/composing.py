@@ -33,8 +33,8 @@ from pkv_interp.tasks import FAMILIES, Family, families
 THERE_AND_BACK = {"float32": 1e-5, "bfloat16": 0.1, "float16": 0.02}
 #: Conditions whose chunks are also precompiled behind other contexts.
 PREPARED = (MAIN, BLIND)
-#: Conditions whose seams are repaired token by token (notes that need nothing, blind ones, several chunks), and
-#: the two repairs of the others.
+#: Conditions whose seams are repaired token by token (notes that need nothing, blind ones, several chunks),
+#: and the two repairs of the others.
 SEAMED, FEW = (MAIN, BLIND, "all"), (1, 16)
 #: Conditions on which the controls are measured: one chunk, and several.
 CHECKED = (MAIN, "all")
