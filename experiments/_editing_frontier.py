@@ -6,13 +6,17 @@ from typing import TYPE_CHECKING
 
 from experiments._editing_cases import Chunk, Item, matching_case, open_context, scored
 from experiments._editing_sweep import aligned, attended
-from pkv_interp.editing import EditableContext
+from pkv_interp.editing import Decision, EditableContext, State
 from pkv_interp.editing.registry import METHODS
 from pkv_interp.models.load import LoadedModel
 
 if TYPE_CHECKING:
     from experiments.editing import EditingSettings
     from experiments.keystone import KeystoneSettings
+
+
+#: Ends of the scale, measured whether or not they were asked for.
+ENDS = ("stale", "full_reprefill")
 
 
 def options_of(
@@ -50,33 +54,41 @@ def frontier(
     base = context.prefill()
     case = matching_case(settings, item, loaded.tokenizer)
     ranking = attended(base, item, case, learned)
-    stale = base.decide(item.actions)
-    full = context.edit(task.field, task.new, "full_reprefill").decide(item.actions)
+    states = {
+        method: base.edit(
+            task.field,
+            task.new,
+            clamped(method, len(ranking)),
+            **options_of(method, item, settings, ranking),
+        )
+        for method in dict.fromkeys((*ENDS, *settings.methods))
+    }
+    decided = {method: _timed(state, item) for method, state in states.items()}
+    stale, full = (decided[end][0] for end in ENDS)
     found: Chunk = {"stale": scored(stale, item.actions, full), "full": scored(full, item.actions)}
     found["aligned"] = aligned(base, item, case)
     found["tokens"] = len(base.ids)
     found["distance"] = len(base.ids) - base.spans[task.field][1]
     found["methods"] = {}
     for method in settings.methods:
-        state = base.edit(
-            task.field,
-            task.new,
-            clamped(method, len(ranking)),
-            **options_of(method, item, settings, ranking),
-        )
-        begin = perf_counter()
-        decision = state.decide(item.actions)
-        asked = (perf_counter() - begin) * 1e3
+        cost, (decision, asked) = states[method].cost, decided[method]
         found["methods"][method] = {
             **scored(decision, item.actions, full),
-            "tokens": state.cost.tokens,
-            "share": state.cost.share,
-            "edit_ms": state.cost.milliseconds,
-            "latency_ms": state.cost.milliseconds + asked,
-            "prompt_surgery": state.cost.prompt_surgery,
-            "setup_tokens": state.cost.setup_tokens,
+            "tokens": cost.tokens,
+            "share": cost.share,
+            "edit_ms": cost.milliseconds,
+            "latency_ms": cost.milliseconds + asked,
+            "prompt_surgery": cost.prompt_surgery,
+            "setup_tokens": cost.setup_tokens,
         }
     return found
+
+
+def _timed(state: State, item: Item) -> tuple[Decision, float]:
+    """The decision, and the milliseconds that it took."""
+    begin = perf_counter()
+    decision = state.decide(item.actions)
+    return decision, (perf_counter() - begin) * 1e3
 
 
 def ask(context: EditableContext, field: str, value: str, actions: Sequence[str], wording: str) -> Chunk:

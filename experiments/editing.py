@@ -47,6 +47,7 @@ class EditingSettings(Settings):
     chat: bool
     methods: Methods
     fillers: tuple[NonNegativeInt, ...]
+    both_ways: bool
     places: Annotated[tuple[Literal["early", "late"], ...], Field(min_length=1)]
     erratum: Erratum
     ask_with: tuple[Erratum, ...]
@@ -93,11 +94,11 @@ def measure(settings: EditingSettings, run: Run, engine: Engine) -> None:
         return each(what, items, lambda item: item.name, work)
 
     styles = [style_of(settings, n, p == "late") for n in settings.fillers for p in settings.places]
-    # Both directions of every edit at the shortest prompts, to and fro over families at the others.
-    short = build_items(settings, tokenizer, styles[:1])
-    one_way = alternating(settings, short)
-    longer = [alternating(settings, build_items(settings, tokenizer, [style])) for style in styles[1:]]
-    items = [*short, *(item for part in longer for item in part)]
+    # The direction of the edit goes to and fro over families; at the shortest prompts both may be asked for.
+    first, *longer = [build_items(settings, tokenizer, [style]) for style in styles]
+    one_way = alternating(settings, first)
+    short = first if settings.both_ways else one_way
+    items = [*short, *(item for part in longer for item in alternating(settings, part))]
     ranked: dict[str, Any] = {}
     for at, family in enumerate(chosen):
         cases = ranking_cases(settings, at, family, styles[0], tokenizer)
@@ -121,6 +122,7 @@ def measure(settings: EditingSettings, run: Run, engine: Engine) -> None:
 
     told = of_items("errata", short, lambda item: errata(loaded, item, settings))
     stated = build_items(settings, tokenizer, styles[:1], planted=True)
+    stated = stated if settings.both_ways else alternating(settings, stated)
     against = of_items("planted", stated, lambda item: planted(loaded, item, settings))
     wordings(tally, (short, told), (stated, against))
     asked = {
