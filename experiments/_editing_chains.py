@@ -44,18 +44,21 @@ def horizon(loaded: LoadedModel, item: Item, settings: "EditingSettings") -> lis
     """The field changes every turn; evolving caches against a prefill of the text with the current value.
 
     The reference says the current value in its place and none of the errata, so it is another text: with the
-    errata in it, causality alone would make both the same.
+    errata in it, causality alone would make both the same. Of either value a prefill is made once and grows by
+    each turn's line, which by causality is the prefill of the whole text.
     """
     context, task = open_context(loaded, item), item.task
     base = context.prefill()
     evolving = {"stale": base, "erratum": base, "field_erratum": base, "field_only": base}
-    said, found = "", []
+    values = (task.old, task.new)
+    fresh = {value: base.edit(task.field, value, "full_reprefill") for value in values}
+    found = []
     for turn in range(1, settings.turns + 1):
         value = task.new if turn % 2 else task.old
         actions = item.actions if turn % 2 else item.actions[::-1]
         line = TURN.format(n=turn)
-        said += line
-        full = base.edit(task.field, value, "full_reprefill").append(said)
+        fresh = {one: state.append(line) for one, state in fresh.items()}
+        full = fresh[value]
         reference = full.decide(actions)
         entry: dict[str, Any] = {"turn": turn, "full_reprefill": scored(reference, actions)}
         entry["full_reprefill"]["tokens"] = len(full.ids)

@@ -43,15 +43,16 @@ def test_every_figure_of_a_table_stands_in_the_record(
 def test_the_frontier_is_that_of_the_record(records: dict[tuple[str, str], RunRecord]) -> None:
     (text,) = re.findall(r"<!-- frontier-table -->(.*?)<!-- end -->", README, re.DOTALL)
     lines = re.findall(r"^\| `([\w@.]+)` \| (.*) \|$", text, re.MULTILINE)
-    by_method: dict[object, dict[str, Any]] = {
-        line["method"]: line for line in records["editing", MODEL].tables["frontier"]
-    }
+    tables = records["editing", MODEL].tables
+    by_method: dict[object, dict[str, Any]] = {line["method"]: line for line in tables["frontier"]}
+    early = {line["method"]: line["value"] for line in tables["frontier_by_place"] if line["place"] == "early"}
     assert {method for method, _ in lines} == set(by_method)
     for method, printed in lines:
         line = by_method[method]
-        right, _, *costs = printed.split(" | ")
+        right, before, _, *costs = printed.split(" | ")
         low, high = line["p_correct_ci_low"], line["p_correct_ci_high"]
         assert right == f"{line['p_correct']:.3f} [{low:.3f}, {high:.3f}]", method
+        assert before == f"{early[method]:.2f}", method
         wanted = [f"{line[name]:.2f}" for name in ("kl", "recompute_share", "latency_ratio")]
         assert costs == [*wanted, "yes" if line["prompt_surgery"] else "no"], method
 
