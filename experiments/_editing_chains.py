@@ -44,8 +44,8 @@ def horizon(loaded: LoadedModel, item: Item, settings: "EditingSettings") -> lis
     """The field changes every turn; evolving caches against a prefill of the text with the current value.
 
     The reference says the current value in its place and none of the errata, so it is another text: with the
-    errata in it, causality alone would make both the same. Of either value a prefill is made once and grows by
-    each turn's line, which by causality is the prefill of the whole text.
+    errata in it, causality alone would make both the same. A prefill of either value is made once and grows
+    by each turn's line, which by causality is the prefill of the whole text.
     """
     context, task = open_context(loaded, item), item.task
     base = context.prefill()

@@ -45,7 +45,8 @@ def test_the_frontier_is_that_of_the_record(records: dict[tuple[str, str], RunRe
     lines = re.findall(r"^\| `([\w@.]+)` \| (.*) \|$", text, re.MULTILINE)
     tables = records["editing", MODEL].tables
     by_method: dict[object, dict[str, Any]] = {line["method"]: line for line in tables["frontier"]}
-    early = {line["method"]: line["value"] for line in tables["frontier_by_place"] if line["place"] == "early"}
+    by_place: Any = tables["frontier_by_place"]
+    early = {line["method"]: line["value"] for line in by_place if line["place"] == "early"}
     assert {method for method, _ in lines} == set(by_method)
     for method, printed in lines:
         line = by_method[method]
