@@ -25,6 +25,7 @@ _ARMS = {
     "erratum": ("an erratum a turn", BLUE, "solid"),
     "field_erratum": ("field refreshed and an erratum", GREEN, "dash"),
     "field_only": ("field refreshed only", VERMILLION, "dashdot"),
+    "stale": ("nothing is told", PURPLE, "dot"),
 }
 
 

@@ -10,8 +10,9 @@ from pkv_interp.records import RunRecord
 #: Columns of the table ``weight_edit``, as panels.
 PANELS: tuple[tuple[str, str], ...] = (
     ("success", "this record<br>follows the edit"),
+    ("rephrased", "with the rule<br>in other words"),
     ("contamination", "other records<br>change with it"),
-    ("collateral", "unrelated decisions<br>change"),
+    ("collateral", "unrelated<br>decisions change"),
     ("latency_ms", "latency<br>(ms, log)"),
 )
 NAMES = {
@@ -68,7 +69,12 @@ def weight_edit_bars(record: RunRecord) -> go.Figure:
         )
     figure.update_annotations(font_size=13)
     figure.update_layout(
-        legend={"orientation": "h", "y": -0.14}, margin={"l": 250, "t": 130, "b": 80}, bargap=0.35, height=480
+        legend={"orientation": "h", "y": -0.14},
+        margin={"l": 250, "t": 130, "b": 80},
+        bargap=0.35,
+        barmode="overlay",  # the bars of the legend take no room
+        height=480,
+        width=1050,
     )
     sample = Sample(
         int(frame["n_families"].to_numpy().max()), int(frame["n_instances"].to_numpy().max()), "scored"
