@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from experiments._composing_measures import first_keys_apart
 from experiments._editing_cases import Chunk, Item, matching_case
-from experiments._editing_frontier import options_of
+from experiments._editing_frontier import clamped, options_of
 from experiments._editing_sweep import aligned, attended
 from experiments._keystone_cases import CUTS, EDITED, Versions, at_own_position, composed
 from pkv_interp.editing import State
@@ -38,7 +38,7 @@ def edits(
         methods: dict[str, dict[str, Any]] = {}
         for method in settings.methods:
             options = options_of(method, item, settings, ranking)
-            state = base.edit(task.field, task.new, method, **options)
+            state = base.edit(task.field, task.new, clamped(method, len(ranking)), **options)
             methods[method] = {"margin": margin(state, item), "tokens": state.cost.tokens}
         found[cache] = {"old": margin(base, item), "new": margin(oracle, item), "methods": methods}
     old, new = versions.old.decide(item.actions), versions.new.decide(item.actions)

@@ -105,8 +105,11 @@ def measure(settings: ComposingSettings, run: Run) -> None:
     loaded = open_model(settings, run)
     runner, tokenizer = Runner.of(loaded.model), loaded.tokenizer
     limit = rotations_of(loaded.model).limit
-    # A model that serves fewer positions is measured as far as it goes.
+    # A model that serves fewer positions is measured as far as it goes, and the record says so.
     lengths = tuple(length for length in settings.lengths if length <= limit)
+    left_out: list[dict[str, Any]] = [
+        {"what": "lengths", "size": n, "positions": limit} for n in settings.lengths if n > limit
+    ]
     if len(lengths) < 2:
         raise PkvError(f"{settings.model.name} serves {limit} positions", f"use two lengths up to {limit}")
     chosen = families(settings.families or [family.name for family in FAMILIES])
@@ -167,7 +170,11 @@ def measure(settings: ComposingSettings, run: Run) -> None:
             scenes = [build(family, n) for family in fewer]
             if max(len(one.case.clean) for one in scenes) <= limit:
                 curves[what, n] = scenes, each(f"{what} {n}", scenes, point_of)
+            else:
+                left_out.append({"what": what, "size": n, "positions": limit})
 
+    if left_out:
+        run.tables["left_out"] = left_out
     summarise(
         run,
         settings,

@@ -6,11 +6,10 @@ import re
 from pathlib import Path
 from typing import Any
 
-import nbformat
 import pytest
 
 from pkv_interp.figures import NOT_COMPETENT
-from tests.notebooks.executing import execute, outputs, pages, printed
+from tests.notebooks.executing import execute, pages, printed
 from tests.runs import ROOT
 
 NOTEBOOK = ROOT / "notebooks" / "circuit.ipynb"
@@ -19,13 +18,6 @@ NOTEBOOK = ROOT / "notebooks" / "circuit.ipynb"
 @pytest.fixture(scope="module")
 def executed(circuit_results: Path) -> Any:
     return execute(NOTEBOOK, circuit_results, PKV_NOTEBOOK_MODEL="tiny-llama")
-
-
-def test_it_is_stored_without_outputs() -> None:
-    notebook = nbformat.read(NOTEBOOK, as_version=4)
-    nbformat.validate(notebook)
-    assert list(outputs(notebook)) == []
-    assert all(cell.execution_count is None for cell in notebook.cells if cell.cell_type == "code")
 
 
 def test_it_says_which_record_it_fell_back_to(executed: Any) -> None:

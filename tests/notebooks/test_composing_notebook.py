@@ -7,7 +7,6 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import nbformat
 import pytest
 
 from pkv_interp.figures import NOT_COMPETENT
@@ -44,21 +43,6 @@ def scores(notebook: Any, *cells: str) -> list[tuple[float, float, int]]:
     shown = "\n".join(out.data.get("text/plain", "") for out in outputs(notebook) if "data" in out)
     found = re.findall(r"\s+".join(map(re.escape, cells)) + r"\s+(?:refund|escalate)" + SCORES, shown)
     return [(float(margin), float(kl), int(tokens)) for margin, kl, tokens in found]
-
-
-def test_it_is_stored_without_outputs() -> None:
-    notebook = nbformat.read(NOTEBOOK, as_version=4)
-    nbformat.validate(notebook)
-    assert list(outputs(notebook)) == []
-    assert all(cell.execution_count is None for cell in notebook.cells if cell.cell_type == "code")
-
-
-def test_its_text_states_no_measured_figure() -> None:
-    notebook = nbformat.read(NOTEBOOK, as_version=4)
-    text = "".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
-    assert re.findall(r"(?<![\w.])\d+\.\d+(?![\d.])", text.replace("arXiv 2606.17107", "")) == [
-        "2606.17107"  # the address of the paper
-    ]
 
 
 def test_a_policy_is_spliced_behind_two_prefixes(executed: Any) -> None:

@@ -8,11 +8,10 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import nbformat
 import pytest
 
 from pkv_interp.figures import NOT_COMPETENT
-from tests.notebooks.executing import execute, outputs, pages, printed
+from tests.notebooks.executing import execute, pages, printed
 from tests.runs import ROOT
 
 NOTEBOOK = ROOT / "notebooks" / "editing.ipynb"
@@ -34,21 +33,6 @@ def executed(editing_results: Path, tmp_path_factory: pytest.TempPathFactory) ->
 @pytest.fixture(scope="module")
 def without(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return execute(NOTEBOOK, tmp_path_factory.mktemp("nothing"), PKV_NOTEBOOK_MODEL="tiny-gemma3")
-
-
-def test_it_is_stored_without_outputs() -> None:
-    notebook = nbformat.read(NOTEBOOK, as_version=4)
-    nbformat.validate(notebook)
-    assert list(outputs(notebook)) == []
-    assert all(cell.execution_count is None for cell in notebook.cells if cell.cell_type == "code")
-
-
-def test_its_text_states_no_measured_figure() -> None:
-    notebook = nbformat.read(NOTEBOOK, as_version=4)
-    text = "".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
-    assert re.findall(r"(?<![\w.])\d+\.\d+(?![\d.])", text.replace("arXiv 2606.17107", "")) == [
-        "2606.17107"  # the address of the paper
-    ]
 
 
 def test_a_field_is_edited_live(executed: Any) -> None:

@@ -7,11 +7,10 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import nbformat
 import pytest
 
 from pkv_interp.figures import NOT_COMPETENT
-from tests.notebooks.executing import execute, outputs, pages, printed
+from tests.notebooks.executing import execute, pages, printed
 from tests.runs import ROOT
 
 NOTEBOOK = ROOT / "notebooks" / "mechanism.ipynb"
@@ -31,21 +30,6 @@ def executed(
 @pytest.fixture(scope="module")
 def without(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return execute(NOTEBOOK, tmp_path_factory.mktemp("nothing"))
-
-
-def test_it_is_stored_without_outputs() -> None:
-    notebook = nbformat.read(NOTEBOOK, as_version=4)
-    nbformat.validate(notebook)
-    assert list(outputs(notebook)) == []
-    assert all(cell.execution_count is None for cell in notebook.cells if cell.cell_type == "code")
-
-
-def test_its_text_states_no_measured_figure() -> None:
-    notebook = nbformat.read(NOTEBOOK, as_version=4)
-    text = "".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
-    assert re.findall(r"(?<![\w.])\d+\.\d+(?![\d.])", text.replace("arXiv 2606.17107", "")) == [
-        "2606.17107"  # the address of the paper
-    ]
 
 
 def test_it_says_which_records_it_read_and_which_it_lacks(executed: Any) -> None:
