@@ -12,8 +12,8 @@ from pkv_interp.cache.compute import Runner
 from pkv_interp.cache.frozen import FrozenCache
 from pkv_interp.composing import precompile, seam_repair, splice
 from pkv_interp.measure.timing import seconds
+from pkv_interp.prompts.segments import Prompt
 from pkv_interp.tasks import HELD_OUT, Style, families
-from pkv_interp.tasks.segments import Prompt
 from pkv_interp.tasks.wordings import RULES
 
 if TYPE_CHECKING:

@@ -9,10 +9,10 @@ from rich.console import Console
 
 from experiments._setup import TOLERANCE
 from pkv_interp.editing import Cost, EditableContext
-from pkv_interp.editing.wordings import ERRATA
 from pkv_interp.errors import PkvError
 from pkv_interp.measure.timing import seconds
 from pkv_interp.models.load import LoadedModel
+from pkv_interp.prompts.errata import ERRATA
 from pkv_interp.records import Run, RunRecord
 from pkv_interp.stats import Estimate
 from pkv_interp.stats.slopes import exponent

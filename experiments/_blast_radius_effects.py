@@ -8,9 +8,9 @@ from scipy.stats import rankdata
 
 from experiments._blast_radius_units import OUTPUT, Options, Unit, line
 from pkv_interp.measure.deviation import MEASURES
-from pkv_interp.metrics.recovery import recovery
 from pkv_interp.records import Run
 from pkv_interp.stats import Estimate, mean
+from pkv_interp.stats.recovery import recovery
 
 if TYPE_CHECKING:
     from experiments.blast_radius import BlastRadiusSettings

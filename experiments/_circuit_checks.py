@@ -7,9 +7,9 @@ import numpy as np
 
 from experiments._scores import Scorer, named, point, stack
 from pkv_interp.measure.screening import agreement
-from pkv_interp.metrics.faithfulness import faithfulness
 from pkv_interp.records import Run
 from pkv_interp.stats import mean
+from pkv_interp.stats.faithfulness import faithfulness
 
 if TYPE_CHECKING:
     from experiments.circuit import Chunk, CircuitSettings, Plan

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pkv_interp.errors import PkvError
+from pkv_interp.prompts.segments import Message, Prompt, Segment, build
 from pkv_interp.tasks import FAMILIES, Case, Family, Style
 from pkv_interp.tasks.cases import CUE, drawn_values, messages, paired
 from pkv_interp.tasks.draws import Draw, draw, stable_seed
 from pkv_interp.tasks.off_template import off_template_case
-from pkv_interp.tasks.segments import Message, Prompt, Segment, build
 from pkv_interp.tasks.wordings import FILLERS, RULES
 
 if TYPE_CHECKING:

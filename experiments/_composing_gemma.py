@@ -18,7 +18,7 @@ from pkv_interp.cache.frozen import FrozenCache
 from pkv_interp.cache.rotation import angles, rotations_of, turn
 from pkv_interp.composing import join, precompile
 from pkv_interp.errors import PkvError
-from pkv_interp.metrics.decision import kl_divergence
+from pkv_interp.measure.decision import kl_divergence
 from pkv_interp.models.load import LoadedModel
 from pkv_interp.models.tiny import tiny_model
 from pkv_interp.tasks import FAMILIES

@@ -14,7 +14,7 @@ from pkv_interp.cache.frozen import FrozenCache
 from pkv_interp.cache.reposition import reposition
 from pkv_interp.cache.rotation import rotations_of
 from pkv_interp.composing import Chunk, cacheblend_repair, join, link_repair, precompile, splice
-from pkv_interp.metrics.decision import kl_divergence, token_margin
+from pkv_interp.measure.decision import kl_divergence, token_margin
 
 Found = Mapping[str, Any]
 #: Arm that every scene has; the reference is the full prefill.

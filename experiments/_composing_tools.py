@@ -14,7 +14,7 @@ from pkv_interp.cache.compute import Runner
 from pkv_interp.composing import precompile, splice
 from pkv_interp.editing.generation import generate
 from pkv_interp.models.load import LoadedModel
-from pkv_interp.tasks.segments import Message, Prompt, Segment, build
+from pkv_interp.prompts.segments import Message, Prompt, Segment, build
 
 if TYPE_CHECKING:
     from experiments.composing import ComposingSettings

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from pkv_interp.editing import Decision, EditableContext, State
-from pkv_interp.metrics.decision import kl_divergence
+from pkv_interp.measure.decision import kl_divergence
 from pkv_interp.models.load import LoadedModel
 from pkv_interp.tasks import FAMILIES, Case, Family, Message, Style, families, field_case
 from pkv_interp.tasks.edits import EditTask, edit_task, lookup_task

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 from experiments._editing_cases import Chunk, Item, erratum, open_context, scored
 from pkv_interp.editing import State
 from pkv_interp.models.load import LoadedModel
+from pkv_interp.prompts.errata import UPDATES
 from pkv_interp.tasks import Message
-from pkv_interp.tasks.wordings import UPDATES
 
 if TYPE_CHECKING:
     from experiments.editing import EditingSettings

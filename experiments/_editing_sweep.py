@@ -11,11 +11,11 @@ from pkv_interp.cache import FrozenCache
 from pkv_interp.editing import State
 from pkv_interp.engine import Engine
 from pkv_interp.measure.deviation import MEASURES, field_deviation
+from pkv_interp.measure.distance import relative_l2
 from pkv_interp.measure.knockout import attention_by_position
 from pkv_interp.measure.pairs import run_pair
 from pkv_interp.measure.patching import order_by, sweep_positions
 from pkv_interp.measure.ranking import pool_by_name
-from pkv_interp.metrics.deviation import relative_l2
 from pkv_interp.records import Run
 from pkv_interp.tasks import Case, Family, Style, field_case
 from pkv_interp.tasks.draws import stable_seed

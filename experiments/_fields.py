@@ -7,7 +7,7 @@ from typing import Annotated, TypeVar
 from pydantic import AfterValidator, Field
 
 from pkv_interp.editing.registry import find
-from pkv_interp.editing.wordings import erratum_line
+from pkv_interp.prompts.errata import erratum_line
 from pkv_interp.tasks import families, split_of
 
 #: Bootstrap draws; fewer give no interval worth the name.

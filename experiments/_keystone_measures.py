@@ -9,7 +9,7 @@ from experiments._editing_frontier import clamped, options_of
 from experiments._editing_sweep import aligned, attended
 from experiments._keystone_cases import CUTS, EDITED, Versions, at_own_position, composed
 from pkv_interp.editing import State
-from pkv_interp.metrics.decision import kl_divergence
+from pkv_interp.measure.decision import kl_divergence
 from pkv_interp.models.load import LoadedModel
 
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ from experiments._editing_cases import Item
 from experiments._keystone_cases import CUTS
 from experiments._scores import NOT_NEGATIVE, named, stack
 from pkv_interp.measure.competence import Decision
-from pkv_interp.metrics.recovery import recovery
 from pkv_interp.records import Run
 from pkv_interp.stats import difference, mean
+from pkv_interp.stats.recovery import recovery
 
 if TYPE_CHECKING:
     from experiments.keystone import KeystoneSettings

@@ -6,9 +6,9 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import ArrayLike
 
-from pkv_interp.metrics.recovery import recovery_by_site
 from pkv_interp.records import Run
 from pkv_interp.stats import Estimate, max_t, mean, ratios_of_means
+from pkv_interp.stats.recovery import recovery_by_site
 from pkv_interp.tasks import Case
 
 Chunk = Mapping[str, Any]

@@ -25,10 +25,10 @@ from pkv_interp.agent import Episode
 from pkv_interp.agent.episodes import FEWEST, MOST
 from pkv_interp.cache.compute import Runner
 from pkv_interp.composing.chunk import Sink
-from pkv_interp.editing.wordings import erratum_line
 from pkv_interp.errors import PkvError
 from pkv_interp.measure.competence import Decision
 from pkv_interp.models.load import LoadedModel
+from pkv_interp.prompts.errata import erratum_line
 from pkv_interp.records import Run, RunRecord
 
 #: Layouts by whether the session block with the field comes after the policy.

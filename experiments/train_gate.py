@@ -19,10 +19,10 @@ from experiments._fields import Draws
 from experiments._setup import gather_controls, open_run
 from pkv_interp.engine import Engine
 from pkv_interp.measure.pairs import cache_states, run_pair
-from pkv_interp.metrics.recovery import recovery
 from pkv_interp.models.load import LoadedModel, load
 from pkv_interp.records import Run, RunRecord
 from pkv_interp.stats import Estimate, mean
+from pkv_interp.stats.recovery import recovery
 from pkv_interp.tasks import FAMILIES, Case, field_case, polarity_case
 from pkv_interp.training import chat
 from pkv_interp.training.evaluation import answer, chat_loss, probes

@@ -15,10 +15,10 @@ from pkv_interp.agent.transcript import Span, Transcript, field_span, policy_spa
 from pkv_interp.agent.world import Outcome
 from pkv_interp.cache.compute import Computed, Runner
 from pkv_interp.cache.frozen import FrozenCache
+from pkv_interp.measure.decision import token_margin
 from pkv_interp.measure.timing import seconds
-from pkv_interp.metrics.decision import token_margin
-from pkv_interp.tasks.readout import action_ids
-from pkv_interp.tasks.segments import Prompt
+from pkv_interp.prompts.readout import action_ids
+from pkv_interp.prompts.segments import Prompt
 
 #: Puts a precompiled policy behind a prefix; the tokens it ran again are counted.
 Splice = Callable[[FrozenCache], tuple[FrozenCache, int]]

@@ -11,10 +11,10 @@ from typing import Any
 
 from pkv_interp.agent.episodes import Episode
 from pkv_interp.agent.world import Outcome
-from pkv_interp.editing.wordings import erratum_line
 from pkv_interp.errors import PkvError
+from pkv_interp.prompts.errata import erratum_line
+from pkv_interp.prompts.segments import Prompt, Segment, build
 from pkv_interp.tasks.cases import Style, messages
-from pkv_interp.tasks.segments import Prompt, Segment, build
 
 Span = tuple[int, int]
 HEADING = "Log\n"

@@ -12,7 +12,7 @@ from pkv_interp.editing.generation import Generation
 from pkv_interp.editing.registry import METHODS
 from pkv_interp.editing.state import State
 from pkv_interp.editing.text import assistant, field, system, text, user
-from pkv_interp.editing.wordings import ERRATA
+from pkv_interp.prompts.errata import ERRATA
 
 __all__ = [
     "ERRATA",

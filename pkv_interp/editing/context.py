@@ -11,11 +11,11 @@ from pkv_interp.cache import FrozenCache
 from pkv_interp.cache.compute import Runner
 from pkv_interp.editing.cost import Cost, Stopwatch
 from pkv_interp.editing.layout import Layout
-from pkv_interp.editing.render import Head, Renderer
 from pkv_interp.editing.state import State
 from pkv_interp.editing.text import values_of
 from pkv_interp.errors import PkvError
-from pkv_interp.tasks.segments import Message
+from pkv_interp.prompts.rendering import Head, Renderer
+from pkv_interp.prompts.segments import Message
 
 #: Layouts of one context whose prefill is kept, the one last used longest.
 _KEPT = 4

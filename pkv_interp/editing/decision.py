@@ -9,8 +9,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from pkv_interp.editing.render import Renderer
 from pkv_interp.errors import PkvError
+from pkv_interp.prompts.rendering import Renderer
 
 
 @dataclass(frozen=True, eq=False)

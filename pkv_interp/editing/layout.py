@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from pkv_interp.editing.render import Head, Renderer, on_new_line
 from pkv_interp.editing.text import put
-from pkv_interp.editing.wordings import HOISTED, erratum_line
+from pkv_interp.prompts.errata import HOISTED, erratum_line
+from pkv_interp.prompts.rendering import Head, Renderer, on_new_line
 
 
 @dataclass(frozen=True)

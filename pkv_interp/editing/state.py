@@ -17,9 +17,9 @@ from pkv_interp.editing.diagnostic import Diagnostic
 from pkv_interp.editing.generation import Generation
 from pkv_interp.editing.layout import Layout
 from pkv_interp.editing.registry import Change, find
-from pkv_interp.editing.render import on_new_line
 from pkv_interp.editing.text import check_value
 from pkv_interp.errors import PkvError
+from pkv_interp.prompts.rendering import on_new_line
 
 if TYPE_CHECKING:
     from pkv_interp.editing.context import EditableContext

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from pkv_interp.errors import PkvError
-from pkv_interp.tasks.segments import Message, Segment
+from pkv_interp.prompts.segments import Message, Segment
 
 
 def text(words: str) -> Segment:

@@ -37,11 +37,11 @@ from pkv_interp.figures.patching import (
     region_bars,
     state_bars,
 )
-from pkv_interp.figures.save import find_browser, save_html, save_png
 from pkv_interp.figures.screening import screening_scatter
-from pkv_interp.figures.tables import NOT_COMPETENT, table
 from pkv_interp.figures.tokens import site_bars, token_bars, token_kinds, token_text
 from pkv_interp.figures.weight_editing import weight_edit_bars
+from pkv_interp.plots.save import find_browser, save_html, save_png
+from pkv_interp.plots.tables import NOT_COMPETENT, table
 
 __all__ = [
     "NOT_COMPETENT",

@@ -5,8 +5,8 @@ from typing import Any
 import plotly.graph_objects as go
 
 from pkv_interp.figures.curves import band
-from pkv_interp.figures.tables import entitle, error_bars, pick, sample_of, table
-from pkv_interp.figures.theme import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, SKY, VERMILLION
+from pkv_interp.plots.tables import entitle, error_bars, pick, sample_of, table
+from pkv_interp.plots.theme import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, SKY, VERMILLION
 from pkv_interp.records import RunRecord
 
 _ABOVE: dict[str, Any] = {

@@ -7,8 +7,8 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from pkv_interp.figures.curves import band
-from pkv_interp.figures.tables import RECOVERY, entitle, error_bars, has_interval, pick, table
-from pkv_interp.figures.theme import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, SKY, VERMILLION
+from pkv_interp.plots.tables import RECOVERY, entitle, error_bars, has_interval, pick, table
+from pkv_interp.plots.theme import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, SKY, VERMILLION
 from pkv_interp.records import RunRecord
 
 _ABOVE = {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"}

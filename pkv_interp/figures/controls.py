@@ -6,8 +6,8 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from pkv_interp.figures.curves import band
-from pkv_interp.figures.tables import RECOVERY, entitle, pick, sample_of, table
-from pkv_interp.figures.theme import BLUE, GREEN, GREY, ORANGE, VERMILLION
+from pkv_interp.plots.tables import RECOVERY, entitle, pick, sample_of, table
+from pkv_interp.plots.theme import BLUE, GREEN, GREY, ORANGE, VERMILLION
 from pkv_interp.records import RunRecord
 
 _ABOVE: dict[str, Any] = {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"}

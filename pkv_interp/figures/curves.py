@@ -6,8 +6,8 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from pkv_interp.figures.tables import RECOVERY, entitle, error_bars, has_interval, pick, sample_of, table
-from pkv_interp.figures.theme import BLUE, GREEN, GREY, INK, ORANGE, tint
+from pkv_interp.plots.tables import RECOVERY, entitle, error_bars, has_interval, pick, sample_of, table
+from pkv_interp.plots.theme import BLUE, GREEN, GREY, INK, ORANGE, tint
 from pkv_interp.records import RunRecord
 
 _INTERVALS = "bands: 95 % over families"

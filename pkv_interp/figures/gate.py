@@ -3,8 +3,8 @@
 import plotly.graph_objects as go
 
 from pkv_interp.figures.curves import band
-from pkv_interp.figures.tables import RECOVERY, entitle, error_bars, pick, sample_of, table
-from pkv_interp.figures.theme import BLUE, GREEN, GREY, ORANGE, VERMILLION
+from pkv_interp.plots.tables import RECOVERY, entitle, error_bars, pick, sample_of, table
+from pkv_interp.plots.theme import BLUE, GREEN, GREY, ORANGE, VERMILLION
 from pkv_interp.records import RunRecord
 
 

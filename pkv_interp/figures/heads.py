@@ -5,8 +5,8 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from pkv_interp.figures.tables import entitle, sample_of, sample_of_split, table
-from pkv_interp.figures.theme import DIVERGING, INK
+from pkv_interp.plots.tables import entitle, sample_of, sample_of_split, table
+from pkv_interp.plots.theme import DIVERGING, INK
 from pkv_interp.records import RunRecord
 
 _PANELS = (

@@ -6,10 +6,10 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from pkv_interp.figures.curves import band
-from pkv_interp.figures.strip import mark_words
-from pkv_interp.figures.tables import RECOVERY, entitle, error_bars, pick, sample_of, table
-from pkv_interp.figures.theme import BLUE, DIVERGING, GREEN, GREY, INK, ORANGE, PURPLE, SKY, VERMILLION
-from pkv_interp.figures.words import KIND_COLOURS, shown
+from pkv_interp.plots.strip import mark_words
+from pkv_interp.plots.tables import RECOVERY, entitle, error_bars, pick, sample_of, table
+from pkv_interp.plots.theme import BLUE, DIVERGING, GREEN, GREY, INK, ORANGE, PURPLE, SKY, VERMILLION
+from pkv_interp.plots.words import KIND_COLOURS, shown
 from pkv_interp.records import RunRecord
 
 _STATES = {

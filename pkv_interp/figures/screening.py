@@ -4,8 +4,8 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from pkv_interp.figures.tables import entitle, pick, sample_of, table
-from pkv_interp.figures.theme import BLUE, GREY, ORANGE
+from pkv_interp.plots.tables import entitle, pick, sample_of, table
+from pkv_interp.plots.theme import BLUE, GREY, ORANGE
 from pkv_interp.records import RunRecord
 
 

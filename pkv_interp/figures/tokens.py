@@ -5,9 +5,9 @@ import pandas as pd
 import plotly.graph_objects as go
 from jaxtyping import Bool, Float
 
-from pkv_interp.figures.tables import RECOVERY, entitle, error_bars, sample_of, sample_of_split, table
-from pkv_interp.figures.theme import BLUE, DIVERGING, GREY, INK, ORANGE, VERMILLION, WIDTH
-from pkv_interp.figures.words import KIND_COLOURS, kind_runs, lay_out, shown
+from pkv_interp.plots.tables import RECOVERY, entitle, error_bars, sample_of, sample_of_split, table
+from pkv_interp.plots.theme import BLUE, DIVERGING, GREY, INK, ORANGE, VERMILLION, WIDTH
+from pkv_interp.plots.words import KIND_COLOURS, kind_runs, lay_out, shown
 from pkv_interp.records import RunRecord
 
 _COLUMNS, _LINE, _FONT = 96, 40, 13

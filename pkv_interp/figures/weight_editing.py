@@ -3,8 +3,8 @@
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from pkv_interp.figures.tables import Sample, entitle, table
-from pkv_interp.figures.theme import BLUE, GREY, ORANGE
+from pkv_interp.plots.tables import Sample, entitle, table
+from pkv_interp.plots.theme import BLUE, GREY, ORANGE
 from pkv_interp.records import RunRecord
 
 #: Columns of the table ``weight_edit``, as panels.

@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from pkv_interp.engine import Engine, Prefill
-from pkv_interp.metrics.deviation import cosine_distance, relative_l2
+from pkv_interp.measure.distance import cosine_distance, relative_l2
 
 #: Mean over KV heads, or for ``output`` over heads.
 MEASURES = ("k_cosine", "k_l2", "v_cosine", "v_l2", "output")

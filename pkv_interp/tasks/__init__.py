@@ -1,8 +1,8 @@
 """Scenario prompts whose every span is known: families, cases, readout."""
 
+from pkv_interp.prompts.segments import Message, Prompt, Segment, build
 from pkv_interp.tasks.cases import Case, Style, families, field_case, polarity_case
 from pkv_interp.tasks.families import BY_NAME, DISCOVERY, FAMILIES, HELD_OUT, Family, split_of
-from pkv_interp.tasks.segments import Message, Prompt, Segment, build
 
 __all__ = [
     "BY_NAME",

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from itertools import groupby
 
-from pkv_interp.tasks.segments import Prompt
+from pkv_interp.prompts.segments import Prompt
 
 #: Kinds whose text depends on the wording of the rule.
 _WORDED = frozenset({"rule", "trigger", "action"})

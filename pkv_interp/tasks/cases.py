@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 
 from pkv_interp.errors import PkvError
+from pkv_interp.prompts.errata import UPDATES
+from pkv_interp.prompts.readout import action_ids
+from pkv_interp.prompts.segments import Message, Prompt, Segment, build
 from pkv_interp.tasks.alignment import aligned_values, check_values
 from pkv_interp.tasks.draws import Draw, draw, stable_seed
 from pkv_interp.tasks.families import BY_NAME, Family, split_of
-from pkv_interp.tasks.readout import action_ids
-from pkv_interp.tasks.segments import Message, Prompt, Segment, build
-from pkv_interp.tasks.wordings import RULES, TOOLS, UPDATES
+from pkv_interp.tasks.wordings import RULES, TOOLS
 
 CUE = "Action:"
 #: Opens a chain of thought: in plain text, and where the template has a thinking block.

@@ -1,8 +1,9 @@
 """All words of the scenarios as text, for the tokenizer of the tiny random models."""
 
+from pkv_interp.prompts.errata import UPDATES
 from pkv_interp.tasks.cases import CUE
 from pkv_interp.tasks.families import FAMILIES
-from pkv_interp.tasks.wordings import FILLERS, RULES, TOOLS, UPDATES
+from pkv_interp.tasks.wordings import FILLERS, RULES, TOOLS
 
 
 def corpus() -> list[str]:

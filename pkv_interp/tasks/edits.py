@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from pkv_interp.prompts.segments import Message, Segment
 from pkv_interp.tasks.cases import Style, drawn_values, messages
 from pkv_interp.tasks.draws import BYSTANDER_VALUES, draw, stable_seed
 from pkv_interp.tasks.families import Family, split_of
 from pkv_interp.tasks.off_template import off_template
-from pkv_interp.tasks.segments import Message, Segment
 from pkv_interp.tasks.wordings import PLANTED, RULES
 
 PLAIN = Style()

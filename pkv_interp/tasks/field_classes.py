@@ -13,12 +13,12 @@ from typing import Any, Literal
 import numpy as np
 
 from pkv_interp.errors import PkvError
+from pkv_interp.prompts.readout import action_ids
+from pkv_interp.prompts.segments import Message, Prompt, Segment, build
 from pkv_interp.tasks.alignment import aligned_values
 from pkv_interp.tasks.cases import CUE, Case, Style, messages
 from pkv_interp.tasks.draws import Draw, draw, stable_seed
 from pkv_interp.tasks.families import FAMILIES, Family, split_of
-from pkv_interp.tasks.readout import action_ids
-from pkv_interp.tasks.segments import Message, Prompt, Segment, build
 from pkv_interp.tasks.session_fields import FLIPS, LOW, MEDIUM, Flip, aligned_flips
 from pkv_interp.tasks.wordings import RULES
 

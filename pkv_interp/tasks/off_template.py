@@ -10,11 +10,11 @@ from typing import Any, Literal
 
 import numpy as np
 
+from pkv_interp.prompts.segments import Message, Segment, build
 from pkv_interp.tasks.cases import CUE, Case, Style, paired
 from pkv_interp.tasks.draws import Draw, draw, stable_seed
 from pkv_interp.tasks.families import Family
 from pkv_interp.tasks.quads import value_pair
-from pkv_interp.tasks.segments import Message, Segment, build
 
 Template = Literal["multi_hop", "conversational", "lookup"]
 TEMPLATES: tuple[Template, ...] = ("multi_hop", "conversational", "lookup")

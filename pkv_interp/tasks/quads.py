@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 
 from pkv_interp.errors import PkvError
+from pkv_interp.prompts.segments import Prompt
 from pkv_interp.tasks.alignment import aligned_values, check_values
 from pkv_interp.tasks.cases import Case, Style, field_case
 from pkv_interp.tasks.draws import stable_seed
 from pkv_interp.tasks.families import Family
-from pkv_interp.tasks.segments import Prompt
 from pkv_interp.tasks.wordings import RULES
 
 _TRIES = 64

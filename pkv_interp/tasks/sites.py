@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 
-from pkv_interp.tasks.segments import Prompt
+from pkv_interp.prompts.segments import Prompt
 
 #: Spans whose tokens are told apart by their distance from the span's end.
 _NAMED = ("conversation", "question", "decision")

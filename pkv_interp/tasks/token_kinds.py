@@ -2,7 +2,7 @@
 
 import re
 
-from pkv_interp.tasks.segments import Prompt
+from pkv_interp.prompts.segments import Prompt
 
 
 def token_kinds(prompt: Prompt) -> tuple[str, ...]:

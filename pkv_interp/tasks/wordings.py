@@ -1,7 +1,7 @@
-"""Rule, update and filler wordings that evaluation uses. Training never sees one of them.
+"""Rule and filler wordings that evaluation uses. Training never sees one of them.
 
 Templates are plain ``str.format`` strings. Rules take ``field``, ``trigger``, ``act`` (when the field equals
-the trigger) and ``other`` (when it does not); updates take ``field`` and ``value``.
+the trigger) and ``other`` (when it does not).
 """
 
 #: Rules of the polarity pair: the trigger occurs once, so flipping it flips the conclusion and nothing else.
@@ -10,16 +10,6 @@ RULES: dict[str, str] = {
     "only_for": "Choose {act} only for records whose {field} is {trigger}, and {other} for all the rest.",
     "default_except": "The default is {other}, except that a {field} of {trigger} calls for {act}.",
     "whenever": "Whenever we see the {field} at {trigger} we {act}, and in every other situation we {other}.",
-}
-
-#: Every update wording that the editing experiments test.
-UPDATES: dict[str, str] = {
-    "bare": "{field}: {value}",
-    "tagged": "[STATE] {field} = {value}",
-    "override": "Erratum: the {field} given above is out of date. It is {value}.",
-    "re_evaluate": "Disregard the earlier {field}; it is {value}. Work out the action again from this value.",
-    "natural": "We have just learned that the {field} turned into {value}.",
-    "notice": "Notice of change: {field} moved to {value}, effective immediately.",
 }
 
 FILLERS: tuple[str, ...] = (

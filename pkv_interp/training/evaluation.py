@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 import torch
 
+from pkv_interp.prompts.errata import UPDATES
+from pkv_interp.prompts.readout import action_ids
+from pkv_interp.prompts.segments import Prompt, Segment, build
 from pkv_interp.tasks import Case, Family, Style, field_case
 from pkv_interp.tasks.cases import CUE, aligned_values, draw, messages, stable_seed
-from pkv_interp.tasks.readout import action_ids
-from pkv_interp.tasks.segments import Prompt, Segment, build
-from pkv_interp.tasks.wordings import RULES, UPDATES
+from pkv_interp.tasks.wordings import RULES
 from pkv_interp.training.tokens import TokenSequence, pad
 from pkv_interp.training.trainer import micro_batches, supervised_losses
 

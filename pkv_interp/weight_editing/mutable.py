@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
+from pkv_interp.prompts.readout import action_ids
 from pkv_interp.tasks import Family, Message, Prompt, Segment, Style, build
 from pkv_interp.tasks.alignment import aligned_values
 from pkv_interp.tasks.cases import messages
 from pkv_interp.tasks.draws import Draw, draw, stable_seed
-from pkv_interp.tasks.readout import action_ids
 from pkv_interp.tasks.wordings import RULES
 from pkv_interp.weight_editing.decisions import Choice
 from pkv_interp.weight_editing.statements import Statement, statement

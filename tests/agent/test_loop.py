@@ -14,8 +14,8 @@ from pkv_interp.agent.transcript import field_span, policy_span
 from pkv_interp.cache.compute import Runner
 from pkv_interp.cache.frozen import FrozenCache
 from pkv_interp.models.load import LoadedModel
+from pkv_interp.prompts.segments import Prompt
 from pkv_interp.tasks import Style
-from pkv_interp.tasks.segments import Prompt
 from tests.agent.support import one
 
 STYLE = Style(n_fillers=2)

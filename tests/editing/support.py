@@ -10,7 +10,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from pkv_interp.cache import FrozenCache
 from pkv_interp.editing import EditableContext, State, field, system, user
 from pkv_interp.models.load import LoadedModel
-from pkv_interp.tasks.segments import Message
+from pkv_interp.prompts.segments import Message
 from tests.families import SLIDING_FAMILIES, tiny
 
 FIELD, OLD, NEW, LONG = "order status", "pending", "shipped", "shipped late on Tuesday"

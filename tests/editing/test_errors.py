@@ -9,7 +9,7 @@ from transformers import ByT5Tokenizer, MambaConfig, MambaForCausalLM
 
 from pkv_interp.editing import METHODS, EditableContext, State, assistant, field, system, user
 from pkv_interp.errors import PkvError
-from pkv_interp.tasks.segments import Message, Segment
+from pkv_interp.prompts.segments import Message, Segment
 from tests.editing.support import FIELD, LONG, NEW, OPTIONS, context_of, gpt2, messages
 from tests.families import tiny
 

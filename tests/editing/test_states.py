@@ -11,8 +11,8 @@ import torch
 from pkv_interp.editing import EditableContext, State, field, system, user
 from pkv_interp.errors import PkvError
 from pkv_interp.models.load import LoadedModel
-from pkv_interp.tasks.readout import action_ids
-from pkv_interp.tasks.segments import Message, Segment, build
+from pkv_interp.prompts.readout import action_ids
+from pkv_interp.prompts.segments import Message, Segment, build
 from tests.editing.support import (
     FIELD,
     LONG,

@@ -11,7 +11,7 @@ import pytest
 
 from pkv_interp import figures
 from pkv_interp.errors import PkvError
-from pkv_interp.figures.theme import TEMPLATE
+from pkv_interp.plots.theme import TEMPLATE
 from pkv_interp.records import RunRecord
 from tests.figures.examples import circuit_record, estimate
 

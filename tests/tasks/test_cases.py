@@ -4,6 +4,7 @@ import pytest
 
 from pkv_interp.errors import PkvError
 from pkv_interp.models.load import LoadedModel
+from pkv_interp.prompts.readout import action_ids
 from pkv_interp.tasks import (
     BY_NAME,
     DISCOVERY,
@@ -17,7 +18,6 @@ from pkv_interp.tasks import (
     polarity_case,
 )
 from pkv_interp.tasks.cases import aligned_values, check_values
-from pkv_interp.tasks.readout import action_ids
 from pkv_interp.tasks.sites import positions_of, site_labels
 from pkv_interp.tasks.wordings import RULES
 from tests.families import tiny

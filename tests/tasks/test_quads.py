@@ -3,10 +3,10 @@
 import pytest
 
 from pkv_interp.models.load import LoadedModel
+from pkv_interp.prompts.segments import Prompt
 from pkv_interp.tasks import BY_NAME, FAMILIES, Style, split_of
 from pkv_interp.tasks.off_template import TEMPLATES, Template, off_template_case
 from pkv_interp.tasks.quads import CONCLUSIONS, quad, quad_twin, value_pair
-from pkv_interp.tasks.segments import Prompt
 from pkv_interp.tasks.sites import positions_by_label, single_labels, site_labels
 from tests.families import tiny as tiny_model
 

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from pkv_interp.prompts.errata import UPDATES
 from pkv_interp.tasks.families import FAMILIES
-from pkv_interp.tasks.wordings import FILLERS, RULES, UPDATES
+from pkv_interp.tasks.wordings import FILLERS, RULES
 from pkv_interp.training import chat, vocabulary, wordings
 from pkv_interp.training.examples import KINDS, batch, lesson, lessons, make
 

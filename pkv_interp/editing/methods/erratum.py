@@ -2,7 +2,7 @@
 
 from pkv_interp.editing.registry import Change, Outcome, register
 from pkv_interp.editing.state import State
-from pkv_interp.editing.wordings import DEFAULT
+from pkv_interp.prompts.errata import DEFAULT
 
 
 @register("erratum", any_length=True, options=("wording",))

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from pkv_interp.errors import PkvError
-from pkv_interp.metrics import distance_from_one, faithfulness, trapezoid_area
+from pkv_interp.stats.faithfulness import distance_from_one, faithfulness, trapezoid_area
 
 FAMILIES = np.repeat(np.arange(8), 3).tolist()
 RNG = np.random.default_rng(0)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from pkv_interp.errors import PkvError
-from pkv_interp.tasks.segments import Prompt
+from pkv_interp.prompts.segments import Prompt
 
 
 def action_ids(prompt: Prompt, actions: Sequence[str], tokenizer: Any) -> tuple[int, int]:

@@ -2,17 +2,16 @@ import pytest
 import torch
 
 from pkv_interp.errors import PkvError
-from pkv_interp.metrics import (
+from pkv_interp.measure.decision import (
     action_of,
     argmax_token,
-    cosine_distance,
     is_action,
     kl_divergence,
     near_tie,
     pair_margin,
-    relative_l2,
     token_margin,
 )
+from pkv_interp.measure.distance import cosine_distance, relative_l2
 
 
 def test_margin_is_first_minus_second_in_float32() -> None:

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from pkv_interp.errors import PkvError
-from pkv_interp.metrics import recovery, recovery_by_site
 from pkv_interp.stats import ratio_of_means
+from pkv_interp.stats.recovery import recovery, recovery_by_site
 
 FAMILIES = list("aabbccdd")
 CLEAN = np.array([4.0, 5.0, 3.0, 6.0, 0.05, 4.0, 5.0, 2.0])

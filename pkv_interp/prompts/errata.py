@@ -1,7 +1,16 @@
 """Wordings of an erratum: a line at the end of the context that gives a field's value as it is now."""
 
 from pkv_interp.errors import PkvError
-from pkv_interp.tasks.wordings import UPDATES
+
+#: Every update wording that the editing experiments test.
+UPDATES: dict[str, str] = {
+    "bare": "{field}: {value}",
+    "tagged": "[STATE] {field} = {value}",
+    "override": "Erratum: the {field} given above is out of date. It is {value}.",
+    "re_evaluate": "Disregard the earlier {field}; it is {value}. Work out the action again from this value.",
+    "natural": "We have just learned that the {field} turned into {value}.",
+    "notice": "Notice of change: {field} moved to {value}, effective immediately.",
+}
 
 #: By name, from the bare value to the order to forget; ``str.format`` strings of ``field`` and ``value``.
 ERRATA: dict[str, str] = {

@@ -7,7 +7,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from pkv_interp.errors import PkvError
-from pkv_interp.figures.theme import TEMPLATE, VERMILLION
+from pkv_interp.plots.theme import TEMPLATE, VERMILLION
 from pkv_interp.records import RunRecord
 
 #: Stands in the title of every figure of a model that failed the competence gate.

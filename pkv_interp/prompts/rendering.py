@@ -9,7 +9,7 @@ from typing import Any
 from jinja2 import TemplateError
 
 from pkv_interp.errors import PkvError
-from pkv_interp.tasks.segments import Message, Prompt, Segment, mark, render, tokenise
+from pkv_interp.prompts.segments import Message, Prompt, Segment, mark, render, tokenise
 
 #: Stands where the question will, so that a template which trims a message leaves the context's end alone.
 _HERE = "[[question]]"

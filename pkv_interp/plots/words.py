@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pkv_interp.figures.theme import BLUE, BROWN, GREEN, GREY, ORANGE, PALE, PURPLE, SKY, VERMILLION, YELLOW
+from pkv_interp.plots.theme import BLUE, BROWN, GREEN, GREY, ORANGE, PALE, PURPLE, SKY, VERMILLION, YELLOW
 
 #: Colours of span kinds; kinds that only frame the text have greys.
 KIND_COLOURS = {

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import plotly.graph_objects as go
 
-from pkv_interp.figures.theme import GREY
-from pkv_interp.figures.words import KIND_COLOURS, shown
+from pkv_interp.plots.theme import GREY
+from pkv_interp.plots.words import KIND_COLOURS, shown
 
 _SMALL_FROM = 80  # words, from which on they are set smaller
 

@@ -1,0 +1,1 @@
+"""Prompts whose every span is known: segments, rendering, readout, wordings of errata."""
