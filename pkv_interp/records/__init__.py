@@ -1,11 +1,10 @@
 """What a run leaves behind: one JSON record, arrays beside it, and the way back to both."""
 
 from pkv_interp.records.check import Problem, check
-from pkv_interp.records.key import code_version, content_key
 from pkv_interp.records.load import arrays, headlines, load, load_records, read
 from pkv_interp.records.published import comparison_table, published
 from pkv_interp.records.run import ControlFailure, Interrupted, Run
-from pkv_interp.records.schema import Competence, Control, Environment, Row, RunRecord
+from pkv_interp.records.schema import Competence, Control, Environment, HeadlineFigure, Row, RunRecord
 from pkv_interp.records.store import RunStore
 
 __all__ = [
@@ -13,6 +12,7 @@ __all__ = [
     "Control",
     "ControlFailure",
     "Environment",
+    "HeadlineFigure",
     "Interrupted",
     "Problem",
     "Row",
@@ -21,9 +21,7 @@ __all__ = [
     "RunStore",
     "arrays",
     "check",
-    "code_version",
     "comparison_table",
-    "content_key",
     "headlines",
     "load",
     "load_records",

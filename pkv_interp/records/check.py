@@ -5,10 +5,12 @@ from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 
-from pkv_interp.records.key import content_key
+from pkv_interp.records.archive import archive_path
+from pkv_interp.records.key import Asked
 from pkv_interp.records.load import parse, record_files
 from pkv_interp.records.rules import Finding
-from pkv_interp.records.schema import RunRecord
+from pkv_interp.records.schema import Keys, RunRecord
+from pkv_interp.records.stages import sha256
 
 
 @dataclass(frozen=True)
@@ -23,30 +25,18 @@ class Problem:
         return f"{self.file}: {self.place}: {' '.join(self.cause.split())}"
 
 
-def file_name(model_name: str, key: str) -> str:
-    """Stem of a record's file: the model's name, made safe for a file system, and 12 digits of the key."""
-    safe = "".join(c if c.isascii() and (c.isalnum() or c in "._-") else "-" for c in model_name)
-    return f"{safe.strip('.') or 'model'}-{key[:12]}"
-
-
 def _around(path: Path, record: RunRecord) -> list[Finding]:
     found = []
     if path.parent.name != record.experiment:
         found.append(Finding("/experiment", f"{record.experiment!r}, but the folder is {path.parent.name!r}"))
     if not path.stem.endswith(record.key[:12]):
         found.append(Finding("/key", f"{record.key[:12]}..., but the file is named {path.stem!r}"))
-    asked = record.config.get("model")
-    if not isinstance(asked, dict):
+    if not isinstance(record.config.get("model"), dict):
         found.append(Finding("/config/model", "the model that was asked for is not there"))
     # A misplaced record has its own line already, and would only be told twice.
-    elif not found and record.key != content_key(
-        experiment=record.experiment,
-        model=asked,
-        config=record.config,
-        seed=record.seed,
-        code=record.environment.code_version,
-    ):
+    elif not found and record.keys is not None and record.keys != _keys_again(record, record.keys):
         found.append(Finding("/key", "not the key of this configuration, seed and code: one was edited"))
+    found += _archive(path, record)
     if record.arrays is None:
         return found
     beside = path.with_name(record.arrays)
@@ -58,6 +48,23 @@ def _around(path: Path, record: RunRecord) -> list[Finding]:
     except (OSError, SafetensorError) as error:
         found.append(Finding("/arrays", f"{record.arrays!r} is damaged: {error}"))
     return found
+
+
+def _keys_again(record: RunRecord, keys: Keys) -> Keys:
+    asked = Asked(
+        record.experiment, record.config, str(record.weights), record.seed, tuple(record.summary_only)
+    )
+    return asked.keys(keys.measuring_code, keys.summary_code)
+
+
+def _archive(path: Path, record: RunRecord) -> list[Finding]:
+    """Measurements that are there must be the record's; large ones may have stayed where they were made."""
+    place = archive_path(path)
+    if record.measurements is None or not place.is_file():
+        return []
+    if sha256(place.read_bytes()) == record.measurements.sha256:
+        return []
+    return [Finding("/measurements", f"{place.name} is not what this record was computed from")]
 
 
 def check(results: str | Path) -> tuple[int, list[Problem]]:

@@ -8,7 +8,6 @@ from pathlib import Path
 import torch
 
 import pkv_interp
-from pkv_interp.records.key import code_version
 from pkv_interp.records.schema import Environment
 
 PACKAGES = ("torch", "transformers", "nnsight", "transformer-lens", "numpy", "pkv_interp")
@@ -47,7 +46,9 @@ def git_state(folder: Path | None = None) -> tuple[str, bool | None]:
     return commit, None if changes is None else bool(changes)
 
 
-def environment(*, device: str | None, dtype: str | None, attention: str | None) -> Environment:
+def environment(
+    *, device: str | None = None, dtype: str | None = None, attention: str | None = None
+) -> Environment:
     """The present process as an ``Environment``; the arguments are those of the loaded model."""
     commit, dirty = git_state()
     return Environment(
@@ -60,5 +61,4 @@ def environment(*, device: str | None, dtype: str | None, attention: str | None)
         threads=torch.get_num_threads(),
         commit=commit,
         dirty=dirty,
-        code_version=code_version(),
     )

@@ -14,6 +14,7 @@ from safetensors import SafetensorError
 from pkv_interp.errors import PkvError
 from pkv_interp.records.rules import Finding, findings_of
 from pkv_interp.records.schema import SCHEMA_VERSION, RunRecord
+from pkv_interp.records.upgrade import READABLE, upgraded
 
 PARTIAL = ".partial"
 _ROW = ("family", "split", "instance", "wording", "arm", "clean", "corrupt", "patched")
@@ -46,11 +47,15 @@ def parse(path: Path) -> RunRecord | list[Finding]:
     except OSError as error:
         return [Finding("/", f"cannot be read: {error.strerror}")]
     version = document.get("schema_version") if isinstance(document, dict) else None
-    if isinstance(version, int) and version != SCHEMA_VERSION:
-        return [Finding("/schema_version", f"{version}, but this program reads version {SCHEMA_VERSION}")]
+    if isinstance(version, int) and version not in (SCHEMA_VERSION, *READABLE):
+        advice = "upgrade it" if version > SCHEMA_VERSION else "run the experiment again"
+        return [
+            Finding("/schema_version", f"{version}, but this program reads up to {SCHEMA_VERSION}: {advice}")
+        ]
     try:
         # Through JSON text rather than Python objects, so that times are read and numbers stay strict.
-        record = RunRecord.model_validate_json(text)
+        current = isinstance(document, dict) and version in READABLE
+        record = RunRecord.model_validate_json(json.dumps(upgraded(document)) if current else text)
     except ValidationError as error:
         return findings_of(error, document)
     record._path = path
@@ -68,7 +73,7 @@ def read(path: str | Path) -> RunRecord:
         return found
     raise PkvError(
         f"{path} is not a valid record: {found[0].pointer}: {found[0].cause}",
-        "delete the file or bring it back with `git checkout`",
+        "mend it, bring it back with `git checkout`, or delete it",
     )
 
 

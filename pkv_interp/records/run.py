@@ -1,29 +1,32 @@
-"""The life of one run: started, its chunks, then success or error."""
+"""The life of one run: started, measured stage by stage, measured, then success or error."""
 
 import errno
 import logging
+import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import numpy as np
 import torch
 from pydantic import ValidationError
 
 from pkv_interp.errors import PkvError
-from pkv_interp.records.chunks import ChunkFolder
+from pkv_interp.records import archive
+from pkv_interp.records.archive import Archive, Head, archive_path
 from pkv_interp.records.environment import environment
-from pkv_interp.records.key import jsonable
+from pkv_interp.records.key import Asked, jsonable
 from pkv_interp.records.rules import findings_of
-from pkv_interp.records.schema import Competence, Control, Row, RunRecord
+from pkv_interp.records.schema import Control, Keys, Measurements, RunRecord
+from pkv_interp.records.stages import StageFolder
 from pkv_interp.records.writer import atomic_write, disk_error, tensor_bytes
-from pkv_interp.stats import Estimate
 
 log = logging.getLogger(__name__)
+M = TypeVar("M")
 _DISK = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
@@ -31,8 +34,35 @@ class ControlFailure(PkvError):
     """A control missed its known answer, so nothing else that the run measured can be trusted."""
 
 
+def control(name: str, value: float, expected: float, tolerance: float, detail: str = "") -> Control:
+    """A check with a known answer; whether it passed follows from its numbers.
+
+    Args:
+        name: of the check.
+        value: what was measured.
+        expected: the known answer.
+        tolerance: how far off it may be.
+        detail: of what and on how much.
+
+    Raises:
+        ControlFailure: the value is not finite.
+    """
+    if not np.isfinite(value):
+        raise ControlFailure(
+            f"control {name!r} measured {value}, expected {expected}", "look for an overflow in this dtype"
+        )
+    return Control(
+        name=name,
+        value=float(value),
+        expected=expected,
+        tolerance=tolerance,
+        passed=bool(abs(value - expected) <= tolerance),
+        detail=detail,
+    )
+
+
 class Interrupted(PkvError):
-    """The user stopped the run; finished chunks are kept."""
+    """The user stopped the run; what was measured is kept."""
 
 
 def _one_line(error: BaseException) -> str:
@@ -49,32 +79,31 @@ class Run:
 
     Attributes:
         path: of the record.
-        done: a success with the same key exists already; ``record`` is that one and nothing is written.
-        rows, headline, tables, arrays, noise_floor, competence: filled in by the experiment.
+        asked: what it was asked for.
+        keys: its two identities.
+        stages: finished parts, until the run has succeeded.
+        finished: the record of a success with both keys, so that there is nothing to do.
+        measured: the archive of an earlier sitting whose measurements are whole.
+        keep_until_success: an earlier success stays on disk until this repeat has succeeded.
+        head: facts, known once all is measured.
+        controls: checks with known answers, noted while measuring.
     """
 
     path: Path
-    key: str
-    experiment: str
-    model: dict[str, Any]
-    config: dict[str, Any]
-    seed: int
-    chunks: ChunkFolder
+    asked: Asked
+    keys: Keys
+    stages: StageFolder
     finished: RunRecord | None = None
+    measured: Measurements | None = None
     keep_until_success: bool = False
-    rows: list[Row | Mapping[str, Any]] = field(default_factory=list)
-    headline: dict[str, Estimate] = field(default_factory=dict)
-    tables: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
-    arrays: dict[str, torch.Tensor | np.ndarray] = field(default_factory=dict)
-    noise_floor: dict[str, float] = field(default_factory=dict)
-    competence: Competence | None = None
+    head: Head | None = None
     controls: list[Control] = field(default_factory=list)
     _started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     _clock: float = field(default_factory=time.monotonic)
-    _seconds_before: float = 0.0
 
     @property
     def done(self) -> bool:
+        """Whether a success with both keys exists already; then nothing is written."""
         return self.finished is not None
 
     @property
@@ -88,33 +117,20 @@ class Run:
             raise PkvError("the run has no record yet", "ask for it after the `with` block has ended")
         return self.finished
 
-    def set_model(self, info: Mapping[str, Any]) -> None:
-        """Facts of the loaded model (``ModelInfo.model_dump()``): revision, weight_sha256, device, ..."""
-        self.model = {"name": self.model["name"]} | jsonable(info, "the model information")
+    def note(self, name: str, value: float, expected: float, tolerance: float, detail: str = "") -> None:
+        """Note a control; `check_controls` says whether all have passed.
 
-    def control(
-        self, name: str, value: float, expected: float, tolerance: float, detail: str = ""
-    ) -> Control:
-        """Note a control; a failed one ends the run as an error when the ``with`` block ends.
+        Args:
+            name: of the check.
+            value: what was measured.
+            expected: the known answer.
+            tolerance: how far off it may be.
+            detail: of what and on how much.
 
         Raises:
             ControlFailure: at once, where the value is not finite.
         """
-        if not np.isfinite(value):
-            raise ControlFailure(
-                f"control {name!r} measured {value}, expected {expected}",
-                "look for an overflow in this dtype",
-            )
-        control = Control(
-            name=name,
-            value=float(value),
-            expected=expected,
-            tolerance=tolerance,
-            passed=bool(abs(value - expected) <= tolerance),
-            detail=detail,
-        )
-        self.controls.append(control)
-        return control
+        self.controls.append(control(name, value, expected, tolerance, detail))
 
     def check_controls(self) -> None:
         """Stop here if a control noted so far has failed.
@@ -122,95 +138,109 @@ class Run:
         Raises:
             ControlFailure: names the control, what was measured and what was expected.
         """
-        for control in self.controls:
-            if not control.passed:
-                detail = f" ({control.detail})" if control.detail else ""
-                raise ControlFailure(
-                    f"control {control.name!r} measured {control.value:.6g}, expected {control.expected:.6g} "
-                    f"within {control.tolerance:.3g}{detail}",
-                    "the engine does not do what it says on this model: try float32 and eager attention",
-                )
+        raise_for_controls(self.controls)
 
-    def chunk(self, name: str, compute: Callable[[], Any]) -> Any:
-        """What ``compute`` returns, or what it returned in an earlier sitting.
-
-        Numbers, text, lists, mappings with text keys, pydantic models (they come back as mappings), arrays,
-        tensors (they come back on the CPU). A tuple comes back as a list.
+    def archive(self, kind: type[M]) -> Archive[M]:
+        """The measurements of an earlier sitting.
 
         Raises:
-            PkvError: something else was returned, or the disk is full.
+            PkvError: there are none, or they are damaged.
         """
-        found = self.chunks.read(name)
-        if found is not None:
-            log.info("chunk %r was finished earlier", name)
-            self._seconds_before += found.seconds
-            return found.data
-        begin = time.monotonic()
-        data = compute()
-        return self.chunks.save(name, data, time.monotonic() - begin).data
+        if self.measured is None:
+            raise PkvError("nothing was measured yet", "measure first")
+        found = archive.read(archive_path(self.path), kind, self.measured.sha256)
+        self.head = found.head
+        return found
 
-    def _build(self, status: str, error: str | None = None) -> RunRecord:
-        seconds = None if status == "started" else time.monotonic() - self._clock + self._seconds_before
-        # An error's record holds what led to it; rows of half a run would only be mistaken for results.
-        whole = status == "success"
+    def keep(self, head: Head, measured: Any, kind: type[Any]) -> None:
+        """Write the measurements; from here on a failure costs no more than the summary.
+
+        Raises:
+            PkvError: they have no form on disk, or the disk is full.
+        """
+        self.head = head
+        self.measured = archive.save(self._place(), head, measured, kind)
+
+    def _place(self) -> Path:
+        # While an earlier success stands, its own measurements must stay beside it.
+        beside = archive_path(self.path)
+        return self.stages.folder / beside.name if self.keep_until_success else beside
+
+    def succeed(self, filled: Mapping[str, Any], arrays: Mapping[str, np.ndarray | torch.Tensor]) -> None:
+        """Write the record of a success and tidy up.
+
+        Args:
+            filled: the record's rows, headline, tables, controls, noise floor and competence.
+            arrays: large arrays, for a safetensors file beside the record.
+
+        Raises:
+            ControlFailure: a control missed its known answer.
+            PkvError: the record would not be valid, or the disk is full.
+        """
+        raise_for_controls(filled.get("controls", ()))
+        beside = self.path.with_suffix(".safetensors")
+        record = self._build("success", **filled, arrays=beside.name if arrays else None)
+        if arrays:
+            tensors = {
+                name: value
+                if isinstance(value, torch.Tensor)
+                else torch.from_numpy(np.ascontiguousarray(value))
+                for name, value in arrays.items()
+            }
+            # Arrays first: a record never names a file that is not there.
+            atomic_write(beside, tensor_bytes(tensors))
+        if self._place().is_file():
+            os.replace(self._place(), archive_path(self.path))
+        self._write(record)
+        self.finished = record
+        self.stages.remove()
+
+    def _build(self, status: str, **filled: Any) -> RunRecord:
+        head, asked = self.head, self.asked
         fields = {
-            "key": self.key,
-            "experiment": self.experiment,
+            "key": self.keys.measurement,
+            "keys": self.keys,
+            "weights": asked.weights,
+            "experiment": asked.experiment,
             "status": status,
-            "error": error,
-            "config": self.config,
-            "model": self.model,
-            "environment": environment(
-                device=self.model.get("device"),
-                dtype=self.model.get("dtype"),
-                attention=self.model.get("attention"),
-            ),
-            "seed": self.seed,
-            "started_at": self._started_at,
-            "seconds": seconds,
-            "controls": self.controls,
-            "noise_floor": self.noise_floor,
-            "competence": self.competence,
-            "rows": self.rows if whole else [],
-            "headline": self.headline if whole else {},
-            "tables": jsonable(self.tables, "a table") if whole else {},
-            "arrays": self.path.with_suffix(".safetensors").name if whole and self.arrays else None,
+            "config": asked.config,
+            "model": {"name": asked.config["model"]["name"]} | dict(head.model if head else {}),
+            "environment": head.environment if head else environment(),
+            "summary_only": asked.summary_only,
+            "measurements": self.measured,
+            "seed": asked.seed,
+            "started_at": head.started_at if head else self._started_at,
+            "seconds": None if status == "started" else self.seconds,
+            "controls": head.controls if head else self.controls,
+            "noise_floor": head.noise_floor if head else {},
+            **filled,
         }
+        fields["tables"] = jsonable(fields.get("tables", {}), "a table")
         try:
             return RunRecord.model_validate(fields)
         except ValidationError as problem:
             first = findings_of(problem, fields)[0]
             raise PkvError(
-                f"the record of {self.experiment} is not valid: {first.pointer}: {first.cause}",
-                "mend the experiment and run it again: finished chunks are kept",
+                f"the record of {asked.experiment} is not valid: {first.pointer}: {first.cause}",
+                "mend its summary: everything that was measured is kept",
             ) from problem
+
+    @property
+    def seconds(self) -> float:
+        """Of work so far: of measuring where that is known, else of this sitting."""
+        return self.head.seconds if self.head and self.head.seconds else time.monotonic() - self._clock
 
     def _write(self, record: RunRecord) -> None:
         atomic_write(self.path, (record.model_dump_json(indent=1) + "\n").encode())
         record._path = self.path
-
-    def _succeed(self) -> None:
-        self.check_controls()
-        record = self._build("success")
-        if self.arrays:
-            tensors = {
-                name: value
-                if isinstance(value, torch.Tensor)
-                else torch.from_numpy(np.ascontiguousarray(value))
-                for name, value in self.arrays.items()
-            }
-            # Arrays first: a record never names a file that is not there.
-            atomic_write(self.path.with_suffix(".safetensors"), tensor_bytes(tensors))
-        self._write(record)
-        self.finished = record
-        self.chunks.remove()
 
     def _fail(self, error: BaseException) -> None:
         if self.keep_until_success:
             log.warning("%s keeps the earlier success; this repeat failed: %s", self.path, _one_line(error))
             return
         try:
-            self._write(self._build("error", _one_line(error)))
+            # An error's record holds what led to it; rows of half a run would only be mistaken for results.
+            self._write(self._build("error", error=_one_line(error)))
         except PkvError as second:
             # The first error is the one to see; the record on disk still says "started", which is true.
             log.warning("the error could not be recorded: %s", second)
@@ -223,26 +253,36 @@ class Run:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self.done:
-            return
-        if error is None:
-            try:
-                self._succeed()
-            except BaseException as late:
-                if not self.done:
-                    self._fail(late)
-                if isinstance(late, KeyboardInterrupt):
-                    raise self._interrupted() from late
-                raise
+        if error is None or self.done:
             return
         self._fail(error)
         if isinstance(error, KeyboardInterrupt):
-            raise self._interrupted() from error
+            raise Interrupted(
+                f"{self.asked.experiment} on {self.asked.config['model']['name']} was interrupted",
+                "run the same command again to go on from the last finished part",
+            ) from error
         if isinstance(error, OSError) and error.errno is not None and error.errno in _DISK:
             raise disk_error(error, Path(error.filename or self.path.parent)) from error
+        if self.measured is not None and not isinstance(error, ControlFailure):
+            log.warning(
+                "the summary failed, and all measurements are kept in %s; once it is mended, "
+                "`python -m experiments.summarise %s` needs no model",
+                self._place(),
+                self.path,
+            )
 
-    def _interrupted(self) -> Interrupted:
-        return Interrupted(
-            f"{self.experiment} on {self.model['name']} was interrupted",
-            "run the same command again to go on from the last finished chunk",
-        )
+
+def raise_for_controls(controls: Any) -> None:
+    """Stop if a control has failed.
+
+    Raises:
+        ControlFailure: names the control, what was measured and what was expected.
+    """
+    for control in controls:
+        if not control.passed:
+            detail = f" ({control.detail})" if control.detail else ""
+            raise ControlFailure(
+                f"control {control.name!r} measured {control.value:.6g}, expected {control.expected:.6g} "
+                f"within {control.tolerance:.3g}{detail}",
+                "the engine does not do what it says on this model: try float32 and eager attention",
+            )

@@ -21,7 +21,7 @@ from pydantic_core import PydanticCustomError
 from pkv_interp.records.rules import Finding, find_not_finite, first_duplicate
 from pkv_interp.stats import Estimate
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 def _finite(value: JsonValue) -> JsonValue:
@@ -103,17 +103,58 @@ class Environment(_Part):
     threads: int | None = None
     commit: str
     dirty: bool | None
-    code_version: str
+
+
+class HeadlineFigure(Estimate):
+    """A figure that a run is known by.
+
+    Attributes:
+        what: what it is, in a few words.
+        needs_gate: it speaks of a mechanism, so it is stated only where the model passed the gate.
+        low, high: what it cannot go below or above, None where there is no such bound.
+    """
+
+    what: str = ""
+    needs_gate: bool = True
+    low: FiniteFloat | None = None
+    high: FiniteFloat | None = None
+
+
+class Keys(_Part):
+    """The two identities of a run, and the code that they are over.
+
+    Attributes:
+        measurement: model, weights, seed, the settings that measuring reads, and the code that it can reach.
+        summary: that, the settings that only the summary reads, and the summary's own code.
+        measuring_code, summary_code: hashes of the code alone.
+    """
+
+    measurement: str = Field(pattern=r"^[0-9a-f]{64}$")
+    summary: str = Field(pattern=r"^[0-9a-f]{64}$")
+    measuring_code: str = Field(pattern=r"^[0-9a-f]{64}$")
+    summary_code: str = Field(pattern=r"^[0-9a-f]{64}$")
+
+
+class Measurements(_Part):
+    """The archive beside the record that everything in it was computed from."""
+
+    file: str = Field(min_length=1)
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    bytes: int = Field(ge=1)
 
 
 class RunRecord(BaseModel):
     """One run.
 
     Attributes:
-        key: content key (64 hexadecimal digits): model, experiment, configuration, seed and code.
+        key: the measurement key, which also names the file (64 hexadecimal digits).
+        keys: both keys and the code that they are over; None in records of schema 1.
+        weights: identity of the weights that were asked for, before they were loaded.
         model: the loaded model (``ModelInfo``): name, revision, weight hash; until then only the name.
         seconds: of work, over all sittings of a resumed run; None until the run has ended.
         config: what was asked, with the model under "model" and without paths and other ignored keys.
+        summary_only: names of settings that no measurement reads.
+        measurements: where the record's measurements are; None until they are whole.
         rows: one per instance and arm.
         tables: small tables by name, one mapping per line.
         arrays: name of the safetensors file beside the record.
@@ -121,14 +162,18 @@ class RunRecord(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    schema_version: Literal[1] = SCHEMA_VERSION
+    schema_version: Literal[2] = SCHEMA_VERSION
     key: str = Field(pattern=r"^[0-9a-f]{64}$")
+    keys: Keys | None = None
+    weights: str | None = None
     experiment: str = Field(pattern=r"^[A-Za-z0-9_-]+$")
     status: Literal["started", "success", "error"]
     error: str | None = None
     config: dict[str, FiniteJson]
     model: dict[str, FiniteJson]
     environment: Environment
+    summary_only: tuple[str, ...] = ()
+    measurements: Measurements | None = None
     seed: int
     started_at: AwareDatetime
     seconds: FiniteFloat | None = None
@@ -136,7 +181,7 @@ class RunRecord(BaseModel):
     noise_floor: dict[str, FiniteFloat] = Field(default_factory=dict)
     competence: Competence | None = None
     rows: list[Row] = Field(default_factory=list)
-    headline: dict[str, Estimate] = Field(default_factory=dict)
+    headline: dict[str, HeadlineFigure] = Field(default_factory=dict)
     tables: dict[str, list[dict[str, FiniteJson]]] = Field(default_factory=dict)
     arrays: str | None = None
 

@@ -1,0 +1,47 @@
+"""Settings of the circuit experiment."""
+
+from itertools import pairwise
+
+from pydantic import NonNegativeInt, PositiveInt, ValidationInfo, field_validator
+
+from pkv_interp.run.settings import Draws, ExperimentSettings, Sizes, Threshold, of_split
+
+#: Size of the head sets that the headline speaks of.
+HEADLINE_K = 12
+
+
+class CircuitSettings(ExperimentSettings):
+    """Settings of this experiment; configs/circuit.yaml says what each means."""
+
+    discovery: tuple[str, ...] | None = None
+    held_out: tuple[str, ...] | None = None
+    values: dict[str, tuple[str, str]] = {}
+    instances: PositiveInt = 3
+    write_sweeps: PositiveInt = 4
+    write_instances: PositiveInt = 1
+    n_fillers: NonNegativeInt = 2
+    chat: bool = True
+    n_aggregators: PositiveInt = 8
+    top_k: Sizes = (1, 3, 5, 8, 12, 24)
+    random_draws: PositiveInt = 20
+    shares: tuple[float, ...] = (0.0, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
+    competence_threshold: Threshold = 0.8
+    bootstrap_draws: Draws = 2000
+
+    @field_validator("discovery", "held_out")
+    @classmethod
+    def _of_its_split(cls, names: tuple[str, ...] | None, info: ValidationInfo) -> tuple[str, ...] | None:
+        return of_split(names, info.field_name, least=1)
+
+    @field_validator("shares")
+    @classmethod
+    def _from_none_to_all(cls, shares: tuple[float, ...]) -> tuple[float, ...]:
+        rising = all(a < b for a, b in pairwise(shares))
+        if len(shares) < 2 or shares[0] != 0.0 or shares[-1] != 1.0 or not rising:
+            raise ValueError("shares must rise from 0 to 1")
+        return shares
+
+    @property
+    def sizes(self) -> list[int]:
+        """Sizes of head sets; the headline's is always among them."""
+        return sorted({*self.top_k, HEADLINE_K})

@@ -1,0 +1,84 @@
+"""Claims of "nothing" and of "everything", held against measured noise floors."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from pkv_interp.records.tables import TableRow
+from pkv_interp.run.scoring import Scorer
+from pkv_interp.stats import holm, tost
+
+ALPHA = 0.05
+
+
+@dataclass(frozen=True, eq=False)
+class Claim:
+    """That an arm is about 0, or about 1 against the full patch.
+
+    Attributes:
+        expected: ``"0"`` or ``"1"``.
+        arm: its name.
+        effect: [cases], in logits: what the arm moves, or how far it is from the full patch.
+        scorer: of the cases.
+        floor: name of the noise floor that it is held against.
+    """
+
+    expected: str
+    arm: str
+    effect: np.ndarray
+    scorer: Scorer
+    floor: str
+
+
+@dataclass(frozen=True)
+class Equivalence(TableRow):
+    """One claim, tested by two one-sided tests, with Holm over all claims of the run."""
+
+    table = "equivalence"
+    claim: str
+    arm: str
+    difference: float
+    ci90_low: float | None
+    ci90_high: float | None
+    floor: float
+    floor_of: str
+    p_value: float
+    equivalent: bool
+    p_holm: float
+
+
+def equivalences(claims: Sequence[Claim], floors: Mapping[str, float]) -> list[Equivalence]:
+    """Test every claim.
+
+    Args:
+        claims: of one run.
+        floors: noise floors by name, in recovery.
+    """
+    found = [
+        tost(
+            claim.effect,
+            claim.scorer.families,
+            floors[claim.floor],
+            claim.scorer.gap,
+            alpha=ALPHA,
+            **claim.scorer.resampling,
+        )
+        for claim in claims
+    ]
+    adjusted = holm([one.p_value for one in found])
+    return [
+        Equivalence(
+            claim=f"{claim.arm} is about {claim.expected}",
+            arm=claim.arm,
+            difference=one.estimate.value,
+            ci90_low=one.estimate.ci_low,
+            ci90_high=one.estimate.ci_high,
+            floor=one.floor,
+            floor_of=claim.floor,
+            p_value=one.p_value,
+            equivalent=bool(one.equivalent and p < ALPHA),
+            p_holm=float(p),
+        )
+        for claim, one, p in zip(claims, found, adjusted, strict=True)
+    ]

@@ -1,0 +1,243 @@
+"""From measured margins to estimates, tests and rows: what summaries score with."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, Protocol, TypedDict, TypeVar
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from pkv_interp.measure.competence import Decision
+from pkv_interp.records.archive import Head
+from pkv_interp.records.schema import Competence, Row
+from pkv_interp.records.tables import TableRow
+from pkv_interp.run.report import SHARE, Headline
+from pkv_interp.run.settings import ExperimentSettings
+from pkv_interp.run.tolerances import Tolerance, tolerance_of
+from pkv_interp.stats import Estimate, max_t, mean, ratios_of_means
+from pkv_interp.stats.recovery import recovery_by_site
+from pkv_interp.tasks import Case
+
+S = TypeVar("S", bound=ExperimentSettings)
+#: Bounds of a divergence or an error, as the statistics take them.
+UNSIGNED = (0.0, float("inf"))
+
+
+class Resampling(TypedDict):
+    """How intervals are drawn."""
+
+    seed: int
+    draws: int
+
+
+class Sides(Protocol):
+    """Anything with the margins of the two prompts of a case, in logits."""
+
+    @property
+    def clean(self) -> float:
+        """Margin on the clean prompt."""
+        ...
+
+    @property
+    def corrupt(self) -> float:
+        """Margin on the corrupt prompt."""
+        ...
+
+
+@dataclass(frozen=True)
+class SideMargins:
+    """Margins of the two prompts of a case, for results that hold them under other names."""
+
+    clean: float
+    corrupt: float
+
+
+@dataclass(frozen=True)
+class CompetenceRow(TableRow):
+    """How often the model is right, before its mechanism is spoken of."""
+
+    table = "competence"
+    two_way: float
+    top_token: float
+    match: float
+    mismatch: float
+    n_prompts: int
+
+
+@dataclass(frozen=True)
+class GateResult:
+    """The competence gate as it goes into a report."""
+
+    competence: Competence
+    headline: Headline
+    table: CompetenceRow
+
+    @property
+    def passed(self) -> bool:
+        """Whether mechanism figures may be stated."""
+        return self.competence.passed
+
+
+@dataclass(frozen=True)
+class Scoring(Generic[S]):
+    """What a summary may know beside the measurements: the settings, and the facts of the run.
+
+    Attributes:
+        settings: all of them.
+        head: model, controls and noise floors of the measurement.
+    """
+
+    settings: S
+    head: Head
+
+    @property
+    def resampling(self) -> Resampling:
+        """Seed and draws of every interval of the run."""
+        draws = getattr(self.settings, "bootstrap_draws", 2000)
+        return {"seed": self.settings.seed, "draws": int(draws)}
+
+    @property
+    def floor(self) -> float:
+        """Noise floor of margins, in logits."""
+        return self.head.noise_floor["margin"]
+
+    @property
+    def tolerance(self) -> Tolerance:
+        """Allowed errors in the model's dtype."""
+        return tolerance_of(str(self.head.model["dtype"]))
+
+    @property
+    def random_weights(self) -> bool:
+        """Whether the model was never trained; such a model never passes the gate."""
+        return bool(self.head.model["random_weights"])
+
+    def on(self, cases: Sequence[Case], sides: Sequence[Sides]) -> "Scorer":
+        """A scorer for these cases, given the margins of both prompts of each."""
+        return Scorer(
+            cases,
+            np.array([side.clean for side in sides], float),
+            np.array([side.corrupt for side in sides], float),
+            self.floor,
+            self.resampling,
+        )
+
+    def gate(self, decided: Sequence[Decision], threshold: float) -> GateResult:
+        """Whether the model is right on both sides of the task often enough."""
+        accuracy = mean(
+            [d.right for d in decided],
+            [d.family for d in decided],
+            bounds=(0.0, 1.0),
+            **self.resampling,
+        )
+        sides = {"match": [d for d in decided if d.gold_is_match]}
+        sides["mismatch"] = [d for d in decided if not d.gold_is_match]
+        per_value = {name: sum(d.right for d in part) / len(part) for name, part in sides.items()}
+        passed = min(per_value.values()) >= threshold and not self.random_weights
+        top = sum(d.top_token_right for d in decided) / len(decided)
+        return GateResult(
+            Competence(accuracy=accuracy, per_value=per_value, threshold=threshold, passed=passed),
+            Headline("competence", accuracy, "two-way accuracy, both sides", needs_gate=False, bounds=SHARE),
+            CompetenceRow(accuracy.value, top, per_value["match"], per_value["mismatch"], len(decided)),
+        )
+
+
+class Scorer:
+    """Turns patched margins of a list of cases into estimates, tests and record rows.
+
+    Attributes:
+        rows: those of the arms so far.
+    """
+
+    def __init__(
+        self,
+        cases: Sequence[Case],
+        clean: np.ndarray,
+        corrupt: np.ndarray,
+        noise_floor: float,
+        resampling: Resampling,
+    ) -> None:
+        """Score cases whose prompts have the margins ``clean`` and ``corrupt``, both [cases], in logits."""
+        self.cases, self.clean, self.corrupt = cases, clean, corrupt
+        self.families = [case.family for case in cases]
+        self.resampling = resampling
+        self.noise_floor = noise_floor
+        # Near ties are left out. Where nothing else is left (a random model) all are kept: rows flag them,
+        # and the competence gate has failed.
+        self.floor = noise_floor if (np.abs(self.gap) > noise_floor).any() else 0.0
+        self.rows: list[Row] = []
+
+    @property
+    def gap(self) -> np.ndarray:
+        """Clean minus corrupt margins: the denominators."""
+        return self.clean - self.corrupt
+
+    def recoveries(self, patched: ArrayLike) -> list[Estimate]:
+        """Recovery of many arms, [cases, arms], each a ratio of means over families."""
+        found = recovery_by_site(
+            np.asarray(patched, float),
+            self.clean,
+            self.corrupt,
+            self.families,
+            noise_floor=self.floor,
+            **self.resampling,
+        )
+        return [one.estimate for one in found]
+
+    def recovery(self, patched: ArrayLike) -> Estimate:
+        """Recovery of one arm, [cases]."""
+        return self.recoveries(np.asarray(patched, float)[:, None])[0]
+
+    def ratios(self, numerators: ArrayLike) -> list[Estimate]:
+        """Means of [cases, sites] over the mean gap, for quantities that are no patched margins."""
+        return ratios_of_means(numerators, self.gap, self.families, **self.resampling)
+
+    def mean(self, values: ArrayLike) -> Estimate:
+        """Plain mean of [cases]."""
+        return mean(np.asarray(values, float), self.families, **self.resampling)
+
+    def share(self, values: ArrayLike) -> Estimate:
+        """Mean of [cases] of shares or of right and wrong; the interval is cut at 0 and 1."""
+        return mean(np.asarray(values, float), self.families, bounds=(0.0, 1.0), **self.resampling)
+
+    def adjusted(self, patched: ArrayLike) -> list[float | None]:
+        """p value of each site of [cases, sites] against no effect, max-T over all; None for one family."""
+        if len(set(self.families)) < 2:
+            return [None] * np.shape(patched)[1]
+        moved = np.asarray(patched, float) - self.corrupt[:, None]
+        return [float(p) for p in max_t(moved, self.families, seed=self.resampling["seed"]).p_values]
+
+    def arm(self, name: str, patched: ArrayLike, **extra: Any) -> Estimate:
+        """Estimate an arm and write one row per case.
+
+        Args:
+            name: of the arm.
+            patched: margins [cases], in logits.
+            extra: scalars for every row, or a sequence with one per case.
+        """
+        values = np.asarray(patched, float)
+        for i, case in enumerate(self.cases):
+            mine = {k: v[i] if isinstance(v, list | np.ndarray) else v for k, v in extra.items()}
+            margins = {"clean": float(self.clean[i]), "corrupt": float(self.corrupt[i])}
+            near = bool(abs(self.gap[i]) <= self.noise_floor)
+            self.rows.append(
+                row_of(
+                    case,
+                    name,
+                    **margins,
+                    patched=float(values[i]),
+                    extra={"tokens": len(case.clean), "near_tie": near, **mine},
+                )
+            )
+        return self.recovery(values)
+
+
+def row_of(case: Case, arm: str, **fields: Any) -> Row:
+    """A record row about a case."""
+    return Row(
+        family=case.family,
+        split=case.split,
+        instance=case.instance,
+        wording=case.wording,
+        arm=arm,
+        **fields,
+    )

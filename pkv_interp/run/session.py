@@ -1,0 +1,168 @@
+"""A session: what ``measure`` works with. It loads, checks, times and stores; it knows no experiment."""
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+import numpy as np
+from rich.console import Console
+from rich.progress import track
+
+from pkv_interp.engine import Engine
+from pkv_interp.errors import PkvError
+from pkv_interp.measure.controls import ControlValues, measure_controls
+from pkv_interp.measure.pairs import run_pair
+from pkv_interp.models.load import LoadedModel, load
+from pkv_interp.models.spec import ModelSpec
+from pkv_interp.run.stage import Named, Stage, key_of
+from pkv_interp.run.streams import stream
+from pkv_interp.run.tolerances import Tolerance, noise_floor, tolerance_of
+
+if TYPE_CHECKING:
+    from pkv_interp.records.run import Run
+    from pkv_interp.run.settings import ExperimentSettings
+    from pkv_interp.tasks import Case
+
+S = TypeVar("S", bound="ExperimentSettings")
+I = TypeVar("I", bound=Named)
+T = TypeVar("T")
+
+
+@dataclass
+class Session(Generic[S]):
+    """One sitting of measuring.
+
+    Attributes:
+        settings: those that measuring may read; reading one of the summary's raises.
+        run: where finished parts and controls go.
+        noise_floor: by name; ``margin`` is that of margins, in logits.
+        seconds: of measuring so far, over all sittings.
+    """
+
+    settings: S
+    run: "Run"
+    noise_floor: dict[str, float] = field(default_factory=dict)
+    seconds: float = 0.0
+
+    @cached_property
+    def loaded(self) -> LoadedModel:
+        """The model, loaded when it is first asked for."""
+        return load(self.settings.model)
+
+    @property
+    def tokenizer(self) -> Any:
+        """The model's tokenizer."""
+        return self.loaded.tokenizer
+
+    @cached_property
+    def engine(self) -> "Engine":
+        """The model wrapped for interventions."""
+    
+        return Engine(self.loaded, self.settings.memory_budget_mb)
+
+    @property
+    def tolerance(self) -> Tolerance:
+        """Allowed errors in the model's dtype."""
+        return tolerance_of(self.loaded.info.dtype)
+
+    def rng(self, name: str) -> np.random.Generator:
+        """The experiment's random stream of that name."""
+        return stream(self.settings.seed, self.run.asked.experiment, name)
+
+    def once(self, name: str, compute: Callable[[], T], kind: type[T]) -> T:
+        """What ``compute`` returns, or what it returned in an earlier sitting of the run.
+
+        Args:
+            name: of the part, unique in the run.
+            compute: makes it; nothing that is random or timed may be outside of it.
+            kind: its type, a frozen dataclass.
+
+        Raises:
+            PkvError: it has no form on disk, or the disk is full.
+        """
+        found = self.run.stages.once(name, compute, kind, time.monotonic)
+        self.seconds += found.seconds
+        return found.value
+
+    def each(self, stage: str, items: Sequence[I], measure: Callable[[I], T], kind: type[T]) -> Stage[T]:
+        """Measure every item, storing each as it is finished.
+
+        Args:
+            stage: its name; parts are called ``stage/key``.
+            items: what to measure; their keys differ.
+            measure: makes one result.
+            kind: the type of a result, a frozen dataclass.
+
+        Raises:
+            PkvError: two items share a key, a result has no form on disk, or the disk is full.
+        """
+        keys = [key_of(item) for item in items]
+        if len(set(keys)) < len(keys):
+            twice = next(key for key in keys if keys.count(key) > 1)
+            raise PkvError(f"stage '{stage}' has two items called '{twice}'", "give them wordings or names")
+        found: dict[str, T] = {}
+        shown: Iterable[tuple[str, I]] = track(
+            list(zip(keys, items, strict=True)), description=stage, console=Console(stderr=True)
+        )
+        for key, item in shown:
+            found[key] = self.once(f"{stage}/{key}", lambda item=item: measure(item), kind)
+        return Stage(found)
+
+    def control(self, name: str, value: float, expected: float, tolerance: float, detail: str = "") -> None:
+        """Note a check with a known answer.
+
+        Args:
+            name: of the check, unique in the run.
+            value: what was measured.
+            expected: the known answer.
+            tolerance: how far off it may be.
+            detail: of what and on how much, for the reader of the record.
+
+        Raises:
+            ControlFailure: it missed that answer; the run ends as an error, and what was measured is kept.
+        """
+        self.run.note(name, value, expected, tolerance, detail)
+        self.run.check_controls()
+
+    def check_engine(self, cases: "Sequence[Case]") -> float:
+        """Self-patch, full patch, packed against alone and against plain PyTorch, before anything is swept.
+
+        Args:
+            cases: a few, of both ends of what will be measured.
+
+        Returns:
+            The noise floor of margins, in logits; it stands in the record as ``margin``.
+
+        Raises:
+            ControlFailure: the engine does not do what it says on this model.
+        """
+        found = self.once(
+            "engine checks",
+            lambda: measure_controls(self.engine, [run_pair(self.engine, case) for case in cases]),
+            ControlValues,
+        )
+        allowed, n = self.tolerance, f"{len(cases)} cases"
+        self.run.note("self_patch", found.self_patch, 0.0, allowed.recovery, f"absolute recovery, {n}")
+        self.run.note("full_patch", found.full_patch, 1.0, allowed.recovery, f"recovery, {n}")
+        self.run.note("batched_equals_single", found.batched_equals_single, 0.0, allowed.logits, f"logits, {n}")
+        self.run.note(
+            "packed_equals_sequential",
+            found.packed_equals_sequential,
+            0.0,
+            allowed.logits,
+            "logits, against a cache edit in plain PyTorch on the first case",
+        )
+        self.run.check_controls()
+        return self.set_noise_floor(found.noise)
+
+    @property
+    def spec(self) -> ModelSpec:
+        """Shape of the model."""
+        return self.loaded.spec
+
+    def set_noise_floor(self, largest_difference: float) -> float:
+        """Record the noise floor of margins, given the largest difference of equivalent computations."""
+        self.noise_floor["margin"] = noise_floor(largest_difference)
+        return self.noise_floor["margin"]

@@ -1,0 +1,159 @@
+"""Settings that every command or every experiment has, and the kinds of values that several of them take."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Self, TypeVar
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+)
+
+from pkv_interp.editing.registry import find
+from pkv_interp.models.catalogue import ModelConfig, load_catalogue_entry
+from pkv_interp.prompts.errata import erratum_line
+from pkv_interp.tasks import families, split_of
+
+DEFAULT_MODEL = "smollm2-135m-gate"
+N = TypeVar("N", bound=Sequence[float])
+
+
+class CommandSettings(BaseModel):
+    """Keys that every command shares. Unknown keys are refused.
+
+    Attributes:
+        results_dir: where records are.
+        threads: torch threads; None leaves torch's choice.
+    """
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", protected_namespaces=(), validate_default=True
+    )
+
+    results_dir: Path = Path("results")
+    threads: Annotated[int, Field(ge=1, le=1024)] | None = None
+
+
+def _entry(value: Any) -> Any:
+    """A catalogue entry's name stands for the entry."""
+    return load_catalogue_entry(value) if isinstance(value, str) else value
+
+
+#: A model: an entry of the catalogue, or its name.
+Model = Annotated[ModelConfig, BeforeValidator(_entry)]
+
+
+class ExperimentSettings(CommandSettings):
+    """Keys that every experiment shares; experiments add their own, each with a default.
+
+    Attributes:
+        model: an entry of the catalogue, or its name.
+        seed: of everything random that is drawn while measuring.
+        memory_budget_mb: bound on one packed forward; None: 1 GiB, or half of what is free on a GPU.
+        resume: skip a run that an identical record already holds, continue an interrupted one.
+    """
+
+    #: Settings that no measurement reads: they are part of the summary key alone.
+    SUMMARY_ONLY: ClassVar[frozenset[str]] = frozenset({"bootstrap_draws", "competence_threshold"})
+
+    model: Model = Field(default=DEFAULT_MODEL)  # pyright: ignore[reportAssignmentType]
+    seed: NonNegativeInt = 0
+    memory_budget_mb: PositiveFloat | None = None
+    resume: bool = True
+
+    def measuring(self) -> Self:
+        """These settings as a measurement may read them; reading one of the summary's raises."""
+        copy = self.model_copy()
+        for name in self.SUMMARY_ONLY & set(type(self).model_fields):
+            del copy.__dict__[name]
+        return copy
+
+
+#: Bootstrap draws; below 100 intervals are unreliable.
+Draws = Annotated[int, Field(ge=100, le=1_000_000)]
+#: Accuracy that both sides of a task must reach before a mechanism is spoken of.
+Threshold = Annotated[float, Field(ge=0.0, le=1.0)]
+#: A part of a whole, more than nothing.
+Share = Annotated[float, Field(gt=0.0, le=1.0)]
+
+
+def rising(values: N) -> N:
+    """Refuse an empty list, and one that does not rise.
+
+    Raises:
+        ValueError: as pydantic wants it.
+    """
+    if not values or any(a >= b for a, b in pairwise(values)):
+        raise ValueError("give at least one, each once and in rising order")
+    return values
+
+
+#: Sizes of sets, rising.
+Sizes = Annotated[tuple[PositiveInt, ...], AfterValidator(rising)]
+#: Parts of a whole, rising.
+Shares = Annotated[tuple[Share, ...], AfterValidator(rising)]
+
+
+def of_split(names: tuple[str, ...] | None, split: str | None, least: int) -> tuple[str, ...] | None:
+    """Refuse families of the other split, named twice, or too few; None stands for the whole split.
+
+    Args:
+        names: of families.
+        split: ``"discovery"`` or ``"held_out"``.
+        least: how many there must be.
+
+    Raises:
+        ValueError: as pydantic wants it.
+    """
+    # A family that ranks sites and scores them as well would make every score too good.
+    stray = [family.name for family in families(names or ()) if split_of(family.name) != split]
+    if stray:
+        raise ValueError(f"'{stray[0]}' is of the other split")
+    if names is not None and len(set(names)) < max(least, len(names)):
+        raise ValueError(f"name at least {('one family', 'two families')[least - 1]}, each once")
+    return names
+
+
+def several(names: tuple[str, ...] | None) -> tuple[str, ...] | None:
+    """Refuse a single family: intervals and tests are over families, and one alone has neither.
+
+    Raises:
+        ValueError: as pydantic wants it.
+    """
+    if names is not None and len({family.name for family in families(names)}) < 2:
+        raise ValueError("name at least two families")
+    return names
+
+
+def known_methods(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Refuse editing methods that do not exist, and one that is named twice.
+
+    Raises:
+        ValueError: as pydantic wants it.
+    """
+    for name in names:
+        find(name, {})
+    if len(set(names)) < len(names):
+        raise ValueError("name each method once")
+    return names
+
+
+def gives_the_value(wording: str) -> str:
+    """Refuse a wording of an erratum that is not known and does not give the value."""
+    erratum_line("field", "value", wording)
+    return wording
+
+
+#: Scenario families, two or more; None stands for all.
+SeveralFamilies = Annotated[tuple[str, ...] | None, AfterValidator(several)]
+#: Editing methods, each once.
+Methods = Annotated[tuple[str, ...], Field(min_length=1), AfterValidator(known_methods)]
+#: Wording of an erratum.
+Erratum = Annotated[str, AfterValidator(gives_the_value)]

@@ -1,0 +1,48 @@
+"""How far equal computations may lie apart, by dtype: the one table of it."""
+
+from dataclasses import dataclass
+
+from pkv_interp.errors import PkvError
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """Allowed errors.
+
+    Attributes:
+        recovery: of a control in units of recovery.
+        logits: of two routes to the same logits.
+        keys: of turned keys, as a share of the largest.
+        parts: of parts that must sum to a whole, relative to it.
+    """
+
+    recovery: float
+    logits: float
+    keys: float
+    parts: float
+
+
+_BY_DTYPE = {
+    "float32": Tolerance(recovery=1e-3, logits=1e-3, keys=1e-4, parts=1e-3),
+    "bfloat16": Tolerance(recovery=0.1, logits=0.5, keys=0.02, parts=0.1),
+    "float16": Tolerance(recovery=0.05, logits=0.1, keys=0.005, parts=0.1),
+}
+
+
+def tolerance_of(dtype: str) -> Tolerance:
+    """Tolerances of a model's dtype.
+
+    Raises:
+        PkvError: none are known for it.
+    """
+    if dtype not in _BY_DTYPE:
+        raise PkvError(f"no tolerances are known for {dtype}", f"set model.dtype to {', '.join(_BY_DTYPE)}")
+    return _BY_DTYPE[dtype]
+
+
+def noise_floor(largest_difference: float) -> float:
+    """Margins (logits) below this are noise: ten times the largest difference between equivalent computations.
+
+    A thousandth at least: a difference that happened not to show is no promise that there is none.
+    """
+    return max(10 * largest_difference, 1e-3)
