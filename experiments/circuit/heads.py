@@ -27,7 +27,11 @@ Part = tuple[list[Headline], list[TableRow]]
 def reading_heads(found: Measured, held: Scorer, settings: CircuitSettings) -> Part:
     """The curve of joint read heads with its control, every head and MLP, and attention beside effect."""
     curve = _read_curve(found, held, settings)
-    return curve[0] + _attention(found, held), [*curve[1], *_read_heads(found, held), *_read_mlps(found, held)]
+    return curve[0] + _attention(found, held), [
+        *curve[1],
+        *_read_heads(found, held),
+        *_read_mlps(found, held),
+    ]
 
 
 def _read_curve(found: Measured, held: Scorer, settings: CircuitSettings) -> Part:
@@ -118,10 +122,7 @@ def writing_heads(found: Measured, held: Scorer, settings: CircuitSettings) -> P
     rank = {head: i + 1 for i, head in enumerate(found.writers)}
     headlines, curve = _write_curve(found, held, settings)
     return headlines, [
-        *(
-            WriteHead(la, h, rank[la, h], float(top[la, h]), float(joint[la, h]))
-            for la, h in sorted(rank)
-        ),
+        *(WriteHead(la, h, rank[la, h], float(top[la, h]), float(joint[la, h])) for la, h in sorted(rank)),
         WriteSample(len({case.family for case in cases}), len(cases)),
         *(WriteMLP(la, float(top[la, -1]), float(joint[la, -1])) for la in range(len(top))),
         *curve,

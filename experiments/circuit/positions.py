@@ -1,20 +1,21 @@
 """Where the notes are: aggregators, single positions, kinds of token."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from experiments.circuit.measure import Measured
 from experiments.circuit.settings import CircuitSettings
 from experiments.circuit.sites import Sites, note_labels
-from experiments.circuit.tables import SiteLabel, Token, TokenKind
+from experiments.circuit.tables import SiteLabel, TokenKind
 from pkv_interp.measure.ranking import rank_labels
 from pkv_interp.records.tables import TableRow
 from pkv_interp.run.report import Headline
 from pkv_interp.run.scoring import Scorer, Scoring
 from pkv_interp.run.stage import stacked
+from pkv_interp.run.tokens import Token, token_table
 from pkv_interp.tasks import Case
-from pkv_interp.tasks.sites import site_labels
 
 
 def positions(
@@ -59,7 +60,9 @@ def _labels(found: Measured, scoring: Scoring[CircuitSettings]) -> list[SiteLabe
     return lines
 
 
-def _interval(found: Measured, scoring: Scoring[CircuitSettings], label: str) -> dict[str, float | int | None]:
+def _interval(
+    found: Measured, scoring: Scoring[CircuitSettings], label: str
+) -> dict[str, float | int | None]:
     """Interval of a label's mean single-position recovery, over the held-out cases that have the label."""
     chosen = [case for case in found.cases.held_out if label in note_labels(case)]
     if not chosen:
@@ -78,16 +81,7 @@ def _example(found: Measured, held: Scorer) -> list[Token]:
     first = int(np.flatnonzero(np.abs(held.gap) > held.floor)[0])
     case = held.cases[first]
     site = found.sites.at(case)
-    effects = np.zeros(len(case.clean))
-    effects[case.after_change : case.clean.decision] = (site.positions - site.corrupt) / held.gap[first]
-    labels = site_labels(case.clean)
-    changed = range(*case.clean.spans[case.changed])
-    return [
-        Token(
-            i, token, kind, labels[i], float(effects[i]), case.family, case.instance, i in changed
-        )
-        for i, (token, kind) in enumerate(zip(case.clean.tokens, case.clean.kinds, strict=True))
-    ]
+    return token_table(case, (site.positions - site.corrupt) / held.gap[first])
 
 
 def _by_kind(found: Measured, held: Scorer) -> list[TokenKind]:

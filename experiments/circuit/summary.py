@@ -80,7 +80,7 @@ def _decisions(found: Measured, scorer: Scorer) -> list[Row]:
 
 
 def _discovery_heads(cases: Cases, found: Measured) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Margins [cases, layers, heads] with each head patched, and both prompts' margins, on discovery cases."""
+    """Margins with each head patched, [cases, layers, heads], and of both prompts, on discovery cases."""
     sites = found.sites.of(cases.discovery)
     clean, corrupt = stacked(sites, lambda s: s.clean), stacked(sites, lambda s: s.corrupt)
     return stacked(sites, lambda s: s.heads), clean, corrupt

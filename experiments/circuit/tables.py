@@ -29,21 +29,6 @@ class SiteLabel(TableRow):
 
 
 @dataclass(frozen=True)
-class Token(TableRow):
-    """A token of the example prompt, and the recovery of its position alone."""
-
-    table = "tokens"
-    position: int
-    token: str
-    kind: str
-    label: str
-    recovery: float
-    family: str
-    instance: str
-    changed: bool
-
-
-@dataclass(frozen=True)
 class TokenKind(EstimateRow):
     """Single-position recoveries summed by token kind."""
 

@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from pkv_interp.errors import PkvError
 from pkv_interp.plots.theme import TEMPLATE, VERMILLION
 from pkv_interp.records import RunRecord
+from pkv_interp.records.tables import TableRow, frame_of
 
 #: Stands in the title of every figure of a model that failed the competence gate.
 NOT_COMPETENT = "not competent: mechanism figures are not evidence"
@@ -32,18 +32,13 @@ def _count(n: int, noun: str) -> str:
     return f"{n} {noun if n == 1 else plural}"
 
 
-def table(record: RunRecord, name: str) -> pd.DataFrame:
-    """One of the record's tables.
+def table(record: RunRecord, kind: type[TableRow]) -> pd.DataFrame:
+    """One of the record's tables, with the columns of its row class.
 
     Raises:
         PkvError: the record has no such table, or an empty one.
     """
-    lines = record.tables.get(name)
-    if not lines:
-        raise PkvError(
-            f"{record.path or record.key} has no table '{name}'", f"run experiments.{record.experiment} again"
-        )
-    return pd.DataFrame(lines)
+    return frame_of(record, kind)
 
 
 def pick(frame: pd.DataFrame, **wanted: object) -> pd.DataFrame:

@@ -140,9 +140,7 @@ class Experiment(Generic[S, M]):
             raise PkvError(
                 f"the measurements of {path} are not beside it", f"run experiments.{record.experiment} again"
             )
-        wanted = Asked(
-            self.name, record.config, str(record.weights), record.seed, tuple(record.summary_only)
-        )
+        wanted = Asked(self.name, record.config, str(record.weights), record.seed, tuple(record.summary_only))
         # What was measured, and by which code, has not changed: the measurement key stays.
         keys = wanted.keys(record.keys.measuring_code, self.keys_of_code[1])
         run = Run(

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pkv_interp.tasks import Case
 
 S = TypeVar("S", bound="ExperimentSettings")
-I = TypeVar("I", bound=Named)
+N = TypeVar("N", bound=Named)
 T = TypeVar("T")
 
 
@@ -59,7 +59,7 @@ class Session(Generic[S]):
     @cached_property
     def engine(self) -> "Engine":
         """The model wrapped for interventions."""
-    
+
         return Engine(self.loaded, self.settings.memory_budget_mb)
 
     @property
@@ -86,7 +86,7 @@ class Session(Generic[S]):
         self.seconds += found.seconds
         return found.value
 
-    def each(self, stage: str, items: Sequence[I], measure: Callable[[I], T], kind: type[T]) -> Stage[T]:
+    def each(self, stage: str, items: Sequence[N], measure: Callable[[N], T], kind: type[T]) -> Stage[T]:
         """Measure every item, storing each as it is finished.
 
         Args:
@@ -103,7 +103,7 @@ class Session(Generic[S]):
             twice = next(key for key in keys if keys.count(key) > 1)
             raise PkvError(f"stage '{stage}' has two items called '{twice}'", "give them wordings or names")
         found: dict[str, T] = {}
-        shown: Iterable[tuple[str, I]] = track(
+        shown: Iterable[tuple[str, N]] = track(
             list(zip(keys, items, strict=True)), description=stage, console=Console(stderr=True)
         )
         for key, item in shown:
@@ -146,7 +146,9 @@ class Session(Generic[S]):
         allowed, n = self.tolerance, f"{len(cases)} cases"
         self.run.note("self_patch", found.self_patch, 0.0, allowed.recovery, f"absolute recovery, {n}")
         self.run.note("full_patch", found.full_patch, 1.0, allowed.recovery, f"recovery, {n}")
-        self.run.note("batched_equals_single", found.batched_equals_single, 0.0, allowed.logits, f"logits, {n}")
+        self.run.note(
+            "batched_equals_single", found.batched_equals_single, 0.0, allowed.logits, f"logits, {n}"
+        )
         self.run.note(
             "packed_equals_sequential",
             found.packed_equals_sequential,

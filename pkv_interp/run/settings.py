@@ -33,9 +33,7 @@ class CommandSettings(BaseModel):
         threads: torch threads; None leaves torch's choice.
     """
 
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", protected_namespaces=(), validate_default=True
-    )
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=(), validate_default=True)
 
     results_dir: Path = Path("results")
     threads: Annotated[int, Field(ge=1, le=1024)] | None = None
@@ -70,9 +68,11 @@ class ExperimentSettings(CommandSettings):
 
     def measuring(self) -> Self:
         """These settings as a measurement may read them; reading one of the summary's raises."""
+        read = {
+            name: getattr(self, name) for name in type(self).model_fields if name not in self.SUMMARY_ONLY
+        }
         copy = self.model_copy()
-        for name in self.SUMMARY_ONLY & set(type(self).model_fields):
-            del copy.__dict__[name]
+        object.__setattr__(copy, "__dict__", read)
         return copy
 
 

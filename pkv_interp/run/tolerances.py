@@ -41,8 +41,8 @@ def tolerance_of(dtype: str) -> Tolerance:
 
 
 def noise_floor(largest_difference: float) -> float:
-    """Margins (logits) below this are noise: ten times the largest difference between equivalent computations.
+    """The margin, in logits, below which all is noise.
 
-    A thousandth at least: a difference that happened not to show is no promise that there is none.
+    Ten times the largest difference between equivalent computations, and a thousandth at least: a difference that happened not to show is no promise that there is none.
     """
     return max(10 * largest_difference, 1e-3)

@@ -5,10 +5,11 @@ import pandas as pd
 import plotly.graph_objects as go
 from jaxtyping import Bool, Float
 
-from pkv_interp.plots.tables import RECOVERY, entitle, error_bars, sample_of, sample_of_split, table
-from pkv_interp.plots.theme import BLUE, DIVERGING, GREY, INK, ORANGE, VERMILLION, WIDTH
+from pkv_interp.plots.tables import RECOVERY, entitle, table
+from pkv_interp.plots.theme import DIVERGING, GREY, INK, VERMILLION, WIDTH
 from pkv_interp.plots.words import KIND_COLOURS, kind_runs, lay_out, shown
 from pkv_interp.records import RunRecord
+from pkv_interp.run.tokens import Token
 
 _COLUMNS, _LINE, _FONT = 96, 40, 13
 _MARGIN = {"l": 20, "r": 100, "t": 90, "b": 15}
@@ -34,7 +35,7 @@ def token_text(record: RunRecord) -> go.Figure:
 
     Span kinds are underlined and named; the changed span is framed; words that were not patched are grey.
     """
-    frame = table(record, "tokens").sort_values("position").reset_index(drop=True)
+    frame = table(record, Token).sort_values("position").reset_index(drop=True)
     live, changed = measured(frame), frame["changed"].to_numpy(bool)
     values = frame["recovery"].to_numpy(float)
     reach = max(float(np.abs(values[live]).max(initial=0.0)), 1e-9)
@@ -111,7 +112,7 @@ def token_text(record: RunRecord) -> go.Figure:
 
 def token_bars(record: RunRecord, *, most: int = 40) -> go.Figure:
     """Recovery of single positions as bars in reading order, the ``most`` largest where there are more."""
-    frame = table(record, "tokens").sort_values("position").reset_index(drop=True)
+    frame = table(record, Token).sort_values("position").reset_index(drop=True)
     live = np.flatnonzero(measured(frame))
     values = frame["recovery"].to_numpy(float)
     kept = np.sort(live[np.argsort(-np.abs(values[live]), kind="stable")[:most]])
@@ -137,37 +138,3 @@ def token_bars(record: RunRecord, *, most: int = 40) -> go.Figure:
     which = "all" if len(kept) == len(live) else f"the {len(kept)} largest of {len(live)}"
     example = f"one prompt ({frame['instance'][0]}), {which} patched positions"
     return entitle(figure, record, "Recovery of single positions, token by token", example)
-
-
-def token_kinds(record: RunRecord) -> go.Figure:
-    """Single-position recoveries summed by span kind, with their intervals."""
-    frame = table(record, "token_kinds").sort_values("value")
-    names = [
-        f"{kind} ({n:.3g} positions)"
-        for kind, n in zip(frame["kind"], frame["positions_per_prompt"], strict=True)
-    ]
-    figure = go.Figure(
-        go.Bar(x=frame["value"], y=names, orientation="h", error_x=error_bars(frame, INK), marker_color=BLUE)
-    )
-    figure.update_xaxes(title=f"sum of single-position {RECOVERY}", zeroline=True, zerolinecolor=GREY)
-    figure.update_yaxes(title="span kind", title_standoff=14, automargin=True)
-    sample = f"{sample_of(frame, 'held-out')}; bars: 95 % over families"
-    return entitle(figure, record, "Where the notes lie: recovery by span kind", sample)
-
-
-def site_bars(record: RunRecord, *, most: int = 16) -> go.Figure:
-    """Position labels ranked on discovery families beside their held-out recovery; aggregators are named."""
-    frame = table(record, "sites").head(most).iloc[::-1]
-    names = [f"<b>{s}</b> *" if a else s for s, a in zip(frame["label"], frame["aggregator"], strict=True)]
-    figure = go.Figure()
-    for split, name, colour in (
-        ("held_out", "held-out", BLUE),
-        ("discovery", "discovery (ranked on)", ORANGE),
-    ):
-        figure.add_bar(x=frame[split], y=names, orientation="h", name=name, marker_color=colour)
-    figure.update_xaxes(title=f"single-position {RECOVERY}", zeroline=True, zerolinecolor=GREY)
-    figure.update_yaxes(title="position label (* = aggregator)", title_standoff=14, automargin=True)
-    figure.update_layout(legend={"traceorder": "reversed", "x": 0.99, "xanchor": "right", "y": 0.02},
-                         bargap=0.25, height=max(500, 22 * len(frame) + 170))  # fmt: skip
-    sample = "; ".join(str(sample_of_split(record, split)) for split in ("discovery", "held_out"))
-    return entitle(figure, record, "Aggregators: recovery by position label", sample)
