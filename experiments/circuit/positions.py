@@ -60,9 +60,7 @@ def _labels(found: Measured, scoring: Scoring[CircuitSettings]) -> list[SiteLabe
     return lines
 
 
-def _interval(
-    found: Measured, scoring: Scoring[CircuitSettings], label: str
-) -> dict[str, float | int | None]:
+def _interval(found: Measured, scoring: Scoring[CircuitSettings], label: str) -> dict[str, Any]:
     """Interval of a label's mean single-position recovery, over the held-out cases that have the label."""
     chosen = [case for case in found.cases.held_out if label in note_labels(case)]
     if not chosen:

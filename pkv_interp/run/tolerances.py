@@ -43,6 +43,7 @@ def tolerance_of(dtype: str) -> Tolerance:
 def noise_floor(largest_difference: float) -> float:
     """The margin, in logits, below which all is noise.
 
-    Ten times the largest difference between equivalent computations, and a thousandth at least: a difference that happened not to show is no promise that there is none.
+    Ten times the largest difference between equivalent computations, and a thousandth at least: a difference
+    that happened not to show is no promise that there is none.
     """
     return max(10 * largest_difference, 1e-3)
