@@ -16,9 +16,7 @@ from pydantic import (
     PositiveInt,
 )
 
-from pkv_interp.editing.registry import find
 from pkv_interp.models.catalogue import ModelConfig, load_catalogue_entry
-from pkv_interp.prompts.errata import erratum_line
 from pkv_interp.tasks import families, split_of
 
 DEFAULT_MODEL = "smollm2-135m-gate"
@@ -132,28 +130,5 @@ def several(names: tuple[str, ...] | None) -> tuple[str, ...] | None:
     return names
 
 
-def known_methods(names: tuple[str, ...]) -> tuple[str, ...]:
-    """Refuse editing methods that do not exist, and one that is named twice.
-
-    Raises:
-        ValueError: as pydantic wants it.
-    """
-    for name in names:
-        find(name, {})
-    if len(set(names)) < len(names):
-        raise ValueError("name each method once")
-    return names
-
-
-def gives_the_value(wording: str) -> str:
-    """Refuse a wording of an erratum that is not known and does not give the value."""
-    erratum_line("field", "value", wording)
-    return wording
-
-
 #: Scenario families, two or more; None stands for all.
 SeveralFamilies = Annotated[tuple[str, ...] | None, AfterValidator(several)]
-#: Editing methods, each once.
-Methods = Annotated[tuple[str, ...], Field(min_length=1), AfterValidator(known_methods)]
-#: Wording of an erratum.
-Erratum = Annotated[str, AfterValidator(gives_the_value)]
