@@ -25,7 +25,7 @@ from pkv_interp.run.display import show
 from pkv_interp.run.report import Report
 from pkv_interp.run.scoring import Scoring
 from pkv_interp.run.session import Session
-from pkv_interp.run.settings import ExperimentSettings
+from pkv_interp.run.settings import ExperimentSettings, checked
 
 S = TypeVar("S", bound=ExperimentSettings)
 M = TypeVar("M")
@@ -79,7 +79,7 @@ class Experiment(Generic[S, M]):
             PkvError: a setting is wrong, the model cannot be loaded, or a control failed.
         """
         values = {} if settings is None else {n: getattr(settings, n) for n in settings.model_fields_set}
-        chosen = self.settings(**(values | changes))
+        chosen = checked(self.settings, values | changes)
         wanted = self.asked(chosen)
         keys = wanted.keys(*self.code)
         with RunStore(chosen.results_dir).open(wanted, keys, resume=chosen.resume) as run:
@@ -154,5 +154,5 @@ class Experiment(Generic[S, M]):
             keep_until_success=record.status == "success",
         )
         with run:
-            self.write(run, self.settings.model_validate(record.config))
+            self.write(run, checked(self.settings, record.config))
         return run.record

@@ -1,6 +1,6 @@
 """Settings that every command or every experiment has, and the kinds of values that several of them take."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Self, TypeVar
@@ -14,13 +14,16 @@ from pydantic import (
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
+    ValidationError,
 )
 
+from pkv_interp.errors import PkvError
 from pkv_interp.models.catalogue import ModelConfig, load_catalogue_entry
 from pkv_interp.tasks import families, split_of
 
 DEFAULT_MODEL = "smollm2-135m-gate"
 N = TypeVar("N", bound=Sequence[float])
+C = TypeVar("C", bound=BaseModel)
 
 
 class CommandSettings(BaseModel):
@@ -35,6 +38,22 @@ class CommandSettings(BaseModel):
 
     results_dir: Path = Path("results")
     threads: Annotated[int, Field(ge=1, le=1024)] | None = None
+
+
+def checked(schema: type[C], values: Mapping[str, Any]) -> C:
+    """Settings from keys and values.
+
+    Raises:
+        PkvError: a key is unknown or its value is not possible; the line names the first such key.
+    """
+    try:
+        return schema.model_validate(dict(values))
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        raise PkvError(
+            f"config key '{key}': {first['msg']}", "see the experiment's file under configs/"
+        ) from error
 
 
 def _entry(value: Any) -> Any:

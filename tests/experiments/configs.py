@@ -7,7 +7,7 @@ import importlib
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 
-from pkv_interp.run.command import CONFIGS, checked
+from pkv_interp.run.command import CONFIGS, settings_of
 from pkv_interp.run.settings import CommandSettings
 
 #: Configurations that others build on; every other file belongs to the command of its name.
@@ -35,4 +35,4 @@ def schema_of(name: str) -> type[CommandSettings]:
 def compose(name: str, *overrides: str) -> CommandSettings:
     """Compose ``configs/<name>.yaml`` and validate it as the command does."""
     with initialize_config_dir(str(CONFIGS), version_base="1.3"):
-        return checked(schema_of(name), hydra_compose(name, list(overrides)))
+        return settings_of(schema_of(name), hydra_compose(name, list(overrides)))

@@ -17,7 +17,7 @@ from pkv_interp.training.schedule import check
 from tests.experiments.configs import commands, compose, schema_of
 
 #: Commands that take places on their command line and no settings.
-WITHOUT_CONFIG = ("summarise",)
+WITHOUT_CONFIG = ("docs", "summarise")
 
 
 def test_every_room_has_a_config_and_the_other_way_round() -> None:

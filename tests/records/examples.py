@@ -88,9 +88,7 @@ def filled(controls: list[Control] | None = None) -> dict[str, Any]:
         "rows": rows,
         "headline": {"notes_only": figure},
         "tables": {"top_heads": [{"layer": 1, "head": 2, "effect": 0.25}]},
-        "competence": Competence(
-            accuracy=accuracy, per_value={"gold": 1.0}, threshold=0.9, passed=True
-        ),
+        "competence": Competence(accuracy=accuracy, per_value={"gold": 1.0}, threshold=0.9, passed=True),
         "controls": controls
         or [
             control("self_patch", 0.0, 0.0, 1e-6),

@@ -57,9 +57,7 @@ def there_and_back(value: Any, kind: Any) -> Any:
 
 
 def same(one: Sites, other: Sites) -> bool:
-    arrays = all(
-        np.array_equal(getattr(one, name), getattr(other, name)) for name in ("heads", "ranks")
-    )
+    arrays = all(np.array_equal(getattr(one, name), getattr(other, name)) for name in ("heads", "ranks"))
     plain = ("sides", "states", "by_layer", "order", "estimate", "name", "nothing")
     return arrays and all(getattr(one, name) == getattr(other, name) for name in plain)
 

@@ -176,7 +176,9 @@ def test_command_line(
     assert main(["check", results]) == 0
     told = capsys.readouterr().out.splitlines()
     assert told[-1] == "1 records, 0 problems, 1 stale"
-    assert told[0].startswith(f"{record}: stale: the measurement key has moved: code that measuring can reach")
+    assert told[0].startswith(
+        f"{record}: stale: the measurement key has moved: code that measuring can reach"
+    )
     spoil(record, "/rows/3/patched", "[bold]much[/bold]")
     spoil(record, "/rows/0/clean", None)
     spoil(record, "/rows/1/corrupt", "x")
