@@ -1,8 +1,8 @@
 """Scenario prompts whose every span is known: families, cases, readout."""
 
 from pkv_interp.prompts.segments import Message, Prompt, Segment, build
-from pkv_interp.tasks.cases import Case, Style, families, field_case, polarity_case
-from pkv_interp.tasks.families import BY_NAME, DISCOVERY, FAMILIES, HELD_OUT, split_of
+from pkv_interp.tasks.cases import Case, Style, field_case, polarity_case
+from pkv_interp.tasks.families import BY_NAME, DISCOVERY, FAMILIES, HELD_OUT, families, split_of
 from pkv_interp.tasks.recipes import Instance, Recipe, Update
 from pkv_interp.tasks.scenarios import Family, Scenarios, default_scenarios
 

@@ -13,7 +13,7 @@ from pkv_interp.prompts.readout import action_ids
 from pkv_interp.prompts.segments import Prompt
 from pkv_interp.tasks.layouts import CUE, REASON_CUE, THINK_CUE, Style
 from pkv_interp.tasks.recipes import Instance, Recipe, RecipeOptions, drawn_values
-from pkv_interp.tasks.scenarios import Family, default_scenarios
+from pkv_interp.tasks.scenarios import Family
 
 __all__ = [
     "CUE",
@@ -21,7 +21,6 @@ __all__ = [
     "THINK_CUE",
     "Case",
     "Style",
-    "families",
     "field_case",
     "paired",
     "polarity_case",
@@ -129,12 +128,3 @@ def paired(instance: Instance, changed: str, prompts: tuple[Prompt, Prompt], tok
         instance.chosen.actions,
         action_ids(clean, instance.chosen.actions, tokenizer),
     )
-
-
-def families(names: Sequence[str]) -> list[Family]:
-    """Packaged families by name; see `Scenarios.choose`.
-
-    Raises:
-        PkvError: a name is unknown.
-    """
-    return default_scenarios().choose(names)
