@@ -21,6 +21,11 @@ class Finding:
     reason: str
     suggestion: str
 
+    @classmethod
+    def of(cls, place: str, error: PkvError) -> "Finding":
+        """An error as a problem of the place that led to it."""
+        return cls(place, error.cause, str(error).removeprefix(f"{error.cause}; "))
+
     def __str__(self) -> str:
         return f"{self.place}: {self.reason}; {self.suggestion}"
 
