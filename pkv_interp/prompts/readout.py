@@ -11,8 +11,8 @@ def action_ids(prompt: Prompt, actions: Sequence[str], tokenizer: Any) -> tuple[
     """Token ids of both actions as the model would write them after the prompt.
 
     The prompt is re-tokenised with the action appended, so that the id is the one in context (space-prefixed
-    where the tokenizer wants it), not that of the bare word. A blank is put before an action unless the prompt
-    ends in white space or the action starts with it.
+    where the tokenizer wants it), not that of the bare word. A blank is put before an action unless the
+    prompt ends in white space or the action starts with it.
 
     Raises:
         PkvError: an action is not one token there, or both start alike.

@@ -34,8 +34,8 @@ class Case:
     Attributes:
         action_ids: token ids; the margin is ``logit[action_ids[0]] - logit[action_ids[1]]``, positive on
             clean.
-        changed: name of the span in which clean and corrupt differ (``"trigger"`` or ``"field"``; ``"change"``
-            in a pair of a researcher's own, which has no other named span than that and the decision).
+        changed: name of the span in which clean and corrupt differ (``"trigger"`` or ``"field"``; in a
+            pair of a researcher's own ``"change"``, which has no other named span but the decision).
     """
 
     family: str

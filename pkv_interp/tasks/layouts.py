@@ -11,6 +11,8 @@ CUE = "Action:"
 #: Opens a chain of thought: in plain text, and where the template has a thinking block.
 REASON_CUE, THINK_CUE = "Reason:", "<think>"
 _BLANK_LINE = "\n\n"
+#: The kind of the white space after a block that ends in a segment of this kind.
+_AROUND = {"field": "session", "trigger": "rule", "action": "rule", "filler": "rule"}
 
 
 @dataclass(frozen=True)
@@ -147,7 +149,7 @@ def lay_out(layout: Layout, content: Content, style: Style) -> tuple[Message, ..
         return system, Message("user", (*joined, *last))
     turns = [system]
     for block in inner:
-        turns.append(Message("user", tuple(_ended(block, ""))))
+        turns.append(Message("user", tuple(_trimmed(block))))
         turns.append(Message("assistant", (Segment("conversation", layout.reply),)))
     return (*turns, Message("user", tuple(last)))
 
@@ -212,18 +214,18 @@ def _ask(template: str, content: Content) -> list[Segment]:
 
 def _ended(block: Iterable[Segment], join: str) -> list[Segment]:
     """The block, ended by ``join`` in place of its own white space; as it is where there is no ``join``."""
-    parts = list(block)
     if not join:
-        return parts
-    while parts and not parts[-1].text.strip():
+        return list(block)
+    parts = _trimmed(block)
+    return [*parts, Segment(_AROUND.get(parts[-1].kind, parts[-1].kind), join)]
+
+
+def _trimmed(block: Iterable[Segment]) -> list[Segment]:
+    """The block without white space at its end, which a chat template may take off a message."""
+    parts = list(block)
+    while not parts[-1].text.strip():
         parts.pop()
-    last = parts[-1]
-    return [*parts[:-1], replace(last, text=last.text.rstrip()), Segment(_outer(last), join)]
-
-
-def _outer(last: Segment) -> str:
-    """The kind of the white space after a block that ends in this segment."""
-    return {"field": "session", "trigger": "rule", "action": "rule", "filler": "rule"}.get(last.kind, last.kind)
+    return [*parts[:-1], replace(parts[-1], text=parts[-1].text.rstrip())]
 
 
 def statement(text: str, trigger: str, actions: Sequence[str], *, last: bool) -> tuple[Segment, ...]:

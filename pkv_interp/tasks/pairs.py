@@ -1,9 +1,9 @@
 """Pairs of a researcher's own: two prompts a line that differ in one span, with the answer each calls for.
 
-One JSON object a line: ``clean`` and ``corrupt`` (a text, or a list of messages with ``role`` and ``content``),
-``answer`` (what clean calls for) and ``wrong`` (what corrupt calls for); optionally ``family`` (the unit of every
-interval), ``split``, ``instance`` and ``chat`` (true puts a text into a user message). Nothing else is known
-about such a prompt, so its cases serve whatever needs no rule.
+One JSON object a line: ``clean`` and ``corrupt`` (a text, or a list of messages with ``role`` and
+``content``), ``answer`` (what clean calls for) and ``wrong`` (what corrupt calls for); optionally ``family``
+(the unit of every interval), ``split``, ``instance`` and ``chat`` (true puts a text into a user message).
+Nothing else is known about such a prompt, so its cases serve whatever needs no rule.
 """
 
 import difflib

@@ -140,7 +140,9 @@ class LayoutEntry(Entry):
         if self.turns != "one" and self.turns != "each" and not _EACH.fullmatch(self.turns):
             raise problem(f"unknown turns '{self.turns}'", "use one, or each with a reply")
         if self.turns == "each" and self.reply is None:
-            raise problem("with a message for each block the assistant's reply is missing", "add the key reply")
+            raise problem(
+                "with a message for each block the assistant's reply is missing", "add the key reply"
+            )
         if self.ask.index("{request}") > self.ask.index("{menu}"):
             raise problem("{menu} stands before {request}", "put the question after the request")
         return self

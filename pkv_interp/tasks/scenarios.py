@@ -106,7 +106,9 @@ class Scenarios:
         """
         unknown = [name for name in names if name not in self.by_name]
         if unknown:
-            raise PkvError(f"unknown scenario family '{unknown[0]}'", f"choose from {', '.join(self.by_name)}")
+            raise PkvError(
+                f"unknown scenario family '{unknown[0]}'", f"choose from {', '.join(self.by_name)}"
+            )
         return [self.by_name[name] for name in names]
 
     def position(self, family: Family) -> int:

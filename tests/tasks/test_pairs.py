@@ -137,7 +137,9 @@ def test_all_problems_of_a_file_are_collected(tmp_path: Path) -> None:
         GOOD | {"instance": "a"},
         "{",
     )
-    with pytest.raises(FileProblems, match=r"my.jsonl:2: the key 'wrong' is missing; add it \(and 3 more\)") as e:
+    with pytest.raises(
+        FileProblems, match=r"my.jsonl:2: the key 'wrong' is missing; add it \(and 3 more\)"
+    ) as e:
         load_pairs(path, tokenizer)
     assert {finding.place.rsplit(":", 1)[1] for finding in e.value.problems} == {"2", "3", "4", "5"}
     assert "\n" not in str(e.value)
