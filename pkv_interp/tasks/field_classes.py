@@ -17,7 +17,7 @@ from pkv_interp.prompts.segments import Prompt, Segment
 from pkv_interp.tasks.alignment import aligned_values
 from pkv_interp.tasks.cases import Case, paired
 from pkv_interp.tasks.draws import draw
-from pkv_interp.tasks.layouts import lay_out
+from pkv_interp.tasks.lay_out import lay_out
 from pkv_interp.tasks.recipes import Instance, Recipe, RecipeOptions
 from pkv_interp.tasks.scenarios import Family
 from pkv_interp.tasks.session_fields import FLIPS, Flip, aligned_flips

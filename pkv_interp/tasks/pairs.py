@@ -6,59 +6,23 @@ One JSON object a line: ``clean`` and ``corrupt`` (a text, or a list of messages
 Nothing else is known about such a prompt, so its cases serve whatever needs no rule.
 """
 
-import difflib
-import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
 from jinja2 import TemplateError
-from pydantic import Field, ValidationError
 
 from pkv_interp.errors import PkvError
 from pkv_interp.prompts.readout import action_ids
 from pkv_interp.prompts.segments import PLAIN, Message, Prompt, Segment, mark, render, tokenise
 from pkv_interp.tasks.cases import Case
-from pkv_interp.tasks.findings import Finding, read_text, refuse
-from pkv_interp.tasks.scenario_schema import Entry, Split, Text
+from pkv_interp.tasks.findings import Finding, refuse
+from pkv_interp.tasks.pair_file import MessageEntry, PairEntry, parse_pairs
 
 #: Name of the span in which the prompts of a pair differ.
 CHANGE = "change"
 #: The wording of every pair: there is no rule.
 WORDING = "pair"
-
-
-class MessageEntry(Entry):
-    """One chat message."""
-
-    role: Literal["system", "user", "assistant"]
-    content: Text
-
-
-Turns = Annotated[tuple[MessageEntry, ...], Field(min_length=1)]
-
-
-class PairEntry(Entry):
-    """One line of a file of pairs."""
-
-    clean: Text | Turns
-    corrupt: Text | Turns
-    answer: Text
-    wrong: Text
-    family: Text = "pairs"
-    split: Split = "held_out"
-    instance: Text | None = None
-    chat: bool = False
-
-
-@dataclass(frozen=True)
-class _Line:
-    """A checked line and where it stands."""
-
-    place: str
-    entry: PairEntry
-    name: str
 
 
 def load_pairs(path: str | Path, tokenizer: Any) -> list[Case]:
@@ -78,11 +42,11 @@ def check_pairs(path: str | Path, tokenizer: Any | None = None) -> list[Finding]
     Raises:
         PkvError: the file cannot be read.
     """
-    return _lines(path)[1] if tokenizer is None else _read(path, tokenizer)[1]
+    return parse_pairs(path)[1] if tokenizer is None else _read(path, tokenizer)[1]
 
 
 def _read(path: str | Path, tokenizer: Any) -> tuple[list[Case], list[Finding]]:
-    lines, problems = _lines(path)
+    lines, problems = parse_pairs(path)
     cases: list[Case] = []
     for line in lines:
         try:
@@ -90,77 +54,6 @@ def _read(path: str | Path, tokenizer: Any) -> tuple[list[Case], list[Finding]]:
         except PkvError as error:
             problems.append(Finding.of(line.place, error))
     return cases, problems
-
-
-def _lines(path: str | Path) -> tuple[list[_Line], list[Finding]]:
-    """The lines that are as they should be, and the problems of the others."""
-    found: list[_Line] = []
-    problems: list[Finding] = []
-    names: dict[str, int] = {}
-    for number, text in enumerate(read_text(path, "the file of pairs").splitlines(), start=1):
-        place = f"{path}:{number}"
-        if not text.strip():
-            continue
-        try:
-            entry = PairEntry.model_validate(json.loads(text))
-        except json.JSONDecodeError as error:
-            problems.append(Finding(place, f"not JSON ({error.msg})", "write one object a line"))
-            continue
-        except ValidationError as error:
-            problems += _told(place, error)
-            continue
-        name = entry.instance or f"{entry.family}-{number}"
-        if name in names:
-            problems.append(
-                Finding(place, f"the instance '{name}' stands in line {names[name]} too", "rename one")
-            )
-        names.setdefault(name, number)
-        wrong = _structure(entry)
-        if wrong is not None:
-            problems.append(Finding(place, *wrong))
-        elif names[name] == number:
-            found.append(_Line(place, entry, name))
-    if not found and not problems:
-        problems.append(Finding(str(path), "the file holds no pairs", "write one object a line"))
-    return found, problems
-
-
-def _structure(entry: PairEntry) -> tuple[str, str] | None:
-    """Reason and suggestion where the line contradicts itself."""
-    if entry.clean == entry.corrupt:
-        return "clean and corrupt are the same", "change the words that the answer depends on"
-    if entry.answer.strip() == entry.wrong.strip():
-        return f"answer and wrong are both '{entry.answer}'", "give what each prompt calls for"
-    if isinstance(entry.clean, str) != isinstance(entry.corrupt, str):
-        return "one prompt is a text and the other a list of messages", "write both in one form"
-    return None
-
-
-def _told(place: str, error: ValidationError) -> list[Finding]:
-    """What pydantic found, one finding a key."""
-    out: dict[str, Finding] = {}
-    known = list(PairEntry.model_fields)
-    for detail in error.errors():
-        loc = detail["loc"]
-        key = str(loc[0]) if loc else ""
-        if not loc:
-            finding = Finding(place, "the line is no object", f"write an object with {', '.join(known[:4])}")
-        elif detail["type"] == "missing" and len(loc) == 1:
-            finding = Finding(place, f"the key '{key}' is missing", "add it")
-        elif detail["type"] == "extra_forbidden" and len(loc) == 1:
-            near = difflib.get_close_matches(key, known, 1)
-            hint = f"did you mean '{near[0]}'?" if near else f"known keys are {', '.join(known)}"
-            finding = Finding(place, f"unknown key '{key}'", hint)
-        elif key in ("clean", "corrupt"):
-            hint = "write a text, or a list of messages with role and content"
-            finding = Finding(place, f"'{key}' is no prompt ({detail['msg'].lower()})", hint)
-        elif detail["type"] == "string_pattern_mismatch":
-            finding = Finding(place, f"'{key}' is empty", "write a text")
-        else:
-            hint = "choose from discovery, held_out, confirm" if key == "split" else "correct it"
-            finding = Finding(place, f"'{key}' is {detail['input']!r}: {detail['msg'].lower()}", hint)
-        out.setdefault(key, finding)
-    return list(out.values())
 
 
 def _case(entry: PairEntry, name: str, tokenizer: Any) -> Case:

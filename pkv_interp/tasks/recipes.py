@@ -10,7 +10,8 @@ from pkv_interp.prompts.errata import UPDATES
 from pkv_interp.prompts.segments import Message, Prompt, Segment, build
 from pkv_interp.tasks.alignment import aligned_values, check_values
 from pkv_interp.tasks.draws import Draw, draw, stable_seed
-from pkv_interp.tasks.layouts import Content, Style, lay_out, statement
+from pkv_interp.tasks.lay_out import lay_out, statement
+from pkv_interp.tasks.layouts import Content, Style
 from pkv_interp.tasks.scenarios import Family, Scenarios, default_scenarios
 
 

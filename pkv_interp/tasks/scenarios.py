@@ -172,7 +172,8 @@ def _assemble(found: ScenarioFile, source: str, default: Scenarios | None) -> Sc
         value = getattr(found, name)
         if value is not None:
             given[name] = value
-    return Scenarios(**given | {"source": source})
+    given["source"] = source
+    return Scenarios(**given)
 
 
 def _layout(entry: LayoutEntry) -> Layout:
