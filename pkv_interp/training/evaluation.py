@@ -10,8 +10,10 @@ import torch
 from pkv_interp.prompts.errata import UPDATES
 from pkv_interp.prompts.readout import action_ids
 from pkv_interp.prompts.segments import Prompt, Segment, build
-from pkv_interp.tasks import Case, Family, Style, field_case
-from pkv_interp.tasks.cases import CUE, aligned_values, draw, messages, stable_seed
+from pkv_interp.tasks import Case, Family, Instance, Style, Update, field_case
+from pkv_interp.tasks.alignment import aligned_values
+from pkv_interp.tasks.cases import CUE
+from pkv_interp.tasks.draws import draw, stable_seed
 from pkv_interp.tasks.wordings import RULES
 from pkv_interp.training.tokens import TokenSequence, pad
 from pkv_interp.training.trainer import micro_batches, supervised_losses
@@ -88,15 +90,8 @@ def _updated(
         new = trigger if match else other
         old = new if about else (other if match else trigger)
         line = other if about and match else trigger if about else new
-        turns = messages(
-            family,
-            chosen,
-            value=old,
-            trigger=trigger,
-            wording=rule,
-            style=Style(),
-            update=(wording, line),
-            update_field=about,
+        turns = Instance(family, index, chosen, rule).messages(
+            value=old, trigger=trigger, update=Update(wording, line, about)
         )
         prompt = build(turns, Segment("decision", CUE, "decision"), tokenizer)
         ids = action_ids(prompt, chosen.actions, tokenizer)

@@ -7,9 +7,8 @@ from typing import Any
 import numpy as np
 
 from pkv_interp.prompts.readout import action_ids
-from pkv_interp.tasks import Family, Message, Prompt, Segment, Style, build
+from pkv_interp.tasks import Family, Instance, Message, Prompt, Segment, Style, build
 from pkv_interp.tasks.alignment import aligned_values
-from pkv_interp.tasks.cases import messages
 from pkv_interp.tasks.draws import Draw, draw, stable_seed
 from pkv_interp.tasks.wordings import RULES
 from pkv_interp.weight_editing.decisions import Choice
@@ -107,7 +106,7 @@ def record_edit(
     wording, another = (list(RULES)[int(i)] for i in rng.permutation(len(RULES))[:2])
 
     def prompt(who: Draw, value: str, wording: str = wording) -> RecordPrompt:
-        return _prompt(family, who, value, trigger, wording, style, tokenizer)
+        return _prompt(Instance(family, index, who, wording, style), value, trigger, tokenizer)
 
     return RecordEdit(
         family=family.name,
@@ -134,10 +133,9 @@ def _others(family: Family, chosen: Draw, rng: np.random.Generator, n: int) -> S
     return list(found.values())
 
 
-def _prompt(
-    family: Family, who: Draw, value: str, trigger: str, wording: str, style: Style, tokenizer: Any
-) -> RecordPrompt:
-    system, user = messages(family, who, value=value, trigger=trigger, wording=wording, style=style)
+def _prompt(instance: Instance, value: str, trigger: str, tokenizer: Any) -> RecordPrompt:
+    family, who, style = instance.family, instance.chosen, instance.style
+    system, user = instance.messages(value=value, trigger=trigger)
     question = user.segments[-1]
     body = tuple(
         part
