@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from pkv_interp.agent import ARMS, Episode, Step, Transcript, episode, plans, run_episode
+from pkv_interp.agent import ARMS, Episode, EpisodeSizes, Step, Transcript, episode, plans, run_episode
 from pkv_interp.agent.loop import Splice, right_action
 from pkv_interp.agent.transcript import policy_span
 from pkv_interp.cache.compute import Runner
@@ -42,9 +42,7 @@ def build_episodes(settings: "AgentSettings", tokenizer: Any) -> list[Episode]:
             j,
             dealt[j * len(chosen) + at],
             tokenizer,
-            turns=settings.turns,
-            n_fillers=settings.n_fillers,
-            n_preface=settings.n_preface,
+            sizes=EpisodeSizes(settings.turns, settings.n_fillers, settings.n_preface),
             wording=wordings[(at + j) % len(wordings)],
             seed=settings.seed,
         )

@@ -43,6 +43,21 @@ class Plan:
 
 
 @dataclass(frozen=True)
+class EpisodeSizes:
+    """How long an episode is.
+
+    Attributes:
+        turns: 4 to 6.
+        n_fillers: neutral sentences of the policy.
+        n_preface: most sentences of the preface; from 1 to as many are drawn, and none where it is 0.
+    """
+
+    turns: int
+    n_fillers: int
+    n_preface: int
+
+
+@dataclass(frozen=True)
 class Turn:
     """One turn.
 
@@ -124,19 +139,20 @@ def episode(
     plan: Plan,
     tokenizer: Any,
     *,
-    turns: int,
-    n_fillers: int,
-    n_preface: int,
+    sizes: EpisodeSizes,
     wording: str,
     seed: int,
 ) -> Episode:
     """One episode.
 
     Args:
+        family: the domain.
         index: of the episode in its family.
-        n_fillers: neutral sentences of the policy.
-        n_preface: most sentences of the preface; from 1 to as many are drawn, and none where it is 0.
+        plan: what is balanced over episodes.
+        tokenizer: the two values of the field take as many of its tokens.
+        sizes: turns and sentences.
         wording: key of `pkv_interp.tasks.wordings.RULES`.
+        seed: of the draws, together with the family and the index.
 
     Raises:
         PkvError: no two values of the family share a token length.
@@ -145,16 +161,16 @@ def episode(
     pairs = aligned_values(family, tokenizer)
     pair = pairs[int(rng.integers(len(pairs)))]
     trigger, other = pair if rng.integers(2) else pair[::-1]
-    chosen = draw(family, rng, n_fillers)
+    chosen = draw(family, rng, sizes.n_fillers)
     first, second = family.actions
     actions = (second, first) if plan.flipped else (first, second)
     start, new = (trigger, other) if plan.starts_at_trigger else (other, trigger)
     values = [
         new if plan.change <= turn and not (plan.back and plan.back <= turn) else start
-        for turn in range(1, turns + 1)
+        for turn in range(1, sizes.turns + 1)
     ]
-    records = _records(rng, turns)
-    size = int(rng.integers(n_preface)) + 1 if n_preface else 0
+    records = _records(rng, sizes.turns)
+    size = int(rng.integers(sizes.n_preface)) + 1 if sizes.n_preface else 0
     preface = tuple(
         FILLERS[int(i)] for i in rng.choice(len(FILLERS), size=min(size, len(FILLERS)), replace=False)
     )

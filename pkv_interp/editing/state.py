@@ -184,7 +184,6 @@ class State:
             self.cache,
             self.context.renderer.behind(self.suffix(question, cue)),
             max_new_tokens,
-            temperature,
-            seed,
+            generation.Sampling(temperature, seed),
             stop,
         )

@@ -8,6 +8,7 @@ from pkv_interp.stats.intervals import wilson
 from pkv_interp.stats.multiple import MaxT, holm, max_t
 from pkv_interp.stats.paired import McNemar, Pair, mcnemar, pairwise
 from pkv_interp.stats.rank import jaccard_stability, site_spearman, spearman
+from pkv_interp.stats.resampling import Resampling, ResamplingOptions
 
 __all__ = [
     "Equivalence",
@@ -15,6 +16,8 @@ __all__ = [
     "MaxT",
     "McNemar",
     "Pair",
+    "Resampling",
+    "ResamplingOptions",
     "difference",
     "first_crossing",
     "holm",

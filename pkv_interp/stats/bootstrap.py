@@ -8,6 +8,7 @@ standard error near zero, and without a cap such draws make the interval as wide
 """
 
 from collections.abc import Sequence
+from typing import Unpack
 
 import numpy as np
 from jaxtyping import Float
@@ -18,8 +19,8 @@ from statsmodels.stats.proportion import proportion_confint
 from pkv_interp.errors import PkvError
 from pkv_interp.stats.clusters import Clusters, checked, clusters, draw_counts
 from pkv_interp.stats.estimate import Estimate
+from pkv_interp.stats.resampling import Resampling, ResamplingOptions, resampling_of
 
-DRAWS = 10_000
 CAP = 1.5
 # Squares are subtracted to get the standard error of a draw, so below this share of the sample's own
 # standard error only rounding is left.
@@ -43,10 +44,7 @@ def linearised_error(
 def cluster_interval(
     numerator: Float[np.ndarray, "sets families"],
     denominator: Float[np.ndarray, "sets families"],
-    *,
-    seed: int,
-    level: float,
-    draws: int,
+    resampling: Resampling,
 ) -> tuple[Float[np.ndarray, "sets"], Float[np.ndarray, "sets"], Float[np.ndarray, "sets"]]:
     """Value, lower and upper end of sum(numerator) / sum(denominator), for many data sets at once.
 
@@ -56,7 +54,7 @@ def cluster_interval(
     ratio, error = linearised_error(numerator, denominator)
     if n_families < 2:
         return ratio, error, error
-    counts = draw_counts(n_families, draws, seed).T
+    counts = draw_counts(n_families, resampling.draws, resampling.seed).T
     residual = numerator - ratio[:, None] * denominator
     with np.errstate(divide="ignore", invalid="ignore"):
         total = denominator @ counts
@@ -70,8 +68,9 @@ def cluster_interval(
         drawn_error = np.sqrt(scale * np.maximum(spread, 0.0)) / np.abs(total)
         studentised = np.abs(shift) / drawn_error
     degenerate = ~(drawn_error > _ROUNDING * error[:, None]) | ~np.isfinite(studentised)
-    cap = CAP * stats.t.ppf(0.5 + level / 2.0, n_families - 1)
-    critical = np.quantile(np.minimum(np.where(degenerate, cap, studentised), cap), level, axis=1)
+    cap = CAP * stats.t.ppf(0.5 + resampling.level / 2.0, n_families - 1)
+    bounded = np.minimum(np.where(degenerate, cap, studentised), cap)
+    critical = np.quantile(bounded, resampling.level, axis=1)
     half = np.where(error > 0.0, critical * error, 0.0)
     return ratio, ratio - half, ratio + half
 
@@ -96,21 +95,15 @@ def _estimates(
     numerator: Float[np.ndarray, "instances sites"],
     denominator: Float[np.ndarray, "instances"],
     groups: Clusters,
-    seed: int,
-    level: float,
-    draws: int,
+    resampling: Resampling,
 ) -> list[Estimate]:
-    if not 0.0 < level < 1.0:
-        raise PkvError(f"the level {level} is not between 0 and 1", "give for example 0.95")
     if denominator.sum() == 0.0:
         raise PkvError(
             "the denominators sum to zero, so the ratio of means does not exist",
             "check that the clean and corrupt margins differ",
         )
     below = np.broadcast_to(groups.sums(denominator), (numerator.shape[1], groups.n_families))
-    values, lows, highs = cluster_interval(
-        groups.sums(numerator).T, below, seed=seed, level=level, draws=draws
-    )
+    values, lows, highs = cluster_interval(groups.sums(numerator).T, below, resampling)
     single = groups.n_families < 2
     return [
         Estimate(
@@ -128,10 +121,7 @@ def ratios_of_means(
     numerators: ArrayLike,
     denominator: ArrayLike,
     families: Sequence[object],
-    *,
-    seed: int = 0,
-    level: float = 0.95,
-    draws: int = DRAWS,
+    **resampling: Unpack[ResamplingOptions],
 ) -> list[Estimate]:
     """``ratio_of_means`` for many sites at once: ``numerators`` is [instances, sites]."""
     above = checked(numerators, "numerators", ndim=2)
@@ -141,17 +131,14 @@ def ratios_of_means(
         raise PkvError(
             f"{above.shape[0]} numerators and {below.size} denominators were given", "pair them by instance"
         )
-    return _estimates(above, below, groups, seed, level, draws)
+    return _estimates(above, below, groups, resampling_of(resampling))
 
 
 def ratio_of_means(
     numerator: ArrayLike,
     denominator: ArrayLike,
     families: Sequence[object],
-    *,
-    seed: int = 0,
-    level: float = 0.95,
-    draws: int = DRAWS,
+    **resampling: Unpack[ResamplingOptions],
 ) -> Estimate:
     """mean(numerator) / mean(denominator) over instances, interval by family.
 
@@ -159,25 +146,21 @@ def ratio_of_means(
         numerator: [instances], for example patched minus corrupt margins in logits.
         denominator: [instances], for example clean minus corrupt margins.
         families: one name per instance; the unit that is resampled.
-        seed: of the resampling; the same seed gives the same interval.
-        level: of the interval.
-        draws: number of resamples.
+        resampling: ``seed``, ``level`` and ``draws`` of the interval, see ``Resampling``.
 
     Raises:
         PkvError: lengths differ, a number is not finite, or the denominators sum to zero.
     """
     above = checked(numerator, "numerator")[:, None]
-    return ratios_of_means(above, denominator, families, seed=seed, level=level, draws=draws)[0]
+    return ratios_of_means(above, denominator, families, **resampling)[0]
 
 
 def mean(
     values: ArrayLike,
     families: Sequence[object],
     *,
-    seed: int = 0,
-    level: float = 0.95,
-    draws: int = DRAWS,
     bounds: tuple[float, float] | None = None,
+    **resampling: Unpack[ResamplingOptions],
 ) -> Estimate:
     """Mean of ``values`` [instances] with an interval by family; instances weigh the same.
 
@@ -186,12 +169,14 @@ def mean(
     there are families.
     """
     array = checked(values, "values")
-    found = ratio_of_means(array, np.ones_like(array), families, seed=seed, level=level, draws=draws)
+    found = ratio_of_means(array, np.ones_like(array), families, **resampling)
     if bounds is None or found.ci_low is None or found.ci_high is None:
         return found
     if bounds == (0.0, 1.0) and array[0] in bounds and (array == array[0]).all():
         hits = int(array[0]) * found.n_families
-        ends = proportion_confint(hits, found.n_families, alpha=1.0 - level, method="wilson")
+        ends = proportion_confint(
+            hits, found.n_families, alpha=1.0 - resampling_of(resampling).level, method="wilson"
+        )
         low, high = np.asarray(ends, dtype=np.float64).tolist()
     else:
         low, high = max(found.ci_low, bounds[0]), min(found.ci_high, bounds[1])
@@ -203,10 +188,7 @@ def difference(
     second: ArrayLike,
     families: Sequence[object],
     denominator: ArrayLike | None = None,
-    *,
-    seed: int = 0,
-    level: float = 0.95,
-    draws: int = DRAWS,
+    **resampling: Unpack[ResamplingOptions],
 ) -> Estimate:
     """mean(first - second) / mean(denominator), two arms paired on instances.
 
@@ -217,4 +199,4 @@ def difference(
     if a.size != b.size:
         raise PkvError(f"the arms have {a.size} and {b.size} instances", "pair the arms on instances")
     below = np.ones_like(a) if denominator is None else denominator
-    return ratio_of_means(a - b, below, families, seed=seed, level=level, draws=draws)
+    return ratio_of_means(a - b, below, families, **resampling)

@@ -8,9 +8,10 @@ from numpy.typing import ArrayLike
 from scipy import stats
 
 from pkv_interp.errors import PkvError
-from pkv_interp.stats.bootstrap import DRAWS, linearised_error, ratio_of_means
+from pkv_interp.stats.bootstrap import linearised_error, ratio_of_means
 from pkv_interp.stats.clusters import checked, clusters
 from pkv_interp.stats.estimate import Estimate
+from pkv_interp.stats.resampling import DRAWS
 
 
 @dataclass(frozen=True)

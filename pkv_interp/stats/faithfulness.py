@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Unpack
 
 import numpy as np
 from jaxtyping import Float
@@ -9,8 +10,9 @@ from numpy.typing import ArrayLike
 
 from pkv_interp.errors import PkvError
 from pkv_interp.stats import Estimate, ratios_of_means
-from pkv_interp.stats.bootstrap import DRAWS, expanded_percentile_ends
+from pkv_interp.stats.bootstrap import expanded_percentile_ends
 from pkv_interp.stats.clusters import checked, clusters, draw_counts
+from pkv_interp.stats.resampling import ResamplingOptions, resampling_of
 
 
 @dataclass(frozen=True)
@@ -72,10 +74,7 @@ def faithfulness(
     empty: ArrayLike,
     full: ArrayLike,
     families: Sequence[object],
-    *,
-    seed: int = 0,
-    level: float = 0.95,
-    draws: int = DRAWS,
+    **resampling: Unpack[ResamplingOptions],
 ) -> Faithfulness:
     """(mean m(C) - mean m(empty)) / (mean m(full) - mean m(empty)) against the share of heads kept.
 
@@ -94,13 +93,14 @@ def faithfulness(
     """
     x, gained, gap = _with_ends(shares, scores, empty, full)
     columns = np.column_stack([gained, trapezoid_area(x, gained)])
-    *curve, area = ratios_of_means(columns, gap, families, seed=seed, level=level, draws=draws)
+    *curve, area = ratios_of_means(columns, gap, families, **resampling)
     groups = clusters(families, gap.size)
     ends: tuple[float, float] | tuple[None, None] = (None, None)
     if groups.n_families > 1:
-        counts = draw_counts(groups.n_families, draws, seed)
+        drawn_by = resampling_of(resampling)
+        counts = draw_counts(groups.n_families, drawn_by.draws, drawn_by.seed)
         drawn = (counts @ groups.sums(gained)) / (counts @ groups.sums(gap))[:, None]
-        ends = expanded_percentile_ends(distance_from_one(x, drawn), groups.n_families, level)
+        ends = expanded_percentile_ends(distance_from_one(x, drawn), groups.n_families, drawn_by.level)
     distance = Estimate(
         value=float(distance_from_one(x, np.array([point.value for point in curve]))),
         ci_low=ends[0],

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -11,10 +11,11 @@ from scipy import stats
 from statsmodels.stats.contingency_tables import mcnemar as _mcnemar
 
 from pkv_interp.errors import PkvError
-from pkv_interp.stats.bootstrap import DRAWS, difference, linearised_error
+from pkv_interp.stats.bootstrap import difference, linearised_error
 from pkv_interp.stats.clusters import checked, clusters
 from pkv_interp.stats.estimate import Estimate
 from pkv_interp.stats.multiple import holm
+from pkv_interp.stats.resampling import ResamplingOptions
 
 
 @dataclass(frozen=True)
@@ -63,10 +64,7 @@ def pairwise(
     arms: Mapping[str, ArrayLike],
     families: Sequence[object],
     denominator: ArrayLike | None = None,
-    *,
-    seed: int = 0,
-    level: float = 0.95,
-    draws: int = DRAWS,
+    **resampling: Unpack[ResamplingOptions],
 ) -> list[Pair]:
     """Every pair of ``arms`` (name to [instances]), paired on instances.
 
@@ -80,9 +78,7 @@ def pairwise(
     values = {name: checked(arm, name) for name, arm in arms.items()}
     found: list[tuple[str, str, Estimate, float]] = []
     for first, second in combinations(values, 2):
-        estimate = difference(
-            values[first], values[second], families, denominator, seed=seed, level=level, draws=draws
-        )
+        estimate = difference(values[first], values[second], families, denominator, **resampling)
         if estimate.n_families < 2:
             raise PkvError("arms were compared on a single family", "measure at least two families")
         gap = values[first] - values[second]

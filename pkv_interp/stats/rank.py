@@ -1,6 +1,7 @@
 """Ranks that hold up: Spearman's rho and the stability of a top-k set, families resampled."""
 
 from collections.abc import Sequence
+from typing import Unpack
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -11,8 +12,7 @@ from pkv_interp.errors import PkvError
 from pkv_interp.stats.bootstrap import expanded_percentile_ends, percentile_ends
 from pkv_interp.stats.clusters import Clusters, checked, clusters, draw_counts
 from pkv_interp.stats.estimate import Estimate
-
-RANK_DRAWS = 2_000
+from pkv_interp.stats.resampling import RANK_DRAWS, ResamplingOptions, resampling_of
 
 
 def _estimate(value: float, ends: tuple[float, float] | None, groups: Clusters) -> Estimate:
@@ -61,30 +61,25 @@ def spearman(
     x: ArrayLike,
     y: ArrayLike,
     families: Sequence[object],
-    *,
-    seed: int = 0,
-    level: float = 0.95,
-    draws: int = RANK_DRAWS,
+    **resampling: Unpack[ResamplingOptions],
 ) -> Estimate:
     """Spearman's rho of ``x`` and ``y`` [instances], expanded percentile interval by family."""
     a, b = _pairs(x, y, ndim=1)
+    drawn_by = resampling_of(resampling, RANK_DRAWS)
     groups = clusters(families, a.size)
     value = _rho(a, b)
     if groups.n_families < 2:
         return _estimate(value, None, groups)
-    weights = draw_counts(groups.n_families, draws, seed)[:, groups.codes]
+    weights = draw_counts(groups.n_families, drawn_by.draws, drawn_by.seed)[:, groups.codes]
     drawn = _correlation(_weighted_ranks(a, weights), _weighted_ranks(b, weights), weights)
-    return _estimate(value, expanded_percentile_ends(drawn, groups.n_families, level), groups)
+    return _estimate(value, expanded_percentile_ends(drawn, groups.n_families, drawn_by.level), groups)
 
 
 def site_spearman(
     x: ArrayLike,
     y: ArrayLike,
     families: Sequence[object],
-    *,
-    seed: int = 0,
-    level: float = 0.95,
-    draws: int = RANK_DRAWS,
+    **resampling: Unpack[ResamplingOptions],
 ) -> Estimate:
     """Spearman's rho over sites of the mean effects ``x`` and ``y`` [instances, sites].
 
@@ -92,15 +87,16 @@ def site_spearman(
     below the value where sites are hard to tell apart; the interval then errs on the low side.
     """
     a, b = _pairs(x, y, ndim=2)
+    drawn_by = resampling_of(resampling, RANK_DRAWS)
     groups = clusters(families, a.shape[0])
     value = _rho(a.mean(0), b.mean(0))
     if groups.n_families < 2:
         return _estimate(value, None, groups)
-    counts = draw_counts(groups.n_families, draws, seed)
+    counts = draw_counts(groups.n_families, drawn_by.draws, drawn_by.seed)
     size = (counts @ groups.sums(np.ones(a.shape[0])))[:, None]
     ranks = [stats.rankdata((counts @ groups.sums(side)) / size, axis=1) for side in (a, b)]
     drawn = _correlation(ranks[0], ranks[1], np.ones_like(ranks[0]))
-    return _estimate(value, expanded_percentile_ends(drawn, groups.n_families, level), groups)
+    return _estimate(value, expanded_percentile_ends(drawn, groups.n_families, drawn_by.level), groups)
 
 
 def _top(effects: Float[np.ndarray, "draws sites"], k: int) -> Bool[np.ndarray, "draws sites"]:
@@ -117,9 +113,7 @@ def jaccard_stability(
     k: int,
     *,
     magnitude: bool = False,
-    seed: int = 0,
-    level: float = 0.95,
-    draws: int = RANK_DRAWS,
+    **resampling: Unpack[ResamplingOptions],
 ) -> Estimate:
     """Mean Jaccard index between the top-k sites of each bootstrap draw and those of the full sample.
 
@@ -136,13 +130,16 @@ def jaccard_stability(
         PkvError: k outside 1..sites.
     """
     array = checked(effects, "effects", ndim=2)
+    drawn_by = resampling_of(resampling, RANK_DRAWS)
     groups = clusters(families, array.shape[0])
     if not 1 <= k <= array.shape[1]:
         raise PkvError(f"top-{k} of {array.shape[1]} sites was asked for", f"give k in 1..{array.shape[1]}")
-    counts = np.vstack([np.ones(groups.n_families), draw_counts(groups.n_families, draws, seed)])
+    counts = np.vstack(
+        [np.ones(groups.n_families), draw_counts(groups.n_families, drawn_by.draws, drawn_by.seed)]
+    )
     means = (counts @ groups.sums(array)) / (counts @ groups.sums(np.ones(array.shape[0])))[:, None]
     member = _top(np.abs(means) if magnitude else means, k)
     shared = (member[1:] & member[0]).sum(1)
     index = shared / (2 * k - shared)
-    ends = percentile_ends(index, level) if groups.n_families > 1 else None
+    ends = percentile_ends(index, drawn_by.level) if groups.n_families > 1 else None
     return _estimate(float(index.mean()), ends, groups)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pkv_interp.agent import Episode, Plan, episode
+from pkv_interp.agent import Episode, EpisodeSizes, Plan, episode
 from pkv_interp.tasks import families
 from tests.families import tiny
 
@@ -17,9 +17,7 @@ def one(name: str = "documents", plan: Plan = PLAN, turns: int = 4, tokenizer: A
         0,
         plan,
         tiny("llama").tokenizer if tokenizer is None else tokenizer,
-        turns=turns,
-        n_fillers=2,
-        n_preface=2,
+        sizes=EpisodeSizes(turns, n_fillers=2, n_preface=2),
         wording="if_otherwise",
         seed=0,
     )

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from pkv_interp.agent import episode, plans
+from pkv_interp.agent import EpisodeSizes, episode, plans
 from pkv_interp.agent.episodes import first_places
 from pkv_interp.errors import PkvError
 from pkv_interp.tasks import HELD_OUT, families
@@ -50,7 +50,7 @@ def test_gold_and_menu_are_balanced_over_a_plan() -> None:
     tokenizer = tiny("llama").tokenizer
     made = [
         episode(
-            family, i, plan, tokenizer, turns=4, n_fillers=0, n_preface=3, wording="if_otherwise", seed=0
+            family, i, plan, tokenizer, sizes=EpisodeSizes(4, 0, 3), wording="if_otherwise", seed=0
         )
         for i, plan in enumerate(plans(24, 4, seed=0))
         for family in families(HELD_OUT)[i % 8 : i % 8 + 1]
