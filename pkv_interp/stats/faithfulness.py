@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Unpack
 
 import numpy as np
-from jaxtyping import Float
 from numpy.typing import ArrayLike
+from scipy.integrate import trapezoid
 
 from pkv_interp.errors import PkvError
 from pkv_interp.stats import Estimate, ratios_of_means
@@ -30,20 +30,6 @@ class Faithfulness:
     curve: tuple[Estimate, ...]
     area: Estimate
     distance: Estimate
-
-
-def trapezoid_area(
-    shares: Float[np.ndarray, "sizes"], values: Float[np.ndarray, "*rows sizes"]
-) -> Float[np.ndarray, "*rows"]:
-    """Area under ``values`` over ``shares`` by the trapezoid rule, on the raw share axis."""
-    return np.trapezoid(values, shares, axis=-1)
-
-
-def distance_from_one(
-    shares: Float[np.ndarray, "sizes"], values: Float[np.ndarray, "*rows sizes"]
-) -> Float[np.ndarray, "*rows"]:
-    """Area between ``values`` and 1 by the trapezoid rule."""
-    return trapezoid_area(shares, np.abs(1.0 - values))
 
 
 def _with_ends(
@@ -92,7 +78,7 @@ def faithfulness(
         PkvError: shapes that do not fit, shares out of order, or full and empty with equal means.
     """
     x, gained, gap = _with_ends(shares, scores, empty, full)
-    columns = np.column_stack([gained, trapezoid_area(x, gained)])
+    columns = np.column_stack([gained, trapezoid(gained, x)])
     *curve, area = ratios_of_means(columns, gap, families, **resampling)
     groups = clusters(families, gap.size)
     ends: tuple[float, float] | tuple[None, None] = (None, None)
@@ -100,9 +86,9 @@ def faithfulness(
         drawn_by = resampling_of(resampling)
         counts = draw_counts(groups.n_families, drawn_by.draws, drawn_by.seed)
         drawn = (counts @ groups.sums(gained)) / (counts @ groups.sums(gap))[:, None]
-        ends = expanded_percentile_ends(distance_from_one(x, drawn), groups.n_families, drawn_by.level)
+        ends = expanded_percentile_ends(trapezoid(np.abs(1.0 - drawn), x), groups.n_families, drawn_by.level)
     distance = Estimate(
-        value=float(distance_from_one(x, np.array([point.value for point in curve]))),
+        value=float(trapezoid([abs(1.0 - point.value) for point in curve], x)),
         ci_low=ends[0],
         ci_high=ends[1],
         n_families=groups.n_families,

@@ -3,12 +3,11 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Any, Unpack
+from typing import Unpack
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
-from statsmodels.stats.contingency_tables import mcnemar as _mcnemar
 
 from pkv_interp.errors import PkvError
 from pkv_interp.stats.bootstrap import difference, linearised_error
@@ -16,37 +15,6 @@ from pkv_interp.stats.clusters import checked, clusters
 from pkv_interp.stats.estimate import Estimate
 from pkv_interp.stats.multiple import holm
 from pkv_interp.stats.resampling import ResamplingOptions
-
-
-@dataclass(frozen=True)
-class McNemar:
-    """Exact test of two paired yes or no outcomes: the discordant counts and the two-sided p value."""
-
-    only_first: int
-    only_second: int
-    p_value: float
-
-
-def mcnemar(first: ArrayLike, second: ArrayLike) -> McNemar:
-    """McNemar's exact test (statsmodels) on two outcomes [instances] of the same instances.
-
-    Instances are taken as independent; with several instances a family, test family by family instead.
-    """
-    a, b = checked(first, "first"), checked(second, "second")
-    if a.size != b.size:
-        raise PkvError(f"the arms have {a.size} and {b.size} instances", "pair the arms on instances")
-    if not all(((x == 0.0) | (x == 1.0)).all() for x in (a, b)):
-        raise PkvError("an outcome is neither 0 nor 1", "give booleans")
-    yes_a, yes_b = a == 1.0, b == 1.0
-    table = np.array(
-        [
-            [(yes_a & yes_b).sum(), (yes_a & ~yes_b).sum()],
-            [(~yes_a & yes_b).sum(), (~yes_a & ~yes_b).sum()],
-        ]
-    )
-    result: Any = _mcnemar(table, exact=True)
-    p_value = min(1.0, float(result.pvalue))
-    return McNemar(only_first=int(table[0, 1]), only_second=int(table[1, 0]), p_value=p_value)
 
 
 @dataclass(frozen=True)
