@@ -45,11 +45,6 @@ class LoadedModel:
         """Device of the weights."""
         return self.model.device
 
-    @property
-    def template_options(self) -> dict[str, bool]:
-        """Keyword arguments for ``tokenizer.apply_chat_template`` (the thinking switch)."""
-        return {} if self.config.thinking is None else {"enable_thinking": self.config.thinking}
-
 
 @dataclass(frozen=True)
 class Opened:
