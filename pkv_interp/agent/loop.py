@@ -20,7 +20,7 @@ from pkv_interp.measure.timing import seconds
 from pkv_interp.prompts.readout import action_ids
 from pkv_interp.prompts.segments import Prompt
 
-#: Puts a precompiled policy behind a prefix; the tokens it ran again are counted.
+#: Puts a precompiled policy after a prefix; the tokens it ran again are counted.
 Splice = Callable[[FrozenCache], tuple[FrozenCache, int]]
 
 

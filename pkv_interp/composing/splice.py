@@ -1,4 +1,4 @@
-"""Splicing chunks behind a prefix."""
+"""Splicing chunks after a prefix."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def join(caches: Sequence[FrozenCache]) -> FrozenCache:
 def splice(
     runner: Runner, prefix: FrozenCache, *chunks: Chunk, target_length: int | None = None
 ) -> FrozenCache:
-    """The prefix with chunks behind it, each turned to the position where it comes to lie.
+    """The prefix with chunks after it, each turned to the position where it comes to lie.
 
     The chunks stay blind to the prefix and to each other: their values, and what their keys saw, are those of
     their own prefill (arXiv 2606.17107, composing). ``seam_repair`` mends that from the seam on.

@@ -44,7 +44,7 @@ class EditableContext:
             model: a Hugging Face causal language model in eval mode; it is never changed.
             tokenizer: its fast tokenizer.
             messages: made with ``system``, ``user``, ``assistant`` and ``field``.
-            question: stands in the last message, behind everything that is appended to it.
+            question: stands in the last message, after everything that is appended to it.
             cue: opens the answer; the decision is the token after it.
             chat: use the chat template where the tokenizer has one.
             thinking: the template's thinking switch, None to leave it alone.

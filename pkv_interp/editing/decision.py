@@ -33,9 +33,9 @@ class Decision:
 
 
 def option_ids(renderer: Renderer, suffix: str, options: Sequence[str]) -> tuple[int, ...]:
-    """The token of each option as the model would write it behind ``suffix``.
+    """The token of each option as the model would write it after ``suffix``.
 
-    The suffix is tokenised again with the option behind it (after a blank, unless the suffix ends in one), so
+    The suffix is tokenised again with the option after it (after a blank, unless the suffix ends in one), so
     that the id is the one in context.
 
     Raises:

@@ -1,4 +1,4 @@
-"""What a context says: rendered messages, and pieces that were appended behind them."""
+"""What a context says: rendered messages, and pieces that were appended after them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pkv_interp.prompts.rendering import Head, Renderer, on_new_line
 
 @dataclass(frozen=True)
 class Piece:
-    """Text behind the head, tokenised on its own; ``about`` is the field whose value it gives, if it does."""
+    """Text after the head, tokenised on its own; ``about`` is the field whose value it gives, if it does."""
 
     text: str
     ids: tuple[int, ...]
@@ -66,7 +66,7 @@ class Layout:
         return found
 
     def appended(self, renderer: Renderer, text: str, about: str | None = None) -> Layout:
-        """With more text behind it."""
+        """With more text after it."""
         return replace(self, pieces=(*self.pieces, Piece(text, renderer.behind(text), about)))
 
     def with_value(self, renderer: Renderer, field: str, value: str) -> Layout:

@@ -49,7 +49,7 @@ def at(stages: Sequence[Stage], step: int) -> tuple[Stage, float]:
     """The stage that a step belongs to, and how far through it the step is, 0 to 1.
 
     Raises:
-        PkvError: the step lies behind the last stage.
+        PkvError: the step lies after the last stage.
     """
     start = 0
     for stage in stages:

@@ -80,7 +80,7 @@ def score_fact(
     made = rome_edit(
         runner,
         layer,
-        [edited, *(edited.behind(prefix, tokenizer.bos_token_id) for prefix in prefixes(tokenizer))],
+        [edited, *(edited.after(prefix, tokenizer.bos_token_id) for prefix in prefixes(tokenizer))],
         covariance,
         essence=fact.relation.about(tokenizer, fact.subject),
         settings=settings,
