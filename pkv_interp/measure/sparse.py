@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from einops import rearrange
 from jaxtyping import Bool, Float
 from scipy.stats import mannwhitneyu
 from torch import Tensor
@@ -81,7 +82,8 @@ def train_coder(
     wide = np.asarray(residuals, float)
     centre = wide.mean(0)
     scale = max(float(np.linalg.norm(wide - centre, axis=-1).mean()), 1e-12)
-    samples = torch.from_numpy(((wide - centre) / scale).astype(np.float32)).flatten(0, 1)
+    scaled = torch.from_numpy(((wide - centre) / scale).astype(np.float32))
+    samples = rearrange(scaled, "n a d -> (n a) d")
     generator = torch.Generator().manual_seed(seed)
     start = torch.randn(features, samples.shape[1], generator=generator)
     decoder = (start / start.norm(dim=1, keepdim=True)).requires_grad_()

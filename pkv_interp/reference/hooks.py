@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
+from einops import rearrange
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
@@ -57,8 +58,9 @@ def _head(head: int, value: Tensor, token: int) -> Callable[[nn.Module, tuple[Te
     width = value.shape[-1]
 
     def hook(_module: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor]:
-        z = inputs[0].clone()
-        z[0, token, head * width : (head + 1) * width] = value
+        z = inputs[0].clone(memory_format=torch.contiguous_format)
+        # A split of an axis is a view, so this writes into z.
+        rearrange(z, "row t (head d) -> row t head d", d=width)[0, token, head] = value
         return (z,)
 
     return hook
