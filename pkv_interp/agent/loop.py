@@ -70,7 +70,10 @@ def run_episode(
     """Run one episode in one arm.
 
     Args:
+        runner: the model.
         opening: the first turn.
+        arm: how the cache is kept up with the world.
+        tokenizer: of the model.
         erratum: wording of the erratum, told at each change by arms that tell it.
         splice: puts the precompiled policy in place; used by arms that compose.
         history: outcomes to write into the log in place of the arm's own, so that arms can be compared at

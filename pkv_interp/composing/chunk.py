@@ -89,6 +89,8 @@ def precompile(
     """Prefill a chunk once (arXiv 2606.17107, composing).
 
     Args:
+        runner: the model.
+        tokenizer: of the model.
         text: the chunk, as text or as ids.
         context: text or ids before it, for ``sink="prefix"``.
         sink: what the chunk's first tokens can attend to. "none": nothing, the chunk's own first token

@@ -45,6 +45,8 @@ def in_place(state: State, change: Change, *, beside_notices: bool = False) -> I
     """Put the value in the field's place.
 
     Args:
+        state: the context as it stands.
+        change: the field and its new value.
         beside_notices: an erratum about the field may stand further on.
 
     Raises:

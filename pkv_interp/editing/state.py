@@ -76,6 +76,8 @@ class State:
         """A new state in which ``field`` has another value; this one stays as it is.
 
         Args:
+            field: name of the field.
+            value: its new value.
             method: a name of ``METHODS``, with an amount where it takes one (``recompute@8``).
             options: further settings of the method.
 
@@ -158,6 +160,7 @@ class State:
         """The model's choice between options that are one token each.
 
         Args:
+            options: at least two.
             question: instead of the context's.
             cue: instead of the context's.
 

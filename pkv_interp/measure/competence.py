@@ -36,6 +36,7 @@ class Gate:
 
     @property
     def passed(self) -> bool:
+        """Whether both sides reach the threshold."""
         return min(self.per_value["match"], self.per_value["mismatch"]) >= self.threshold
 
 

@@ -54,8 +54,10 @@ def field_deviation(engine: Engine, oracle: Prefill, stale: Prefill, changed: tu
     outputs come from the same function, so that equal caches give 0 and not rounding.
 
     Args:
+        engine: of the model that both were run on.
         oracle: prefill with the new value, run with ``capture={"queries"}``.
         stale: prefill with the old value, of the same length.
+        changed: half-open span of the tokens that differ.
 
     Raises:
         PkvError: lengths differ, or the queries were not captured.
@@ -85,6 +87,7 @@ def output_error(engine: Engine, prefill: Prefill) -> float:
     """Largest relative L2, over layers, between our attention outputs of a prompt and the model's own.
 
     Args:
+        engine: of the model that the prompt was run on.
         prefill: run with ``capture={"queries", "prefill"}``.
     """
     worst = 0.0

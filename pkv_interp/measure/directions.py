@@ -69,8 +69,12 @@ def steer(
     """Margin after each delta is added to a block's output at the positions and the rest is run again.
 
     Args:
+        engine: of the model.
+        base: the prompt that is edited.
+        positions: of the aggregators.
         layer: index of the block.
         deltas: one vector per position each.
+        action_ids: the first action's token and the second's.
     """
     rows: list[Row] = [
         tuple(

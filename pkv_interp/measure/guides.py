@@ -20,6 +20,8 @@ def guided_margins(
     """Margin after the notes that a guide puts first are patched together, for every guide and size.
 
     Args:
+        engine: of the model that the pair was run on.
+        pair: its notes are patched, from clean to corrupt.
         guides: by name, a score for each position of the notes; the highest come first, ties by position.
         sizes: how many positions; all of them where there are fewer.
     """

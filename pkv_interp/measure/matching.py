@@ -18,6 +18,7 @@ def random_positions_like(
         chosen: positions, all of them in ``pool``.
         pool: positions that may be drawn.
         strata: of each position in ``pool``, for example its region or the kind of its token.
+        rng: draws them.
 
     A stratum that has too few positions besides the chosen ones is filled up from the rest of the pool, and
     only when nothing else is left from the chosen ones themselves. Sorted.

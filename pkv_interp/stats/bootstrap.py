@@ -146,7 +146,7 @@ def ratio_of_means(
         numerator: [instances], for example patched minus corrupt margins in logits.
         denominator: [instances], for example clean minus corrupt margins.
         families: one name per instance; the unit that is resampled.
-        resampling: ``seed``, ``level`` and ``draws`` of the interval, see ``Resampling``.
+        **resampling: ``seed``, ``level`` and ``draws`` of the interval, see ``Resampling``.
 
     Raises:
         PkvError: lengths differ, a number is not finite, or the denominators sum to zero.

@@ -20,6 +20,7 @@ class Clusters:
 
     @property
     def n_instances(self) -> int:
+        """Number of instances in all families."""
         return int(self.codes.size)
 
     def sums(self, values: Float[np.ndarray, "instances *sites"]) -> Float[np.ndarray, "families *sites"]:

@@ -95,8 +95,10 @@ def jaccard_stability(
     Args:
         effects: [instances, sites]; sites are ranked by their mean, which is also the ranking of recoveries,
             since all sites share a denominator.
+        families: one name per instance; the unit that is resampled.
         k: size of the set.
         magnitude: rank by the absolute value of the mean.
+        **resampling: ``seed``, ``level`` and ``draws``, see ``Resampling``.
 
     The interval is the plain percentile one over draws: it says how far the set moves, and is no interval for
     a parameter. With one family every draw is the sample itself, so there is no interval.

@@ -152,9 +152,12 @@ def _document(rng: np.random.Generator, gate: _Gate, n_fillers: int, breadth: fl
 def make(
     rng: np.random.Generator, kind: str, match: bool, breadth: float = 1.0, longest: int = 30
 ) -> Example:
-    """One example of a kind; ``match``: the field starts at the trigger's value.
+    """One example of a kind.
 
     Args:
+        rng: draws everything that is not given.
+        kind: one of ``KINDS``.
+        match: the field starts at the trigger's value.
         breadth: 0 for one plain layout and short prompts, 1 for everything: odd layouts, long documents,
             other fields that carry the rule's values, a second rule, prompts without the chat template.
         longest: fillers at full breadth.

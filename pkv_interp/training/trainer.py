@@ -157,7 +157,10 @@ def train(
     """Run (or resume) the training.
 
     Args:
+        model: its trainable parameters are changed.
+        tokenizer: of the model.
         replay: encoded chats, drawn from in a seeded order.
+        settings: stages, sizes and seed.
         directory: holds the checkpoint; a run that finds one continues from it with the same data stream.
         progress: called after each step.
 

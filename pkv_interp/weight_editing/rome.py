@@ -79,9 +79,13 @@ def rome_edit(
     ``W' = W + (v - W k) (C^-1 k)^T / ((C^-1 k)^T k)``; the model is left as it was.
 
     Args:
+        runner: the model.
+        layer: whose down projection is edited.
         statements: their subject tokens give the mean key, their targets the value.
+        covariance: second moments of that projection's keys.
         essence: a statement about the subject whose next-token distribution is to stay (its target counts
             for nothing).
+        settings: of the descent to the value; the defaults where None.
 
     Raises:
         PkvError: no statement, or a layer without a plain down projection.
