@@ -1,7 +1,7 @@
 """Episodes: several turns in one domain, whose state changes on the way and sometimes changes back.
 
 Order of the menu, the action that the trigger calls for, and the value at the start are balanced over a
-plan's episodes, so that no order of words tells the right action.
+design's episodes, so that no order of words tells the right action.
 """
 
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ CHANGES = (2, 3, 4)
 
 
 @dataclass(frozen=True)
-class Plan:
+class Design:
     """What is balanced over episodes.
 
     Attributes:
@@ -107,8 +107,8 @@ class Episode:
         return next((i for i in range(turn + 1) if self.changed(turn - i)), None)
 
 
-def plans(n: int, turns: int, seed: int) -> list[Plan]:
-    """``n`` plans in random order: every way to start as often as any other, and every schedule too.
+def designs(n: int, turns: int, seed: int) -> list[Design]:
+    """``n`` designs in random order: every way to start as often as any other, and every schedule too.
 
     Raises:
         PkvError: a number of turns outside 4 to 6.
@@ -122,7 +122,7 @@ def plans(n: int, turns: int, seed: int) -> list[Plan]:
         for change, again in product(CHANGES, (True, False))
     ]
     return [
-        Plan(*start, *schedule)
+        Design(*start, *schedule)
         for start, schedule in zip(_dealt(starts, n, rng), _dealt(schedules, n, rng), strict=True)
     ]
 
@@ -136,7 +136,7 @@ def _dealt(cards: Sequence[Any], n: int, rng: np.random.Generator) -> list[Any]:
 def episode(
     family: Family,
     index: int,
-    plan: Plan,
+    design: Design,
     tokenizer: Any,
     *,
     sizes: EpisodeSizes,
@@ -148,7 +148,7 @@ def episode(
     Args:
         family: the domain.
         index: of the episode in its family.
-        plan: what is balanced over episodes.
+        design: what is balanced over episodes.
         tokenizer: the two values of the field take as many of its tokens.
         sizes: turns and sentences.
         wording: key of `pkv_interp.tasks.wordings.RULES`.
@@ -163,10 +163,10 @@ def episode(
     trigger, other = pair if rng.integers(2) else pair[::-1]
     chosen = draw(family, rng, sizes.n_fillers)
     first, second = family.actions
-    actions = (second, first) if plan.flipped else (first, second)
-    start, new = (trigger, other) if plan.starts_at_trigger else (other, trigger)
+    actions = (second, first) if design.flipped else (first, second)
+    start, new = (trigger, other) if design.starts_at_trigger else (other, trigger)
     values = [
-        new if plan.change <= turn and not (plan.back and plan.back <= turn) else start
+        new if design.change <= turn and not (design.back and design.back <= turn) else start
         for turn in range(1, sizes.turns + 1)
     ]
     records = _records(rng, sizes.turns)
@@ -178,7 +178,7 @@ def episode(
     for turn, (record, value) in enumerate(zip(records, values, strict=True)):
         right = actions[0 if value == trigger else 1]
         wrong = actions[1 if value == trigger else 0]
-        leads = plan.right_first == (turn % 2 == 0)
+        leads = design.right_first == (turn % 2 == 0)
         steps.append(Turn(record, value, (right, wrong) if leads else (wrong, right)))
     return Episode(
         family,

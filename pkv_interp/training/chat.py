@@ -1,7 +1,7 @@
 """Ordinary chat text for replay: prompts written here, replies sampled once from the base model itself.
 
 Cross-entropy on a model's own samples is, in expectation, the forward KL to it: replay holds the adapted
-model to the base model's behaviour away from gated decisions. The held-out topics and requests share nothing
+model to the base model's behaviour away from decisions by rule. Held-out topics and requests share nothing
 with those trained on.
 """
 

@@ -1,4 +1,4 @@
-"""What the trained gate can do: decisions on families, wordings and updates never seen, and chat loss."""
+"""What the gate adapter can do: decisions on families, wordings and updates never seen, and chat loss."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""LoRA training of the gate: answer-token cross-entropy on gated decisions, replay of ordinary chat."""
+"""LoRA training of the gate adapter: cross-entropy on the answers to rules, and replay of ordinary chat."""
 
 import json
 import logging

@@ -1,4 +1,4 @@
-"""Words of the gate's training data. Fields, values and actions are disjoint from every evaluation family."""
+"""Words of the training data. Fields, values and actions are disjoint from every evaluation family."""
 
 FIELDS: tuple[str, ...] = (
     "plan",
