@@ -121,14 +121,14 @@ def _bystanders(rng: np.random.Generator, rule: _Rule, breadth: float) -> list[t
 
 def _question(rng: np.random.Generator, rule: _Rule) -> str:
     x, y = _two(rng, (rule.act, rule.otherwise))
-    return _pick(rng, words.QUESTIONS).format(x=x, y=y)
+    return _pick(rng, wordings.QUESTIONS).format(x=x, y=y)
 
 
 def _session(
     rng: np.random.Generator, rule: _Rule, value: str, others: list[tuple[str, str]], breadth: float
 ) -> str:
     broad = rng.random() < breadth
-    form = _pick(rng, words.FIELD_FORMS if broad else words.FIELD_FORMS[:EASY_FORMS])
+    form = _pick(rng, wordings.FIELD_FORMS if broad else wordings.FIELD_FORMS[:EASY_FORMS])
     lines = [form.format(field=n, value=v) for n, v in [(rule.field, value), *others]]
     heading = _pick(rng, wordings.SESSION_HEADINGS if broad else wordings.SESSION_HEADINGS[:2])
     order = [lines[int(i)] for i in rng.permutation(len(lines))]
@@ -171,8 +171,8 @@ def make(
         blocks.reverse()
     if rng.random() < 0.2:
         blocks.append("Tools\nlookup(id), send(text)")
-    request = _pick(rng, words.REQUESTS).format(id=_record(rng))
-    cue = _pick(rng, words.CUES) if rng.random() < 0.6 * breadth else words.CUES[0]
+    request = _pick(rng, wordings.REQUESTS).format(id=_record(rng))
+    cue = _pick(rng, wordings.CUES) if rng.random() < 0.6 * breadth else wordings.CUES[0]
     turns: list[Turn] = []
     if kind in ("update", "other_update"):
         if rng.random() < 0.35 * breadth:  # decide once before the update arrives, then again
@@ -184,7 +184,7 @@ def make(
             blocks.append(line)
     tail = "\n".join(t for t in (request, _question(rng, rule)) if t)
     turns.append(Turn("\n\n".join([*blocks, tail]), cue, rule.answer(value)))
-    return Example(kind, _pick(rng, words.ROLES), tuple(turns), bool(rng.random() >= 0.15 * breadth))
+    return Example(kind, _pick(rng, wordings.ROLES), tuple(turns), bool(rng.random() >= 0.15 * breadth))
 
 
 def lesson(rng: np.random.Generator, kind: str, match: bool, listings: bool) -> Example:
@@ -195,13 +195,13 @@ def lesson(rng: np.random.Generator, kind: str, match: bool, listings: bool) -> 
     """
     rule = _rule(rng, listing=listings or rng.random() < 0.4, plain=True)
     value = rule.trigger if match else rule.other
-    blocks = [_pick(rng, words.FIELD_FORMS[:EASY_FORMS]).format(field=rule.field, value=value), rule.text]
+    blocks = [_pick(rng, wordings.FIELD_FORMS[:EASY_FORMS]).format(field=rule.field, value=value), rule.text]
     if kind == "late":
         blocks.reverse()
     repeat = not listings and rng.random() < 0.5
-    question = _question(rng, rule) if repeat else _pick(rng, words.OPEN_QUESTIONS)
-    turn = Turn("\n\n".join([*blocks, question]), words.CUES[0], rule.answer(value))
-    return Example(kind, _pick(rng, words.ROLES), (turn,), True)
+    question = _question(rng, rule) if repeat else _pick(rng, wordings.OPEN_QUESTIONS)
+    turn = Turn("\n\n".join([*blocks, question]), wordings.CUES[0], rule.answer(value))
+    return Example(kind, _pick(rng, wordings.ROLES), (turn,), True)
 
 
 def _update(
