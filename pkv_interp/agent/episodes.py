@@ -110,6 +110,11 @@ class Episode:
 def designs(n: int, turns: int, seed: int) -> list[Design]:
     """``n`` designs in random order: every way to start as often as any other, and every schedule too.
 
+    Args:
+        n: how many.
+        turns: of an episode, 4 to 6.
+        seed: of the order.
+
     Raises:
         PkvError: a number of turns outside 4 to 6.
     """

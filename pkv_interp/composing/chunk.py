@@ -58,6 +58,11 @@ def token_ids(tokenizer: PreTrainedTokenizerBase, text: str | Sequence[int]) -> 
 def before(tokenizer: PreTrainedTokenizerBase, context: str | Sequence[int], sink: Sink) -> tuple[int, ...]:
     """The tokens that stand before a chunk while it is computed.
 
+    Args:
+        tokenizer: of the model.
+        context: text or ids, for ``sink="prefix"``.
+        sink: see ``precompile``.
+
     Raises:
         PkvError: an unknown sink, a context where none belongs or none where one does, no BOS token.
     """

@@ -80,7 +80,14 @@ class EditableContext:
         return self._base
 
     def edit(self, field: str, value: str, method: str = "auto", **options: Any) -> State:
-        """``State.edit`` on the context as written."""
+        """``State.edit`` on the context as written.
+
+        Args:
+            field: name of the field.
+            value: its new value.
+            method: a name of ``METHODS``.
+            **options: further settings of the method.
+        """
         return self.prefill().edit(field, value, method, **options)
 
     def prefilled(self, head: Head) -> tuple[FrozenCache, int]:

@@ -72,6 +72,11 @@ def in_place(state: State, change: Change, *, beside_notices: bool = False) -> I
 def check_place(state: State, change: Change, *, beside_notices: bool = False) -> None:
     """Refuse an edit in place where the field has none, or where an older erratum would contradict it.
 
+    Args:
+        state: the context as it stands.
+        change: the field and its new value.
+        beside_notices: an erratum about the field may stand further on.
+
     Raises:
         PkvError: in those two cases.
     """

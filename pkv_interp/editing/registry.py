@@ -104,7 +104,16 @@ def register(
     options: tuple[str, ...] = (),
     placement: Placement = "either",
 ) -> Callable[[Callable[[State, Change], Outcome]], Callable[[State, Change], Outcome]]:
-    """Put a function among the methods under ``name``."""
+    """Put a function among the methods under ``name``.
+
+    Args:
+        name: as users write it.
+        amount: what may stand after ``@``.
+        required: whether it must.
+        any_length: serves values of another token length.
+        options: names of further settings.
+        placement: where the text gives the value after the edit.
+    """
 
     def put(apply: Callable[[State, Change], Outcome]) -> Callable[[State, Change], Outcome]:
         summary = (apply.__doc__ or "").partition("\n")[0]

@@ -180,7 +180,16 @@ class State:
         cue: str | None = None,
         stop: str | Sequence[str] = (),
     ) -> Generation:
-        """Text that the model writes after the suffix; see ``generation.generate``."""
+        """Text that the model writes after the suffix; see ``generation.generate``.
+
+        Args:
+            max_new_tokens: most new tokens.
+            temperature: 0 takes the token of largest logit; above it, tokens are drawn.
+            seed: of the draws.
+            question: instead of the context's.
+            cue: instead of the context's.
+            stop: one text or several at which to stop.
+        """
         return generation.generate(
             self.context.runner,
             self.context.renderer.tokenizer,

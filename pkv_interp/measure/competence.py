@@ -61,7 +61,14 @@ def decisions(pair: PairRun) -> list[Decision]:
 
 
 def gate(decided: Sequence[Decision], threshold: float, *, seed: int, draws: int = 2000) -> Gate:
-    """Accuracy with its interval over families, and per side; the gate asks both sides for the threshold."""
+    """Accuracy with its interval over families, and per side; the gate asks both sides for the threshold.
+
+    Args:
+        decided: decisions on both prompts of every pair.
+        threshold: least accuracy of either side.
+        seed: of the interval.
+        draws: of the interval.
+    """
     accuracy = mean(
         [d.right for d in decided], [d.family for d in decided], seed=seed, draws=draws, bounds=(0.0, 1.0)
     )

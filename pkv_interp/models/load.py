@@ -133,7 +133,13 @@ def _held_as(model: PreTrainedModel) -> str | None:
 
 
 def assemble(opened: Opened, config: ModelConfig, placement: Placement) -> LoadedModel:
-    """Merge the adapter, freeze, check the modules and describe the result."""
+    """Merge the adapter, freeze, check the modules and describe the result.
+
+    Args:
+        opened: model and tokenizer from their source.
+        config: what was asked for.
+        placement: device and dtype.
+    """
     model, tokenizer = opened.model, opened.tokenizer
     if not tokenizer.is_fast:
         raise PkvError(f"{config.name} has no fast tokenizer", "use a checkpoint with a tokenizer.json")

@@ -23,6 +23,12 @@ def edited(
 
     HeadPatch and MLPPatch without a position fall on the decision token, the last of the donor's prompt.
     Knockout is not handled here (``knocked_out``).
+
+    Args:
+        model: a causal language model of transformers.
+        edits: of one row.
+        positions: of the tokens in the forward, in order.
+        donors: prompts that edits index.
     """
     at = {position: index for index, position in enumerate(positions)}
     handles: list[RemovableHandle] = []
@@ -90,6 +96,11 @@ def knocked_out(model: Any, closed_at: Mapping[int, Sequence[int]], length: int)
     """Within the context, a one-token forward over ``length`` tokens cannot see ``closed_at`` (per layer).
 
     The mask is the model's own, window included, with these positions closed.
+
+    Args:
+        model: a causal language model of transformers.
+        closed_at: positions by layer.
+        length: tokens in the cache after the forward.
     """
 
     def hook_for(closed: Sequence[int]) -> Callable[..., Any]:

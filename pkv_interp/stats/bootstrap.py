@@ -49,6 +49,11 @@ def cluster_interval(
     """Value, lower and upper end of sum(numerator) / sum(denominator), for many data sets at once.
 
     Both arguments hold sums by family. The ends are NaN where there is one family only.
+
+    Args:
+        numerator: sums by family.
+        denominator: sums by family.
+        resampling: seed, level and number of draws.
     """
     n_families = numerator.shape[-1]
     ratio, error = linearised_error(numerator, denominator)
@@ -84,7 +89,13 @@ def percentile_ends(draws: Float[np.ndarray, "draws"], level: float) -> tuple[fl
 def expanded_percentile_ends(
     draws: Float[np.ndarray, "draws"], n_families: int, level: float
 ) -> tuple[float, float]:
-    """Expanded percentile interval (Hesterberg, The American Statistician 69, 2015), for a few clusters."""
+    """Expanded percentile interval (Hesterberg, The American Statistician 69, 2015), for a few clusters.
+
+    Args:
+        draws: the statistic in each resample.
+        n_families: how many were resampled, at least two.
+        level: of the interval.
+    """
     tail = 0.5 - level / 2.0
     widened = stats.norm.cdf(np.sqrt(n_families / (n_families - 1)) * stats.t.ppf(tail, n_families - 1))
     low, high = np.quantile(draws, [widened, 1.0 - widened])
@@ -123,7 +134,14 @@ def ratios_of_means(
     families: Sequence[object],
     **resampling: Unpack[ResamplingOptions],
 ) -> list[Estimate]:
-    """``ratio_of_means`` for many sites at once: ``numerators`` is [instances, sites]."""
+    """``ratio_of_means`` for many sites at once: ``numerators`` is [instances, sites].
+
+    Args:
+        numerators: [instances, sites].
+        denominator: [instances], shared by all sites.
+        families: one name per instance; the unit that is resampled.
+        **resampling: ``seed``, ``level`` and ``draws`` of the interval, see ``Resampling``.
+    """
     above = checked(numerators, "numerators", ndim=2)
     below = checked(denominator, "denominator")
     groups = clusters(families, above.shape[0])
@@ -167,6 +185,12 @@ def mean(
     ``bounds`` are the values that the quantity can take (0 and 1 for a share): the interval is cut there. A
     share that is 0 or 1 throughout has no spread to resample: its interval is Wilson's, of as many trials as
     there are families.
+
+    Args:
+        values: [instances].
+        families: one name per instance; the unit that is resampled.
+        bounds: least and greatest value that the quantity can take, or None.
+        **resampling: ``seed``, ``level`` and ``draws`` of the interval, see ``Resampling``.
     """
     array = checked(values, "values")
     found = ratio_of_means(array, np.ones_like(array), families, **resampling)
@@ -194,6 +218,13 @@ def difference(
 
     With ``denominator`` the shared clean minus corrupt margins, this is the difference of two recoveries;
     without it, of two means.
+
+    Args:
+        first: [instances] of one arm.
+        second: [instances] of the other, in the same order.
+        families: one name per instance; the unit that is resampled.
+        denominator: [instances]; None for a difference of means.
+        **resampling: ``seed``, ``level`` and ``draws`` of the interval, see ``Resampling``.
     """
     a, b = checked(first, "first"), checked(second, "second")
     if a.size != b.size:

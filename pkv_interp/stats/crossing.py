@@ -25,6 +25,13 @@ def first_crossing(
     None where it never is. The interval is the expanded percentile one over draws of families. A draw whose
     curve never gets there counts as the last place: an upper end there stands for that place or later.
 
+    Args:
+        values: [instances, places].
+        places: where the columns were measured, in order.
+        families: one name per instance; the unit that is resampled.
+        threshold: level to be reached; a shortfall of 1e-9 is rounding.
+        **resampling: ``seed``, ``level`` and ``draws`` of the interval, see ``Resampling``.
+
     Raises:
         PkvError: another number of places than columns.
     """

@@ -38,6 +38,12 @@ def pairwise(
 
     p values are Student's t on the linearised error by family, adjusted over all pairs by Holm.
 
+    Args:
+        arms: name to [instances], at least two.
+        families: one name per instance; the unit that is resampled.
+        denominator: [instances]; None for differences of means.
+        **resampling: ``seed``, ``level`` and ``draws`` of the interval, see ``Resampling``.
+
     Raises:
         PkvError: fewer than two arms or fewer than two families.
     """

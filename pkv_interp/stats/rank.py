@@ -53,6 +53,12 @@ def site_spearman(
 
     Both rankings are taken anew in every draw of families. Resampling adds noise to both, so draws lie
     below the value where sites are hard to tell apart; the interval then errs on the low side.
+
+    Args:
+        x: [instances, sites].
+        y: [instances, sites].
+        families: one name per instance; the unit that is resampled.
+        **resampling: ``seed``, ``level`` and ``draws`` of the interval, see ``Resampling``.
     """
     a, b = checked(x, "x", ndim=2), checked(y, "y", ndim=2)
     if a.shape[-1] < 3:

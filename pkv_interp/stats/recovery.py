@@ -61,7 +61,16 @@ def recovery_by_site(
     noise_floor: float,
     **resampling: Unpack[ResamplingOptions],
 ) -> list[Recovery]:
-    """``recovery`` for many arms at once: ``patched`` is [instances, arms], the other margins are shared."""
+    """``recovery`` for many arms at once: ``patched`` is [instances, arms], the other margins are shared.
+
+    Args:
+        patched: [instances, arms], margins in logits.
+        clean: [instances].
+        corrupt: [instances].
+        families: one name per instance; the unit that is resampled.
+        noise_floor: least gap of clean and corrupt that counts, in logits.
+        **resampling: ``seed``, ``level`` and ``draws`` of the interval, see ``Resampling``.
+    """
     values = checked(patched, "patched", ndim=2)
     gap, base, kept = _gap(clean, corrupt, values.shape[0], noise_floor)
     moved = values - base[:, None]
@@ -93,6 +102,14 @@ def recovery(
 
     Instances whose clean and corrupt margins lie within ``noise_floor`` of one another carry no signal; they
     are left out and counted. Not clipped: below 0 and above 1 are findings.
+
+    Args:
+        patched: [instances].
+        clean: [instances].
+        corrupt: [instances].
+        families: one name per instance; the unit that is resampled.
+        noise_floor: least gap of clean and corrupt that counts, in logits.
+        **resampling: ``seed``, ``level`` and ``draws`` of the interval, see ``Resampling``.
 
     Raises:
         PkvError: lengths differ, a margin is not finite, or every instance was left out.

@@ -99,6 +99,15 @@ def sample_replies(
 
     Without a chat template a message is a line of plain text, and the reply is its continuation. Messages of
     one batch are left-padded, with positions and mask set by ``generate``.
+
+    Args:
+        model: the base model.
+        tokenizer: of the model.
+        messages: one per chat.
+        max_new_tokens: longest reply.
+        temperature: of the sampling.
+        seed: of the sampling.
+        batch_size: chats per forward.
     """
     rendered = [_rendered(m, tokenizer) for m in messages]
     bos = tokenizer.bos_token

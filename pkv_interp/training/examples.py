@@ -192,6 +192,12 @@ def lesson(rng: np.random.Generator, kind: str, match: bool, listings: bool) -> 
 
     First lessons list an action per value, which the base model half understands; later ones also have rules
     with an "otherwise". Accuracy stayed at chance for 90 steps when training began at full breadth.
+
+    Args:
+        rng: draws everything that is not given.
+        kind: "plain" or "late".
+        match: the field starts at the trigger's value.
+        listings: rules list an action per value, and questions are open.
     """
     rule = _rule(rng, listing=listings or rng.random() < 0.4, plain=True)
     value = rule.trigger if match else rule.other
@@ -225,7 +231,15 @@ def _update(
 
 
 def lessons(seed: int, step: int, size: int, mix: Sequence[float], listings: bool) -> list[Example]:
-    """Opening lessons of one step, plain or late by ``mix``, in pairs as `batch`."""
+    """Opening lessons of one step, plain or late by ``mix``, in pairs as `batch`.
+
+    Args:
+        seed: of the training.
+        step: of the training.
+        size: number of examples.
+        mix: shares of the kinds.
+        listings: see ``lesson``.
+    """
     kinds = _kinds(seed, step, size, mix)
     return _pairs(seed, step, size, lambda rng, pair, match: lesson(rng, kinds[pair], match, listings))
 
@@ -238,6 +252,14 @@ def batch(
     They come in pairs that differ in the field's value alone, so with opposite answers: whatever else in a
     prompt might hint at an action cancels within the batch, and only the comparison of field and rule is left
     to learn.
+
+    Args:
+        seed: of the training.
+        step: of the training.
+        size: number of examples.
+        mix: shares of the kinds.
+        breadth: see ``make``.
+        longest: see ``make``.
     """
     kinds = _kinds(seed, step, size, mix)
     return _pairs(seed, step, size, lambda rng, pair, match: make(rng, kinds[pair], match, breadth, longest))

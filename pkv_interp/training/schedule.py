@@ -38,7 +38,14 @@ class Stage(BaseModel):
         return self.lr[0] + (self.lr[1] - self.lr[0]) * progress
 
     def examples(self, seed: int, step: int, progress: float, longest: int) -> list[Example]:
-        """The examples of one step, chats apart; ``step`` counts from the start of the training."""
+        """The examples of one step, chats apart; ``step`` counts from the start of the training.
+
+        Args:
+            seed: of the training.
+            step: counts from the start of the training.
+            progress: through the stage, 0 to 1.
+            longest: fillers at full breadth.
+        """
         if self.lessons is not None:
             return lessons(seed, step, self.batch, self.mix, self.lessons == "listings")
         wide = self.breadth[0] + (self.breadth[1] - self.breadth[0]) * progress

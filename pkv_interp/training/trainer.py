@@ -90,6 +90,11 @@ def supervised_losses(model: Any, group: list[TokenSequence], fill: int) -> tupl
     """Cross-entropy and correctness at every supervised position of a group, in order.
 
     Only supervised positions go through the unembedding.
+
+    Args:
+        model: with or without adapter.
+        group: sequences of one forward.
+        fill: token that pads the shorter ones.
     """
     ids = pad(group, fill).to(model.device)
     rows = torch.tensor([r for r, s in enumerate(group) for _ in s.targets], device=ids.device)
@@ -205,7 +210,13 @@ def snapshot_path(directory: Path, step: int) -> Path:
 
 
 def write_adapter(model: PeftModel, settings: TrainSettings, directory: Path) -> None:
-    """Write the adapter as peft does, in float16, with no trace of where the base model lay."""
+    """Write the adapter as peft does, in float16, with no trace of where the base model lay.
+
+    Args:
+        model: with the trained adapter.
+        settings: rank, alpha and the name of the base model.
+        directory: is made where it is missing.
+    """
     directory.mkdir(parents=True, exist_ok=True)
     weights = {
         name: t.detach().to(torch.float16).contiguous().cpu()

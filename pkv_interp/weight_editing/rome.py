@@ -58,7 +58,13 @@ class RankOneEdit:
 
 
 def mean_key(model: PreTrainedModel, layer: int, statements: Sequence[Statement]) -> Float[Tensor, " d_ff"]:
-    """Mean input of the down projection at the statements' subject tokens, float32."""
+    """Mean input of the down projection at the statements' subject tokens, float32.
+
+    Args:
+        model: is read and not changed.
+        layer: of the down projection.
+        statements: at least one.
+    """
     if not statements:
         raise PkvError("there is no statement to take a key from", "give at least one")
     keys = [inputs_of(model, [layer], one.ids[: one.at + 1])[0][-1] for one in statements]

@@ -47,6 +47,13 @@ def statement(tokenizer: Any, before: str, subject: str, after: str, target: str
 
     The target is tokenised after the text, so that its token is the one in context.
 
+    Args:
+        tokenizer: of the model.
+        before: text before the subject.
+        subject: at its last token the key is read.
+        after: text after the subject.
+        target: what is to be said next; its first token counts.
+
     Raises:
         PkvError: the subject is not followed by a token boundary, or the target changes the text's tokens.
     """
