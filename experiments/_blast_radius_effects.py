@@ -4,12 +4,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.stats import rankdata
 
 from experiments._blast_radius_units import OUTPUT, Options, Unit, line
 from pkv_interp.measure.deviation import MEASURES
 from pkv_interp.records import Run
-from pkv_interp.stats import Estimate, mean
+from pkv_interp.stats import Estimate, mean, rank_correlation
 from pkv_interp.stats.recovery import recovery
 
 if TYPE_CHECKING:
@@ -70,12 +69,6 @@ def _moved(unit: Unit) -> np.ndarray:
 
 def _recovered(unit: Unit) -> np.ndarray:
     return _moved(unit) / (unit.chunk["clean"] - unit.chunk["corrupt"])
-
-
-def rank_correlation(x: np.ndarray, y: np.ndarray) -> float | None:
-    """Spearman's rho of two lists of numbers; None where one side is constant."""
-    first, second = rankdata(x), rankdata(y)
-    return float(np.corrcoef(first, second)[0, 1]) if first.std() > 0 and second.std() > 0 else None
 
 
 def _correlations(swept: Sequence[Unit], options: Options) -> list[tuple[dict[str, Any], Estimate]]:

@@ -45,11 +45,6 @@ class LoadedModel:
         """Device of the weights."""
         return self.model.device
 
-    @property
-    def template_options(self) -> dict[str, bool]:
-        """Keyword arguments for ``tokenizer.apply_chat_template`` (the thinking switch)."""
-        return {} if self.config.thinking is None else {"enable_thinking": self.config.thinking}
-
 
 @dataclass(frozen=True)
 class Opened:
@@ -138,7 +133,13 @@ def _held_as(model: PreTrainedModel) -> str | None:
 
 
 def assemble(opened: Opened, config: ModelConfig, placement: Placement) -> LoadedModel:
-    """Merge the adapter, freeze, check the modules and describe the result."""
+    """Merge the adapter, freeze, check the modules and describe the result.
+
+    Args:
+        opened: model and tokenizer from their source.
+        config: what was asked for.
+        placement: device and dtype.
+    """
     model, tokenizer = opened.model, opened.tokenizer
     if not tokenizer.is_fast:
         raise PkvError(f"{config.name} has no fast tokenizer", "use a checkpoint with a tokenizer.json")
