@@ -16,6 +16,7 @@ import torch
 from pydantic import ValidationError
 
 from pkv_interp.errors import PkvError
+from pkv_interp.files import atomic_write, disk_error, tensor_bytes
 from pkv_interp.records import archive
 from pkv_interp.records.archive import Archive, Head, archive_path
 from pkv_interp.records.environment import environment
@@ -23,7 +24,6 @@ from pkv_interp.records.key import Asked, jsonable
 from pkv_interp.records.rules import findings_of
 from pkv_interp.records.schema import Control, Keys, Measurements, RunRecord
 from pkv_interp.records.stages import StageFolder
-from pkv_interp.files import atomic_write, disk_error, tensor_bytes
 
 log = logging.getLogger(__name__)
 M = TypeVar("M")
@@ -87,6 +87,7 @@ class Run:
         keep_until_success: an earlier success stays on disk until this repeat has succeeded.
         head: facts, known once all is measured.
         controls: checks with known answers, noted while measuring.
+        remarks: what a reader should know that is no number.
     """
 
     path: Path
@@ -98,6 +99,7 @@ class Run:
     keep_until_success: bool = False
     head: Head | None = None
     controls: list[Control] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
     _started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     _clock: float = field(default_factory=time.monotonic)
 
@@ -213,6 +215,7 @@ class Run:
             "seconds": None if status == "started" else self.seconds,
             "controls": head.controls if head else self.controls,
             "noise_floor": head.noise_floor if head else {},
+            "remarks": head.remarks if head else self.remarks,
             **filled,
         }
         fields["tables"] = jsonable(fields.get("tables", {}), "a table")

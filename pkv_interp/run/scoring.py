@@ -15,8 +15,8 @@ from pkv_interp.run.report import SHARE, Headline
 from pkv_interp.run.settings import ExperimentSettings
 from pkv_interp.run.tolerances import Tolerance, tolerance_of
 from pkv_interp.stats import Estimate, max_t, mean, ratios_of_means
-from pkv_interp.stats.resampling import ResamplingOptions
 from pkv_interp.stats.recovery import recovery_by_site
+from pkv_interp.stats.resampling import ResamplingOptions
 from pkv_interp.tasks import Case
 
 S = TypeVar("S", bound=ExperimentSettings)
@@ -194,7 +194,7 @@ class Scorer:
         return mean(np.asarray(values, float), self.families, bounds=(0.0, 1.0), **self.resampling)
 
     def adjusted(self, patched: ArrayLike) -> list[float | None]:
-        """p value of each site of [cases, sites] against no effect, max-T over all; None for one family."""
+        """P value of each site of [cases, sites] against no effect, max-T over all; None for one family."""
         if len(set(self.families)) < 2:
             return [None] * np.shape(patched)[1]
         moved = np.asarray(patched, float) - self.corrupt[:, None]

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Self, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -73,6 +73,8 @@ class ExperimentSettings(CommandSettings):
         seed: of everything random that is drawn while measuring.
         memory_budget_mb: bound on one packed forward; None: 1 GiB, or half of what is free on a GPU.
         resume: skip a run that an identical record already holds, continue an interrupted one.
+        verify: compute the first case again in TransformerLens and hold the engine to it; "auto" does so
+            below 1 B parameters.
     """
 
     #: Settings that no measurement reads: they are part of the summary key alone.
@@ -82,6 +84,7 @@ class ExperimentSettings(CommandSettings):
     seed: NonNegativeInt = 0
     memory_budget_mb: PositiveFloat | None = None
     resume: bool = True
+    verify: Literal["auto", "transformer_lens", "none"] = "auto"
 
     def measuring(self) -> Self:
         """These settings as a measurement may read them; reading one of the summary's raises."""
