@@ -14,12 +14,12 @@ from pkv_interp.errors import PkvError
 from pkv_interp.models import embedded
 from pkv_interp.models.adapter import find_adapter, merge_adapter
 from pkv_interp.models.catalogue import ModelConfig
-from pkv_interp.models.chat import accept_system_role
 from pkv_interp.models.checkpoint import Placement, check_directory, read_checkpoint
 from pkv_interp.models.gguf_file import check_gguf, fetch_gguf, quantisation_of, read_gguf
 from pkv_interp.models.hashing import weight_sha256
 from pkv_interp.models.spec import ModelInfo, ModelSpec, spec_of
 from pkv_interp.models.tiny import tiny_model
+from pkv_interp.models.tokenizer import prepared
 
 
 @dataclass(frozen=True)
@@ -141,8 +141,7 @@ def assemble(opened: Opened, config: ModelConfig, placement: Placement) -> Loade
         placement: device and dtype.
     """
     model, tokenizer = opened.model, opened.tokenizer
-    if not tokenizer.is_fast:
-        raise PkvError(f"{config.name} has no fast tokenizer", "use a checkpoint with a tokenizer.json")
+    tokenizer = prepared(tokenizer, config.name)
     held = _held_as(model)
     adapter_sha256 = None
     if config.adapter is not None:
@@ -156,9 +155,6 @@ def assemble(opened: Opened, config: ModelConfig, placement: Placement) -> Loade
         nn.Module.to(model, placement.device)
     model.eval().requires_grad_(False)
     spec = spec_of(model)
-    accept_system_role(tokenizer)
-    if tokenizer.pad_token_id is None:
-        tokenizer.pad_token = tokenizer.eos_token
     info = ModelInfo(
         name=config.name,
         source=config.source,

@@ -16,6 +16,7 @@ from pkv_interp.measure.controls import ControlValues, measure_controls
 from pkv_interp.measure.pairs import run_pair
 from pkv_interp.models.load import LoadedModel, load
 from pkv_interp.models.spec import ModelSpec
+from pkv_interp.models.tokenizer import load_tokenizer
 from pkv_interp.reference.verify import BridgeCheck, checked_by_default, verify_with_bridge
 from pkv_interp.run.stage import Named, Stage, key_of
 from pkv_interp.run.streams import stream
@@ -52,10 +53,10 @@ class Session(Generic[S]):
         """The model, loaded when it is first asked for."""
         return load(self.settings.model)
 
-    @property
+    @cached_property
     def tokenizer(self) -> Any:
-        """The model's tokenizer."""
-        return self.loaded.tokenizer
+        """The model's tokenizer, at hand before the model is loaded, so that prompts are checked first."""
+        return load_tokenizer(self.settings.model)
 
     @cached_property
     def engine(self) -> "Engine":
