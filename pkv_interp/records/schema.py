@@ -127,12 +127,15 @@ class Keys(_Part):
         measurement: model, weights, seed, the settings that measuring reads, and the code that it can reach.
         summary: that, the settings that only the summary reads, and the summary's own code.
         measuring_code, summary_code: hashes of the code alone.
+        measuring_roots, summary_roots: modules whose import closures that code is.
     """
 
     measurement: str = Field(pattern=r"^[0-9a-f]{64}$")
     summary: str = Field(pattern=r"^[0-9a-f]{64}$")
     measuring_code: str = Field(pattern=r"^[0-9a-f]{64}$")
     summary_code: str = Field(pattern=r"^[0-9a-f]{64}$")
+    measuring_roots: tuple[str, ...] = ()
+    summary_roots: tuple[str, ...] = ()
 
 
 class Measurements(_Part):

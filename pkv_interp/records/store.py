@@ -10,7 +10,7 @@ from pkv_interp.records.load import PARTIAL, read
 from pkv_interp.records.run import Run
 from pkv_interp.records.schema import Keys, Measurements, RunRecord
 from pkv_interp.records.stages import StageFolder, sha256
-from pkv_interp.records.writer import remove_parts
+from pkv_interp.files import remove_parts
 
 
 def file_name(model_name: str, key: str) -> str:

@@ -1,6 +1,6 @@
 """Settings that every command or every experiment has, and the kinds of values that several of them take."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Self, TypeVar
@@ -14,15 +14,16 @@ from pydantic import (
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
+    ValidationError,
 )
 
-from pkv_interp.editing.registry import find
+from pkv_interp.errors import PkvError
 from pkv_interp.models.catalogue import ModelConfig, load_catalogue_entry
-from pkv_interp.prompts.errata import erratum_line
 from pkv_interp.tasks import families, split_of
 
 DEFAULT_MODEL = "smollm2-135m-gate"
 N = TypeVar("N", bound=Sequence[float])
+C = TypeVar("C", bound=BaseModel)
 
 
 class CommandSettings(BaseModel):
@@ -37,6 +38,22 @@ class CommandSettings(BaseModel):
 
     results_dir: Path = Path("results")
     threads: Annotated[int, Field(ge=1, le=1024)] | None = None
+
+
+def checked(schema: type[C], values: Mapping[str, Any]) -> C:
+    """Settings from keys and values.
+
+    Raises:
+        PkvError: a key is unknown or its value is not possible; the line names the first such key.
+    """
+    try:
+        return schema.model_validate(dict(values))
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        raise PkvError(
+            f"config key '{key}': {first['msg']}", "see the experiment's file under configs/"
+        ) from error
 
 
 def _entry(value: Any) -> Any:
@@ -132,28 +149,5 @@ def several(names: tuple[str, ...] | None) -> tuple[str, ...] | None:
     return names
 
 
-def known_methods(names: tuple[str, ...]) -> tuple[str, ...]:
-    """Refuse editing methods that do not exist, and one that is named twice.
-
-    Raises:
-        ValueError: as pydantic wants it.
-    """
-    for name in names:
-        find(name, {})
-    if len(set(names)) < len(names):
-        raise ValueError("name each method once")
-    return names
-
-
-def gives_the_value(wording: str) -> str:
-    """Refuse a wording of an erratum that is not known and does not give the value."""
-    erratum_line("field", "value", wording)
-    return wording
-
-
 #: Scenario families, two or more; None stands for all.
 SeveralFamilies = Annotated[tuple[str, ...] | None, AfterValidator(several)]
-#: Editing methods, each once.
-Methods = Annotated[tuple[str, ...], Field(min_length=1), AfterValidator(known_methods)]
-#: Wording of an erratum.
-Erratum = Annotated[str, AfterValidator(gives_the_value)]

@@ -17,7 +17,7 @@ from pkv_interp.measure.patching import grid_rows, position_rows, sweep_grid, sw
 from pkv_interp.records import RunRecord
 from pkv_interp.records.__main__ import main as records_command
 from pkv_interp.tasks import FAMILIES, Style, polarity_case
-from tests.experiments.composing import compose
+from tests.experiments.configs import compose
 from tests.families import tiny
 
 SMALL = (

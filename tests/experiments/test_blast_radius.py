@@ -17,7 +17,7 @@ from pkv_interp.records import RunRecord, load_records
 from pkv_interp.records.__main__ import main as records_command
 from pkv_interp.records.run import ControlFailure
 from tests import runs
-from tests.experiments.composing import compose
+from tests.experiments.configs import compose
 
 CLASSES = ("low", "medium", "high")
 
