@@ -10,9 +10,11 @@ import numpy as np
 import plotly.graph_objects as go
 import pytest
 
-from experiments.figures import FIGURES
-from pkv_interp import figures
+from experiments.blast_radius import figures
+from experiments.blast_radius.effect_figures import blast_kinds, deviation_effect
+from experiments.figures.__main__ import drawn_by
 from pkv_interp.errors import PkvError
+from pkv_interp.plots.tables import NOT_COMPETENT
 from pkv_interp.records import RunRecord, load_records
 
 Draw = Callable[[RunRecord], go.Figure]
@@ -20,8 +22,8 @@ EVERY: tuple[Draw, ...] = (
     figures.blast_map,
     figures.blast_shares,
     figures.blast_growth,
-    figures.blast_kinds,
-    figures.deviation_effect,
+    blast_kinds,
+    deviation_effect,
 )
 over_every = pytest.mark.parametrize("draw", EVERY, ids=lambda draw: draw.__name__)
 
@@ -37,14 +39,14 @@ def traces(figure: go.Figure, **wanted: Any) -> list[Any]:
 
 
 def test_all_of_them_are_drawn_by_the_command() -> None:
-    assert set(FIGURES["blast_radius"].values()) == set(EVERY)
+    assert set(drawn_by("blast_radius").values()) == set(EVERY)
 
 
 @over_every
 def test_titles_axes_and_the_gate(draw: Draw, record: RunRecord) -> None:
     figure = draw(record)
     assert figure.layout.title.subtitle.text.startswith("tiny-llama · ")
-    assert figures.NOT_COMPETENT in figure.layout.title.text  # weights are random
+    assert NOT_COMPETENT in figure.layout.title.text  # weights are random
     assert list(figure.select_yaxes())[0].title.text
     assert (figure.layout.width or figure.layout.template.layout.width) == 900
 
@@ -85,7 +87,7 @@ def test_shares_have_a_line_for_every_class_and_flip_and_one_legend(record: RunR
 
 
 def test_the_scatter_has_every_position_and_guides_their_curves(record: RunRecord) -> None:
-    figure = figures.deviation_effect(record)
+    figure = deviation_effect(record)
     kinds = {str(point["token_kind"]) for point in record.tables["effect_points"]}
     drawn = [trace for trace in traces(figure, mode="markers") if trace.name in kinds]
     assert sum(len(trace.x) for trace in drawn) == len(record.tables["effect_points"])
@@ -98,5 +100,5 @@ def test_growth_and_kinds_show_their_tables(record: RunRecord) -> None:
     near, deep = traces(figures.blast_growth(record), name="low: nothing depends on it")
     assert len(deep.x) == 3
     assert len(near.x) >= 2
-    (mass,) = traces(figures.blast_kinds(record), name="of all deviation")
+    (mass,) = traces(blast_kinds(record), name="of all deviation")
     assert sum(mass.x) == pytest.approx(1.0)
