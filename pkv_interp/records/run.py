@@ -100,6 +100,7 @@ class Run:
     head: Head | None = None
     controls: list[Control] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
+    _kept: Path | None = None
     _started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     _clock: float = field(default_factory=time.monotonic)
 
@@ -150,7 +151,7 @@ class Run:
         """
         if self.measured is None:
             raise PkvError("nothing was measured yet", "measure first")
-        found = archive.read(archive_path(self.path), kind, self.measured.sha256)
+        found = archive.read(self._archive, kind, self.measured.sha256)
         self.head = found.head
         return found
 
@@ -161,12 +162,16 @@ class Run:
             PkvError: they have no form on disk, or the disk is full.
         """
         self.head = head
-        self.measured = archive.save(self._place(), head, measured, kind)
-
-    def _place(self) -> Path:
         # While an earlier success stands, its own measurements must stay beside it.
         beside = archive_path(self.path)
-        return self.stages.folder / beside.name if self.keep_until_success else beside
+        place = self.stages.folder / beside.name if self.keep_until_success else beside
+        self.measured = archive.save(place, head, measured, kind)
+        self._kept = place
+
+    @property
+    def _archive(self) -> Path:
+        """Where the measurements of this run are: written just now, or by an earlier sitting."""
+        return self._kept or archive_path(self.path)
 
     def succeed(self, filled: Mapping[str, Any], arrays: Mapping[str, np.ndarray | torch.Tensor]) -> None:
         """Write the record of a success and tidy up.
@@ -191,8 +196,8 @@ class Run:
             }
             # Arrays first: a record never names a file that is not there.
             atomic_write(beside, tensor_bytes(tensors))
-        if self._place().is_file():
-            os.replace(self._place(), archive_path(self.path))
+        if self._kept is not None:
+            os.replace(self._kept, archive_path(self.path))
         self._write(record)
         self.finished = record
         self.stages.remove()
@@ -270,7 +275,7 @@ class Run:
             log.warning(
                 "the summary failed, and all measurements are kept in %s; once it is mended, "
                 "`python -m experiments.summarise %s` needs no model",
-                self._place(),
+                self._archive,
                 self.path,
             )
 
