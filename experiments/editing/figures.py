@@ -1,9 +1,20 @@
-"""Figures of the editing frontier: what each way to change a field decides, and what it costs."""
+"""Figures of the editing experiment: what each way to change a field decides, and what it costs."""
+
+from collections.abc import Callable, Mapping
 
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from pkv_interp.figures.curves import band
+from experiments.editing.tables import (
+    ErratumArm,
+    Frontier,
+    FrontierByLength,
+    HorizonTurn,
+    KStar,
+    Selector,
+    Wording,
+)
+from pkv_interp.plots.curves import INTERVALS, band
 from pkv_interp.plots.tables import entitle, error_bars, pick, sample_of, table
 from pkv_interp.plots.theme import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, SKY, VERMILLION
 from pkv_interp.records import RunRecord
@@ -31,7 +42,7 @@ _ARMS = {
 
 def frontier_scatter(record: RunRecord) -> go.Figure:
     """P(correct) of each method against the share of the context that it recomputes."""
-    frame = table(record, "frontier")
+    frame = table(record, Frontier)
     figure = go.Figure()
     frame["value"] = frame["p_correct"]
     frame["ci_low"], frame["ci_high"] = frame["p_correct_ci_low"], frame["p_correct_ci_high"]
@@ -62,7 +73,7 @@ def frontier_scatter(record: RunRecord) -> go.Figure:
 
 def sweep_heatmap(record: RunRecord) -> go.Figure:
     """P(correct) by selector and number of tokens recomputed beside the field."""
-    frame = table(record, "k_sweep")
+    frame = table(record, Selector)
     sizes = sorted(set(frame["k"]))
     order = list(dict.fromkeys(frame["selector"]))
     cells = [[float(pick(frame, selector=s, k=k)["value"].iloc[0]) for k in sizes] for s in order]
@@ -78,7 +89,7 @@ def sweep_heatmap(record: RunRecord) -> go.Figure:
             colorbar={"title": {"text": "P(correct)"}},
         )
     )
-    full = float(table(record, "k_star")["full"].iloc[0])
+    full = float(table(record, KStar)["full"].iloc[0])
     figure.update_xaxes(title="tokens recomputed beside the field (K)", type="category")
     figure.update_yaxes(title="", autorange="reversed", automargin=True)
     sample = f"{sample_of(frame, 'scenario')}; full re-prefill {full:.2f}"
@@ -87,7 +98,7 @@ def sweep_heatmap(record: RunRecord) -> go.Figure:
 
 def wording_bars(record: RunRecord) -> go.Figure:
     """P(correct) by wording of the erratum, and what other errata do."""
-    frame, other = table(record, "wording"), table(record, "errata")
+    frame, other = table(record, Wording), table(record, ErratumArm)
     figure = go.Figure()
     for part, column, name, colour in (
         (frame, "wording", "wording of the erratum", BLUE),
@@ -112,7 +123,7 @@ def wording_bars(record: RunRecord) -> go.Figure:
 
 def horizon_curves(record: RunRecord) -> go.Figure:
     """P(correct) by turn while the field changes every turn."""
-    frame = table(record, "horizon")
+    frame = table(record, HorizonTurn)
     figure = make_subplots(
         cols=2, shared_yaxes=True, subplot_titles=("turns with the new value", "with the old")
     )
@@ -126,14 +137,14 @@ def horizon_curves(record: RunRecord) -> go.Figure:
     figure.update_xaxes(title="turn (the field changes in every one)")
     figure.update_yaxes(title="share of right decisions", range=[-0.03, 1.05], col=1)
     figure.update_layout(legend={**_ABOVE, "y": 1.1}, height=560, margin_t=190)
-    sample = f"{sample_of(frame, 'scenario')}; bands: 95 % over families"
+    sample = f"{sample_of(frame, 'scenario')}; {INTERVALS}"
     return entitle(figure, record, "A field that changes every turn, in one evolving cache", sample)
 
 
 def frontier_lengths(record: RunRecord) -> go.Figure:
-    """P(correct) of each method by prompt length, with the field before the rule and behind it."""
-    frame = table(record, "frontier_by_length")
-    names = {"early": "field before the rule", "late": "field behind the rule"}
+    """P(correct) of each method by prompt length, with the field before the rule and after it."""
+    frame = table(record, FrontierByLength)
+    names = {"early": "field before the rule", "late": "field after the rule"}
     places = [place for place in names if place in set(frame["place"])]
     titles = [names[place] for place in places]
     figure = make_subplots(cols=len(places), shared_yaxes=True, subplot_titles=titles)
@@ -157,3 +168,12 @@ def frontier_lengths(record: RunRecord) -> go.Figure:
     figure.update_yaxes(title=_RIGHT, col=1)
     figure.update_layout(legend={"x": 1.02, "y": 1.0}, width=1000, margin={"r": 190, "t": 110})
     return entitle(figure, record, "The frontier by prompt length", str(sample_of(frame, "scenario")))
+
+
+FIGURES: Mapping[str, Callable[[RunRecord], go.Figure]] = {
+    "frontier": frontier_scatter,
+    "lengths": frontier_lengths,
+    "k_sweep": sweep_heatmap,
+    "wording": wording_bars,
+    "horizon": horizon_curves,
+}
