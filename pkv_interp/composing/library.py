@@ -19,7 +19,7 @@ from pkv_interp.cache.frozen import FrozenCache
 from pkv_interp.composing.chunk import Chunk, Sink, before, precompile, token_ids
 from pkv_interp.composing.identity import identity_of, rope_of, tokenizer_sha256, weights_of
 from pkv_interp.errors import PkvError
-from pkv_interp.records.writer import atomic_write
+from pkv_interp.files import atomic_write
 
 #: Fields that a file must share with the model that reads it, with what each is called in a refusal.
 _MODEL_FIELDS = {

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from pkv_interp.errors import PkvError
+from pkv_interp.files import atomic_write
 from pkv_interp.records.codec import Encoded, decode, encode
 from pkv_interp.records.schema import Control, Environment, Measurements
 from pkv_interp.records.stages import pack, sha256, unpack
-from pkv_interp.records.writer import atomic_write
 
 M = TypeVar("M")
 SUFFIX = ".measurements.zip"

@@ -16,6 +16,7 @@ import torch
 from pydantic import ValidationError
 
 from pkv_interp.errors import PkvError
+from pkv_interp.files import atomic_write, disk_error, tensor_bytes
 from pkv_interp.records import archive
 from pkv_interp.records.archive import Archive, Head, archive_path
 from pkv_interp.records.environment import environment
@@ -23,7 +24,6 @@ from pkv_interp.records.key import Asked, jsonable
 from pkv_interp.records.rules import findings_of
 from pkv_interp.records.schema import Control, Keys, Measurements, RunRecord
 from pkv_interp.records.stages import StageFolder
-from pkv_interp.records.writer import atomic_write, disk_error, tensor_bytes
 
 log = logging.getLogger(__name__)
 M = TypeVar("M")

@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from pkv_interp.records.chunks import ChunkFolder
 
+from pkv_interp import files as writer_module
 from pkv_interp.errors import PkvError
 from pkv_interp.records import ControlFailure, Interrupted, Row, Run, RunStore, arrays, check, read
-from pkv_interp.records import writer as writer_module
-from pkv_interp.records.chunks import ChunkFolder
 from tests.records.examples import INFO, fill, finished, open_run
 
 
