@@ -176,15 +176,15 @@ def episode_run(one: Episode, **broken: float) -> EpisodeRun:
     )
 
 
-def summed(settings: AgentSettings, *, other: dict[str, float] | None = None, **broken: float) -> Report:
-    """The report of the made-up model; ``other`` breaks the runs in the other layout."""
+def summed(settings: AgentSettings, **broken: dict[str, float]) -> Report:
+    """The report of the made-up model; ``asked`` and ``other`` break checks of the runs in that layout."""
     cases = build_cases(settings, tiny("llama").tokenizer)
     model: dict[str, str | int | float | bool | None] = {"dtype": "float32", "random_weights": False}
     head = Head(model, (), {}, environment())
     found = Measured(
         cases,
-        Stage({key_of(one): episode_run(one, **broken) for one in cases.all}),
-        Stage({key_of(one): episode_run(one, **(other or {})) for one in cases.both_layouts}),
+        Stage({key_of(one): episode_run(one, **broken.get("asked", {})) for one in cases.all}),
+        Stage({key_of(one): episode_run(one, **broken.get("other", {})) for one in cases.both_layouts}),
     )
     return summarise(found, Scoring(settings, head))
 
@@ -223,8 +223,7 @@ BROKEN = [("stale_equals_full", 1e-3), ("splice_in_place", 1e-3), ("stale_refuse
 @pytest.mark.parametrize("layout", ["asked", "other"])
 @pytest.mark.parametrize(("name", "value"), BROKEN)
 def test_a_failed_control_ends_the_run(name: str, value: float, layout: str, settings: AgentSettings) -> None:
-    broken = {name: value}
-    report = summed(settings, **broken) if layout == "asked" else summed(settings, other=broken)
+    report = summed(settings, **{layout: {name: value}})
     with pytest.raises(ControlFailure, match=name):
         raise_for_controls(report.controls)
 
