@@ -1,14 +1,17 @@
 """Figures of the agent: what its tools accept, turn by turn, and what each way to keep its cache costs."""
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import plotly.graph_objects as go
 
-from pkv_interp.figures.curves import band
+from experiments.agent.tables import Cost, LayoutShare, PhaseShare, TurnShare
+from pkv_interp.plots.curves import band
 from pkv_interp.plots.tables import entitle, error_bars, pick, sample_of, table
 from pkv_interp.plots.theme import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, SKY, VERMILLION
 from pkv_interp.records import RunRecord
 
+#: A legend above the panel.
 _ABOVE: dict[str, Any] = {
     "orientation": "h",
     "x": 0,
@@ -33,7 +36,7 @@ _SPLIT = "held-out"
 
 def agent_success(record: RunRecord) -> go.Figure:
     """Share of actions that the tools accept, by turn and arm."""
-    frame = pick(table(record, "by_turn"), quantity="success")
+    frame = pick(table(record, TurnShare), quantity="success")
     figure = go.Figure()
     figure.add_hline(y=0.5, line={"color": GREY, "width": 1, "dash": "dot"}, annotation_text="chance")
     for arm, (name, colour, dash) in _ARMS.items():
@@ -58,7 +61,7 @@ def agent_success(record: RunRecord) -> go.Figure:
 
 def agent_phases(record: RunRecord) -> go.Figure:
     """Success and agreement with full re-prefill, at all turns and where the first value holds no more."""
-    frame = table(record, "phases")
+    frame = table(record, PhaseShare)
     figure = go.Figure()
     names = [name for name, _, _ in _ARMS.values()]
     for quantity, phase, name, colour in (
@@ -81,8 +84,8 @@ def agent_phases(record: RunRecord) -> go.Figure:
 
 
 def agent_layouts(record: RunRecord) -> go.Figure:
-    """Success where the first value holds no more, with the state behind the policy and before it."""
-    frame = pick(table(record, "layouts"), quantity="success", phase="changed")
+    """Success where the first value holds no more, with the state after the policy and before it."""
+    frame = pick(table(record, LayoutShare), quantity="success", phase="changed")
     figure = go.Figure()
     for layout, colour in zip(dict.fromkeys(frame["layout"]), (BLUE, ORANGE), strict=False):
         part = pick(frame, layout=layout).set_index("arm").loc[list(_ARMS)]
@@ -101,7 +104,7 @@ def agent_layouts(record: RunRecord) -> go.Figure:
 
 def agent_cost(record: RunRecord) -> go.Figure:
     """Time to the first token of each turn, summed over the turns so far."""
-    frame = table(record, "cost")
+    frame = table(record, Cost)
     figure = go.Figure()
     for arm, (name, colour, dash) in _ARMS.items():
         part = pick(frame, arm=arm).sort_values("turn")
@@ -111,3 +114,11 @@ def agent_cost(record: RunRecord) -> go.Figure:
     figure.update_layout(legend=_ABOVE, margin={"t": 210}, height=560)
     sample = f"{sample_of(frame, _SPLIT)}; bands: 95 % over families"
     return entitle(figure, record, "Cumulative time to first token", sample)
+
+
+FIGURES: Mapping[str, Callable[[RunRecord], go.Figure]] = {
+    "success": agent_success,
+    "phases": agent_phases,
+    "layouts": agent_layouts,
+    "cost": agent_cost,
+}
