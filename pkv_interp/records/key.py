@@ -12,8 +12,10 @@ from pkv_interp.errors import PkvError
 from pkv_interp.records.code import Code
 from pkv_interp.records.schema import Keys
 
-#: Where results and caches lie and how much memory may be used does not change what is measured.
-IGNORED = frozenset({"results_dir", "cache_dir", "work_dir", "hydra", "memory_budget_mb", "resume"})
+#: Where results, caches and trained weights lie and how much memory may be used changes no measurement.
+IGNORED = frozenset(
+    {"results_dir", "cache_dir", "work_dir", "adapter_dir", "hydra", "memory_budget_mb", "resume"}
+)
 
 
 def _has_set(value: Any) -> bool:

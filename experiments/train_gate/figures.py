@@ -1,8 +1,11 @@
-"""Figures of the gate's training: what the adapter can do, and what its mechanism was at each stage."""
+"""Figures of the gate adapter's training: what it can do, and what its mechanism was at each stage."""
+
+from collections.abc import Callable, Mapping
 
 import plotly.graph_objects as go
 
-from pkv_interp.figures.curves import band
+from experiments.train_gate.tables import Accuracy, MechanismStep
+from pkv_interp.plots.curves import band, goal_lines
 from pkv_interp.plots.tables import RECOVERY, entitle, error_bars, pick, sample_of, table
 from pkv_interp.plots.theme import BLUE, GREEN, GREY, ORANGE, VERMILLION
 from pkv_interp.records import RunRecord
@@ -10,7 +13,7 @@ from pkv_interp.records import RunRecord
 
 def gate_accuracy(record: RunRecord) -> go.Figure:
     """Two-way accuracy by condition and side of the field, on families and wordings never trained on."""
-    frame = table(record, "accuracy")
+    frame = table(record, Accuracy)
     figure = go.Figure()
     for side, name, colour, symbol in (
         ("match", "field equals the rule's value", BLUE, "circle"),
@@ -35,10 +38,9 @@ def gate_accuracy(record: RunRecord) -> go.Figure:
 
 def gate_mechanism(record: RunRecord) -> go.Figure:
     """Recovery of the changed span alone and of the notes, and accuracy, at each kept stage of training."""
-    frame = table(record, "mechanism_by_step")
+    frame = table(record, MechanismStep)
     figure = go.Figure()
-    for level in (0.0, 1.0):
-        figure.add_hline(y=level, line={"color": GREY, "width": 1, "dash": "dot"}, layer="below")
+    goal_lines(figure)
     for arm, name, colour, dash in (
         ("field_notes_only", "notes, field flipped", BLUE, "solid"),
         ("trigger_notes_only", "notes, trigger flipped", GREEN, "dash"),
@@ -63,3 +65,9 @@ def gate_mechanism(record: RunRecord) -> go.Figure:
     )
     sample = f"{sample_of(frame, 'held-out')} a curve; bands: 95 % over families"
     return entitle(figure, record, "Where the decision is read from, as training broadens", sample)
+
+
+FIGURES: Mapping[str, Callable[[RunRecord], go.Figure]] = {
+    "accuracy": gate_accuracy,
+    "mechanism": gate_mechanism,
+}

@@ -1,0 +1,84 @@
+"""Training proper: replayed chats, the adapter, and the base model's chat loss before it.
+
+Replay text, checkpoint and snapshots lie in ``work_dir``, so that a repeat goes on from there.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import Progress
+
+from experiments.train_gate.settings import TrainGateSettings
+from pkv_interp.files import atomic_write
+from pkv_interp.models.load import LoadedModel, load
+from pkv_interp.training import chat
+from pkv_interp.training.evaluation import chat_loss
+from pkv_interp.training.tokens import TokenSequence, encode_chat
+from pkv_interp.training.trainer import TrainSettings, add_lora, train, write_adapter
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A finished training.
+
+    Attributes:
+        history: losses and accuracies of each step.
+        base_chat_loss: of the base model on the held-out chats, in nats per token.
+        held_out: these chats.
+    """
+
+    history: list[dict[str, float]]
+    base_chat_loss: float
+    held_out: list[TokenSequence]
+
+
+def replay_text(loaded: LoadedModel, directory: Path) -> tuple[list[TokenSequence], list[TokenSequence]]:
+    """Chats to replay and held-out chats, sampled once from the base model and kept."""
+    path = directory / "replay.json"
+    if not path.exists():
+        parts = [
+            [
+                vars(one)
+                for one in chat.sample_replies(
+                    loaded.model, loaded.tokenizer, chat.prompts(held), seed=int(held)
+                )
+            ]
+            for held in (False, True)
+        ]
+        atomic_write(path, json.dumps(parts).encode())
+    replayed, held_out = (
+        [encode_chat(chat.Chat(**one), loaded.tokenizer) for one in part]
+        for part in json.loads(path.read_text(encoding="utf-8"))
+    )
+    return replayed, held_out
+
+
+def fit(settings: TrainGateSettings) -> Fitted:
+    """Train, or finish training, and write the adapter."""
+    base = load(settings.model)
+    replayed, held_out = replay_text(base, settings.work_dir)
+    before = chat_loss(base.model, base.tokenizer, held_out)
+    options = TrainSettings(
+        stages=settings.stages,
+        rank=settings.rank,
+        snapshot_every=settings.snapshot_every,
+        base=settings.model.name,
+        seed=settings.seed,
+    )
+    model = add_lora(base.model, options)
+    with Progress(console=Console(stderr=True)) as bar:
+        task = bar.add_task("training", total=options.steps)
+
+        def progress(step: int, values: dict[str, float]) -> None:
+            bar.update(task, completed=step + 1, description=f"training, loss {values['loss']:.2f}")
+
+        history = train(model, base.tokenizer, replayed, options, settings.work_dir, progress)
+    write_adapter(model, options, settings.adapter_dir)
+    return Fitted(history, before, held_out)
+
+
+def with_adapter(settings: TrainGateSettings, directory: Path) -> LoadedModel:
+    """The base model with an adapter merged."""
+    return load(settings.model.model_copy(update={"adapter": str(directory.resolve())}))

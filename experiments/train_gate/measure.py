@@ -1,0 +1,68 @@
+"""The way of the gate adapter: train it, judge it, measure the mechanism of every snapshot."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from experiments.train_gate.cases import mechanism_cases
+from experiments.train_gate.fitting import fit, with_adapter
+from experiments.train_gate.judging import Answers, Mechanism, judge, mechanism
+from experiments.train_gate.settings import TrainGateSettings
+from pkv_interp.training.evaluation import chat_loss
+from pkv_interp.training.trainer import snapshot_path
+
+if TYPE_CHECKING:
+    from pkv_interp.run.session import Session
+
+
+@dataclass(frozen=True)
+class ChatLosses:
+    """Mean cross-entropy of held-out replies, in nats per token, before and after the training."""
+
+    base: float
+    adapted: float
+    n_chats: int
+
+
+@dataclass(frozen=True)
+class Measured:
+    """All that was measured.
+
+    Attributes:
+        answers: of the finished adapter.
+        mechanism: by the training step after which the adapter was kept.
+        chat: what the training did to ordinary chat.
+        history: losses and accuracies of each training step.
+    """
+
+    answers: Answers
+    mechanism: dict[int, Mechanism]
+    chat: ChatLosses
+    history: list[dict[str, float]]
+
+
+def measure(session: "Session[TrainGateSettings]") -> Measured:
+    """Train or finish training, then judge what came of it."""
+    settings = session.settings
+    # Not a stage: the training keeps its own checkpoint and goes on from any step, not from its end alone.
+    fitted = fit(settings)
+    # The record is about the adapted model: it is what the engine is checked on and what the facts name.
+    session.loaded = with_adapter(settings, settings.adapter_dir)
+    session.check_engine(mechanism_cases(settings, session.tokenizer)[:4])
+    answers = session.once("answers", lambda: judge(session.loaded, settings), Answers)
+    snapshots = {step: snapshot_path(settings.work_dir, step) for step in settings.snapshots}
+    by_step = {
+        step: session.once(
+            f"mechanism/{step}", lambda at=at: mechanism(with_adapter(settings, at), settings), Mechanism
+        )
+        for step, at in snapshots.items()
+    }
+    chat = session.once(
+        "chat loss",
+        lambda: ChatLosses(
+            fitted.base_chat_loss,
+            chat_loss(session.loaded.model, session.tokenizer, fitted.held_out),
+            len(fitted.held_out),
+        ),
+        ChatLosses,
+    )
+    return Measured(answers, by_step, chat, fitted.history)

@@ -1,0 +1,60 @@
+"""Settings of the gate adapter's training."""
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AfterValidator, Field, NonNegativeInt, PositiveInt
+
+from pkv_interp.run.settings import Draws, ExperimentSettings, Model, rising
+from pkv_interp.training.schedule import Stage, check
+
+
+def _runnable(stages: tuple[Stage, ...]) -> tuple[Stage, ...]:
+    check(stages)
+    return stages
+
+
+class TrainGateSettings(ExperimentSettings):
+    """Settings of this experiment; configs/train_gate.yaml says what each means."""
+
+    model: Model = Field(default="smollm2-135m-base")  # pyright: ignore[reportAssignmentType]
+    work_dir: Path = Path("outputs/train_gate")
+    adapter_dir: Path = Path("pkv_interp/data/gate_smollm2_135m")
+    stages: Annotated[tuple[Stage, ...], Field(min_length=1), AfterValidator(_runnable)] = (
+        Stage(steps=55, lessons="listings", lr=(1.0e-3, 1.0e-3)),
+        Stage(steps=75, lessons="rules", lr=(1.0e-3, 8.5e-4)),
+        Stage(steps=120, lessons="rules", lr=(8.0e-4, 7.0e-4), mix=(0.5, 0.5, 0, 0)),
+        Stage(
+            steps=200,
+            lr=(5.0e-4, 4.0e-4),
+            mix=(0.45, 0.25, 0.22, 0.08),
+            breadth=(0, 0.3),
+            chat=2,
+            chat_weight=0.2,
+        ),
+        Stage(
+            steps=300,
+            lr=(4.0e-4, 1.0e-5),
+            mix=(0.42, 0.2, 0.26, 0.12),
+            breadth=(0.3, 1),
+            chat=4,
+            chat_weight=0.6,
+        ),
+    )
+    rank: PositiveInt = 16
+    snapshot_every: PositiveInt = 100
+    lengths: Annotated[tuple[NonNegativeInt, ...], AfterValidator(rising)] = (0, 4, 12, 30, 56)
+    instances: PositiveInt = 1
+    mechanism_instances: PositiveInt = 1
+    bootstrap_draws: Draws = 2000
+
+    @property
+    def steps(self) -> int:
+        """Optimiser steps of all stages."""
+        return sum(stage.steps for stage in self.stages)
+
+    @property
+    def snapshots(self) -> list[int]:
+        """Steps after which an adapter is kept, the last one always."""
+        every = self.snapshot_every
+        return sorted({*range(every, self.steps + 1, every), self.steps})

@@ -1,0 +1,50 @@
+"""Tables of the gate adapter's training: its summary writes them, its figures read them."""
+
+from dataclasses import dataclass
+
+from pkv_interp.records.tables import EstimateRow, TableRow
+
+
+@dataclass(frozen=True)
+class Accuracy(EstimateRow):
+    """Share of right decisions in one condition, on one side of the field."""
+
+    table = "accuracy"
+    condition: str
+    side: str
+    tokens: float
+
+
+@dataclass(frozen=True)
+class MechanismStep(EstimateRow):
+    """Recovery in one cache state after a training step, and accuracy on both sides of all pairs."""
+
+    table = "mechanism_by_step"
+    step: int
+    arm: str
+    accuracy: float
+
+
+@dataclass(frozen=True)
+class ChatLoss(TableRow):
+    """Mean cross-entropy of held-out replies, in nats per token."""
+
+    table = "chat_loss"
+    base: float
+    adapted: float
+    ratio: float
+    n_chats: int
+
+
+@dataclass(frozen=True)
+class TrainingStep(TableRow):
+    """Loss of one step, and the accuracy of each kind of example that it trained on."""
+
+    table = "history"
+    step: int
+    loss: float
+    chat_loss: float
+    accuracy_plain: float | None = None
+    accuracy_late: float | None = None
+    accuracy_update: float | None = None
+    accuracy_other_update: float | None = None
