@@ -58,6 +58,52 @@ def along(vectors: Float[np.ndarray, "A d"], direction: Float[np.ndarray, "A d"]
     return (vectors * direction).sum(-1, keepdims=True) / square * direction
 
 
+def injected(
+    fitted: Direction, delta: Float[np.ndarray, "A d"], draws: int, rng: np.random.Generator
+) -> dict[str, Float[np.ndarray, "A d"]]:
+    """What to add to a prompt of the second conclusion, by arm.
+
+    ``nothing`` is the control of the edit itself, ``full`` the prompt's own whole difference, ``along`` and
+    ``across`` its parts; ``add`` is the fitted direction and ``add_random@i`` random ones of its length.
+
+    Args:
+        fitted: without the prompt's family.
+        delta: residual of the prompt with the first conclusion minus that of this one.
+        draws: random directions.
+        rng: of them.
+    """
+    part = along(delta, fitted.difference)
+    return {
+        "nothing": np.zeros_like(delta),
+        "full": delta,
+        "along": part,
+        "across": delta - part,
+        "along_probe": along(delta, fitted.probe),
+        "add": fitted.difference,
+        "add_probe": fitted.probe,
+        **{f"add_random@{i}": random_like(fitted.difference, rng) for i in range(draws)},
+    }
+
+
+def ablated(
+    fitted: Direction, residual: Float[np.ndarray, "A d"], draws: int, rng: np.random.Generator
+) -> dict[str, Float[np.ndarray, "A d"]]:
+    """What to add to a prompt so that it lies at the centre along a direction, by arm.
+
+    Args:
+        fitted: without the prompt's family.
+        residual: of the prompt.
+        draws: random directions.
+        rng: of them.
+    """
+    offset = fitted.centre - residual
+    return {
+        "ablate": along(offset, fitted.difference),
+        "ablate_probe": along(offset, fitted.probe),
+        **{f"ablate_random@{i}": along(offset, random_like(fitted.difference, rng)) for i in range(draws)},
+    }
+
+
 def steer(
     engine: Engine,
     base: Prefill,

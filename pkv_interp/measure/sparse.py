@@ -25,15 +25,15 @@ class SparseCoder:
     Attributes:
         centre: mean training residual of each aggregator.
         scale: mean norm of the centred residuals.
-        encoder, bias, decoder: weights; rows of the decoder have unit norm.
+        encoder, bias, decoder: weights, a row a feature; rows of the decoder have unit norm.
         k: features that may be active in one sample.
     """
 
     centre: Float[np.ndarray, "A d"]
     scale: float
-    encoder: Float[Tensor, "d m"]
-    bias: Float[Tensor, " m"]
-    decoder: Float[Tensor, "m d"]
+    encoder: Float[np.ndarray, "m d"]
+    bias: Float[np.ndarray, " m"]
+    decoder: Float[np.ndarray, "m d"]
     k: int
 
     def scaled(self, residuals: Float[np.ndarray, "*n A d"]) -> Float[Tensor, "*n A d"]:
@@ -44,14 +44,15 @@ class SparseCoder:
 
     def codes(self, residuals: Float[np.ndarray, "*n A d"]) -> Float[np.ndarray, "*n A m"]:
         """Activations of the features."""
-        with torch.no_grad():
-            return encode(self.scaled(residuals), self.encoder, self.bias, self.k).numpy()
+        return self._encoded(self.scaled(residuals)).numpy()
+
+    def _encoded(self, inputs: Float[Tensor, "*n A d"]) -> Float[Tensor, "*n A m"]:
+        return encode(inputs, torch.from_numpy(self.encoder).T, torch.from_numpy(self.bias), self.k)
 
     def unexplained(self, residuals: Float[np.ndarray, "n A d"]) -> float:
         """Share of the variance of centred residuals that the reconstruction misses."""
-        with torch.no_grad():
-            wanted = self.scaled(residuals)
-            missed = wanted - encode(wanted, self.encoder, self.bias, self.k) @ self.decoder
+        wanted = self.scaled(residuals)
+        missed = wanted - self._encoded(wanted) @ torch.from_numpy(self.decoder)
         return float(missed.pow(2).sum() / wanted.pow(2).sum().clamp_min(1e-12))
 
     def clamp(
@@ -69,7 +70,7 @@ class SparseCoder:
         """
         at = list(features)
         change = (target - self.codes(residual))[:, at]
-        return change @ self.decoder.numpy()[at] * self.scale
+        return change @ self.decoder[at] * self.scale
 
 
 def encode(
@@ -119,7 +120,8 @@ def train_coder(
         optimiser.step()
         with torch.no_grad():
             decoder /= decoder.norm(dim=1, keepdim=True).clamp_min(1e-8)
-    return SparseCoder(centre, scale, encoder.detach(), bias.detach(), decoder.detach(), k)
+    weights = (tensor.detach().numpy() for tensor in (encoder.T, bias, decoder))
+    return SparseCoder(centre, scale, *weights, k)
 
 
 def auc_by_family(
@@ -143,3 +145,51 @@ def auc_by_family(
             found: Any = mannwhitneyu(yes, no, axis=0, method="asymptotic")
         rows.append(np.asarray(found.statistic) / (len(yes) * len(no)))
     return np.stack(rows)
+
+
+@dataclass(frozen=True, eq=False)
+class RankedFeatures:
+    """A trained coder, and what its training families say about its features.
+
+    Attributes:
+        coder: the autoencoder.
+        ranked: features that are ever active, the best separator of the conclusions first.
+        auc: of every feature, mean over families.
+        yes, no: mean activation under each conclusion.
+    """
+
+    coder: SparseCoder
+    ranked: list[int]
+    auc: Float[np.ndarray, " m"]
+    yes: Float[np.ndarray, "A m"]
+    no: Float[np.ndarray, "A m"]
+
+    def best(self, k: int) -> list[int]:
+        """The k first; all of them where there are fewer."""
+        return self.ranked[:k]
+
+    def random_others(self, k: int, rng: np.random.Generator) -> list[int]:
+        """As many other active features at random as `best` gives; none where there are too few."""
+        size, rest = len(self.best(k)), self.ranked[k:]
+        return [rest[int(i)] for i in rng.permutation(len(rest))[:size]] if len(rest) >= size else []
+
+
+def rank_features(
+    coder: SparseCoder,
+    residuals: Float[np.ndarray, "prompts A d"],
+    first: Bool[np.ndarray, " prompts"],
+    families: Sequence[str],
+) -> RankedFeatures:
+    """Rank features by how far their area under the ROC curve is from one half.
+
+    Args:
+        coder: trained on these prompts.
+        residuals: of the prompts.
+        first: whether a prompt is of the first conclusion.
+        families: of the prompts.
+    """
+    codes = coder.codes(residuals)
+    auc = auc_by_family(codes.sum(1), first, families).mean(0)
+    alive = np.flatnonzero((codes > 0).any((0, 1)))
+    ranked = sorted(alive.tolist(), key=lambda f: (-abs(auc[f] - 0.5), f))
+    return RankedFeatures(coder, ranked, auc, codes[first].mean(0), codes[~first].mean(0))
