@@ -8,10 +8,11 @@ import numpy as np
 
 from pkv_interp.errors import PkvError
 from pkv_interp.prompts.segments import Message, Prompt, Segment, build
-from pkv_interp.tasks import FAMILIES, Case, Family, Style
-from pkv_interp.tasks.cases import CUE, drawn_values, messages, paired
-from pkv_interp.tasks.draws import Draw, draw, stable_seed
+from pkv_interp.tasks import FAMILIES, Case, Family, Instance, Style
+from pkv_interp.tasks.cases import CUE, paired
+from pkv_interp.tasks.draws import draw, stable_seed
 from pkv_interp.tasks.off_template import off_template_case
+from pkv_interp.tasks.recipes import drawn_values
 from pkv_interp.tasks.wordings import FILLERS, RULES
 
 if TYPE_CHECKING:
@@ -100,10 +101,11 @@ def scene(
     chosen = draw(family, rng, style.n_fillers)
     turn = index + [one.name for one in FAMILIES].index(family.name)
     wording = list(RULES)[turn % len(RULES)]
+    instance = Instance(family, index, chosen, wording, style)
     others = [_skill(one, number, turn + number + 1) for number, one in enumerate(skills)]
     sides = [
         build(
-            _laid_out(_messages(family, chosen, held, value, wording, style), place, before, others),
+            _laid_out(_messages(instance, held, value), place, before, others),
             Segment("decision", CUE, "decision"),
             tokenizer,
             chat=style.chat,
@@ -111,17 +113,15 @@ def scene(
         )
         for held in (value, other)
     ]
-    case = paired(family, index, "field", sides[0], sides[1], chosen, wording, tokenizer)
+    case = paired(instance, "field", (sides[0], sides[1]), tokenizer)
     if skills:
         return Scene(condition, case, _skill_spans(case.clean, len(skills)))
     spans = [block_span(case.clean, name) for name in blocks]
     return Scene(condition, case, tuple(sorted(spans)))
 
 
-def _messages(
-    family: Family, chosen: Draw, held: str, trigger: str, wording: str, style: Style
-) -> tuple[Message, Message]:
-    system, user = messages(family, chosen, value=held, trigger=trigger, wording=wording, style=style)
+def _messages(instance: Instance, held: str, trigger: str) -> tuple[Message, Message]:
+    system, user = instance.messages(value=held, trigger=trigger)
     return system, user
 
 

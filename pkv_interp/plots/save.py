@@ -10,7 +10,7 @@ from typing import Any
 import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
 
-from pkv_interp.records.writer import atomic_write
+from pkv_interp.files import atomic_write
 
 SCRIPT = "plotly.min.js"
 SECONDS = 240.0

@@ -2,7 +2,7 @@
 
 from pkv_interp.records.check import Problem, check
 from pkv_interp.records.load import arrays, headlines, load, load_records, read
-from pkv_interp.records.published import comparison_table, published
+from pkv_interp.records.published import beside_published, published
 from pkv_interp.records.run import ControlFailure, Interrupted, Run
 from pkv_interp.records.schema import Competence, Control, Environment, HeadlineFigure, Row, RunRecord
 from pkv_interp.records.store import RunStore
@@ -20,8 +20,8 @@ __all__ = [
     "RunRecord",
     "RunStore",
     "arrays",
+    "beside_published",
     "check",
-    "comparison_table",
     "headlines",
     "load",
     "load_records",

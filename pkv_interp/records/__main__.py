@@ -1,4 +1,7 @@
-"""``python -m pkv_interp.records check results/``: exit code 0 when all is well, 2 when not."""
+"""``python -m pkv_interp.records check results/``: exit code 0 when all are valid, 2 when not.
+
+Stale records are valid: they are named, with the key that has moved, and do not change the exit code.
+"""
 
 import argparse
 import sys
@@ -7,7 +10,7 @@ from collections.abc import Sequence
 from rich.console import Console
 
 from pkv_interp.errors import PkvError
-from pkv_interp.records.check import check
+from pkv_interp.records.check import check, stale_records
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -26,7 +29,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     for problem in problems:
         out.print(str(problem))
-    out.print(f"{n_records} records, {len(problems)} problems")
+    stale = stale_records(chosen.results)
+    for path, reason in stale:
+        out.print(f"{path}: stale: {reason}")
+    out.print(f"{n_records} records, {len(problems)} problems, {len(stale)} stale")
     return 2 if problems else 0
 
 

@@ -6,11 +6,13 @@ from pathlib import Path
 from safetensors import SafetensorError, safe_open
 
 from pkv_interp.records.archive import archive_path
+from pkv_interp.records.code import Code
 from pkv_interp.records.key import Asked
 from pkv_interp.records.load import parse, record_files
 from pkv_interp.records.rules import Finding
 from pkv_interp.records.schema import Keys, RunRecord
 from pkv_interp.records.stages import sha256
+from pkv_interp.records.stale import Staleness, staleness
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,9 @@ def _keys_again(record: RunRecord, keys: Keys) -> Keys:
     asked = Asked(
         record.experiment, record.config, str(record.weights), record.seed, tuple(record.summary_only)
     )
-    return asked.keys(keys.measuring_code, keys.summary_code)
+    return asked.keys(
+        Code(keys.measuring_roots, keys.measuring_code), Code(keys.summary_roots, keys.summary_code)
+    )
 
 
 def _archive(path: Path, record: RunRecord) -> list[Finding]:
@@ -80,3 +84,18 @@ def check(results: str | Path) -> tuple[int, list[Problem]]:
         findings = _around(path, found) if isinstance(found, RunRecord) else found
         problems += [Problem(path, finding.pointer, finding.cause) for finding in findings]
     return len(files), problems
+
+
+def stale_records(results: str | Path) -> list[tuple[Path, Staleness]]:
+    """Valid successes that the present code and weights would not make again.
+
+    Raises:
+        PkvError: there is no such folder.
+    """
+    out = []
+    for path in record_files(Path(results)):
+        found = parse(path)
+        reason = staleness(found) if isinstance(found, RunRecord) and found.status == "success" else None
+        if reason is not None:
+            out.append((path, reason))
+    return out

@@ -10,6 +10,7 @@ import ast
 import hashlib
 import importlib.util
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
@@ -144,6 +145,24 @@ def _data(package: Path) -> Iterator[Path]:
             yield from _data(path)
         elif path.suffix in _DATA:
             yield path
+
+
+@dataclass(frozen=True)
+class Code:
+    """The code that some modules can reach.
+
+    Attributes:
+        roots: names of those modules.
+        sha256: over what it means.
+    """
+
+    roots: tuple[str, ...]
+    sha256: str
+
+
+def code_of(*roots: str) -> Code:
+    """The present code that ``roots`` reach; names of modules that are gone are left out of the hash."""
+    return Code(roots, code_hash(roots))
 
 
 @lru_cache

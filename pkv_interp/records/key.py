@@ -9,6 +9,7 @@ from typing import Any
 from pydantic_core import PydanticSerializationError, to_jsonable_python
 
 from pkv_interp.errors import PkvError
+from pkv_interp.records.code import Code
 from pkv_interp.records.schema import Keys
 
 #: Where results and caches lie and how much memory may be used does not change what is measured.
@@ -63,16 +64,18 @@ class Asked:
     seed: int
     summary_only: tuple[str, ...] = ()
 
-    def keys(self, measuring_code: str, summary_code: str) -> Keys:
+    def keys(self, measuring: Code, summary: Code) -> Keys:
         """Both keys, given the code that measuring and summarising can reach."""
         late = {name: self.config[name] for name in self.summary_only if name in self.config}
         early = {name: value for name, value in self.config.items() if name not in late}
-        measurement = digest([self.experiment, early, self.weights, self.seed, measuring_code])
+        measurement = digest([self.experiment, early, self.weights, self.seed, measuring.sha256])
         return Keys(
             measurement=measurement,
-            summary=digest([measurement, late, summary_code]),
-            measuring_code=measuring_code,
-            summary_code=summary_code,
+            summary=digest([measurement, late, summary.sha256]),
+            measuring_code=measuring.sha256,
+            summary_code=summary.sha256,
+            measuring_roots=measuring.roots,
+            summary_roots=summary.roots,
         )
 
 

@@ -1,13 +1,11 @@
 """Figures published elsewhere, carried as data, beside our own."""
 
 import csv
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from importlib import resources
 
 import pandas as pd
-from rich.table import Table
 
 from pkv_interp.errors import PkvError
 from pkv_interp.records.schema import RunRecord
@@ -79,32 +77,10 @@ def published(headline: str | None = None, experiment: str = DEFAULT) -> pd.Data
     return pd.DataFrame([asdict(figure) for figure in found]).astype({"n": "Int64"})
 
 
-def _cell(figures: Sequence[Figure]) -> str:
-    # Several figures under one headline are told apart by what was measured.
-    lines = [f"{figure} ({figure.quantity})" if len(figures) > 1 else str(figure) for figure in figures]
-    return "\n".join(lines) or "-"
-
-
-def comparison_table(record: RunRecord) -> Table:
-    """Our headline figures and intervals beside what was published for them, a column per published model.
-
-    Headlines without a published counterpart are left out; the table then has no line.
-    """
-    shown = [figure for figure in _figures(record.experiment) if figure.headline in record.headline]
-    models = list(dict.fromkeys(figure.model for figure in shown))
-    sources = dict.fromkeys(figure.source.split(",")[0] for figure in shown)
-    notes = dict.fromkeys(note for figure in shown for note in figure.note.split("; ") if note)
-    table = Table(
-        title=f"{record.experiment}: {record.model_name} beside published models",
-        caption="; ".join([f"published: {', '.join(sources)}", *notes]) if shown else None,
-        show_lines=True,
-    )
-    for column in ("figure", f"{record.model_name} (ours)", *models):
-        table.add_column(column)
-    for name, estimate in record.headline.items():
-        beside = [figure for figure in shown if figure.headline == name]
-        if beside:
-            ours = f"{estimate} n={estimate.n_instances} in {estimate.n_families} families"
-            cells = [_cell([figure for figure in beside if figure.model == model]) for model in models]
-            table.add_row(name, ours, *cells)
-    return table
+def beside_published(record: RunRecord) -> dict[str, list[Figure]]:
+    """What was published for a record's headlines, by headline; those without a counterpart are left out."""
+    found: dict[str, list[Figure]] = {}
+    for figure in _figures(record.experiment):
+        if figure.headline in record.headline:
+            found.setdefault(figure.headline, []).append(figure)
+    return {name: found[name] for name in record.headline if name in found}

@@ -12,34 +12,28 @@ import torch
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from pydantic import ValidationError
 
 from pkv_interp.errors import PkvError
 from pkv_interp.models.catalogue import CATALOGUE
 from pkv_interp.records.run import Interrupted
 from pkv_interp.run.experiment import Experiment
-from pkv_interp.run.settings import CommandSettings
+from pkv_interp.run.settings import CommandSettings, checked
 
 CONFIGS = CATALOGUE.parent
 S = TypeVar("S", bound=CommandSettings)
 
 
-def checked(schema: type[S], config: DictConfig) -> S:
+def settings_of(schema: type[S], config: DictConfig) -> S:
     """Turn a composed config into a command's settings.
 
     Raises:
         PkvError: a key is unknown, missing or of the wrong type; the line names the first such key.
     """
     try:
-        return schema.model_validate(OmegaConf.to_container(config, resolve=True, throw_on_missing=True))
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        raise PkvError(
-            f"config key '{key}': {first['msg']}", "see the experiment's file under configs/"
-        ) from error
+        values = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     except OmegaConfBaseException as error:
         raise PkvError(f"config: {str(error).splitlines()[0]}", "set the key on the command line") from error
+    return checked(schema, {str(key): value for key, value in dict(values).items()})  # pyright: ignore
 
 
 def check_model_names(arguments: list[str]) -> None:
@@ -69,7 +63,7 @@ def command(name: str, schema: type[S], act: Callable[[S], Any]) -> Callable[[],
     @hydra.main(version_base="1.3", config_path=str(CONFIGS), config_name=name)
     def task(config: DictConfig) -> None:
         try:
-            settings = checked(schema, config)
+            settings = settings_of(schema, config)
             if settings.threads:
                 torch.set_num_threads(settings.threads)
             act(settings)

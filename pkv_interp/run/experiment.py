@@ -12,7 +12,7 @@ from rich.console import Console
 from pkv_interp.errors import PkvError
 from pkv_interp.models.identity import requested_weights
 from pkv_interp.records.archive import Head, archive_path
-from pkv_interp.records.code import code_hash
+from pkv_interp.records.code import Code, code_of
 from pkv_interp.records.environment import environment
 from pkv_interp.records.key import Asked, asked
 from pkv_interp.records.load import PARTIAL, read
@@ -25,7 +25,7 @@ from pkv_interp.run.display import show
 from pkv_interp.run.report import Report
 from pkv_interp.run.scoring import Scoring
 from pkv_interp.run.session import Session
-from pkv_interp.run.settings import ExperimentSettings
+from pkv_interp.run.settings import ExperimentSettings, checked
 
 S = TypeVar("S", bound=ExperimentSettings)
 M = TypeVar("M")
@@ -50,10 +50,12 @@ class Experiment(Generic[S, M]):
     summarise: Callable[[M, Scoring[S]], Report]
 
     @property
-    def keys_of_code(self) -> tuple[str, str]:
-        """Hashes of the code that measuring can reach, and of the summary's own."""
-        measuring = code_hash((self.measure.__module__, "pkv_interp.run.session", self.settings.__module__))
-        return measuring, code_hash((self.summarise.__module__, "pkv_interp.run.scoring"))
+    def code(self) -> tuple[Code, Code]:
+        """The code that measuring can reach, and the code that summarising can."""
+        return (
+            code_of(self.measure.__module__, "pkv_interp.run.session"),
+            code_of(self.summarise.__module__, "pkv_interp.run.scoring"),
+        )
 
     def asked(self, settings: S) -> Asked:
         """What a run with these settings is asked for."""
@@ -64,7 +66,7 @@ class Experiment(Generic[S, M]):
 
     def keys(self, settings: S) -> Keys:
         """Both identities of a run with these settings by the present code."""
-        return self.asked(settings).keys(*self.keys_of_code)
+        return self.asked(settings).keys(*self.code)
 
     def run(self, settings: S | None = None, **changes: Any) -> RunRecord:
         """Run, or return the record of an identical finished run.
@@ -77,9 +79,9 @@ class Experiment(Generic[S, M]):
             PkvError: a setting is wrong, the model cannot be loaded, or a control failed.
         """
         values = {} if settings is None else {n: getattr(settings, n) for n in settings.model_fields_set}
-        chosen = self.settings(**(values | changes))
+        chosen = checked(self.settings, values | changes)
         wanted = self.asked(chosen)
-        keys = wanted.keys(*self.keys_of_code)
+        keys = wanted.keys(*self.code)
         with RunStore(chosen.results_dir).open(wanted, keys, resume=chosen.resume) as run:
             skipped = run.done
             if not run.done:
@@ -98,6 +100,7 @@ class Experiment(Generic[S, M]):
                 model=info.model_dump(mode="json"),
                 controls=tuple(run.controls),
                 noise_floor=session.noise_floor,
+                remarks=tuple(run.remarks),
                 environment=environment(device=info.device, dtype=info.dtype, attention=info.attention),
                 started_at=started_at,
                 # Parts of earlier sittings count with the time that they took then.
@@ -142,7 +145,7 @@ class Experiment(Generic[S, M]):
             )
         wanted = Asked(self.name, record.config, str(record.weights), record.seed, tuple(record.summary_only))
         # What was measured, and by which code, has not changed: the measurement key stays.
-        keys = wanted.keys(record.keys.measuring_code, self.keys_of_code[1])
+        keys = wanted.keys(Code(record.keys.measuring_roots, record.keys.measuring_code), self.code[1])
         run = Run(
             path=path,
             asked=wanted,
@@ -152,5 +155,5 @@ class Experiment(Generic[S, M]):
             keep_until_success=record.status == "success",
         )
         with run:
-            self.write(run, self.settings.model_validate(record.config))
+            self.write(run, checked(self.settings, record.config))
         return run.record

@@ -1,9 +1,9 @@
 """Settings that every command or every experiment has, and the kinds of values that several of them take."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Self, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -14,15 +14,15 @@ from pydantic import (
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
+    ValidationError,
 )
 
-from pkv_interp.editing.registry import find
+from pkv_interp.errors import PkvError
 from pkv_interp.models.catalogue import ModelConfig, load_catalogue_entry
-from pkv_interp.prompts.errata import erratum_line
-from pkv_interp.tasks import families, split_of
 
 DEFAULT_MODEL = "smollm2-135m-gate"
 N = TypeVar("N", bound=Sequence[float])
+C = TypeVar("C", bound=BaseModel)
 
 
 class CommandSettings(BaseModel):
@@ -37,6 +37,22 @@ class CommandSettings(BaseModel):
 
     results_dir: Path = Path("results")
     threads: Annotated[int, Field(ge=1, le=1024)] | None = None
+
+
+def checked(schema: type[C], values: Mapping[str, Any]) -> C:
+    """Settings from keys and values.
+
+    Raises:
+        PkvError: a key is unknown or its value is not possible; the line names the first such key.
+    """
+    try:
+        return schema.model_validate(dict(values))
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        raise PkvError(
+            f"config key '{key}': {first['msg']}", "see the experiment's file under configs/"
+        ) from error
 
 
 def _entry(value: Any) -> Any:
@@ -56,6 +72,8 @@ class ExperimentSettings(CommandSettings):
         seed: of everything random that is drawn while measuring.
         memory_budget_mb: bound on one packed forward; None: 1 GiB, or half of what is free on a GPU.
         resume: skip a run that an identical record already holds, continue an interrupted one.
+        verify: compute the first case again in TransformerLens and hold the engine to it; "auto" does so
+            below 1 B parameters.
     """
 
     #: Settings that no measurement reads: they are part of the summary key alone.
@@ -65,6 +83,7 @@ class ExperimentSettings(CommandSettings):
     seed: NonNegativeInt = 0
     memory_budget_mb: PositiveFloat | None = None
     resume: bool = True
+    verify: Literal["auto", "transformer_lens", "none"] = "auto"
 
     def measuring(self) -> Self:
         """These settings as a measurement may read them; reading one of the summary's raises."""
@@ -99,61 +118,3 @@ def rising(values: N) -> N:
 Sizes = Annotated[tuple[PositiveInt, ...], AfterValidator(rising)]
 #: Parts of a whole, rising.
 Shares = Annotated[tuple[Share, ...], AfterValidator(rising)]
-
-
-def of_split(names: tuple[str, ...] | None, split: str | None, least: int) -> tuple[str, ...] | None:
-    """Refuse families of the other split, named twice, or too few; None stands for the whole split.
-
-    Args:
-        names: of families.
-        split: ``"discovery"`` or ``"held_out"``.
-        least: how many there must be.
-
-    Raises:
-        ValueError: as pydantic wants it.
-    """
-    # A family that ranks sites and scores them as well would make every score too good.
-    stray = [family.name for family in families(names or ()) if split_of(family.name) != split]
-    if stray:
-        raise ValueError(f"'{stray[0]}' is of the other split")
-    if names is not None and len(set(names)) < max(least, len(names)):
-        raise ValueError(f"name at least {('one family', 'two families')[least - 1]}, each once")
-    return names
-
-
-def several(names: tuple[str, ...] | None) -> tuple[str, ...] | None:
-    """Refuse a single family: intervals and tests are over families, and one alone has neither.
-
-    Raises:
-        ValueError: as pydantic wants it.
-    """
-    if names is not None and len({family.name for family in families(names)}) < 2:
-        raise ValueError("name at least two families")
-    return names
-
-
-def known_methods(names: tuple[str, ...]) -> tuple[str, ...]:
-    """Refuse editing methods that do not exist, and one that is named twice.
-
-    Raises:
-        ValueError: as pydantic wants it.
-    """
-    for name in names:
-        find(name, {})
-    if len(set(names)) < len(names):
-        raise ValueError("name each method once")
-    return names
-
-
-def gives_the_value(wording: str) -> str:
-    """Refuse a wording of an erratum that is not known and does not give the value."""
-    erratum_line("field", "value", wording)
-    return wording
-
-
-#: Scenario families, two or more; None stands for all.
-SeveralFamilies = Annotated[tuple[str, ...] | None, AfterValidator(several)]
-#: Editing methods, each once.
-Methods = Annotated[tuple[str, ...], Field(min_length=1), AfterValidator(known_methods)]
-#: Wording of an erratum.
-Erratum = Annotated[str, AfterValidator(gives_the_value)]

@@ -99,7 +99,7 @@ def test_a_failed_write_leaves_nothing_that_could_be_read(
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("pkv_interp.records.writer.os.replace", full)
+    monkeypatch.setattr("pkv_interp.files.os.replace", full)
     with pytest.raises(PkvError, match="No space left"):
         library.put(runner, loaded.tokenizer, made)
     assert list(tmp_path.iterdir()) == []

@@ -20,7 +20,7 @@ from pkv_interp.records.__main__ import main as records_command
 from pkv_interp.records.run import ControlFailure
 from pkv_interp.stats import mean
 from tests import runs
-from tests.experiments.composing import compose
+from tests.experiments.configs import compose
 from tests.families import tiny
 
 NAMES = [arm.name for arm in ARMS]

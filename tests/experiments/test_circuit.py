@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -9,10 +10,14 @@ from typing import Any
 
 import pytest
 
-from pkv_interp.records import RunRecord, RunStore, load_records
+from experiments import find
+from experiments.circuit.__main__ import EXPERIMENT
+from experiments.circuit.settings import CircuitSettings
+from experiments.summarise.__main__ import main as summarise_command
+from pkv_interp.records import RunRecord, load_records
 from pkv_interp.records.__main__ import main as records_command
 from tests import runs
-from tests.experiments.composing import compose
+from tests.experiments.configs import compose
 
 
 def only(results: Path, status: str = "success") -> RunRecord:
@@ -83,12 +88,44 @@ def test_a_second_run_is_skipped(circuit_results: Path) -> None:
     assert record.path.read_bytes() == before
     assert only(circuit_results).key == record.key
     assert "sites" not in done.stderr
+    assert "finished before" in done.stderr
+
+
+def test_another_summary_measures_nothing(circuit_results: Path, tmp_path: Path) -> None:
+    results = tmp_path / "results"
+    shutil.copytree(circuit_results, results)
+    before = only(results)
+    done = runs.circuit(results, "bootstrap_draws=300", "competence_threshold=0.0")
+    assert done.returncode == 0, done.stderr
+    after = only(results)
+    assert "sites" not in done.stderr
+    assert (after.key, after.measurements) == (before.key, before.measurements)
+    assert after.keys != before.keys
+    assert after.rows == before.rows
+    assert after.seconds == before.seconds
+
+
+def test_summarised_again_it_is_the_same_record(circuit_results: Path, tmp_path: Path) -> None:
+    results = tmp_path / "results"
+    shutil.copytree(circuit_results, results)
+    before = only(results)
+    assert summarise_command([str(results)]) == 0
+    assert only(results).model_dump() == before.model_dump()
+
+
+def test_a_notebook_runs_it_in_a_line(circuit_results: Path, tmp_path: Path) -> None:
+    changes = dict(argument.split("=") for argument in runs.SMALL)
+    lists = {name: text.strip("[]").split(",") for name, text in changes.items() if text.startswith("[")}
+    record = find("circuit").run(results_dir=tmp_path, **(changes | lists))
+    whole = only(circuit_results)
+    assert record.key == whole.key
+    assert record.rows == whole.rows
 
 
 def test_killed_midway_and_repeated_gives_the_same_results(circuit_results: Path, tmp_path: Path) -> None:
     process = runs.start("experiments.circuit", *runs.SMALL, f"results_dir={tmp_path}")
     deadline = time.monotonic() + 240
-    while len(list(tmp_path.glob(".partial/*/*.json"))) < 3 and process.poll() is None:
+    while len(list(tmp_path.glob(".partial/*/*.zip"))) < 3 and process.poll() is None:
         assert time.monotonic() < deadline, "no chunk was written"
         time.sleep(0.005)
     process.kill()
@@ -101,7 +138,7 @@ def test_killed_midway_and_repeated_gives_the_same_results(circuit_results: Path
     assert done.returncode == 0, done.stderr
     repeated, whole = only(tmp_path), only(circuit_results)
     assert repeated.key == started.key
-    assert done.stdout.count("was finished earlier") >= 3
+    assert done.stdout.count("was measured earlier") >= 3
     assert repeated.rows == whole.rows
     assert repeated.tables == whole.tables
     assert repeated.headline == whole.headline
@@ -128,9 +165,8 @@ def test_bad_input_is_one_line_and_exit_code_2(argument: str, cause: str, tmp_pa
 
 def key_of(*overrides: str) -> str:
     settings = compose("circuit", *runs.SMALL, *overrides)
-    config = settings.model_dump(mode="json")
-    store = RunStore(settings.results_dir)
-    return store.open(experiment="circuit", model=config.pop("model"), config=config, seed=config["seed"]).key
+    assert isinstance(settings, CircuitSettings)
+    return EXPERIMENT.keys(settings).measurement
 
 
 @pytest.mark.parametrize(
@@ -140,6 +176,8 @@ def test_settings_change_the_key(change: str) -> None:
     assert key_of(change) != key_of()
 
 
-@pytest.mark.parametrize("change", ["results_dir=elsewhere", "memory_budget_mb=64", "resume=false"])
-def test_places_and_budgets_do_not_change_the_key(change: str) -> None:
+@pytest.mark.parametrize(
+    "change", ["results_dir=elsewhere", "memory_budget_mb=64", "resume=false", "bootstrap_draws=300"]
+)
+def test_places_budgets_and_draws_do_not_change_the_measurement_key(change: str) -> None:
     assert key_of(change) == key_of()

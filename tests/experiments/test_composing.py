@@ -30,7 +30,7 @@ from pkv_interp.records.__main__ import main as records_command
 from pkv_interp.stats import Estimate
 from pkv_interp.tasks import FAMILIES
 from tests import runs
-from tests.experiments.composing import compose
+from tests.experiments.configs import compose
 from tests.families import ids_of, tiny
 
 

@@ -1,4 +1,4 @@
-"""Every configuration composes, and every command has one."""
+"""Every configuration composes, every command has one, and YAML and Python say the same."""
 
 from __future__ import annotations
 
@@ -6,20 +6,22 @@ import importlib
 from pathlib import Path
 
 import pytest
+from experiments.train_gate.settings import TrainGateSettings
 
 import experiments
-from experiments._cli import CONFIGS
-from experiments.circuit import CircuitSettings
-from experiments.train_gate import TrainGateSettings
+from experiments.circuit.settings import CircuitSettings
 from pkv_interp.errors import PkvError
 from pkv_interp.models.catalogue import load_catalogue_entry
+from pkv_interp.run.command import CONFIGS
 from pkv_interp.training.schedule import check
-from tests.experiments.composing import commands, compose, schema_of
+from tests.experiments.configs import commands, compose, schema_of
+
+#: Commands that take places on their command line and no settings.
+WITHOUT_CONFIG = ("docs", "summarise")
 
 
-def test_every_experiment_has_a_config_and_the_other_way_round() -> None:
-    modules = Path(experiments.__file__).parent.glob("[!_]*.py")
-    assert sorted(path.stem for path in modules) == commands()
+def test_every_room_has_a_config_and_the_other_way_round() -> None:
+    assert sorted(set(experiments.rooms()) - set(WITHOUT_CONFIG)) == commands()
 
 
 @pytest.mark.parametrize("name", commands())
@@ -27,7 +29,12 @@ def test_every_config_composes_and_is_valid(name: str) -> None:
     settings = compose(name)
     assert isinstance(settings, schema_of(name))
     assert settings.results_dir == Path("results")
-    assert callable(importlib.import_module(f"experiments.{name}").main)
+    assert callable(importlib.import_module(f"experiments.{name}.__main__").main)
+
+
+@pytest.mark.parametrize("name", commands())
+def test_yaml_and_python_have_the_same_defaults(name: str) -> None:
+    assert schema_of(name)() == compose(name)
 
 
 @pytest.mark.parametrize("name", commands())
@@ -63,6 +70,8 @@ def test_a_shared_key_out_of_range_is_refused_by_name(override: str) -> None:
         ("held_out=[]", "at least one family"),
         ("held_out=[orders]", "of the other split"),
         ("bootstrap_draws=50", "greater than or equal to 100"),
+        ("competence_threshold=5", "less than or equal to 1"),
+        ("threads=100000", "less than or equal to"),
     ],
 )
 def test_circuit_refuses_before_any_work(override: str, cause: str) -> None:

@@ -10,7 +10,7 @@ from pkv_interp.errors import PkvError
 from pkv_interp.records import RunRecord, load_records, published
 from pkv_interp.records.__main__ import main as records_command
 from tests import runs
-from tests.experiments.composing import compose
+from tests.experiments.configs import compose
 from tests.experiments.controls_examples import HEADLINES, SMALL, lines
 
 

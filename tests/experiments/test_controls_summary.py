@@ -18,7 +18,7 @@ from pkv_interp.stats import mean
 from pkv_interp.tasks import DISCOVERY, HELD_OUT
 from pkv_interp.tasks.quads import CONCLUSIONS
 from pkv_interp.tasks.sites import site_labels
-from tests.experiments.composing import compose
+from tests.experiments.configs import compose
 from tests.experiments.controls_examples import HEADLINES, SMALL, lines
 from tests.families import tiny
 

@@ -20,7 +20,7 @@ from pkv_interp.records import Run, RunRecord, RunStore, load_records
 from pkv_interp.records.__main__ import main as records_command
 from pkv_interp.tasks import families
 from tests import runs
-from tests.experiments.composing import compose
+from tests.experiments.configs import compose
 from tests.families import FAMILIES, tiny
 
 

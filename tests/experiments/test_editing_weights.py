@@ -16,7 +16,7 @@ from pkv_interp.models.load import LoadedModel
 from pkv_interp.records import Run, RunStore
 from pkv_interp.tasks import BY_NAME
 from tests import runs
-from tests.experiments.composing import compose
+from tests.experiments.configs import compose
 from tests.families import FAMILIES, tiny
 
 CHOSEN = [BY_NAME[name] for name in ("orders", "support", "alerts", "posts")]

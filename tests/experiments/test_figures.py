@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from experiments import figures as command
-from experiments.figures import FIGURES, FiguresSettings, figures
+from experiments.circuit.figures import FIGURES
+from experiments.figures import __main__ as command
+from experiments.figures.__main__ import FiguresSettings, figures
 from pkv_interp.errors import PkvError
-from pkv_interp.figures import NOT_COMPETENT, find_browser
+from pkv_interp.plots.save import find_browser
+from pkv_interp.plots.tables import NOT_COMPETENT
 from tests import runs
 
 
@@ -22,7 +24,7 @@ def settings(results: Path, out: Path, **changes: object) -> FiguresSettings:
 def test_pages_are_drawn_from_the_record_alone(circuit_results: Path, tmp_path: Path) -> None:
     figures(settings(circuit_results, tmp_path))
     folder = tmp_path / "circuit" / "tiny-llama"
-    assert {path.stem for path in folder.glob("*.html")} == set(FIGURES["circuit"])
+    assert {path.stem for path in folder.glob("*.html")} == set(FIGURES)
     assert (folder / "plotly.min.js").stat().st_size > 1_000_000
     for path in folder.glob("*.html"):
         page = path.read_text()
@@ -49,7 +51,7 @@ def test_pictures_where_there_is_a_browser_and_one_line_where_not(
         assert (len(told), drawn) == (1, [])
     else:
         assert told == []
-        assert {path.stem for path in drawn} == set(FIGURES["circuit"])
+        assert {path.stem for path in drawn} == set(FIGURES)
         assert all(path.read_bytes().startswith(b"\x89PNG") for path in drawn)
 
 

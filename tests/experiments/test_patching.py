@@ -19,7 +19,7 @@ from pkv_interp.records import Competence, RunRecord, RunStore, load_records, pu
 from pkv_interp.records.__main__ import main as records_command
 from pkv_interp.stats import Estimate, mean
 from tests import runs
-from tests.experiments.composing import compose
+from tests.experiments.configs import compose
 from tests.families import tiny
 
 

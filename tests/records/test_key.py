@@ -6,52 +6,55 @@ from typing import Any
 import pytest
 
 from pkv_interp.errors import PkvError
-from pkv_interp.records import code_version, content_key
+from pkv_interp.records.code import Code
 from pkv_interp.records.environment import git_state
-from pkv_interp.records.key import hash_sources
-
-BASE: dict[str, Any] = {
-    "experiment": "probe",
-    "model": {"name": "m", "dtype": "float32", "device": "cpu"},
-    "config": {"sizes": {"n": 4, "k": [1, 2]}, "results_dir": "a", "memory_budget_mb": 100},
-    "seed": 0,
-    "code": "c",
-}
+from pkv_interp.records.schema import Keys
+from tests.records.examples import MEASURING, SUMMARY, question
 
 
-def key_of(question: dict[str, Any]) -> str:
-    return content_key(**question)
+def keys(measuring: Code = MEASURING, summary: Code = SUMMARY, **changes: Any) -> Keys:
+    return question(**changes).keys(measuring, summary)
 
 
-def test_same_question_same_key() -> None:
-    again = BASE | {"config": {"results_dir": "b", "memory_budget_mb": 5, "sizes": {"k": (1, 2), "n": 4}}}
-    assert key_of(again) == key_of(BASE)
-    assert len(key_of(BASE)) == 64
+def test_same_question_same_keys() -> None:
+    again = {"results_dir": "b", "memory_budget_mb": 5, "top_k": (1, 2, 4), "resume": False}
+    assert keys(config=again) == keys()
+    assert len(keys().measurement) == 64
 
 
 @pytest.mark.parametrize(
     "change",
     [
         {"experiment": "other"},
-        {"model": BASE["model"] | {"name": "n"}},
-        {"model": BASE["model"] | {"dtype": "bfloat16"}},
-        {"model": BASE["model"] | {"device": "cuda"}},
-        {"config": {"sizes": {"n": 5, "k": [1, 2]}}},
-        {"config": {"sizes": {"n": 4, "k": [2, 1]}}},
-        {"config": {"sizes": {"n": 4, "k": [1, 2]}, "extra": None}},
+        {"model": {"name": "n"}},
+        {"model": {"dtype": "bfloat16"}},
+        {"model": {"device": "cuda"}},
+        {"config": {"n_instances": 5}},
+        {"config": {"top_k": [4, 2, 1]}},
+        {"config": {"extra": None}},
         {"seed": 1},
-        {"code": "d"},
+        {"weights": "others"},
+        {"measuring": Code(("a.measure",), "e" * 64)},
     ],
 )
-def test_every_part_of_the_question_changes_the_key(change: dict[str, Any]) -> None:
-    assert key_of(BASE | change) != key_of(BASE)
+def test_whatever_measuring_depends_on_changes_both_keys(change: dict[str, Any]) -> None:
+    changed = keys(**change)
+    assert changed.measurement != keys().measurement
+    assert changed.summary != keys().summary
 
 
-def test_ignored_keys_are_ignored_at_any_depth() -> None:
-    nested = BASE | {"config": BASE["config"] | {"run": {"figure_dir": "x", "hydra": {"job": 1}}}}
-    plain = BASE | {"config": BASE["config"] | {"run": {}}}
-    assert key_of(nested) != key_of(plain)
-    assert key_of(nested | {"ignore": ("figure_dir",)}) == key_of(plain)
+@pytest.mark.parametrize(
+    "change", [{"config": {"bootstrap_draws": 300}}, {"summary": Code(("a.summary",), "e" * 64)}]
+)
+def test_what_only_a_summary_reads_changes_the_summary_key_alone(change: dict[str, Any]) -> None:
+    changed = keys(**change)
+    assert changed.measurement == keys().measurement
+    assert changed.summary != keys().summary
+
+
+def test_ignored_settings_are_ignored_at_any_depth() -> None:
+    assert keys(config={"run": {"hydra": {"job": 1}}}) == keys(config={"run": {}})
+    assert keys(config={"run": {"other": 1}}) != keys(config={"run": {}})
 
 
 def test_paths_and_enums_have_a_form_and_sets_do_not() -> None:
@@ -59,33 +62,10 @@ def test_paths_and_enums_have_a_form_and_sets_do_not() -> None:
         RED = "red"
 
     rich, plain = {"p": Path("a/b"), "c": Colour.RED}, {"p": "a/b", "c": "red"}
-    assert key_of(BASE | {"config": rich}) == key_of(BASE | {"config": plain})
+    assert keys(config=rich) == keys(config=plain)
     for bad in ({"a"}, [{"deep": frozenset("a")}], float("nan"), object()):
         with pytest.raises(PkvError, match="the configuration"):
-            key_of(BASE | {"config": {"x": bad}})
-
-
-def test_code_version_follows_names_and_contents(tmp_path: Path) -> None:
-    place = tmp_path / "package"
-    (place / "sub").mkdir(parents=True)
-    (place / "a.py").write_text("x = 1\n")
-    (place / "sub" / "b.py").write_text("y = 2\n")
-    first = hash_sources({"package": [place]})
-    (place / "notes.csv").write_text("not code")
-    (place / "a.pyc").write_bytes(b"not source")
-    assert hash_sources({"package": [place]}) == first
-    (place / "sub" / "b.py").write_text("y = 3\n")
-    second = hash_sources({"package": [place]})
-    (place / "sub" / "b.py").rename(place / "b.py")
-    third = hash_sources({"package": [place]})
-    assert len({first, second, third}) == 3
-    (place / "text.yaml").write_text("scenario: 1")
-    assert hash_sources({"package": [place]}) != third
-
-
-def test_code_version_of_this_package_is_stable() -> None:
-    assert len(code_version()) == 64
-    assert key_of(BASE | {"code": None}) == key_of(BASE | {"code": code_version()})
+            keys(config={"x": bad})
 
 
 def _git(folder: Path, *arguments: str) -> None:

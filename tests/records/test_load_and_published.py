@@ -1,15 +1,21 @@
-import io
 from pathlib import Path
 
 import pandas as pd
 import pytest
-from rich.console import Console
 
 from pkv_interp import records
 from pkv_interp.errors import PkvError
-from pkv_interp.records import Row, comparison_table, headlines, load, load_records, published, read
-from pkv_interp.stats import Estimate
-from tests.records.examples import fill, finished, open_run, spoil
+from pkv_interp.records import (
+    HeadlineFigure,
+    Row,
+    beside_published,
+    headlines,
+    load,
+    load_records,
+    published,
+    read,
+)
+from tests.records.examples import fill, filled, finished, open_run, spoil
 
 
 def test_one_line_per_instance_and_arm(tmp_path: Path) -> None:
@@ -59,9 +65,9 @@ def test_bad_record_is_never_skipped(tmp_path: Path) -> None:
 
 
 def test_extra_columns_do_not_overwrite(tmp_path: Path) -> None:
+    odd = Row(family="alpha", split="s", instance=9, wording=0, arm="b", extra={"arm": "mine"})
     with open_run(tmp_path) as run:
-        fill(run)
-        run.rows.append(Row(family="alpha", split="s", instance=9, wording=0, arm="b", extra={"arm": "mine"}))
+        fill(run, rows=[*filled()["rows"], odd])
     frame = load(tmp_path)
     assert frame["arm"].tolist()[-1] == "b"
     assert frame["extra_arm"].tolist()[-1] == "mine"
@@ -108,31 +114,21 @@ def test_published_of_one_headline() -> None:
         published("nothing")
 
 
-def _text(tmp_path: Path, headline: dict[str, Estimate]) -> str:
+def test_published_beside_ours_are_a_line_a_model(tmp_path: Path) -> None:
+    ours = HeadlineFigure(value=0.912, ci_low=0.85, ci_high=0.97, n_families=3, n_instances=6)
     with open_run(tmp_path) as run:
-        fill(run)
-        run.headline = headline
-    console = Console(file=io.StringIO(), width=400)
-    console.print(comparison_table(run.record))
-    assert isinstance(console.file, io.StringIO)
-    return console.file.getvalue()
+        fill(run, headline={"read_heads_top12": ours, "attention_share": ours, "own_idea": ours})
+    beside = beside_published(run.record)
+    assert "own_idea" not in beside
+    read_heads = {figure.model: str(figure) for figure in beside["read_heads_top12"]}
+    assert read_heads["Llama-3.1-8B"] == "0.784 [0.753, 0.799] n=12"
+    assert set(read_heads) == {"Llama-3.1-8B", "Qwen3-8B", "Gemma-2-9B", "Mistral-7B"}
+    assert any("ranked and scored on the same instances" in f.note for f in beside["read_heads_top12"])
+    assert all(f.source.startswith("arXiv 2606.17107") for f in beside["read_heads_top12"])
 
 
-def test_comparison_puts_ours_beside_each_published_model(tmp_path: Path) -> None:
-    ours = Estimate(value=0.912, ci_low=0.85, ci_high=0.97, n_families=3, n_instances=6)
-    text = _text(tmp_path, {"read_heads_top12": ours, "attention_share": ours, "own_idea": ours})
-    line = next(line for line in text.splitlines() if "read_heads_top12" in line)
-    assert "0.912 [0.850, 0.970] n=6 in 3 families" in line
-    for value in ("0.784 [0.753, 0.799] n=12", "0.773", "0.718", "0.824"):
-        assert value in line
-    assert "readout layer 14" in text
-    assert "own_idea" not in text
-    assert "ranked and scored on the same instances" in text
-    assert "arXiv 2606.17107" in text
-
-
-def test_comparison_without_counterpart_is_empty(tmp_path: Path) -> None:
-    ours = Estimate(value=0.9, ci_low=0.8, ci_high=1.0, n_families=3, n_instances=6)
-    text = _text(tmp_path, {"own_idea": ours})
-    assert "published:" not in text
-    assert "Llama" not in text
+def test_an_experiment_without_published_figures_has_none_beside_it(tmp_path: Path) -> None:
+    ours = HeadlineFigure(value=0.9, ci_low=0.8, ci_high=1.0, n_families=3, n_instances=6)
+    with open_run(tmp_path) as run:
+        fill(run, headline={"own_idea": ours})
+    assert beside_published(run.record) == {}

@@ -7,6 +7,9 @@ import pytest
 from pkv_interp.errors import PkvError
 from pkv_interp.records import check, read
 from pkv_interp.records.__main__ import main
+from pkv_interp.records.archive import archive_path
+from pkv_interp.records.check import stale_records
+from pkv_interp.records.load import parse
 from tests.records.examples import finished, spoil
 
 
@@ -22,7 +25,7 @@ def test_a_finished_run_is_valid(record: Path) -> None:
 
 def test_record_holds_what_a_reader_needs(record: Path) -> None:
     found = read(record)
-    assert (found.status, found.error, found.seed, found.schema_version) == ("success", None, 0, 1)
+    assert (found.status, found.error, found.seed, found.schema_version) == ("success", None, 0, 2)
     assert found.model["weight_sha256"] == "ab" * 32
     assert found.model_name == "tiny-llama"
     assert found.environment.device == "cpu"
@@ -34,7 +37,11 @@ def test_record_holds_what_a_reader_needs(record: Path) -> None:
         "transformer_lens",
         "numpy",
     }
-    assert len(found.environment.code_version) == 64
+    assert found.keys is not None
+    assert found.key == found.keys.measurement
+    assert found.measurements is not None
+    assert found.measurements.bytes == archive_path(record).stat().st_size
+    assert found.headline["notes_only"].what == "KV after the trigger"
     assert found.config["model"] == {
         "name": "tiny-llama",
         "source": "tiny",
@@ -72,7 +79,7 @@ FAULTS: list[tuple[str, Any, str, str]] = [
     ("/error", "odd", "/error", "success with an error text"),
     ("/seconds", None, "/seconds", "success without"),
     ("/key", "abc", "/key", "pattern"),
-    ("/schema_version", 7, "/schema_version", "7, but this program reads version 1"),
+    ("/schema_version", 7, "/schema_version", "7, but this program reads up to 2: upgrade it"),
     ("/experiment", "other", "/experiment", "the folder is 'probe'"),
     ("/arrays", "gone.safetensors", "/arrays", "there is no file"),
     ("/model", {}, "/model", "no name"),
@@ -135,7 +142,7 @@ def test_truncated_file_is_named_by_line_and_column(record: Path) -> None:
 
 @pytest.mark.parametrize(
     ("pointer", "value"),
-    [("/config/n_instances", 5), ("/seed", 1), ("/environment/code_version", "0" * 64), ("/config/new", 1)],
+    [("/config/n_instances", 5), ("/seed", 1), ("/keys/measuring_code", "0" * 64), ("/config/new", 1)],
 )
 def test_edited_identity_does_not_match_its_key(record: Path, pointer: str, value: Any) -> None:
     spoil(record, pointer, value)
@@ -167,14 +174,18 @@ def test_command_line(
     monkeypatch.setenv("COLUMNS", "40")
     results = str(record.parents[1])
     assert main(["check", results]) == 0
-    assert capsys.readouterr().out.splitlines() == ["1 records, 0 problems"]
+    told = capsys.readouterr().out.splitlines()
+    assert told[-1] == "1 records, 0 problems, 1 stale"
+    assert told[0].startswith(
+        f"{record}: stale: the measurement key has moved: code that measuring can reach"
+    )
     spoil(record, "/rows/3/patched", "[bold]much[/bold]")
     spoil(record, "/rows/0/clean", None)
     spoil(record, "/rows/1/corrupt", "x")
     assert main(["check", results]) == 2
     lines = capsys.readouterr().out.splitlines()
     assert [line.split(": ")[1] for line in lines[:-1]] == ["/rows/1/corrupt", "/rows/3/patched"]
-    assert lines[-1] == "1 records, 2 problems"
+    assert lines[-1] == "1 records, 2 problems, 0 stale"
     assert main(["check", results + "/absent"]) == 2
     errors = capsys.readouterr().err.splitlines()
     assert len(errors) == 1
@@ -185,3 +196,27 @@ def test_reading_a_bad_record_names_file_and_mend(record: Path) -> None:
     spoil(record, "/rows/3/patched", "much")
     with pytest.raises(PkvError, match=r"probe/tiny-llama-.*/rows/3/patched.*git checkout"):
         read(record)
+
+
+def test_a_record_of_schema_1_is_read_and_counts_as_stale(record: Path) -> None:
+    document = json.loads(record.read_text())
+    for name in ("keys", "weights", "summary_only", "measurements"):
+        del document[name]
+    for figure in document["headline"].values():
+        for name in ("what", "needs_gate", "low", "high"):
+            del figure[name]
+    document["environment"]["code_version"] = "0" * 64
+    record.write_text(json.dumps(document | {"schema_version": 1}))
+    found = parse(record)
+    assert not isinstance(found, list)
+    assert found.headline["notes_only"].value == 0.99
+    assert found.keys is None
+    ((_, reason),) = stale_records(record)
+    assert "schema 1" in str(reason)
+
+
+def test_advice_on_an_old_and_on_a_new_schema(record: Path) -> None:
+    spoil(record, "/schema_version", 0)
+    assert "run the experiment again" in check(record)[1][0].cause
+    spoil(record, "/schema_version", 3)
+    assert "upgrade" in check(record)[1][0].cause

@@ -1,0 +1,7 @@
+"""Fill the marked tables of README and docs from records, and from nothing else.
+
+A marked table stands between ``<!-- headlines EXPERIMENT MODEL ... -->`` or
+``<!-- table EXPERIMENT MODEL TABLE COLUMN ... -->`` and ``<!-- end -->``; the text around it is written by
+hand. ``headlines`` takes ``published`` for a column of published figures, and names of headlines to show
+these alone; ``table`` takes the columns, where ``a+ci`` prints the interval too and ``a=Heading`` renames.
+"""

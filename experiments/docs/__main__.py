@@ -1,0 +1,46 @@
+"""``python -m experiments.docs [--check]``: README.md and docs/*.md from results/."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from experiments.docs.tables import filled
+from pkv_interp.errors import PkvError
+from pkv_interp.files import atomic_write
+from pkv_interp.records import load_records
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def documents() -> list[Path]:
+    """Everything that may hold marked tables."""
+    return [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; with ``--check`` nothing is written, and stale documents are an error."""
+    parser = argparse.ArgumentParser(prog="python -m experiments.docs", description=__doc__)
+    parser.add_argument(
+        "--check", action="store_true", help="only say whether the tables are those of results/"
+    )
+    chosen = parser.parse_args(arguments)
+    records = {(r.experiment, r.model_name): r for r in load_records(ROOT / "results")}
+    changed = []
+    for path in documents():
+        text = path.read_text(encoding="utf-8")
+        try:
+            made = filled(text, records)
+        except PkvError as error:
+            sys.stderr.write(f"error: {path.name}: {error}\n")
+            return 2
+        if made != text:
+            changed.append(path.name)
+            if not chosen.check:
+                atomic_write(path, made.encode())
+    sys.stdout.write(f"{len(documents())} documents, changed: {', '.join(changed) or 'none'}\n")
+    return 2 if chosen.check and changed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,97 @@
+"""Markdown tables from records."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pkv_interp.errors import PkvError
+from pkv_interp.records import RunRecord, beside_published
+
+Records = Mapping[tuple[str, str], RunRecord]
+_MARKED = re.compile(r"<!-- (headlines|table) ([^>]*?) -->\n.*?<!-- end -->", re.DOTALL)
+
+
+def markdown(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    """A Markdown table."""
+    rows = [header, ["---"] * len(header), *lines]
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def headlines(record: RunRecord, options: Sequence[str]) -> str:
+    """Headlines with intervals and words, beside what was published for them where that is asked for.
+
+    Raises:
+        PkvError: the record states no headline of a name that is asked for.
+    """
+    names = [name for name in options if name != "published"] or list(record.headline)
+    missing = [name for name in names if name not in record.headline]
+    if missing:
+        raise PkvError(f"{record.path} states no headline '{missing[0]}'", "take it out of the table")
+    beside = beside_published(record) if "published" in options else {}
+    models = list(dict.fromkeys(figure.model for figures in beside.values() for figure in figures))
+    header = ["headline", "ours [95 %]", *models, "what"]
+    lines = []
+    for name in names:
+        figure = record.headline[name]
+        theirs = [
+            ", ".join(f"{one.value:.3f}" for one in beside.get(name, []) if one.model == model) or "-"
+            for model in models
+        ]
+        lines.append([f"`{name}`", str(figure), *theirs, figure.what])
+    return markdown(header, lines)
+
+
+def table(record: RunRecord, options: Sequence[str]) -> str:
+    """Columns of one of the record's tables.
+
+    Raises:
+        PkvError: the record has no such table or column.
+    """
+    name, *columns = options
+    lines = record.tables.get(name)
+    if not lines:
+        raise PkvError(f"{record.path} has no table '{name}'", "take it out of the document")
+    asked = [column.partition("=") for column in columns]
+    header = [title or column.removesuffix("+ci") for column, _, title in asked]
+    return markdown(
+        [title.replace("_", " ") for title in header],
+        [[_cell(line, column) for column, _, _ in asked] for line in lines],
+    )
+
+
+def _cell(line: Mapping[str, Any], column: str) -> str:
+    name = column.removesuffix("+ci")
+    if name not in line:
+        raise PkvError(f"the table has no column '{name}'", f"choose from {', '.join(line)}")
+    text = _text(line[name])
+    if name == column:
+        return text
+    prefix = "" if name == "value" else f"{name}_"
+    low, high = line[f"{prefix}ci_low"], line[f"{prefix}ci_high"]
+    return text if low is None else f"{text} [{_text(low)}, {_text(high)}]"
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.3f}"
+    return "-" if value is None else str(value)
+
+
+def filled(document: str, records: Records) -> str:
+    """The document with every marked table made anew.
+
+    Raises:
+        PkvError: a marker names a record, headline, table or column that does not exist.
+    """
+
+    def fill(found: re.Match[str]) -> str:
+        kind, words = found[1], found[2].split()
+        if len(words) < 2 or (words[0], words[1]) not in records:
+            raise PkvError(f"there is no record for '{found[2]}'", "run the experiment, or mend the marker")
+        make = headlines if kind == "headlines" else table
+        body = make(records[words[0], words[1]], words[2:])
+        return f"<!-- {kind} {found[2]} -->\n{body}\n<!-- end -->"
+
+    return _MARKED.sub(fill, document)
