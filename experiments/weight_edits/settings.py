@@ -4,14 +4,9 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, PositiveInt
 
-from pkv_interp.run.settings import (
-    Draws,
-    Erratum,
-    ExperimentSettings,
-    SeveralFamilies,
-    Threshold,
-    rising,
-)
+from pkv_interp.run.editing_settings import Erratum
+from pkv_interp.run.scenario_settings import SeveralFamilies
+from pkv_interp.run.settings import Draws, ExperimentSettings, Threshold, rising
 
 Depth = Annotated[float, Field(ge=0.0, le=1.0)]
 
