@@ -10,8 +10,8 @@ from pkv_interp.measure.edit_scenes import EditScene
 from pkv_interp.records.schema import Row
 from pkv_interp.records.tables import TableRow
 from pkv_interp.run.report import Headline
-from pkv_interp.run.scoring import UNSIGNED, Resampling
-from pkv_interp.stats import Estimate, mean
+from pkv_interp.run.scoring import UNSIGNED
+from pkv_interp.stats import Estimate, ResamplingOptions, mean
 
 Part = tuple[list[Headline], list[TableRow]]
 
@@ -21,12 +21,14 @@ class EditScorer:
 
     Attributes:
         resampling: seed and draws of every interval.
+        seed: of them.
         rows: those noted so far.
     """
 
-    def __init__(self, resampling: Resampling) -> None:
+    def __init__(self, resampling: ResamplingOptions) -> None:
         """Score with these intervals; there are no rows yet."""
         self.resampling = resampling
+        self.seed = resampling.get("seed", 0)
         self.rows: list[Row] = []
 
     def mean(self, scenes: Sequence[EditScene], values: Iterable[float]) -> Estimate:

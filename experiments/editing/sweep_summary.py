@@ -82,7 +82,7 @@ def _star(
         [float(k) for k in sizes],
         [scene.family for scene in scenes],
         0.0,
-        seed=scorer.resampling["seed"],
+        seed=scorer.seed,
     )
     told = {"selector": selector, "full": float(whole.mean()), "largest_k": sizes[-1]}
     if star is None:

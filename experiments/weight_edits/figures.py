@@ -1,8 +1,11 @@
-"""Figure of weight edits beside cache edits: what each does to its record, and to all else."""
+"""Figure of the weight edits beside cache edits: what each does to its record, and to all else."""
+
+from collections.abc import Callable, Mapping
 
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from experiments.weight_edits.tables import WeightEdit
 from pkv_interp.plots.tables import Sample, entitle, table
 from pkv_interp.plots.theme import BLUE, GREY, ORANGE
 from pkv_interp.records import RunRecord
@@ -28,7 +31,7 @@ _COLOURS = {"cache": BLUE, "weights": ORANGE}
 
 def weight_edit_bars(record: RunRecord) -> go.Figure:
     """Success, contamination, collateral and latency of every method, one row of bars a method."""
-    frame = table(record, "weight_edit").iloc[::-1]
+    frame = table(record, WeightEdit).iloc[::-1]
     labels = [NAMES.get(str(method), str(method)) for method in frame["method"]]
     figure = make_subplots(
         cols=len(PANELS),
@@ -85,3 +88,6 @@ def weight_edit_bars(record: RunRecord) -> go.Figure:
         "A changed field: edit the cache, or the weights?",
         f"{sample}; bars: 95 % over families",
     )
+
+
+FIGURES: Mapping[str, Callable[[RunRecord], go.Figure]] = {"weight_edit": weight_edit_bars}
