@@ -79,5 +79,3 @@ def goal_lines(figure: go.Figure) -> None:
     """Dotted lines at 0 (as the corrupt prompt) and 1 (as the clean one)."""
     for level in (0.0, 1.0):
         figure.add_hline(y=level, line={"color": GREY, "width": 1, "dash": "dot"}, layer="below")
-
-

@@ -7,7 +7,8 @@ import importlib
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 
-from experiments._cli import CONFIGS, Door, validate
+from pkv_interp.run.command import CONFIGS, checked
+from pkv_interp.run.settings import CommandSettings
 
 #: Configurations that others build on; every other file belongs to the experiment of its name.
 SHARED = ("base",)
@@ -18,18 +19,22 @@ def commands() -> list[str]:
     return sorted(path.stem for path in CONFIGS.glob("*.yaml") if path.stem not in SHARED)
 
 
-def schema_of(name: str) -> type[Door]:
-    """The settings class that ``experiments.<name>`` defines."""
-    module = importlib.import_module(f"experiments.{name}")
+def schema_of(name: str) -> type[CommandSettings]:
+    """The settings class of an experiment, or that of a command which only reads records."""
+    module = importlib.import_module(f"experiments.{name}.__main__")
+    if hasattr(module, "EXPERIMENT"):
+        return module.EXPERIMENT.settings
     (schema,) = [
         value
         for value in vars(module).values()
-        if isinstance(value, type) and issubclass(value, Door) and value.__module__ == module.__name__
+        if isinstance(value, type)
+        and issubclass(value, CommandSettings)
+        and value.__module__ == module.__name__
     ]
     return schema
 
 
-def compose(name: str, *overrides: str) -> Door:
-    """Compose ``configs/<name>.yaml`` and validate it as the experiment does."""
+def compose(name: str, *overrides: str) -> CommandSettings:
+    """Compose ``configs/<name>.yaml`` and check it as the experiment does."""
     with initialize_config_dir(str(CONFIGS), version_base="1.3"):
-        return validate(schema_of(name), hydra_compose(name, list(overrides)))
+        return checked(schema_of(name), hydra_compose(name, list(overrides)))
