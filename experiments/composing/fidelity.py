@@ -22,7 +22,7 @@ from experiments.composing.tables import Condition, CurveArm, Fidelity
 from pkv_interp.records.schema import Row
 from pkv_interp.records.tables import TableRow, interval
 from pkv_interp.run.scoring import UNSIGNED, Scoring
-from pkv_interp.stats import Estimate, mean
+from pkv_interp.stats import mean
 
 
 def condition_tables(
@@ -109,8 +109,8 @@ def _arm(sides: Sequence[ScoredSide], arm: str, scoring: Scoring[ComposingSettin
         "arm": arm,
         **interval("kl", divergence(sides, arm, resampling)),
         **interval("margin_error", error),
-        **_perhaps("top1", same_token(sides, arm, resampling)),
-        **_perhaps("agreement", agreement(sides, arm, resampling)),
+        **interval("top1", same_token(sides, arm, resampling)),
+        **interval("agreement", agreement(sides, arm, resampling)),
         "recomputed": float(np.mean([_recomputed(one.scene.chunks, arm, share) for one in sides])),
         "right": float(np.mean([s.side.towards_gold(m) > 0 for s, m in zip(sides, margins, strict=True)])),
         "cosine": float(values_of(sides, arm, "cosine").mean()),
@@ -120,13 +120,6 @@ def _arm(sides: Sequence[ScoredSide], arm: str, scoring: Scoring[ComposingSettin
         "n": len(sides),
         "n_families": len(set(names)),
     }
-
-
-def _perhaps(name: str, estimate: Estimate | None) -> dict[str, float | None]:
-    """Columns of an estimate that may not exist."""
-    if estimate is None:
-        return {name: None, f"{name}_ci_low": None, f"{name}_ci_high": None}
-    return interval(name, estimate)
 
 
 def _recomputed(chunks: Sequence[int], arm: str, blend_share: float) -> float:

@@ -33,9 +33,7 @@ GATE = {"full_match": 1.0, "full_mismatch": 1.0, "competent": True, "gold_first_
 
 
 def perhaps(name: str, value: float | None) -> dict[str, Any]:
-    if value is None:
-        return {name: None, f"{name}_ci_low": None, f"{name}_ci_high": None}
-    return interval(name, estimate(value))
+    return interval(name, None if value is None else estimate(value))
 
 
 def line(kind: type[ArmColumns], arm: str, kl: float, agreement: float | None, **more: Any) -> ArmColumns:
