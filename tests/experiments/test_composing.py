@@ -16,14 +16,14 @@ from experiments.composing.__main__ import EXPERIMENT
 from experiments.composing.calls import answer, parsed, write_call
 from experiments.composing.cases import Growth, build_scene
 from experiments.composing.figures import FIGURES
-from experiments.composing.measure import Measured
+from experiments.composing.measure import Measured, TooLong
 from experiments.composing.requests import build_requests
 from experiments.composing.scenes import SceneResult, Side, measure_scene
 from experiments.composing.settings import CONDITIONS, LOOKUP, ComposingSettings
 from experiments.composing.sides import decisions_of, sides_of
 from experiments.composing.spliced import Arms
 from experiments.composing.summary import summarise
-from experiments.composing.tables import Fidelity
+from experiments.composing.tables import Fidelity, LeftOut
 from experiments.composing.timing import Round, Timed, text_of, time_round
 from experiments.composing.windows import diagnose
 from pkv_interp.cache import Runner
@@ -296,6 +296,17 @@ def test_agreement_is_counted_where_full_is_right_on_both_values(settings: Compo
     assert line.margin_error == pytest.approx(np.mean([2, 6, 2, 6, 2, 6, 6, 6]))
     (line,) = [row for row in lines if row.arm == "seam1"]
     assert line.recomputed == pytest.approx(1 / 3)
+
+
+def test_sizes_that_a_short_model_does_not_serve_stand_in_the_record(settings: ComposingSettings) -> None:
+    times = [Round(f.name, [Timed(n, 2.0, 1.0) for n in (10, 100)]) for f in FAMILIES[:2]]
+    left_out = [TooLong("lengths", 4096, 2048), TooLong("chunk_fillers", 272, 2048)]
+    report = summarise(Measured({"rule": _scenes()}, [], left_out, {}, [], times), scoring(settings))
+    said = [row.columns() for row in report.tables if isinstance(row, LeftOut)]
+    assert said == [
+        {"what": "lengths", "size": 4096, "positions": 2048},
+        {"what": "chunk_fillers", "size": 272, "positions": 2048},
+    ]
 
 
 def test_a_model_that_fails_the_gate_claims_times_alone(settings: ComposingSettings) -> None:
