@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from experiments.agent.settings import AgentSettings
-from pkv_interp.agent import Episode, episode, plans
+from pkv_interp.agent import Episode, EpisodeSizes, designs, episode
 from pkv_interp.tasks import HELD_OUT, Style, families
 from pkv_interp.tasks.wordings import RULES
 
@@ -29,16 +29,14 @@ def build_cases(settings: AgentSettings, tokenizer: Any) -> Cases:
         PkvError: a family is unknown, or no two of its values share a token length.
     """
     chosen, wordings = families(settings.domains or HELD_OUT), list(RULES)
-    dealt = plans(len(chosen) * settings.instances, settings.turns, settings.seed)
+    dealt = designs(len(chosen) * settings.instances, settings.turns, settings.seed)
     made = [
         episode(
             family,
             j,
             dealt[j * len(chosen) + at],
             tokenizer,
-            turns=settings.turns,
-            n_fillers=settings.n_fillers,
-            n_preface=settings.n_preface,
+            sizes=EpisodeSizes(settings.turns, settings.n_fillers, settings.n_preface),
             wording=wordings[(at + j) % len(wordings)],
             seed=settings.seed,
         )

@@ -6,7 +6,9 @@ from pydantic import Field, NonNegativeInt, PositiveInt, field_validator
 
 from pkv_interp.agent.episodes import FEWEST, MOST
 from pkv_interp.composing.chunk import Sink
-from pkv_interp.run.settings import Draws, Erratum, ExperimentSettings, Threshold, of_split
+from pkv_interp.run.editing_settings import Erratum
+from pkv_interp.run.scenario_settings import of_split
+from pkv_interp.run.settings import Draws, ExperimentSettings, Threshold
 
 
 class AgentSettings(ExperimentSettings):

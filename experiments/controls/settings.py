@@ -4,7 +4,8 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field, NonNegativeInt, PositiveInt, ValidationInfo, field_validator
 
-from pkv_interp.run.settings import Draws, ExperimentSettings, Shares, Sizes, Threshold, of_split
+from pkv_interp.run.scenario_settings import of_split
+from pkv_interp.run.settings import Draws, ExperimentSettings, Shares, Sizes, Threshold
 
 #: Size of the position sets that the headline speaks of.
 HEADLINE_K = 8

@@ -1,21 +1,21 @@
-"""What a transplant keeps, what repairs it, what it saves, and whether it can be edited."""
+"""Figures of the composing experiment: what a transplant keeps, what repairs it and what it saves."""
 
-from typing import Any
+from collections.abc import Callable, Mapping
 
 import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from pkv_interp.figures.curves import band
-from pkv_interp.plots.tables import RECOVERY, entitle, error_bars, has_interval, pick, table
-from pkv_interp.plots.theme import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, SKY, VERMILLION
+from experiments.composing.tables import CurveArm, Fidelity, FirstToken, WindowCause
+from pkv_interp.plots.curves import band
+from pkv_interp.plots.tables import entitle, error_bars, estimates, has_interval, largest, pick, table
+from pkv_interp.plots.theme import BLUE, GREEN, GREY, INK, LEGEND_ABOVE, ORANGE, PURPLE, SKY, VERMILLION
 from pkv_interp.records import RunRecord
 
-_ABOVE = {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"}
 _CONDITIONS = {
-    "rule": "policy, field behind it",
+    "rule": "policy, field after it",
     "rule_after_field": "policy, field before it",
-    "facts": "facts, policy behind them",
+    "facts": "facts, policy after them",
     "facts_after_rule": "facts, policy before them",
     "tools": "tool block",
     "all": "all three",
@@ -25,7 +25,7 @@ _CONDITIONS = {
 }
 _SHOWN = (
     ("transplant", "transplant", BLUE),
-    ("behind_other_side", "made behind the other value", VERMILLION),
+    ("behind_other_side", "made after the other value", VERMILLION),
     ("no_rotation", "no rotation", GREY),
     ("seam1", "first token recomputed", ORANGE),
     ("cacheblend", "CacheBlend", GREEN),
@@ -33,30 +33,20 @@ _SHOWN = (
 _FACTORS = {"sink": "sink", "rope_per_layer": "rope per layer", "window": "window"}
 
 
-def _estimates(frame: pd.DataFrame, name: str) -> pd.DataFrame:
-    """One estimate of a line with several, under the names that intervals are drawn from."""
-    columns = {name: "value", f"{name}_ci_low": "ci_low", f"{name}_ci_high": "ci_high"}
-    return pd.DataFrame({new: frame[old].astype(float) for old, new in columns.items()})
-
-
-def _most(column: Any) -> int:
-    return int(column.to_numpy().max())
-
-
 def _count(frame: pd.DataFrame) -> str:
-    return f"{_most(frame['n_families'])} families, up to {_most(frame['n'])} prompts"
+    return f"{largest(frame, 'n_families')} families, up to {largest(frame, 'n')} prompts"
 
 
 def fidelity_bars(record: RunRecord) -> go.Figure:
     """Agreement with the full prefill and KL from it, by what is moved and by arm."""
-    frame = table(record, "fidelity")
+    frame = table(record, Fidelity)
     figure = make_subplots(rows=1, cols=2, shared_yaxes=True, horizontal_spacing=0.05)
     order = list(dict.fromkeys(frame["condition"]))[::-1]
     for arm, name, colour in _SHOWN:
         mine = pick(frame, arm=arm).set_index("condition").reindex(order).dropna(subset=["kl"])
         names = [_CONDITIONS.get(c, c) for c in mine.index]
         for col, quantity in ((1, "agreement"), (2, "kl")):
-            part = _estimates(mine, quantity)
+            part = estimates(mine, quantity)
             figure.add_bar(
                 x=part["value"],
                 y=names,
@@ -74,14 +64,14 @@ def fidelity_bars(record: RunRecord) -> go.Figure:
     figure.add_vline(x=0.5, line={"color": GREY, "width": 1, "dash": "dot"}, row=1, col=1)  # type: ignore[arg-type]
     figure.update_yaxes(title="what is moved", automargin=True, row=1, col=1)
     figure.update_layout(
-        barmode="group", legend={**_ABOVE, "traceorder": "normal"}, height=680, margin={"t": 185}
+        barmode="group", legend={**LEGEND_ABOVE, "traceorder": "normal"}, height=680, margin={"t": 185}
     )
     return entitle(figure, record, "What a transplant keeps", f"{_count(frame)}; bars: 95 % over families")
 
 
 def seam_curve(record: RunRecord) -> go.Figure:
     """Agreement and KL by how many first tokens of the chunk are recomputed; 0 is the transplant."""
-    frame = table(record, "fidelity")
+    frame = table(record, Fidelity)
     figure = make_subplots(rows=1, cols=2, horizontal_spacing=0.12)
     shown = (
         ("rule", BLUE, "solid"),
@@ -99,7 +89,7 @@ def seam_curve(record: RunRecord) -> go.Figure:
         mine = mine.assign(k=pd.to_numeric(k)).dropna(subset=["k"]).sort_values("k")
         sizes |= {int(one) for one in mine["k"]}
         for col, quantity in ((1, "agreement"), (2, "kl")):
-            part = _estimates(mine, quantity).assign(k=mine["k"]).dropna(subset=["value"])
+            part = estimates(mine, quantity).assign(k=mine["k"]).dropna(subset=["value"])
             # 0 has no place on a logarithmic axis: everything is moved up by one.
             at = [float(one) + 1 for one in part["k"]]
             name = _CONDITIONS[condition]
@@ -115,7 +105,7 @@ def seam_curve(record: RunRecord) -> go.Figure:
     )
     figure.update_yaxes(title="agreement, full prefill right", range=[0, 1.05], row=1, col=1)
     figure.update_yaxes(title="KL from the full prefill (nats)", rangemode="tozero", row=1, col=2)
-    figure.update_layout(legend=_ABOVE, margin={"t": 140})
+    figure.update_layout(legend=LEGEND_ABOVE, margin={"t": 140})
     sample = f"{_count(frame)}; bands: 95 % over families"
     return entitle(figure, record, "Repairing the seam", sample)
 
@@ -132,13 +122,13 @@ def _one_legend(figure: go.Figure) -> None:
 
 def first_token_time(record: RunRecord) -> go.Figure:
     """Seconds to the first token by prompt length, full prefill and splice, with the fitted exponents."""
-    frame = table(record, "time").sort_values("length")
+    frame = table(record, FirstToken).sort_values("length")
     figure = go.Figure()
     for arm, label, colour, exponent in (
         ("full", "full prefill", VERMILLION, "ttft_exponent"),
         ("composed", "prefix, splice and suffix", BLUE, "ttft_exponent_composed"),
     ):
-        part = _estimates(frame, arm)
+        part = estimates(frame, arm)
         fitted = record.headline.get(exponent)
         name = label if fitted is None else f"{label} (exponent {fitted})"
         band(figure, frame["length"].tolist(), part, name=name, colour=colour)
@@ -147,15 +137,15 @@ def first_token_time(record: RunRecord) -> go.Figure:
         type="log", title="tokens in the prompt", tickvals=lengths, ticktext=[str(n) for n in lengths]
     )
     figure.update_yaxes(type="log", title="seconds to the first token")
-    figure.update_layout(legend=_ABOVE, margin={"t": 140})
-    rounds, suffix = _most(frame["n_instances"]), _most(frame["suffix"])
-    sample = f"{rounds} rounds, each of one family's text; {suffix} tokens behind the chunk; last logit only"
+    figure.update_layout(legend=LEGEND_ABOVE, margin={"t": 140})
+    rounds, suffix = largest(frame, "n_instances"), largest(frame, "suffix")
+    sample = f"{rounds} rounds, each of one family's text; {suffix} tokens after the chunk; last logit only"
     return entitle(figure, record, "Time to the first token", sample)
 
 
 def transplant_growth(record: RunRecord) -> go.Figure:
     """KL of the transplant by length of the chunk, by how far it is moved, and by number of skills."""
-    frame = pick(table(record, "curves"), arm="transplant")
+    frame = pick(table(record, CurveArm), arm="transplant")
     figure = make_subplots(rows=1, cols=3, shared_yaxes=True, horizontal_spacing=0.05)
     for col, (curve, column, title) in enumerate(
         (
@@ -166,7 +156,7 @@ def transplant_growth(record: RunRecord) -> go.Figure:
         start=1,
     ):
         mine = pick(frame, curve=curve).sort_values("size")
-        part = _estimates(mine, "kl")
+        part = estimates(mine, "kl")
         band(figure, mine[column].tolist(), part, name=curve, colour=BLUE, col=col)
         figure.update_xaxes(title=title, row=1, col=col)
     figure.update_yaxes(title="KL from the full prefill (nats)", rangemode="tozero", row=1, col=1)
@@ -177,7 +167,7 @@ def transplant_growth(record: RunRecord) -> go.Figure:
 
 def window_diagnosis(record: RunRecord) -> go.Figure:
     """KL of a transplant in a model with sliding windows, by which of three causes are handled."""
-    frame = table(record, "diagnosis")
+    frame = table(record, WindowCause)
     figure = go.Figure()
     models = list(dict.fromkeys(frame["model"]))
     for model, colour in zip(models, (BLUE, ORANGE, GREEN), strict=False):
@@ -196,44 +186,15 @@ def window_diagnosis(record: RunRecord) -> go.Figure:
         )
     figure.update_xaxes(title="KL from the full prefill (nats)", rangemode="tozero")
     figure.update_yaxes(title="causes handled", automargin=True, autorange="reversed")
-    figure.update_layout(barmode="group", showlegend=len(models) > 1, legend=_ABOVE)
-    sample = f"{', '.join(models)}; {_most(frame['n_families'])} prompts; bars: 95 %"
+    figure.update_layout(barmode="group", showlegend=len(models) > 1, legend=LEGEND_ABOVE)
+    sample = f"{', '.join(models)}; {largest(frame, 'n_families')} prompts; bars: 95 %"
     return entitle(figure, record, "Which cause breaks a transplant under sliding windows", sample)
 
 
-def keystone_bars(record: RunRecord) -> go.Figure:
-    """Recovery of every editing method on a recomputed and on a composed cache."""
-    frame = table(record, "methods").iloc[::-1]
-    figure = go.Figure()
-    for level in (0.0, 1.0):
-        figure.add_vline(x=level, line={"color": GREY, "width": 1, "dash": "dot"}, layer="below")
-    for cache, name, colour in (
-        ("composed", "composed: transplanted chunk", ORANGE),
-        ("recomputed", "recomputed: full prefill", BLUE),
-    ):
-        there = frame[frame[cache].notna()]  # a method that prefills anew composes nothing
-        part = _estimates(pd.DataFrame(there), cache)
-        figure.add_bar(
-            x=part["value"],
-            y=there["method"],
-            error_x=error_bars(part, INK),
-            orientation="h",
-            name=name,
-            marker_color=colour,
-        )
-    excluded = {cache: _most(frame[f"{cache}_excluded"].dropna()) for cache in ("recomputed", "composed")}
-    figure.update_xaxes(title=RECOVERY.replace("corrupt", "old value").replace("clean", "new value"))
-    figure.update_yaxes(
-        title="editing method",
-        automargin=True,
-        categoryorder="array",
-        categoryarray=frame["method"].tolist(),
-    )
-    figure.update_layout(
-        barmode="group", height=620, legend={**_ABOVE, "traceorder": "reversed"}, margin={"t": 125}
-    )
-    sample = (
-        f"{_most(frame['n_families'])} families, {_most(frame['n'])} edits, left out under the noise "
-        f"floor: {excluded['recomputed']} and {excluded['composed']}; bars: 95 % over families"
-    )
-    return entitle(figure, record, "Editing a field inside a transplanted chunk", sample)
+FIGURES: Mapping[str, Callable[[RunRecord], go.Figure]] = {
+    "fidelity": fidelity_bars,
+    "seam": seam_curve,
+    "growth": transplant_growth,
+    "first_token": first_token_time,
+    "diagnosis": window_diagnosis,
+}
