@@ -7,7 +7,7 @@ from typing import Any, Protocol, Self
 from pkv_interp.editing import EditableContext
 from pkv_interp.models.catalogue import ModelConfig
 from pkv_interp.models.load import LoadedModel
-from pkv_interp.tasks import Case, Family, Message, Style, field_case
+from pkv_interp.tasks import Case, Family, Message, Scenarios, Style, field_case
 from pkv_interp.tasks.edits import EditTask, edit_task, lookup_task
 
 

@@ -82,8 +82,8 @@ def test_the_text_gives_the_value_where_the_method_says(base: State, method: Met
 
 def test_the_cost_is_what_was_done(base: State, method: Method) -> None:
     cost = edited(base, method).cost
-    assert 0 <= cost.tokens
-    assert 0.0 <= cost.share
+    assert cost.tokens >= 0
+    assert cost.share >= 0.0
     assert cost.milliseconds >= 0.0
 
 
