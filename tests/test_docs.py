@@ -1,0 +1,106 @@
+"""What README, docs and CONTRIBUTING tell a reader to run does run."""
+
+from __future__ import annotations
+
+import importlib
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pkv_interp.editing import METHODS
+from tests.documents import PATHS, ROOT, all_blocks, commands, text_of
+from tests.experiments.configs import commands as configured
+from tests.experiments.configs import compose
+
+COMMANDS = commands()
+EXPERIMENTS = [line for line in COMMANDS if line.startswith("python -m experiments.")]
+EXAMPLES = [block for block in all_blocks() if block.language == "python" and not block.what]
+#: Commands that only read what is committed, and take seconds.
+CHEAP = ("python -m pkv_interp.records check results/", "python -m experiments.docs --check")
+
+
+def test_the_texts_give_commands_and_examples() -> None:
+    assert len(EXPERIMENTS) >= 10
+    assert {block.document for block in EXAMPLES} >= {"README.md", "docs/architecture.md"}
+
+
+@pytest.mark.parametrize("path", PATHS, ids=lambda path: path.name)
+def test_every_module_target_and_link_exists(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    makefile = text_of("Makefile")
+    for target in re.findall(r"(?:`|^)make (\w+)", text, re.MULTILINE):
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+    for module in re.findall(r"python -m (?:pip|pytest|([\w.]+))", text):
+        place = ROOT.joinpath(*module.split("."))
+        assert not module or place.with_suffix(".py").is_file() or (place / "__main__.py").is_file(), module
+    for link in re.findall(r"(?<!!)\[[^\]]*\]\((?!https?:)([^)]+)\)", text):
+        name, _, anchor = link.partition("#")
+        target_file = path.parent / name if name else path
+        assert target_file.exists(), link
+        if anchor:
+            headings = re.findall(r"^#+ (.*)$", target_file.read_text(encoding="utf-8"), re.MULTILINE)
+            assert anchor in [_anchor(heading) for heading in headings], link
+
+
+def _anchor(heading: str) -> str:
+    return re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-")
+
+
+@pytest.mark.parametrize("line", EXPERIMENTS)
+def test_every_experiment_command_composes(line: str) -> None:
+    _, _, module, *arguments = shlex.split(line)
+    name = module.removeprefix("experiments.")
+    if name in ("docs", "summarise"):
+        assert [a for a in arguments if "=" in a] == []
+        assert callable(importlib.import_module(f"{module}.__main__").main)
+        return
+    assert name in configured(), line
+    swept = [""] if "--multirun" not in arguments else []
+    overrides = [a for a in arguments if a != "--multirun"]
+    for i, override in enumerate(overrides):
+        key, _, values = override.partition("=")
+        if "--multirun" in arguments and "," in values and not values.startswith("["):
+            swept += [f"{key}={value}" for value in values.split(",")]
+            overrides[i] = ""
+    for one in swept:
+        assert compose(name, *filter(None, [*overrides, one])).results_dir is not None
+
+
+@pytest.mark.parametrize("line", CHEAP)
+def test_cheap_commands_end_well(line: str) -> None:
+    assert line in COMMANDS
+    _, _, module, *arguments = shlex.split(line)
+    done = subprocess.run(
+        [sys.executable, "-m", module, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_every_command_of_the_house_is_told() -> None:
+    told = {shlex.split(line)[2].removeprefix("experiments.") for line in EXPERIMENTS}
+    assert set(configured()) <= told
+
+
+def test_every_editing_method_is_told_with_its_own_words() -> None:
+    table = text_of("docs/methods.md").partition("## Editing\n")[2].partition("\n## ")[0]
+    assert sorted(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)) == sorted(METHODS)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "block", [b for b in EXAMPLES if b.document != "README.md"], ids=lambda b: b.code.splitlines()[-1][:40]
+)
+def test_the_examples_of_the_docs_run(
+    block, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for given in all_blocks():  # files that the example reads
+        if given.document == block.document and given.what == "file" and "/" not in given.path:
+            (tmp_path / given.path).write_text(given.code, encoding="utf-8")
+    exec(compile(block.code, block.document, "exec"), {})  # noqa: S102
+    wanted = re.findall(r"#> (.*)$", block.code, re.MULTILINE)
+    assert [line for line in capsys.readouterr().out.splitlines() if line] == wanted
