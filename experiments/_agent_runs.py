@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from pkv_interp.agent import ARMS, Episode, Step, Transcript, episode, plans, run_episode
+from pkv_interp.agent import ARMS, Episode, EpisodeSizes, Step, Transcript, designs, episode, run_episode
 from pkv_interp.agent.loop import Splice, right_action
 from pkv_interp.agent.transcript import policy_span
 from pkv_interp.cache.compute import Runner
@@ -35,16 +35,14 @@ def style_of(settings: "AgentSettings") -> Style:
 def build_episodes(settings: "AgentSettings", tokenizer: Any) -> list[Episode]:
     """Every domain's episodes, one domain after another; rule wordings go round."""
     chosen, wordings = families(settings.domains or HELD_OUT), list(RULES)
-    dealt = plans(len(chosen) * settings.instances, settings.turns, settings.seed)
+    dealt = designs(len(chosen) * settings.instances, settings.turns, settings.seed)
     return [
         episode(
             family,
             j,
             dealt[j * len(chosen) + at],
             tokenizer,
-            turns=settings.turns,
-            n_fillers=settings.n_fillers,
-            n_preface=settings.n_preface,
+            sizes=EpisodeSizes(settings.turns, settings.n_fillers, settings.n_preface),
             wording=wordings[(at + j) % len(wordings)],
             seed=settings.seed,
         )

@@ -1,4 +1,4 @@
-"""What the notebooks share: the newest record, its figures, tables and headlines, shown where they are there."""
+"""What the notebooks share: the newest record, its figures, tables and headlines, where they are there."""
 
 import os
 import sys

@@ -50,6 +50,7 @@ class Transcript:
         """The next turn: what the tool said goes into the log.
 
         Args:
+            outcome: what the tool said.
             erratum: wording that tells the world's new value (`erratum_line`); None where nothing is told.
         """
         turn = self.turn + 1

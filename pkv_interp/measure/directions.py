@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from einops import rearrange
 from jaxtyping import Bool, Float
 
 from pkv_interp.engine import Engine, Prefill
@@ -38,10 +39,10 @@ def fit_direction(
     """Difference of means and logistic probe of ``first`` against the rest."""
     wide = np.asarray(residuals, float)
     yes, no = wide[first].mean(0), wide[~first].mean(0)
-    rotated = rotate(wide.reshape(len(wide), -1))
+    rotated = rotate(rearrange(wide, "prompt a d -> prompt (a d)"))
     weights = fit_probe(rotated.coordinates, first).coef_[0] @ rotated.back
     scale = np.linalg.norm(yes - no) / max(float(np.linalg.norm(weights)), 1e-12)
-    return Direction(yes - no, (yes + no) / 2, (weights * scale).reshape(yes.shape))
+    return Direction(yes - no, (yes + no) / 2, rearrange(weights * scale, "(a d) -> a d", a=len(yes)))
 
 
 def random_like(direction: Float[np.ndarray, "A d"], rng: np.random.Generator) -> Float[np.ndarray, "A d"]:
@@ -68,8 +69,12 @@ def steer(
     """Margin after each delta is added to a block's output at the positions and the rest is run again.
 
     Args:
+        engine: of the model.
+        base: the prompt that is edited.
+        positions: of the aggregators.
         layer: index of the block.
         deltas: one vector per position each.
+        action_ids: the first action's token and the second's.
     """
     rows: list[Row] = [
         tuple(

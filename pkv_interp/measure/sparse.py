@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from einops import rearrange
 from jaxtyping import Bool, Float
 from scipy.stats import mannwhitneyu
 from torch import Tensor
@@ -59,7 +60,13 @@ class SparseCoder:
         features: Sequence[int],
         target: Float[np.ndarray, "A m"],
     ) -> Float[np.ndarray, "A d"]:
-        """What to add to a residual so that the features take their target values, through the decoder."""
+        """What to add to a residual so that the features take their target values, through the decoder.
+
+        Args:
+            residual: of one prompt at every aggregator.
+            features: indices of the clamped features.
+            target: activations that they are to take.
+        """
         at = list(features)
         change = (target - self.codes(residual))[:, at]
         return change @ self.decoder.numpy()[at] * self.scale
@@ -68,7 +75,14 @@ class SparseCoder:
 def encode(
     inputs: Float[Tensor, "*n d"], encoder: Float[Tensor, "d m"], bias: Float[Tensor, " m"], k: int
 ) -> Float[Tensor, "*n m"]:
-    """The k largest activations of each sample, negative ones cut to zero; all others are zero."""
+    """The k largest activations of each sample, negative ones cut to zero; all others are zero.
+
+    Args:
+        inputs: scaled residuals.
+        encoder: weights.
+        bias: one per feature.
+        k: features that stay active.
+    """
     before = inputs @ encoder + bias
     values, at = before.topk(min(k, before.shape[-1]), dim=-1)
     return torch.zeros_like(before).scatter(-1, at, values.relu())
@@ -77,11 +91,20 @@ def encode(
 def train_coder(
     residuals: Float[np.ndarray, "n A d"], *, features: int, k: int, steps: int, seed: int
 ) -> SparseCoder:
-    """Train on residuals of prompts with Adam; the same seed gives the same weights."""
+    """Train on residuals of prompts with Adam; the same seed gives the same weights.
+
+    Args:
+        residuals: of every prompt at every aggregator.
+        features: number of features.
+        k: features that may be active in one sample.
+        steps: Adam steps.
+        seed: of weights and batches.
+    """
     wide = np.asarray(residuals, float)
     centre = wide.mean(0)
     scale = max(float(np.linalg.norm(wide - centre, axis=-1).mean()), 1e-12)
-    samples = torch.from_numpy(((wide - centre) / scale).astype(np.float32)).flatten(0, 1)
+    scaled = torch.from_numpy(((wide - centre) / scale).astype(np.float32))
+    samples = rearrange(scaled, "n a d -> (n a) d")
     generator = torch.Generator().manual_seed(seed)
     start = torch.randn(features, samples.shape[1], generator=generator)
     decoder = (start / start.norm(dim=1, keepdim=True)).requires_grad_()
@@ -106,6 +129,11 @@ def auc_by_family(
 
     Rows are families in the order of their first prompt. An area is the Mann-Whitney statistic over the
     number of pairs (scipy); features that never differ get one half.
+
+    Args:
+        scores: activations of every prompt and feature.
+        first: prompts of one side.
+        families: of every prompt.
     """
     names = np.asarray(families)
     rows = []

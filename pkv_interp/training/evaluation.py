@@ -1,4 +1,4 @@
-"""What the trained gate can do: decisions on families, wordings and updates never seen, and chat loss."""
+"""What the gate adapter can do: decisions on families, wordings and updates never seen, and chat loss."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -59,6 +59,13 @@ def probes(
 
     Updates always change the value that decides; an unrelated one names another field and must change
     nothing.
+
+    Args:
+        families: held-out domains.
+        tokenizer: of the model.
+        seed: of the draws.
+        lengths: numbers of filler sentences.
+        instances: per family and condition.
     """
     found: list[Probe] = []
     for family in families:
@@ -109,7 +116,14 @@ def _updated(
 
 @torch.no_grad()
 def answer(model: Any, tokenizer: Any, found: Sequence[Probe], budget: int = 4096) -> list[tuple[float, int]]:
-    """Margin towards the gold action and the full-vocabulary argmax, per probe and in order."""
+    """Margin towards the gold action and the full-vocabulary argmax, per probe and in order.
+
+    Args:
+        model: the trained model.
+        tokenizer: of the model.
+        found: the probes.
+        budget: tokens per forward.
+    """
     fill = int(tokenizer.eos_token_id or 0)
     sequences = {id(p): TokenSequence(p.prompt.ids, (p.prompt.decision,), (), "probe") for p in found}
     owner = {id(sequences[id(p)]): p for p in found}
@@ -127,7 +141,14 @@ def answer(model: Any, tokenizer: Any, found: Sequence[Probe], budget: int = 409
 
 @torch.no_grad()
 def chat_loss(model: Any, tokenizer: Any, chats: Sequence[TokenSequence], budget: int = 4096) -> float:
-    """Mean cross-entropy of reply tokens, in nats per token."""
+    """Mean cross-entropy of reply tokens, in nats per token.
+
+    Args:
+        model: the trained model.
+        tokenizer: of the model.
+        chats: encoded chats.
+        budget: tokens per forward.
+    """
     fill = int(tokenizer.eos_token_id or 0)
     total, count = 0.0, 0
     for group in micro_batches(list(chats), budget):

@@ -91,6 +91,11 @@ def record_edit(
     """Draw one: even indices turn the rule's action on, odd ones off.
 
     Args:
+        family: the domain.
+        index: of the edit in its family.
+        tokenizer: the two values of the field take as many of its tokens.
+        seed: of the draws, together with family and index.
+        style: how prompts are rendered, and how many filler sentences they have.
         n_others: other records, with the rule, the values and the action order of this one.
 
     Raises:

@@ -1,0 +1,72 @@
+"""What hiding positions from the decision leaves, and where the decision looks."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from experiments.patching.measure import Measured
+from experiments.patching.settings import PatchingSettings
+from experiments.patching.tables import KnockoutShare, KnockoutSpan
+from pkv_interp.records.tables import TableRow
+from pkv_interp.run.report import SHARE, Headline
+from pkv_interp.run.scoring import Scorer
+from pkv_interp.run.stage import stacked
+from pkv_interp.stats import Estimate, ratio_of_means
+
+
+def knockouts(
+    found: Measured, held: Scorer, settings: PatchingSettings
+) -> tuple[list[Headline], list[TableRow]]:
+    """What a knockout leaves of the gap between the two prompts, and of the right decisions on each."""
+    scored = found.scored.of(held.cases)
+    plain = dict.fromkeys(name for one in scored for name in one.hidden_clean if "@" not in name)
+    lines: list[TableRow] = []
+    for name in plain:
+        estimate, right = _left(found, held, [name])
+        lines.append(KnockoutSpan.of(estimate, knockout=name, **right))
+    random = [f"random{i}" for i in range(settings.knockout_draws)]
+    for order, members in {"effect": ["effect"], "attention": ["attention"], "random": random}.items():
+        for share in settings.knockout_shares:
+            estimate, right = _left(found, held, [f"{member}@{share:g}" for member in members])
+            lines.append(KnockoutShare.of(estimate, knockout=order, share=share, **right))
+    headlines = []
+    for name, span, what in (
+        ("knockout_downstream", "notes", "gap left when the decision may not see notes"),
+        ("knockout_field", "field", "gap left when the decision may not see the field"),
+    ):
+        clean = stacked(scored, lambda s, span=span: s.hidden_clean[span])
+        corrupt = stacked(scored, lambda s, span=span: s.hidden_corrupt[span])
+        held.arm(name, clean, corrupt_patched=corrupt)
+        headlines.append(Headline(name, held.ratios((clean - corrupt)[:, None])[0], what))
+    return headlines, lines
+
+
+def _left(found: Measured, held: Scorer, members: Sequence[str]) -> tuple[Estimate, dict[str, Any]]:
+    """Share of the gap left and right decisions under knockouts, mean over them, where a prompt has all."""
+    scored = found.scored.of(held.cases)
+    have = [i for i, one in enumerate(scored) if all(member in one.hidden_clean for member in members)]
+    clean, corrupt = (
+        np.array([np.mean([side[i][member] for member in members]) for i in have])
+        for side in ([one.hidden_clean for one in scored], [one.hidden_corrupt for one in scored])
+    )
+    families = [held.families[i] for i in have]
+    estimate = ratio_of_means(clean - corrupt, held.gap[have], families, **held.resampling)
+    return estimate, {
+        "clean_right": float((clean > 0).mean()),
+        "corrupt_right": float((corrupt < 0).mean()),
+    }
+
+
+def attention(found: Measured, held: Scorer) -> list[Headline]:
+    """Where the clean prompt's decision token looks, mean over heads and layers."""
+    scored = found.scored.of(held.cases)
+    return [
+        Headline(
+            f"{region}_attention",
+            held.share(stacked(scored, lambda s, region=region: s.attention[region]).mean(1)),
+            f"attention of the decision on the {region}",
+            bounds=SHARE,
+        )
+        for region in ("field", "notes")
+    ]

@@ -1,0 +1,56 @@
+"""What the patching experiment measures: rankings, scores, grid, doses, chains."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from experiments.patching.cases import Cases, build_cases
+from experiments.patching.ranking import RankedSites, rank_sites
+from experiments.patching.scored import Scored, score
+from experiments.patching.settings import PatchingSettings
+from experiments.patching.subsets import Chains, Doses, Grid, measure_doses, measure_grid, think
+from pkv_interp.measure.anchor_ranking import Ranking, make_rankings
+from pkv_interp.run.stage import Stage
+
+if TYPE_CHECKING:
+    from pkv_interp.run.session import Session
+
+
+@dataclass(frozen=True)
+class Measured:
+    """All that was measured, and what ranking instances chose.
+
+    Attributes:
+        ranked: of discovery cases.
+        rankings: by family.
+        scored: of held-out cases.
+        grids: of the cases on which every cell is patched.
+        doses: of the cases that are compared as the prompt grows.
+        chains: of the prompts that ask for a reason first; empty where none was asked for.
+    """
+
+    cases: Cases
+    ranked: Stage[RankedSites]
+    rankings: dict[str, Ranking]
+    scored: Stage[Scored]
+    grids: Stage[Grid]
+    doses: Stage[Doses]
+    chains: Stage[Chains]
+
+
+def measure(session: "Session[PatchingSettings]") -> Measured:
+    """Rank positions on some instances, score them on others, and look closer at a few."""
+    settings, engine = session.settings, session.engine
+    cases, variants = build_cases(settings, session.tokenizer)
+    session.check_engine(cases.ends)
+    ranked = session.each("ranking", cases.discovery, lambda case: rank_sites(engine, case), RankedSites)
+    rankings = make_rankings(cases.discovery, ranked.of(cases.discovery))
+    scored = session.each(
+        "scoring",
+        cases.held_out,
+        lambda case: score(engine, case, variants.twins[case.instance], rankings[case.family], settings),
+        Scored,
+    )
+    grids = session.each("grid", cases.grid, lambda case: measure_grid(engine, case, settings), Grid)
+    doses = session.each("dose", variants.doses, lambda case: measure_doses(engine, case), Doses)
+    chains = session.each("chain", cases.chains, lambda case: think(engine, case, settings), Chains)
+    return Measured(cases, ranked, rankings, scored, grids, doses, chains)

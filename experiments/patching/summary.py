@@ -1,0 +1,95 @@
+"""From what the patching experiment measured to its report."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from experiments.patching.claims import claims, noise_floors
+from experiments.patching.curves import position_curves
+from experiments.patching.hidden import attention, knockouts
+from experiments.patching.measure import Measured
+from experiments.patching.places import grids, places
+from experiments.patching.responses import chains, dose_responses
+from experiments.patching.scored import Scored
+from experiments.patching.settings import PatchingSettings
+from experiments.patching.tables import States
+from pkv_interp.records.run import control
+from pkv_interp.records.schema import Control
+from pkv_interp.records.tables import interval
+from pkv_interp.run.claims import equivalences
+from pkv_interp.run.report import Headline, Report
+from pkv_interp.run.scoring import Scorer, Scoring
+from pkv_interp.run.stage import stacked
+
+#: Cache states between the stale prompt and the oracle, with what they refresh.
+ARMS = {
+    "field_only": "KV of the field alone",
+    "notes_only": "KV after the field alone",
+    "full_downstream": "KV of the field and everything after it",
+}
+
+
+def summarise(found: Measured, scoring: Scoring[PatchingSettings]) -> Report:
+    """Estimates, tables and rows of a run."""
+    cases, settings = found.cases, scoring.settings
+    scored = found.scored.of(cases.held_out)
+    held = scoring.on(cases.held_out, scored)
+    decided = [d for one in (*found.ranked.of(cases.discovery), *scored) for d in one.decisions]
+    gate = scoring.gate(decided, settings.competence_threshold)
+    margins = _margins(scored)
+    states = [
+        Headline(arm, held.arm(arm, margins[arm]), f"{refreshed} refreshed")
+        for arm, refreshed in ARMS.items()
+    ]
+    curves, hidden = position_curves(found, held, settings), knockouts(found, held, settings)
+    floors = noise_floors(held, scored)
+    cells, arrays = grids(found, scoring.on(cases.grid, found.grids.of(cases.grid)), settings)
+    dosed, thought = dose_responses(found, scoring), chains(found, scoring)
+    return Report(
+        gate=gate.competence,
+        headlines=[gate.headline, *states, *curves[0], *hidden[0], *attention(found, held)],
+        tables=[
+            gate.table,
+            *_states(held, margins),
+            *places(found, held),
+            *curves[1],
+            *hidden[1],
+            *equivalences(claims(held, scored, settings), scoring.head.noise_floor | floors),
+            *cells,
+            *dosed[0],
+            *thought[0],
+        ],
+        rows=[*held.rows, *dosed[1], *thought[1]],
+        controls=[_full_downstream(held, margins["full_downstream"], scoring)],
+        noise_floor=floors,
+        arrays=arrays,
+    )
+
+
+def _margins(scored: Sequence[Scored]) -> dict[str, np.ndarray]:
+    """Margins by cache state; ``stale`` and ``oracle`` are the two prompts themselves."""
+    return {
+        "stale": stacked(scored, lambda s: s.corrupt),
+        "field_only": stacked(scored, lambda s: s.states["field_only"]),
+        "notes_only": stacked(scored, lambda s: s.states["notes_only"]),
+        "full_downstream": stacked(scored, lambda s: s.states["full_patch"]),
+        "oracle": stacked(scored, lambda s: s.clean),
+    }
+
+
+def _states(held: Scorer, margins: dict[str, np.ndarray]) -> list[States]:
+    return [
+        States.of(held.recovery(values), arm=arm, **interval("decides_new", held.share(values > 0)))
+        for arm, values in margins.items()
+    ]
+
+
+def _full_downstream(held: Scorer, full: np.ndarray, scoring: Scoring[PatchingSettings]) -> Control:
+    errors = np.abs(full - held.clean).sum() / np.abs(held.gap).sum()
+    return control(
+        "full_downstream",
+        1.0 - float(errors),
+        1.0,
+        scoring.tolerance.recovery,
+        f"an identity: field and notes together, {len(full)} scored cases",
+    )
