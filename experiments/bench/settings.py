@@ -4,7 +4,8 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, NonNegativeInt, PositiveInt
 
-from pkv_interp.run.settings import ExperimentSettings, Methods, Sizes
+from pkv_interp.run.editing_settings import Methods
+from pkv_interp.run.settings import ExperimentSettings, Sizes
 
 #: What every edit is compared with; it is timed whether it is asked for or not.
 FULL = "full_reprefill"

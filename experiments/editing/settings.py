@@ -4,16 +4,9 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, NonNegativeInt, PositiveInt
 
-from pkv_interp.run.settings import (
-    Draws,
-    Erratum,
-    ExperimentSettings,
-    Methods,
-    SeveralFamilies,
-    Sizes,
-    Threshold,
-    rising,
-)
+from pkv_interp.run.editing_settings import Erratum, Methods
+from pkv_interp.run.scenario_settings import SeveralFamilies
+from pkv_interp.run.settings import Draws, ExperimentSettings, Sizes, Threshold, rising
 
 METHODS = (
     "stale",

@@ -5,15 +5,8 @@ from typing import Annotated
 from pydantic import AfterValidator, NonNegativeInt, PositiveInt
 
 from pkv_interp.cache.frozen import Part
-from pkv_interp.run.settings import (
-    Draws,
-    ExperimentSettings,
-    SeveralFamilies,
-    Shares,
-    Sizes,
-    Threshold,
-    rising,
-)
+from pkv_interp.run.scenario_settings import SeveralFamilies
+from pkv_interp.run.settings import Draws, ExperimentSettings, Shares, Sizes, Threshold, rising
 
 #: Size of the position sets that the headline speaks of.
 HEADLINE_K = 8
