@@ -63,6 +63,21 @@ def commands() -> list[str]:
     return sorted({line for line in found if line and not line.startswith("#")})
 
 
+def made_by_recipes() -> set[str]:
+    """Names of what the recipes add: experiments, modules and models that are in no checkout."""
+    new = [Path(block.path) for block in all_blocks() if block.what == "file" and "/" in block.path]
+    return {path.stem for path in new if path.parent.name in ("methods", "model")} | {
+        path.parent.name for path in new if path.parts[0] == "experiments"
+    }
+
+
+def write_files(folder: Path, document: str) -> None:
+    """Write the files of a user's own that a document shows, those whose path is a name alone."""
+    for block in all_blocks():
+        if block.document == document and block.what == "file" and "/" not in block.path:
+            (folder / block.path).write_text(block.code, encoding="utf-8")
+
+
 def section(text: str, heading: str) -> str:
     """What stands under a heading of the second level.
 

@@ -12,12 +12,17 @@ from pathlib import Path
 import pytest
 
 from pkv_interp.editing import METHODS
-from tests.documents import PATHS, ROOT, all_blocks, commands, text_of
+from tests.documents import PATHS, ROOT, Block, all_blocks, commands, made_by_recipes, text_of, write_files
 from tests.experiments.configs import commands as configured
 from tests.experiments.configs import compose
 
 COMMANDS = commands()
-EXPERIMENTS = [line for line in COMMANDS if line.startswith("python -m experiments.")]
+#: Those that need nothing which the recipes only add; tests/test_recipes.py runs these.
+EXPERIMENTS = [
+    line
+    for line in COMMANDS
+    if line.startswith("python -m experiments.") and not any(name in line for name in made_by_recipes())
+]
 EXAMPLES = [block for block in all_blocks() if block.language == "python" and not block.what]
 #: Commands that only read what is committed, and take seconds.
 CHEAP = ("python -m pkv_interp.records check results/", "python -m experiments.docs --check")
@@ -34,9 +39,11 @@ def test_every_module_target_and_link_exists(path: Path) -> None:
     makefile = text_of("Makefile")
     for target in re.findall(r"(?:`|^)make (\w+)", text, re.MULTILINE):
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
-    for module in re.findall(r"python -m (?:pip|pytest|([\w.]+))", text):
+    for module in re.findall(r"python -m ([\w.]+)", text):
+        if module in ("pip", "pytest") or module.removeprefix("experiments.") in made_by_recipes():
+            continue
         place = ROOT.joinpath(*module.split("."))
-        assert not module or place.with_suffix(".py").is_file() or (place / "__main__.py").is_file(), module
+        assert place.with_suffix(".py").is_file() or (place / "__main__.py").is_file(), module
     for link in re.findall(r"(?<!!)\[[^\]]*\]\((?!https?:)([^)]+)\)", text):
         name, _, anchor = link.partition("#")
         target_file = path.parent / name if name else path
@@ -51,7 +58,11 @@ def _anchor(heading: str) -> str:
 
 
 @pytest.mark.parametrize("line", EXPERIMENTS)
-def test_every_experiment_command_composes(line: str) -> None:
+def test_every_experiment_command_composes(
+    line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_files(tmp_path, "docs/architecture.md")
+    monkeypatch.chdir(tmp_path)
     _, _, module, *arguments = shlex.split(line)
     name = module.removeprefix("experiments.")
     if name in ("docs", "summarise"):
@@ -95,12 +106,10 @@ def test_every_editing_method_is_told_with_its_own_words() -> None:
     "block", [b for b in EXAMPLES if b.document != "README.md"], ids=lambda b: b.code.splitlines()[-1][:40]
 )
 def test_the_examples_of_the_docs_run(
-    block, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    block: Block, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    for given in all_blocks():  # files that the example reads
-        if given.document == block.document and given.what == "file" and "/" not in given.path:
-            (tmp_path / given.path).write_text(given.code, encoding="utf-8")
+    write_files(tmp_path, block.document)
     exec(compile(block.code, block.document, "exec"), {})  # noqa: S102
     wanted = re.findall(r"#> (.*)$", block.code, re.MULTILINE)
     assert [line for line in capsys.readouterr().out.splitlines() if line] == wanted
