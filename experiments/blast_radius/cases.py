@@ -6,7 +6,7 @@ from itertools import groupby
 from typing import Any
 
 from experiments.blast_radius.settings import BlastRadiusSettings
-from pkv_interp.tasks import FAMILIES, Style, families
+from pkv_interp.tasks import Style
 from pkv_interp.tasks.field_classes import CLASSES, ClassCase, FieldClass, class_cases
 
 
@@ -30,10 +30,11 @@ def build_cases(settings: BlastRadiusSettings, tokenizer: Any) -> list[FlipsOfPr
     Raises:
         PkvError: a family is unknown, or prompts do not align under this tokenizer.
     """
-    style = Style(chat=settings.chat, thinking=settings.model.thinking)
+    world = settings.checked_world(tokenizer)
+    style = Style(chat=settings.chat, thinking=settings.model.thinking, layout=settings.layout)
     return [
         FlipsOfPrompt(field_class, n_fillers, list(flips))
-        for family in families(settings.families or [family.name for family in FAMILIES])
+        for family in settings.chosen(settings.families)
         for index in range(settings.instances)
         for field_class in CLASSES
         for n_fillers, flips in groupby(
@@ -45,6 +46,7 @@ def build_cases(settings: BlastRadiusSettings, tokenizer: Any) -> list[FlipsOfPr
                 fillers=settings.fillers,
                 seed=settings.seed,
                 style=style,
+                scenarios=world,
             ),
             key=lambda flip: flip.n_fillers,
         )

@@ -56,4 +56,7 @@ def engine_cases(settings: EditingSettings, source: SceneSource) -> list[Case]:
     """Field pairs of the first and the last family, on which the engine is checked."""
     style = source.style(settings.fillers[0])
     ends = (source.families[0], source.families[-1])
-    return [field_case(family, 0, source.tokenizer, seed=settings.seed, style=style) for family in ends]
+    return [
+        field_case(family, 0, source.tokenizer, seed=settings.seed, style=style, scenarios=source.scenarios)
+        for family in ends
+    ]

@@ -5,8 +5,8 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, NonNegativeInt, PositiveInt
 
 from pkv_interp.run.editing_settings import Erratum, Methods
-from pkv_interp.run.scenario_settings import SeveralFamilies
-from pkv_interp.run.settings import Draws, ExperimentSettings, Sizes, Threshold, rising
+from pkv_interp.run.scenario_settings import ScenarioSettings, SeveralFamilies
+from pkv_interp.run.settings import Draws, Sizes, Threshold, rising
 
 METHODS = (
     "stale",
@@ -26,7 +26,7 @@ METHODS = (
 )
 
 
-class EditingSettings(ExperimentSettings):
+class EditingSettings(ScenarioSettings):
     """Settings of this experiment; configs/editing.yaml says what each means."""
 
     families: SeveralFamilies = None

@@ -7,9 +7,8 @@ from typing import Any, Protocol, Self
 from pkv_interp.editing import EditableContext
 from pkv_interp.models.catalogue import ModelConfig
 from pkv_interp.models.load import LoadedModel
-from pkv_interp.tasks import FAMILIES, Case, Family, Message, Style, families, field_case
+from pkv_interp.tasks import Case, Family, Message, Style, field_case
 from pkv_interp.tasks.edits import EditTask, edit_task, lookup_task
-from pkv_interp.tasks.wordings import RULES
 
 
 @dataclass(frozen=True)
@@ -66,6 +65,16 @@ class SceneSettings(Protocol):
         ...
 
     @property
+    def world(self) -> Scenarios:
+        """Where families, rules and layouts come from."""
+        ...
+
+    @property
+    def layout(self) -> str | None:
+        """Name of the layout; None stands for the first one."""
+        ...
+
+    @property
     def rank_instances(self) -> int:
         """Instances a family that rank positions."""
         ...
@@ -82,6 +91,8 @@ class SceneSource:
 
     Attributes:
         families: in order; rule wordings go round over them.
+        scenarios: where rules and layouts come from.
+        layout: name of the layout, None for the first one.
         tokenizer: of the model.
         seed: of the draws.
         n_ranking: instances a family that rank positions.
@@ -90,6 +101,8 @@ class SceneSource:
     """
 
     families: tuple[Family, ...]
+    scenarios: Scenarios
+    layout: str | None
     tokenizer: Any
     seed: int
     n_ranking: int
@@ -103,9 +116,12 @@ class SceneSource:
         Raises:
             PkvError: a family is unknown.
         """
-        chosen = families(settings.families or [family.name for family in FAMILIES])
+        world = settings.world
+        chosen = world.families if settings.families is None else world.choose(settings.families)
         return cls(
             tuple(chosen),
+            world,
+            settings.layout,
             tokenizer,
             settings.seed,
             settings.rank_instances,
@@ -122,7 +138,7 @@ class SceneSource:
             reason: ask for a reason before the answer.
         """
         thinking = True if reason and self.thinking is not None else self.thinking
-        return Style(n_fillers, late, self.chat, thinking, reason_first=reason)
+        return Style(n_fillers, late, self.chat, thinking, reason_first=reason, layout=self.layout)
 
     def scenes(self, style: Style, instances: int, *, planted: bool = False) -> list[EditScene]:
         """Edits of each family in both directions, one after the other.
@@ -144,8 +160,9 @@ class SceneSource:
                     seed=self.seed,
                     matches=matches,
                     style=style,
-                    wordings=_wording(at, index),
+                    wordings=self._wording(at, index),
                     planted=planted,
+                    scenarios=self.scenarios,
                 ),
                 style,
                 self.n_ranking + index,
@@ -158,7 +175,15 @@ class SceneSource:
     def ranking_cases(self, style: Style) -> list[Case]:
         """Field pairs that rank positions and are not scored, family by family."""
         return [
-            field_case(family, index, self.tokenizer, seed=self.seed, style=style, wordings=_wording(at, 0))
+            field_case(
+                family,
+                index,
+                self.tokenizer,
+                seed=self.seed,
+                style=style,
+                wordings=self._wording(at, 0),
+                scenarios=self.scenarios,
+            )
             for at, family in enumerate(self.families)
             for index in range(self.n_ranking)
         ]
@@ -166,20 +191,31 @@ class SceneSource:
     def matching_case(self, scene: EditScene) -> Case:
         """The field pair of a scene, whose anchors name its positions."""
         return field_case(
-            families([scene.family])[0],
+            self.scenarios.choose([scene.family])[0],
             scene.index,
             self.tokenizer,
             seed=self.seed,
             style=scene.style,
             wordings=(scene.task.wording,),
+            scenarios=self.scenarios,
         )
 
     def looked_up(self, scene: EditScene) -> EditScene:
         """The edit of the same family whose value is only read back."""
-        family = families([scene.family])[0]
-        matches = scene.task.matches
-        task = lookup_task(family, scene.index, self.tokenizer, seed=self.seed, matches=matches)
+        task = lookup_task(
+            self.scenarios.choose([scene.family])[0],
+            scene.index,
+            self.tokenizer,
+            seed=self.seed,
+            matches=scene.task.matches,
+            scenarios=self.scenarios,
+        )
         return replace(scene, task=task)
+
+    def _wording(self, family_at: int, index: int) -> tuple[str]:
+        """One rule wording; they go round over families."""
+        names = list(self.scenarios.rules)
+        return (names[(family_at + index) % len(names)],)
 
 
 def alternating(scenes: Sequence[EditScene], instances: int) -> list[EditScene]:
@@ -191,12 +227,6 @@ def alternating(scenes: Sequence[EditScene], instances: int) -> list[EditScene]:
     """
     block = 2 * instances
     return [scenes[start + at % 2] for at, start in enumerate(range(0, len(scenes), block))]
-
-
-def _wording(family_at: int, index: int) -> tuple[str]:
-    """One rule wording; they go round over families."""
-    names = list(RULES)
-    return (names[(family_at + index) % len(names)],)
 
 
 def open_context(

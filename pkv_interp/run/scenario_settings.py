@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Pri
 
 from pkv_interp.errors import PkvError
 from pkv_interp.run.settings import ExperimentSettings
-from pkv_interp.tasks import Scenarios, default_scenarios
+from pkv_interp.tasks import Family, Scenarios, default_scenarios
 from pkv_interp.tasks.checks import check_tokens
 from pkv_interp.tasks.findings import refuse
 from pkv_interp.tasks.pairs import check_pairs
@@ -91,6 +91,14 @@ class ScenarioSettings(ExperimentSettings):
             PkvError: the file has problems; all of them are named.
         """
         return world_of(self.scenarios)
+
+    def chosen(self, names: tuple[str, ...] | None) -> list[Family]:
+        """Families by name; None stands for all.
+
+        Raises:
+            PkvError: a name is unknown.
+        """
+        return list(self.world.families) if names is None else self.world.choose(names)
 
     def checked_world(self, tokenizer: Any) -> Scenarios:
         """The scenarios, once every family has aligned values and one-token actions under a tokenizer.

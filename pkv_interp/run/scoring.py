@@ -20,6 +20,7 @@ from pkv_interp.stats.resampling import ResamplingOptions
 from pkv_interp.tasks import Case
 
 S = TypeVar("S", bound=ExperimentSettings)
+Resampling = ResamplingOptions
 #: Bounds of a divergence or an error, as the statistics take them.
 UNSIGNED = (0.0, float("inf"))
 
