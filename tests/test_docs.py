@@ -5,11 +5,13 @@ from __future__ import annotations
 import importlib
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from pkv_interp.editing import METHODS
 from tests.documents import PATHS, ROOT, Block, all_blocks, commands, made_by_recipes, text_of, write_files
@@ -113,3 +115,24 @@ def test_the_examples_of_the_docs_run(
     exec(compile(block.code, block.document, "exec"), {})  # noqa: S102
     wanted = re.findall(r"#> (.*)$", block.code, re.MULTILINE)
     assert [line for line in capsys.readouterr().out.splitlines() if line] == wanted
+
+
+def test_hooks_fetch_nothing_and_are_what_ci_runs() -> None:
+    repositories = yaml.safe_load(text_of(".pre-commit-config.yaml"))["repos"]
+    assert [repository["repo"] for repository in repositories] == ["local"]
+    hooks = repositories[0]["hooks"]
+    assert {hook["entry"] for hook in hooks} == {"ruff check", "ruff format --check"}
+    for hook in hooks:
+        assert hook["language"] == "system"
+        tool = hook["entry"].split()[0]
+        assert shutil.which(tool, path=str(Path(sys.executable).parent)), tool
+
+
+def test_the_citation_names_us_and_the_paper() -> None:
+    found = yaml.safe_load(text_of("CITATION.cff"))
+    assert found["authors"] == [{"name": "The pkv_interp authors"}]
+    assert found["license"] == "Apache-2.0"
+    assert f'version = "{found["version"]}"' in text_of("pyproject.toml")
+    (paper,) = found["references"]
+    assert paper["url"] == "https://arxiv.org/abs/2606.17107"
+    assert "Apache License" in text_of("LICENSE")
