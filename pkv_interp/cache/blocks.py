@@ -33,7 +33,7 @@ class BlockLayer(DynamicLayer):
     its first token can see or that come later.
 
     Attributes:
-        keys, values: Float[1, n_kv, length, d]; columns past those handed in hold nothing until written.
+        columns: keys and values, Float[1, n_kv, length, d]; past those handed in empty until written.
     """
 
     def __init__(
@@ -45,7 +45,8 @@ class BlockLayer(DynamicLayer):
     ) -> None:
         super().__init__()
         self.lazy_initialization(keys, values)
-        self.keys, self.values = _room(keys, length), _room(values, length)
+        self.columns = (_room(keys, length), _room(values, length))
+        self.keys, self.values = self.columns
         self.is_sliding = window is not None
         self._window = window
         self._at: Int[Tensor, " block"] | None = None
@@ -62,10 +63,11 @@ class BlockLayer(DynamicLayer):
         """Write the forward's columns, and hand out all that it can see: two Float[1, n_kv, seen, d]."""
         del args, kwargs
         assert self._at is not None
-        self.keys.index_copy_(2, self._at, key_states)
-        self.values.index_copy_(2, self._at, value_states)
+        keys, values = self.columns
+        keys.index_copy_(2, self._at, key_states)
+        values.index_copy_(2, self._at, value_states)
         seen = slice(self._first, self._stop)
-        return self.keys[:, :, seen], self.values[:, :, seen]
+        return keys[:, :, seen], values[:, :, seen]
 
     def get_seq_length(self) -> int:
         """Columns before the next forward's tokens, where those follow one another."""

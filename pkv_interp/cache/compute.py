@@ -188,7 +188,7 @@ class Runner:
             logits = model(
                 input_ids=tokens[:, block], past_key_values=grown, use_cache=True, logits_to_keep=1, **extra
             ).logits
-        keys, values = tuple(layer.keys for layer in layers), tuple(layer.values for layer in layers)
+        keys, values = zip(*(layer.columns for layer in layers), strict=True)
         return Computed(FrozenCache(keys, values), logits[0, -1].float())
 
     def _masks(self, at: Int[Tensor, " block"]) -> Tensor | dict[str, Tensor]:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from pkv_interp.engine.chunks import Budget, chunk_rows
 from pkv_interp.engine.edits import layer_edits, require_captures, require_whole_patches
+from pkv_interp.engine.live import live_mlps
 from pkv_interp.engine.packed import Entry, column_layers, packed_forward
 from pkv_interp.engine.packing import Packing, pack
 from pkv_interp.engine.results import Decoded, Prefill
@@ -66,9 +67,9 @@ def check_token_ids(token_ids: Sequence[int] | None, vocab_size: int) -> None:
 def entry_of(base: Prefill, packing: Packing, layer: int) -> Entry | None:
     """The base's own residual stream at the packed tokens, into the first layer that any row edits.
 
-    None when that is the first layer, or when the base kept no residuals of tokens before the decision.
+    None when that is the first layer, or when the base kept no residuals of the tokens.
     """
-    if layer == 0:
+    if layer == 0 or not base.has_activations:
         return None
     if packing.n_tokens == len(packing.decision):
         return Entry(layer, base.resid[layer].expand(1, packing.n_tokens, -1))
@@ -107,7 +108,8 @@ def run_rows(
         edits = layer_edits(mine, packing, donors, len(windows), like)
         columns = column_layers(packing, base.cache, caches)
         entry = entry_of(base, packing, min(first_layer(row) for row in mine))
-        out = packed_forward(tracer, base.ids, packing, columns, edits, like, entry=entry).logits
+        live = live_mlps(mine, packing, base, len(windows))
+        out = packed_forward(tracer, base.ids, packing, columns, edits, like, entry=entry, live=live).logits
         at = torch.tensor(chunk, device=like.device)
         logits[at] = (out if keep is None else out[:, keep]).float()
         argmax[at] = out.argmax(-1)

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from pkv_interp.cache import ColumnsLayer, FrozenCache, columns_cache
 from pkv_interp.engine.edits import HeadEdits, LayerEdits, RowEdits
+from pkv_interp.engine.live import LiveMLP
 from pkv_interp.engine.masks import layer_masks
 from pkv_interp.engine.packing import Packing
 
@@ -70,6 +71,7 @@ def packed_forward(
     collect: bool = False,
     from_embedding: bool = False,
     entry: Entry | None = None,
+    live: Sequence[LiveMLP | None] = (),
 ) -> PackedOutput:
     """Run the packed tokens of all rows at once, with every row's edits in place.
 
@@ -83,15 +85,18 @@ def packed_forward(
         collect: keep z and MLP outputs of every layer.
         from_embedding: let gradients start at the embeddings (for a backward pass with frozen weights).
         entry: start above the embedding; nothing below it may be edited or collected.
+        live: per layer, the tokens whose MLP must be run (``live_mlps``); all of them when empty.
     """
     device = like.device
     masks = layer_masks(packing, like.dtype, device)
     mask_of = {
         layer: mask for group, mask in zip(packing.groups, masks, strict=True) for layer in group.layers
     }
-    tokens = torch.tensor(ids, device=device)[torch.as_tensor(packing.position_of, device=device)][None]
-    positions = torch.as_tensor(packing.position_of, device=device)[None]
-    wanted = torch.as_tensor(packing.decision, device=device)
+    position_of = torch.as_tensor(packing.position_of, device=device).view(packing.shape)
+    tokens = torch.tensor(ids, device=device)[position_of]
+    positions = position_of[:1]
+    # In a batch every row ends with its decision token.
+    wanted = 1 if packing.stacked else torch.as_tensor(packing.decision, device=device)
     layers = tracer.model.layers
     # fmt: off
     with tracer.trace(
@@ -104,7 +109,7 @@ def packed_forward(
             tracer.model.embed_tokens.output.requires_grad_(True)
         if entry is not None:
             for index in range(entry.layer):
-                layers[index].skip(entry.resid)
+                layers[index].skip(entry.resid.reshape(*packing.shape, -1))
         for index in range(0 if entry is None else entry.layer, len(columns)):
             layer, edit = layers[index], edits[index]
             if mask_of[index] is not mask_of[0]:
@@ -114,6 +119,14 @@ def packed_forward(
                 layer.self_attn.o_proj.input = _assign_heads(layer.self_attn.o_proj.input, edit.heads)
             if collect:
                 zs.append(layer.self_attn.o_proj.input)
+            if live and live[index] is not None:
+                entering = layer.mlp.input
+                layer.mlp.input = live[index].pick(entering)
+                written = layer.mlp.output
+                if isinstance(written, tuple):
+                    layer.mlp.output = (live[index].spread(written[0], entering), *written[1:])
+                else:
+                    layer.mlp.output = live[index].spread(written, entering)
             if edit.mlp is not None:
                 written = layer.mlp.output
                 if isinstance(written, tuple):
@@ -125,20 +138,20 @@ def packed_forward(
                 mlps.append(written[0] if isinstance(written, tuple) else written)
             if edit.residual is not None:
                 layer.output = _assign(layer.output, edit.residual)
-        logits = tracer.output.logits[0].save()
+        logits = tracer.output.logits.flatten(0, 1).save()
     # fmt: on
     return PackedOutput(logits, Collected(list(zs), list(mlps)) if collect else None)
 
 
-def _assign_heads(z: Float[Tensor, "1 tokens width"], edit: HeadEdits) -> Float[Tensor, "1 tokens width"]:
+def _assign_heads(z: Float[Tensor, "batch S width"], edit: HeadEdits) -> Float[Tensor, "batch S width"]:
     """A copy of ``z`` with the named heads of the named tokens replaced."""
     edited = z.clone()
-    edited.view(z.shape[1], -1, edit.values.shape[-1])[edit.tokens, edit.heads] = edit.values
+    edited.view(z.shape[0] * z.shape[1], -1, edit.values.shape[-1])[edit.tokens, edit.heads] = edit.values
     return edited
 
 
-def _assign(output: Float[Tensor, "1 tokens d_model"], edit: RowEdits) -> Float[Tensor, "1 tokens d_model"]:
+def _assign(output: Float[Tensor, "batch S d_model"], edit: RowEdits) -> Float[Tensor, "batch S d_model"]:
     """A copy of ``output`` with the rows of ``edit`` kept or dropped, and its values added."""
-    edited = output.clone()
-    edited[0, edit.tokens] = edit.keep * output[0, edit.tokens] + edit.values
-    return edited
+    edited = output.flatten(0, 1).clone()
+    edited[edit.tokens] = edit.keep * edited[edit.tokens] + edit.values
+    return edited.view_as(output)

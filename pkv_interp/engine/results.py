@@ -49,6 +49,11 @@ class Prefill:
         """Number of tokens, T."""
         return len(self.ids)
 
+    @property
+    def has_activations(self) -> bool:
+        """False for the prompt of an edited cache, whose inner activations nobody captured (they are NaN)."""
+        return not bool(self.resid[0, 0].isnan())
+
     def need(self, name: str) -> Tensor:
         """The captured activation ``name``: z_all, mlp_all, resid_all, queries or attn.
 
