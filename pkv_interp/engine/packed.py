@@ -8,7 +8,7 @@ from typing import Any
 
 import nnsight
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from pkv_interp.cache import ColumnsLayer, FrozenCache, columns_cache
@@ -35,10 +35,25 @@ class Entry:
 
 
 @dataclass(frozen=True, eq=False)
-class PackedOutput:
-    """Logits of the decision tokens, Float[rows, vocab], and what was collected."""
+class Shortcuts:
+    """What a packed forward need not compute.
 
-    logits: Float[Tensor, "rows vocab"]
+    Attributes:
+        entry: start above the embedding.
+        live: per layer, the tokens whose MLP must be run (``live_mlps``); all of them when empty.
+        token_ids: the only tokens whose logits are wanted; the whole vocabulary when None.
+    """
+
+    entry: Entry | None = None
+    live: Sequence[LiveMLP | None] = ()
+    token_ids: Int[Tensor, " tokens"] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class PackedOutput:
+    """Logits of the decision tokens, over the vocabulary or the wanted tokens, and what was collected."""
+
+    logits: Float[Tensor, "rows tokens"]
     collected: Collected | None
 
 
@@ -70,8 +85,7 @@ def packed_forward(
     like: Tensor,
     collect: bool = False,
     from_embedding: bool = False,
-    entry: Entry | None = None,
-    live: Sequence[LiveMLP | None] = (),
+    shortcuts: Shortcuts = Shortcuts(),  # noqa: B008 (frozen)
 ) -> PackedOutput:
     """Run the packed tokens of all rows at once, with every row's edits in place.
 
@@ -84,8 +98,7 @@ def packed_forward(
         like: a tensor of the model's dtype and device.
         collect: keep z and MLP outputs of every layer.
         from_embedding: let gradients start at the embeddings (for a backward pass with frozen weights).
-        entry: start above the embedding; nothing below it may be edited or collected.
-        live: per layer, the tokens whose MLP must be run (``live_mlps``); all of them when empty.
+        shortcuts: what need not be computed; nothing may be edited or collected there.
     """
     device = like.device
     masks = layer_masks(packing, like.dtype, device)
@@ -97,7 +110,7 @@ def packed_forward(
     positions = position_of[:1]
     # In a batch every row ends with its decision token.
     wanted = 1 if packing.stacked else torch.as_tensor(packing.decision, device=device)
-    layers = tracer.model.layers
+    layers, entry, live = tracer.model.layers, shortcuts.entry, shortcuts.live
     # fmt: off
     with tracer.trace(
         input_ids=tokens, position_ids=positions, attention_mask=mask_of[0],
@@ -138,9 +151,20 @@ def packed_forward(
                 mlps.append(written[0] if isinstance(written, tuple) else written)
             if edit.residual is not None:
                 layer.output = _assign(layer.output, edit.residual)
+        if shortcuts.token_ids is not None:
+            final = tracer.lm_head.input
+            tracer.lm_head.skip(_unembed(final, tracer.lm_head._module, shortcuts.token_ids))
         logits = tracer.output.logits.flatten(0, 1).save()
     # fmt: on
     return PackedOutput(logits, Collected(list(zs), list(mlps)) if collect else None)
+
+
+def _unembed(
+    final: Float[Tensor, "batch S d_model"], head: Any, token_ids: Int[Tensor, " tokens"]
+) -> Float[Tensor, "batch S tokens"]:
+    """Logits of some tokens; what the model does to logits afterwards (a softcap) still follows."""
+    bias = None if head.bias is None else head.bias[token_ids]
+    return torch.nn.functional.linear(final, head.weight[token_ids], bias)
 
 
 def _assign_heads(z: Float[Tensor, "batch S width"], edit: HeadEdits) -> Float[Tensor, "batch S width"]:

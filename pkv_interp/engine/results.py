@@ -76,11 +76,12 @@ class Decoded:
 
     Attributes:
         logits: float32 logits of the asked tokens (of the whole vocabulary when none were named).
-        argmax: the token that each row prefers over the whole vocabulary.
+        argmax: the token that each row prefers over the whole vocabulary; None when tokens were named, as the
+            other rows of the unembedding are then not multiplied.
     """
 
     logits: Float[Tensor, "B tokens"]
-    argmax: Int[Tensor, " B"]
+    argmax: Int[Tensor, " B"] | None
 
 
 @dataclass(frozen=True, eq=False)
