@@ -68,7 +68,8 @@ def live_mlps(rows: Sequence[Row], packing: Packing, base: Prefill, n_layers: in
         else:
             continue
         if live.mean() <= _MOST:
-            live[packing.decision[0]] = True  # no MLP is asked to run on nothing
+            if not live.any():  # no MLP is asked to run on nothing
+                live[packing.decision[0]] = True
             made[layer] = LiveMLP(torch.as_tensor(np.flatnonzero(live), device=device), rest)
     return made
 

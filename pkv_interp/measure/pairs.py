@@ -56,9 +56,10 @@ def margins(decoded: Decoded) -> Float[np.ndarray, " rows"]:
 
 
 def run_pair(engine: Engine, case: Case, capture: Iterable[str] = CAPTURE) -> PairRun:
-    """Prefill both prompts of a case."""
+    """Prefill both prompts of a case; the tokens before the change are run once."""
     wanted = frozenset(capture)
-    return PairRun(case, engine.prefill(case.clean.ids, wanted), engine.prefill(case.corrupt.ids, wanted))
+    clean = engine.prefill(case.clean.ids, wanted)
+    return PairRun(case, clean, engine.prefill(case.corrupt.ids, wanted, clean))
 
 
 def decode_margins(engine: Engine, pair: PairRun, rows: Sequence[Row]) -> Float[np.ndarray, " rows"]:
