@@ -129,7 +129,7 @@ def shared_prefix(ids: Sequence[int], shared: Prefill, capture: frozenset[str]) 
 
 
 def _with_prefix(found: Prefill, shared: Prefill, start: int) -> Prefill:
-    """``found``, which holds the captures of a suffix, with those of the first ``start`` tokens before them."""
+    """``found``, which holds the captures of a suffix, with those of the first ``start`` tokens added."""
     names = [name for name in ("z_all", "mlp_all", "resid_all", "resid_mid_all") if found.z_all is not None]
     joined = {name: torch.cat((shared.need(name)[:, :start], found.need(name)), 1) for name in names}
     if found.queries is not None:
