@@ -6,7 +6,7 @@ family slides, the window is in the mask.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -123,7 +123,7 @@ class Runner:
         self.check_lengths(cache.length, length)
         self._check(ids)
         self._check_places(length)
-        layers = self._layers(cache, length)
+        layers = self.layers(cache, length)
         at = torch.arange(cache.length, length, device=self.model.device)
         return self._run_blocks(layers, ids, at, masked=False)
 
@@ -156,9 +156,18 @@ class Runner:
         self.check_lengths(where[-1] + 1, cache.length)
         self._check_masks()
         at = torch.tensor(where, device=self.model.device)
-        return self._run_blocks(self._layers(cache, cache.length), ids, at, masked=True)
+        return self._run_blocks(self.layers(cache, cache.length), ids, at, masked=True)
 
-    def _layers(self, cache: FrozenCache, length: int) -> list[BlockLayer]:
+    def blocks(self, at: Int[Tensor, " n"]) -> Iterator[slice]:
+        """The blocks in which tokens at the positions ``at`` are run: one where the rotation asks for it.
+
+        Frequencies follow from the last position of a forward, and all blocks must have the same.
+        """
+        one = self.boundary is not None and not self.boundary.same(int(at[0]) + 1, int(at[-1]) + 1)
+        return blocks(len(at), len(at) if one else None)
+
+    def layers(self, cache: FrozenCache, length: int) -> list[BlockLayer]:
+        """The columns of a cache with room for ``length``, to run blocks of tokens over."""
         return [
             BlockLayer(key, value, length, window)
             for key, value, window in zip(cache.keys, cache.values, self.windows, strict=True)
@@ -174,11 +183,9 @@ class Runner:
                 model makes its own for tokens that follow the filled columns.
         """
         model: Any = self.model
-        # Frequencies follow from a forward's last position, and all blocks must have the same.
-        one = self.boundary is not None and not self.boundary.same(int(at[0]) + 1, int(at[-1]) + 1)
         tokens = torch.tensor([list(ids)], device=model.device)
         logits = tokens
-        for block in blocks(len(ids), len(ids) if one else None):
+        for block in self.blocks(at):
             mine = at[block]
             for layer in layers:
                 layer.place(mine)

@@ -20,6 +20,7 @@ from transformers import (
 from pkv_interp.cache import FrozenCache
 from pkv_interp.cache.blocks import BlockLayer
 from pkv_interp.cache.compute import Runner
+from pkv_interp.cache.early import early_values
 from pkv_interp.errors import PkvError
 from tests.families import FAMILIES, ids_of, tiny
 
@@ -129,6 +130,15 @@ class TestBlocks:
         got, want = run.recompute(run.prefill(old).cache, range(20, LENGTH), new[20:]), run.prefill(new)
         same(got.cache, want.cache, atol=1e-4)
         torch.testing.assert_close(got.logits, want.logits, atol=1e-4, rtol=0)
+
+    def test_early_values(self, family: str, size: int, monkeypatch: pytest.MonkeyPatch):
+        old, _ = prompts(family)
+        run = runner(family)
+        base, whole = run.prefill(old[:30]).cache, run.prefill(old).cache
+        monkeypatch.setattr("pkv_interp.cache.blocks.BLOCK", size)
+        for layer in range(whole.n_layers):
+            found = early_values(run, base, old[30:], layer)
+            torch.testing.assert_close(found, whole.values[layer][:, :, 30:], atol=1e-4, rtol=0)
 
     def test_recompute_of_scattered_tokens(self, family: str, size: int, monkeypatch: pytest.MonkeyPatch):
         old, new = prompts(family)
