@@ -60,17 +60,17 @@ def live_mlps(rows: Sequence[Row], packing: Packing, base: Prefill, n_layers: in
         live = _changed(rows, packing, layer)
         if layer == n_layers - 1:
             live &= at_decision
-            rest = base.mlp[layer].expand(packing.n_tokens, -1)
-        elif at_decision.all():
+        if live.mean() > _MOST:
+            continue
+        if layer == n_layers - 1 or at_decision.all():
             rest = base.mlp[layer].expand(packing.n_tokens, -1)
         elif base.mlp_all is not None:
             rest = base.mlp_all[layer][torch.as_tensor(packing.position_of, device=device)]
         else:
             continue
-        if live.mean() <= _MOST:
-            if not live.any():  # no MLP is asked to run on nothing
-                live[packing.decision[0]] = True
-            made[layer] = LiveMLP(torch.as_tensor(np.flatnonzero(live), device=device), rest)
+        if not live.any():  # no MLP is asked to run on nothing
+            live[packing.decision[0]] = True
+        made[layer] = LiveMLP(torch.as_tensor(np.flatnonzero(live), device=device), rest)
     return made
 
 
