@@ -54,7 +54,7 @@ class BlockLayer(DynamicLayer):
 
     def place(self, at: Int[Tensor, " block"]) -> None:
         """Say where the next forward's tokens stand: ascending positions within the final length."""
-        self._at, self._start, self._stop = at, int(at[0]), int(at[-1]) + 1
+        self._at, self._start, self._stop = at.to(self.columns[0].device), int(at[0]), int(at[-1]) + 1
         self._first = first_seen(self._start, self._window)
 
     def update(

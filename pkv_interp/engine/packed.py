@@ -132,14 +132,15 @@ def packed_forward(
                 layer.self_attn.o_proj.input = _assign_heads(layer.self_attn.o_proj.input, edit.heads)
             if collect:
                 zs.append(layer.self_attn.o_proj.input)
-            if live and live[index] is not None:
+            picked = live[index] if live else None
+            if picked is not None:
                 entering = layer.mlp.input
-                layer.mlp.input = live[index].pick(entering)
+                layer.mlp.input = picked.pick(entering)
                 written = layer.mlp.output
                 if isinstance(written, tuple):
-                    layer.mlp.output = (live[index].spread(written[0], entering), *written[1:])
+                    layer.mlp.output = (picked.spread(written[0], entering), *written[1:])
                 else:
-                    layer.mlp.output = live[index].spread(written, entering)
+                    layer.mlp.output = picked.spread(written, entering)
             if edit.mlp is not None:
                 written = layer.mlp.output
                 if isinstance(written, tuple):
