@@ -78,7 +78,8 @@ def open_engine(settings: Settings, run: Run) -> Engine:
 def gather_controls(run: Run, engine: Engine, cases: Sequence[Case]) -> float:
     """Measure self-patch, full patch and batched against single on a few cases; return the noise floor."""
     measured = run.chunk(
-        "controls", lambda: asdict(measure_controls(engine, [run_pair(engine, c) for c in cases]))
+        "controls",
+        lambda: asdict(measure_controls(engine, [run_pair(engine, c, share=False) for c in cases])),
     )
     share, logits = TOLERANCE[engine.loaded.info.dtype]
     detail = f"{len(cases)} cases"
