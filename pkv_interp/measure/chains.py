@@ -78,7 +78,7 @@ def run_chains(engine: Engine, pair: PairRun, scaffold: Sequence[int], most: int
             Chain(
                 state,
                 values[0],
-                int(decoded.argmax[0]) in pair.case.action_ids,
+                int(base.logits.argmax()) in pair.case.action_ids,
                 len(end.ids),
                 not end.stopped,
                 values[1],

@@ -106,5 +106,6 @@ def closed_positions(knockouts: Sequence[Knockout], n_layers: int) -> dict[int, 
 
 def _gather(results: Sequence[Float[Tensor, " vocab"]], token_ids: Sequence[int] | None) -> Decoded:
     logits = torch.stack(list(results))
-    argmax = logits.argmax(-1)
-    return Decoded(logits if token_ids is None else logits[:, list(token_ids)], argmax)
+    if token_ids is not None:
+        return Decoded(logits[:, list(token_ids)], None)
+    return Decoded(logits, logits.argmax(-1))
