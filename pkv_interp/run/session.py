@@ -141,7 +141,9 @@ class Session(Generic[S]):
         """
         found = self.once(
             "engine checks",
-            lambda: measure_controls(self.engine, [run_pair(self.engine, case, share=False) for case in cases]),
+            lambda: measure_controls(
+                self.engine, [run_pair(self.engine, case, share=False) for case in cases]
+            ),
             ControlValues,
         )
         allowed, n = self.tolerance, f"{len(cases)} cases"
