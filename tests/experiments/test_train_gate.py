@@ -94,7 +94,7 @@ def test_a_repeat_goes_on_from_the_checkpoint_and_judges_every_snapshot(
 
 
 def test_the_record_is_about_the_adapted_model(record: RunRecord) -> None:
-    assert record.config["model"]["adapter"] is None
+    assert EXPERIMENT.settings.model_validate(record.config).model.adapter is None
     assert record.model["adapter_sha256"] is not None
     assert "self_patch" in {control.name for control in record.controls}
 
