@@ -5,7 +5,7 @@ RESULTS ?= results/local
 PY := $(VENV)/bin/python
 READY := $(VENV)/.ready
 
-.PHONY: help setup circuit figures bench gate test lint types pytest clean
+.PHONY: help setup circuit summarise figures docs bench gate test lint fmt types pytest clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -22,8 +22,14 @@ circuit: $(READY) ## fetch the embedded model, run the circuit experiment, draw 
 	$(PY) -m experiments.circuit results_dir=$(RESULTS)
 	$(PY) -m experiments.figures results_dir=$(RESULTS)
 
+summarise: $(READY) ## make the committed records anew from their measurements, with no model
+	$(PY) -m experiments.summarise
+
 figures: $(READY) ## draw the figures of the committed records
 	$(PY) -m experiments.figures
+
+docs: $(READY) ## fill the tables of README and docs from the committed records
+	$(PY) -m experiments.docs
 
 bench: $(READY) ## packed engine against one by one, edits against re-prefill (keep the machine idle)
 	$(PY) -m experiments.bench results_dir=$(RESULTS)
@@ -35,6 +41,10 @@ test: lint types pytest ## all that CI runs: ruff, pyright, pytest with the real
 
 lint: $(READY)
 	$(PY) -m ruff check .
+
+fmt: $(READY) ## format and sort imports
+	$(PY) -m ruff check --select I --fix .
+	$(PY) -m ruff format .
 
 types: $(READY)
 	$(PY) -m pyright --pythonpath $(PY)

@@ -6,12 +6,12 @@ class PkvError(RuntimeError):
 
     Args:
         cause: what is wrong, with the offending value in it.
-        mend: what the user can do about it.
+        hint: what the user can do about it.
 
     The command line prints ``str(error)`` and exits with code 2.
     """
 
-    def __init__(self, cause: str, mend: str) -> None:
+    def __init__(self, cause: str, hint: str) -> None:
         self.cause = " ".join(cause.split())
-        self.mend = " ".join(mend.split())
-        super().__init__(f"{self.cause}; {self.mend}")
+        self.hint = " ".join(hint.split())
+        super().__init__(f"{self.cause}; {self.hint}")

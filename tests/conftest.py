@@ -72,9 +72,18 @@ def patching_results(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def editing_results(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """As ``circuit_results``, of one small editing run without weight edits."""
+    """As ``circuit_results``, of one small editing run."""
     results = tmp_path_factory.mktemp("editing") / "results"
     done = runs.editing(results)
+    assert done.returncode == 0, done.stderr
+    return results
+
+
+@pytest.fixture(scope="session")
+def weight_edits_results(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """As ``circuit_results``, of one small run of weight edits."""
+    results = tmp_path_factory.mktemp("weight_edits") / "results"
+    done = runs.weight_edits(results)
     assert done.returncode == 0, done.stderr
     return results
 

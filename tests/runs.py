@@ -70,15 +70,20 @@ EDITING = (
     "cot_tokens=4",
     "turns=3",
     "horizon_cases=2",
-    "weights.depths=[0.3]",
-    "weights.corpus_tokens=400",
-    "weights.discovery=1",
-    "weights.records=1",
-    "weights.others=1",
-    "weights.decisions=1",
-    "weights.value_steps=2",
-    "weights.lora_steps=2",
-    "weights.latency_repeats=1",
+    "bootstrap_draws=200",
+    "threads=1",
+)
+WEIGHT_EDITS = (
+    "model=tiny-llama",
+    "families=[orders,support,alerts,posts]",
+    "depths=[0.3]",
+    "corpus_tokens=500",
+    "discovery=1",
+    "others=2",
+    "decisions=2",
+    "value_steps=2",
+    "lora_steps=2",
+    "latency_repeats=1",
     "bootstrap_draws=200",
     "threads=1",
 )
@@ -157,6 +162,11 @@ def agent(results: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 def editing(results: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """The small editing run with its record under ``results``."""
     return run("experiments.editing", *EDITING, f"results_dir={results}", *arguments)
+
+
+def weight_edits(results: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """The small run of weight edits with its record under ``results``."""
+    return run("experiments.weight_edits", *WEIGHT_EDITS, f"results_dir={results}", *arguments)
 
 
 def composing(results: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -12,7 +12,8 @@ ROOT = Path(__file__).parent.parent
 PACKAGES = ("pkv_interp", "experiments")
 #: Rooms of the library from the ground up; a room imports from rooms before it only.
 FLOORS = (
-    ("errors", "files"),
+    ("errors",),
+    ("files",),
     ("prompts",),
     ("tasks",),
     ("cache", "models", "stats"),

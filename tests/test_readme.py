@@ -1,4 +1,6 @@
-"""The README says what the committed records say, and its commands exist."""
+"""README and docs say what the committed records say, and README's examples print what it says."""
+
+from __future__ import annotations
 
 import re
 from pathlib import Path
@@ -7,17 +9,18 @@ from typing import Any
 import pytest
 
 from pkv_interp.records import RunRecord, load_records
+from tests.documents import PATHS, ROOT, blocks, section, text_of
 
-ROOT = Path(__file__).parent.parent
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+README = text_of("README.md")
+RESULTS = text_of("docs/results.md")
 MODEL = "smollm2-135m-gate"
-# A table names its experiment, and its model where that is not the default one.
+#: Tables of headlines: the document, the experiment, the model, and the table.
 TABLES = [
-    (experiment, model or MODEL, text)
+    (path.name, experiment, model, text)
+    for path in PATHS
     for experiment, model, text in re.findall(
-        r"<!-- (\w+)-table(?: (\S+))? -->(.*?)<!-- end -->", README, re.DOTALL
+        r"<!-- headlines (\S+) (\S+)[^>]*? -->(.*?)<!-- end -->", path.read_text(encoding="utf-8"), re.DOTALL
     )
-    if experiment != "frontier"
 ]
 
 
@@ -26,65 +29,123 @@ def records() -> dict[tuple[str, str], RunRecord]:
     return {(r.experiment, r.model_name): r for r in load_records(ROOT / "results")}
 
 
-def test_the_circuit_table_is_there() -> None:
-    assert ("circuit", MODEL) in [table[:2] for table in TABLES]
+def test_the_circuit_table_is_in_readme_and_every_record_has_one_in_the_results(
+    records: dict[tuple[str, str], RunRecord],
+) -> None:
+    assert ("README.md", "circuit", MODEL) in [table[:3] for table in TABLES]
+    assert {table[1:3] for table in TABLES if table[0] == "results.md"} >= records.keys()
 
 
-@pytest.mark.parametrize(("experiment", "model", "text"), TABLES, ids=[" ".join(t[:2]) for t in TABLES])
+@pytest.mark.parametrize(
+    ("document", "experiment", "model", "text"), TABLES, ids=[" ".join(t[:3]) for t in TABLES]
+)
 def test_every_figure_of_a_table_stands_in_the_record(
-    experiment: str, model: str, text: str, records: dict[tuple[str, str], RunRecord]
+    document: str, experiment: str, model: str, text: str, records: dict[tuple[str, str], RunRecord]
 ) -> None:
     lines = re.findall(r"^\| `([\w@.]+)` \| ([^|]+) \|", text, re.MULTILINE)
-    assert len(lines) >= 5
+    assert len(lines) >= 5, document
     for name, printed in lines:
         assert printed.strip() == str(records[experiment, model].headline[name]), name
 
 
 def test_the_frontier_is_that_of_the_record(records: dict[tuple[str, str], RunRecord]) -> None:
-    (text,) = re.findall(r"<!-- frontier-table -->(.*?)<!-- end -->", README, re.DOTALL)
-    lines = re.findall(r"^\| `([\w@.]+)` \| (.*) \|$", text, re.MULTILINE)
+    text, early_text = re.findall(r"<!-- table editing [^>]*-->(.*?)<!-- end -->", RESULTS, re.DOTALL)
     tables = records["editing", MODEL].tables
     by_method: dict[object, dict[str, Any]] = {line["method"]: line for line in tables["frontier"]}
     by_place: Any = tables["frontier_by_place"]
-    early = {line["method"]: line["value"] for line in by_place if line["place"] == "early"}
-    assert {method for method, _ in lines} == set(by_method)
-    for method, printed in lines:
+    early = {line["method"]: line for line in by_place if line["place"] == "early"}
+    lines = _lines(text)
+    assert set(lines) == set(by_method)
+    for method, (right, kl, share, latency, surgery) in lines.items():
         line = by_method[method]
-        right, before, _, *costs = printed.split(" | ")
-        low, high = line["p_correct_ci_low"], line["p_correct_ci_high"]
-        assert right == f"{line['p_correct']:.3f} [{low:.3f}, {high:.3f}]", method
-        assert before == f"{early[method]:.2f}", method
-        wanted = [f"{line[name]:.2f}" for name in ("kl", "recompute_share", "latency_ratio")]
-        assert costs == [*wanted, "yes" if line["prompt_surgery"] else "no"], method
+        assert right == _figure(line, "p_correct"), method
+        assert kl == _figure(line, "kl"), method
+        assert share == f"{line['recompute_share']:.3f}", method
+        assert latency == _figure(line, "latency_ratio"), method
+        assert surgery == ("yes" if line["prompt_surgery"] else "no"), method
+    places = _lines(early_text)
+    assert set(places) == set(early)
+    for method, (right, *costs) in places.items():
+        line = early[method]
+        low, high = line["ci_low"], line["ci_high"]
+        assert right == f"{line['value']:.3f} [{low:.3f}, {high:.3f}]", method
+        assert costs == [f"{line[name]:.3f}" for name in ("kl", "share", "tokens")], method
+
+
+def _lines(table: str) -> dict[str, list[str]]:
+    """Cells after the first, by the first."""
+    cells = [line.strip("| ").split(" | ") for line in table.strip().splitlines()[2:]]
+    return {first: rest for first, *rest in cells}
+
+
+def _figure(line: dict[str, Any], name: str) -> str:
+    low, high = line[f"{name}_ci_low"], line[f"{name}_ci_high"]
+    return f"{line[name]:.3f}" if low is None else f"{line[name]:.3f} [{low:.3f}, {high:.3f}]"
 
 
 def test_every_picture_exists() -> None:
-    pictures = re.findall(r"!\[[^\]]*\]\(([^)]+)\)", README)
-    assert len(pictures) >= 3
+    assert re.search(r"!\[[^\]]*\]\([^)]+\)", README)
+    pictures = [
+        path.parent / picture
+        for path in PATHS
+        for picture in re.findall(r"!\[[^\]]*\]\(([^)]+)\)", path.read_text(encoding="utf-8"))
+    ]
+    assert len(pictures) >= 30
     for picture in pictures:
-        assert (ROOT / picture).is_file(), picture
+        assert picture.is_file(), picture
+
+
+def test_readme_is_a_front_door() -> None:
+    assert len(README.splitlines()) <= 150
+
+
+def example(heading: str) -> str:
+    """The one Python example of a section of README."""
+    (code,) = [b.code for b in blocks(section(README, heading), "README.md") if b.language == "python"]
+    return code
+
+
+def printed(code: str, capsys: pytest.CaptureFixture[str]) -> str:
+    """What an example prints."""
+    capsys.readouterr()
+    exec(compile(code, "README.md", "exec"), {})  # noqa: S102
+    return capsys.readouterr().out
+
+
+def said(heading: str) -> list[str]:
+    """What README says that an example prints."""
+    sentence = section(README, heading).partition("It prints ")[2]
+    return re.findall(r"`([^`]+)`", re.split(r"\.\s|:\s| \(with", sentence)[0])
+
+
+@pytest.mark.slow
+def test_the_experiment_example_runs_in_three_lines_and_prints_what_it_says(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    code = example("Run an experiment")
+    assert len([line for line in code.splitlines() if line and "import" not in line]) == 3
+    assert said("Run an experiment") == [printed(code, capsys).strip()]
 
 
 @pytest.mark.slow
 def test_the_composing_example_runs_in_ten_lines_and_prints_what_it_says(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    section = README.partition("## Move cached notes")[2].partition("\n## ")[0]
-    (code,) = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
+    code = example("Move cached notes")
     lines = [line for line in code.splitlines() if line]
     assert len(lines) - lines.index('loaded = load(load_catalogue_entry("smollm2-135m-gate"))') <= 10
-    exec(compile(code, "README.md", "exec"), {})  # noqa: S102
-    said = section.partition("It prints ")[2].partition(" (with")[0]
-    assert re.findall(r"`([^`]+)`", said) == capsys.readouterr().out.split()
+    assert said("Move cached notes") == printed(code, capsys).split()
 
 
-def test_every_command_names_a_module_or_a_target() -> None:
-    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    for target in re.findall(r"\bmake (\w+)", README):
-        assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
-    for module in re.findall(r"python -m ([\w.]+)", README):
-        path = ROOT.joinpath(*module.split("."))
-        assert path.with_suffix(".py").is_file() or (path / "__main__.py").is_file(), module
+@pytest.mark.slow
+def test_the_editing_example_runs_in_ten_lines_and_prints_what_it_says(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    code = example("Edit a cache")
+    assert sum(bool(line) for line in code.splitlines()) == 10
+    out = printed(code, capsys)
+    assert said("Edit a cache") == [line for line in out.splitlines() if line]
 
 
 def test_committed_records_are_valid_and_passed_their_controls() -> None:
@@ -93,20 +154,3 @@ def test_committed_records_are_valid_and_passed_their_controls() -> None:
     count, problems = check(ROOT / "results")
     assert count >= 2
     assert problems == []
-
-
-@pytest.mark.slow
-def test_the_editing_example_runs_in_ten_lines_and_prints_what_it_says(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    section = README.partition("## Edit a cache")[2].partition("\n## ")[0]
-    code = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
-    assert len(code) == 1
-    assert sum(bool(line) for line in code[0].splitlines()) == 10
-    exec(compile(code[0], "README.md", "exec"), {})  # noqa: S102
-    printed = [line for line in capsys.readouterr().out.splitlines() if line]
-    said = section.partition("It prints ")[2].partition(". Twelve")[0]
-    assert re.findall(r"`([^`]+)`", said) == printed
-    from pkv_interp.editing import METHODS
-
-    assert len(METHODS) == 12

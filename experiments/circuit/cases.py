@@ -6,7 +6,9 @@ from typing import Any
 import numpy as np
 
 from experiments.circuit.settings import CircuitSettings
-from pkv_interp.tasks import DISCOVERY, HELD_OUT, Case, Style, families, polarity_case
+from pkv_interp.errors import PkvError
+from pkv_interp.tasks import Case, Style, polarity_case
+from pkv_interp.tasks.pairs import load_pairs
 
 
 @dataclass(frozen=True)
@@ -37,25 +39,56 @@ class Cases:
 
 
 def build_cases(settings: CircuitSettings, tokenizer: Any) -> Cases:
-    """Polarity cases of both splits; families start at different rule wordings, then take them in turn.
+    """Polarity cases of both splits, or a researcher's own pairs.
 
     Raises:
-        PkvError: a family or a value is unknown, or prompts do not align under this tokenizer.
+        PkvError: a family or a value is unknown, prompts do not align under this tokenizer, or a split is
+            empty.
     """
-    families(list(settings.values))  # a name that is no family is refused, not ignored
-    discovery = _split(settings, settings.discovery or DISCOVERY, tokenizer)
-    held_out = _split(settings, settings.held_out or HELD_OUT, tokenizer)
+    if settings.pairs is not None:
+        discovery, held_out = by_split(load_pairs(settings.pairs.path, tokenizer), settings.pairs.name)
+        per_family = 1
+    else:
+        discovery = _split(settings, "discovery", settings.discovery, tokenizer)
+        held_out = _split(settings, "held_out", settings.held_out, tokenizer)
+        per_family = settings.instances
     spread = np.linspace(0, len(discovery) - 1, settings.write_sweeps).round().astype(int)
     return Cases(
         discovery,
         held_out,
         sweep=[discovery[i] for i in sorted(set(spread.tolist()))],
-        writing=[c for i, c in enumerate(held_out) if i % settings.instances < settings.write_instances],
+        writing=[c for i, c in enumerate(held_out) if i % per_family < settings.write_instances],
     )
 
 
-def _split(settings: CircuitSettings, names: tuple[str, ...], tokenizer: Any) -> list[Case]:
-    style = Style(n_fillers=settings.n_fillers, chat=settings.chat, thinking=settings.model.thinking)
+def by_split(cases: list[Case], source: str) -> tuple[list[Case], list[Case]]:
+    """Cases that rank and cases that score.
+
+    Raises:
+        PkvError: there are none of one kind.
+    """
+    found = {split: [case for case in cases if case.split == split] for split in ("discovery", "held_out")}
+    empty = [split for split, mine in found.items() if not mine]
+    if empty:
+        raise PkvError(
+            f"{source} has no pair of the split '{empty[0]}'",
+            'give each line "split": "discovery" (they rank sites) or "held_out" (they score them)',
+        )
+    return found["discovery"], found["held_out"]
+
+
+def _split(
+    settings: CircuitSettings, split: str, chosen: tuple[str, ...] | None, tokenizer: Any
+) -> list[Case]:
+    """Families start at different rule wordings, then take them in turn."""
+    world = settings.checked_world(tokenizer)
+    world.choose(list(settings.values))  # a name that is no family is refused, not ignored
+    style = Style(
+        n_fillers=settings.n_fillers,
+        chat=settings.chat,
+        thinking=settings.model.thinking,
+        layout=settings.layout,
+    )
     return [
         polarity_case(
             family,
@@ -64,7 +97,8 @@ def _split(settings: CircuitSettings, names: tuple[str, ...], tokenizer: Any) ->
             seed=settings.seed,
             style=style,
             values=settings.values.get(family.name),
+            scenarios=world,
         )
-        for shift, family in enumerate(families(names))
+        for shift, family in enumerate(world.choose(settings.split(split, chosen)))
         for index in range(shift, shift + settings.instances)
     ]

@@ -42,9 +42,10 @@ class Measured:
 
 def measure(session: "Session[CircuitSettings]") -> Measured:
     """Measure every site, rank on discovery families, score on held-out ones."""
-    settings, engine = session.settings, session.engine
+    settings = session.settings
     cases = build_cases(settings, session.tokenizer)
     session.check_engine(cases.ends)
+    engine = session.engine
     found = session.each("sites", cases.all, lambda case: measure_sites(engine, case), SitesAndOutputs)
     sites = found.map(lambda both: both.sites)
     plan = make_plan(settings, cases.discovery, sites, session.rng("read heads"))

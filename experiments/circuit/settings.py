@@ -4,13 +4,14 @@ from itertools import pairwise
 
 from pydantic import NonNegativeInt, PositiveInt, ValidationInfo, field_validator
 
-from pkv_interp.run.settings import Draws, ExperimentSettings, Sizes, Threshold, of_split
+from pkv_interp.run.scenario_settings import PairSettings, of_split
+from pkv_interp.run.settings import Draws, Sizes, Threshold
 
 #: Size of the head sets that the headline speaks of.
 HEADLINE_K = 12
 
 
-class CircuitSettings(ExperimentSettings):
+class CircuitSettings(PairSettings):
     """Settings of this experiment; configs/circuit.yaml says what each means."""
 
     discovery: tuple[str, ...] | None = None
@@ -31,7 +32,7 @@ class CircuitSettings(ExperimentSettings):
     @field_validator("discovery", "held_out")
     @classmethod
     def _of_its_split(cls, names: tuple[str, ...] | None, info: ValidationInfo) -> tuple[str, ...] | None:
-        return of_split(names, info.field_name, least=1)
+        return of_split(names, info, least=1)
 
     @field_validator("shares")
     @classmethod

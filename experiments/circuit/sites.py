@@ -28,7 +28,8 @@ class Sites:
         decisions: on the clean and on the corrupt prompt.
         positions: after patching each position of the notes.
         heads, mlps: after patching each at the decision token.
-        attention_field: attention mass from the decision to the field, in the clean prompt.
+        attention_field: attention mass from the decision to the field (in pairs: to the changed span), in
+            the clean prompt.
         screen_kv, screen_heads, screen_mlps: first-order effects of the same sites.
     """
 
@@ -85,7 +86,7 @@ def measure_sites(engine: Engine, case: Case) -> SitesAndOutputs:
         positions=position_sweep(engine, pair),
         heads=head_sweep(engine, pair),
         mlps=mlp_sweep(engine, pair),
-        attention_field=attention_to(pair, range(*case.clean.spans["field"])),
+        attention_field=attention_to(pair, range(*case.clean.spans.get("field", case.change))),
         screen_kv=cheap.kv,
         screen_heads=cheap.heads,
         screen_mlps=cheap.mlps,

@@ -58,8 +58,12 @@ def summarise(found: Measured, scoring: Scoring[CircuitSettings]) -> Report:
 
 
 def _states(found: Measured, scorer: Scorer) -> tuple[list[Headline], list[TableRow]]:
-    words = {"trigger_only": "KV of the flipped trigger alone", "notes_only": "KV after the trigger alone"}
     sites = found.sites.of(scorer.cases)
+    changed = scorer.cases[0].changed
+    words = {
+        f"{changed}_only": f"KV of the flipped {changed} alone",
+        "notes_only": f"KV after the {changed} alone",
+    }
     estimates = {arm: scorer.arm(arm, [s.states[arm] for s in sites]) for arm in words}
     return (
         [Headline(arm, estimate, words[arm]) for arm, estimate in estimates.items()],

@@ -42,16 +42,22 @@ def headlines(record: RunRecord, options: Sequence[str]) -> str:
 
 
 def table(record: RunRecord, options: Sequence[str]) -> str:
-    """Columns of one of the record's tables.
+    """Columns of one of the record's tables, of all lines or of those that have the values asked for.
 
     Raises:
-        PkvError: the record has no such table or column.
+        PkvError: the record has no such table or column, or no line has these values.
     """
-    name, *columns = options
-    lines = record.tables.get(name)
+    name, *rest = options
+    wanted = [option.split(":", 1) for option in rest if ":" in option]
+    lines = [
+        line
+        for line in record.tables.get(name, ())
+        if all(_cell(line, column) == value for column, value in wanted)
+    ]
     if not lines:
-        raise PkvError(f"{record.path} has no table '{name}'", "take it out of the document")
-    asked = [column.partition("=") for column in columns]
+        of = "".join(f" with {column} {value}" for column, value in wanted)
+        raise PkvError(f"{record.path} has no table '{name}'{of}", "take it out of the document")
+    asked = [option.partition("=") for option in rest if ":" not in option]
     header = [title or column.removesuffix("+ci") for column, _, title in asked]
     return markdown(
         [title.replace("_", " ") for title in header],

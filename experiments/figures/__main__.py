@@ -1,30 +1,18 @@
 """``python -m experiments.figures``."""
 
-import importlib
-import importlib.util
 import re
-from collections.abc import Callable, Mapping
-from functools import cache
 from pathlib import Path
 
 import plotly.graph_objects as go
 from pydantic import PositiveFloat
 from rich.console import Console
 
-from experiments import rooms
+from experiments.figures.rooms import drawn_by
 from pkv_interp.errors import PkvError
 from pkv_interp.plots.save import find_browser, save_html, save_png
 from pkv_interp.records import RunRecord, load_records
 from pkv_interp.run.command import command
 from pkv_interp.run.settings import CommandSettings
-
-
-@cache
-def drawn_by(experiment: str) -> Mapping[str, Callable[[RunRecord], go.Figure]]:
-    """Figures of an experiment by name; none where its room draws nothing."""
-    if experiment not in rooms() or importlib.util.find_spec(f"experiments.{experiment}.figures") is None:
-        return {}
-    return importlib.import_module(f"experiments.{experiment}.figures").FIGURES
 
 
 class FiguresSettings(CommandSettings):

@@ -4,9 +4,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from experiments.patching.settings import PatchingSettings
-from pkv_interp.tasks import FAMILIES, Case, Family, Style, families, field_case
+from pkv_interp.tasks import Case, Family, Scenarios, Style, field_case
 from pkv_interp.tasks.twins import same_conclusion_twin
-from pkv_interp.tasks.wordings import RULES
 
 
 @dataclass(frozen=True)
@@ -70,6 +69,7 @@ class _Recipe:
     index: int
     split: str
     seed: int
+    scenarios: Scenarios
     wording: str
     values: tuple[str, str] | None
 
@@ -82,6 +82,7 @@ class _Recipe:
             style=style,
             wordings=(self.wording,),
             values=self.values,
+            scenarios=self.scenarios,
         )
         return replace(built, split=self.split)
 
@@ -94,6 +95,7 @@ class _Recipe:
             style=style,
             wordings=(self.wording,),
             values=self.values,
+            scenarios=self.scenarios,
         )
 
 
@@ -111,7 +113,13 @@ def build_cases(settings: PatchingSettings, tokenizer: Any) -> tuple[Cases, Vari
     Raises:
         PkvError: a family or a value is unknown, or prompts do not align under this tokenizer.
     """
-    plain = Style(n_fillers=settings.n_fillers, chat=settings.chat, thinking=settings.model.thinking)
+    settings.checked_world(tokenizer)
+    plain = Style(
+        n_fillers=settings.n_fillers,
+        chat=settings.chat,
+        thinking=settings.model.thinking,
+        layout=settings.layout,
+    )
     ranked, scored = (_recipes(settings, side) for side in (0, 1))
     held_out = [recipe.case(plain, tokenizer) for recipe in scored]
     first = range(0, len(scored), settings.instances)  # one of each family
@@ -150,18 +158,19 @@ def _dosed(style: Style, what: str, amount: int) -> Style:
 
 def _recipes(settings: PatchingSettings, side: int) -> list[_Recipe]:
     """Recipes of the ranking side (0) or of the scored one (1)."""
-    chosen = families(settings.families or [family.name for family in FAMILIES])
-    families(list(settings.values))  # a name that is no family is refused, not ignored
-    wordings = list(RULES)
+    world = settings.world
+    world.choose(list(settings.values))  # a name that is no family is refused, not ignored
+    wordings = list(world.rules)
     return [
         _Recipe(
             family,
             side * settings.instances + j,
             ("discovery", "held_out")[side],
             settings.seed,
+            world,
             wordings[(at + j) % len(wordings)],
             settings.values.get(family.name),
         )
-        for at, family in enumerate(chosen)
+        for at, family in enumerate(settings.chosen(settings.families))
         for j in range(settings.instances)
     ]

@@ -5,15 +5,8 @@ from typing import Annotated
 from pydantic import AfterValidator, NonNegativeInt, PositiveInt
 
 from pkv_interp.cache.frozen import Part
-from pkv_interp.run.settings import (
-    Draws,
-    ExperimentSettings,
-    SeveralFamilies,
-    Shares,
-    Sizes,
-    Threshold,
-    rising,
-)
+from pkv_interp.run.scenario_settings import ScenarioSettings, SeveralFamilies
+from pkv_interp.run.settings import Draws, Shares, Sizes, Threshold, rising
 
 #: Size of the position sets that the headline speaks of.
 HEADLINE_K = 8
@@ -25,7 +18,7 @@ def _each_once(parts: tuple[Part, ...]) -> tuple[Part, ...]:
     return parts
 
 
-class PatchingSettings(ExperimentSettings):
+class PatchingSettings(ScenarioSettings):
     """Settings of this experiment; configs/patching.yaml says what each means."""
 
     families: SeveralFamilies = None

@@ -1,7 +1,7 @@
 """Episodes: several turns in one domain, whose state changes on the way and sometimes changes back.
 
 Order of the menu, the action that the trigger calls for, and the value at the start are balanced over a
-plan's episodes, so that no order of words tells the right action.
+design's episodes, so that no order of words tells the right action.
 """
 
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ CHANGES = (2, 3, 4)
 
 
 @dataclass(frozen=True)
-class Plan:
+class Design:
     """What is balanced over episodes.
 
     Attributes:
@@ -40,6 +40,21 @@ class Plan:
     flipped: bool
     change: int
     back: int | None
+
+
+@dataclass(frozen=True)
+class EpisodeSizes:
+    """How long an episode is.
+
+    Attributes:
+        turns: 4 to 6.
+        n_fillers: neutral sentences of the policy.
+        n_preface: most sentences of the preface; from 1 to as many are drawn, and none where it is 0.
+    """
+
+    turns: int
+    n_fillers: int
+    n_preface: int
 
 
 @dataclass(frozen=True)
@@ -92,8 +107,13 @@ class Episode:
         return next((i for i in range(turn + 1) if self.changed(turn - i)), None)
 
 
-def plans(n: int, turns: int, seed: int) -> list[Plan]:
-    """``n`` plans in random order: every way to start as often as any other, and every schedule too.
+def designs(n: int, turns: int, seed: int) -> list[Design]:
+    """``n`` designs in random order: every way to start as often as any other, and every schedule too.
+
+    Args:
+        n: how many.
+        turns: of an episode, 4 to 6.
+        seed: of the order.
 
     Raises:
         PkvError: a number of turns outside 4 to 6.
@@ -107,7 +127,7 @@ def plans(n: int, turns: int, seed: int) -> list[Plan]:
         for change, again in product(CHANGES, (True, False))
     ]
     return [
-        Plan(*start, *schedule)
+        Design(*start, *schedule)
         for start, schedule in zip(_dealt(starts, n, rng), _dealt(schedules, n, rng), strict=True)
     ]
 
@@ -121,22 +141,23 @@ def _dealt(cards: Sequence[Any], n: int, rng: np.random.Generator) -> list[Any]:
 def episode(
     family: Family,
     index: int,
-    plan: Plan,
+    design: Design,
     tokenizer: Any,
     *,
-    turns: int,
-    n_fillers: int,
-    n_preface: int,
+    sizes: EpisodeSizes,
     wording: str,
     seed: int,
 ) -> Episode:
     """One episode.
 
     Args:
+        family: the domain.
         index: of the episode in its family.
-        n_fillers: neutral sentences of the policy.
-        n_preface: most sentences of the preface; from 1 to as many are drawn, and none where it is 0.
+        design: what is balanced over episodes.
+        tokenizer: the two values of the field take as many of its tokens.
+        sizes: turns and sentences.
         wording: key of `pkv_interp.tasks.wordings.RULES`.
+        seed: of the draws, together with the family and the index.
 
     Raises:
         PkvError: no two values of the family share a token length.
@@ -145,16 +166,16 @@ def episode(
     pairs = aligned_values(family, tokenizer)
     pair = pairs[int(rng.integers(len(pairs)))]
     trigger, other = pair if rng.integers(2) else pair[::-1]
-    chosen = draw(family, rng, n_fillers)
+    chosen = draw(family, rng, sizes.n_fillers)
     first, second = family.actions
-    actions = (second, first) if plan.flipped else (first, second)
-    start, new = (trigger, other) if plan.starts_at_trigger else (other, trigger)
+    actions = (second, first) if design.flipped else (first, second)
+    start, new = (trigger, other) if design.starts_at_trigger else (other, trigger)
     values = [
-        new if plan.change <= turn and not (plan.back and plan.back <= turn) else start
-        for turn in range(1, turns + 1)
+        new if design.change <= turn and not (design.back and design.back <= turn) else start
+        for turn in range(1, sizes.turns + 1)
     ]
-    records = _records(rng, turns)
-    size = int(rng.integers(n_preface)) + 1 if n_preface else 0
+    records = _records(rng, sizes.turns)
+    size = int(rng.integers(sizes.n_preface)) + 1 if sizes.n_preface else 0
     preface = tuple(
         FILLERS[int(i)] for i in rng.choice(len(FILLERS), size=min(size, len(FILLERS)), replace=False)
     )
@@ -162,7 +183,7 @@ def episode(
     for turn, (record, value) in enumerate(zip(records, values, strict=True)):
         right = actions[0 if value == trigger else 1]
         wrong = actions[1 if value == trigger else 0]
-        leads = plan.right_first == (turn % 2 == 0)
+        leads = design.right_first == (turn % 2 == 0)
         steps.append(Turn(record, value, (right, wrong) if leads else (wrong, right)))
     return Episode(
         family,

@@ -20,7 +20,7 @@ from pkv_interp.measure.timing import seconds
 from pkv_interp.prompts.readout import action_ids
 from pkv_interp.prompts.segments import Prompt
 
-#: Puts a precompiled policy behind a prefix; the tokens it ran again are counted.
+#: Puts a precompiled policy after a prefix; the tokens it ran again are counted.
 Splice = Callable[[FrozenCache], tuple[FrozenCache, int]]
 
 
@@ -70,7 +70,10 @@ def run_episode(
     """Run one episode in one arm.
 
     Args:
+        runner: the model.
         opening: the first turn.
+        arm: how the cache is kept up with the world.
+        tokenizer: of the model.
         erratum: wording of the erratum, told at each change by arms that tell it.
         splice: puts the precompiled policy in place; used by arms that compose.
         history: outcomes to write into the log in place of the arm's own, so that arms can be compared at

@@ -14,7 +14,7 @@ from pkv_interp.agent.world import Outcome
 from pkv_interp.errors import PkvError
 from pkv_interp.prompts.errata import erratum_line
 from pkv_interp.prompts.segments import Prompt, Segment, build
-from pkv_interp.tasks.cases import Style, messages
+from pkv_interp.tasks import Instance, Style
 
 Span = tuple[int, int]
 HEADING = "Log\n"
@@ -50,6 +50,7 @@ class Transcript:
         """The next turn: what the tool said goes into the log.
 
         Args:
+            outcome: what the tool said.
             erratum: wording that tells the world's new value (`erratum_line`); None where nothing is told.
         """
         turn = self.turn + 1
@@ -66,14 +67,9 @@ class Transcript:
             PkvError: a template changes the text, or a span has no token of its own.
         """
         episode, now = self.episode, self.episode.turns[self.turn]
-        system, user = messages(
-            episode.family,
-            replace(episode.chosen, record=now.record, menu=now.menu),
-            value=self.value,
-            trigger=episode.trigger,
-            wording=episode.wording,
-            style=self.style,
-        )
+        chosen = replace(episode.chosen, record=now.record, menu=now.menu)
+        instance = Instance(episode.family, self.turn, chosen, episode.wording, self.style)
+        system, user = instance.messages(value=self.value, trigger=episode.trigger)
         at = next(i for i, part in enumerate(user.segments) if part.name == "conversation")
         log = (Segment("conversation", HEADING), *self.log, Segment("conversation", "\n")) if self.log else ()
         preface = "".join(f"{sentence}\n" for sentence in episode.preface)

@@ -27,6 +27,11 @@ def guards(family: Family, trigger: str, actions: tuple[str, str]) -> dict[str, 
     """Per action the values of the field under which its tool acts.
 
     The first action wants the trigger, the other any value but it: the policy, as the tools see it.
+
+    Args:
+        family: the domain.
+        trigger: the value that the rule names.
+        actions: the one that the trigger calls for, and the other.
     """
     return {
         actions[0]: frozenset({trigger}),

@@ -28,9 +28,14 @@ class ColumnsLayer(DynamicLayer):
     def update(
         self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any
     ) -> tuple[Tensor, Tensor]:
-        """Columns of the pieces in order, then the new tokens: two Float[1, n_kv, columns, d]."""
+        """Columns of the pieces in order, then the new tokens: two Float[batch, n_kv, columns, d].
+
+        Every row of the batch reads the same pieces.
+        """
         del args, kwargs
-        keys, values = self._pieces
+        keys, values = (
+            [piece.expand(len(key_states), -1, -1, -1) for piece in side] for side in self._pieces
+        )
         return torch.cat((*keys, key_states), 2), torch.cat((*values, value_states), 2)
 
     def get_seq_length(self) -> int:

@@ -6,16 +6,17 @@ family slides, the window is in the mask.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 from transformers import PreTrainedModel
-from transformers.cache_utils import DynamicCache, DynamicLayer
+from transformers.cache_utils import DynamicCache
 
+from pkv_interp.cache.blocks import BlockLayer, blocks, first_seen
 from pkv_interp.cache.frozen import FrozenCache
 from pkv_interp.cache.rope import Boundary, boundary_of, has_learned_positions
 from pkv_interp.errors import PkvError
@@ -96,39 +97,44 @@ class Runner:
         Raises:
             PkvError: the prompt is empty, or an id is outside the vocabulary.
         """
-        return self._run(ids, DynamicCache())
-
-    @torch.no_grad()
-    def extend(self, cache: FrozenCache, ids: Sequence[int]) -> Computed:
-        """Run ``ids`` behind a cache, at positions ``cache.length`` and on; its columns stay bit for bit.
-
-        Raises:
-            PkvError: nothing to run, an id is outside the vocabulary, or the text grows past a length at
-                which the model's rotary frequencies change.
-        """
-        self.check_lengths(cache.length, cache.length + len(ids))
-        return self._run(ids, cache.view())
-
-    def _run(self, ids: Sequence[int], grown: DynamicCache) -> Computed:
         self._check(ids)
-        length = grown.get_seq_length() + len(ids)
-        if self.places is not None and length > self.places:
-            raise PkvError(
-                f"{length} tokens were to be run and {type(self.model).__name__} has {self.places} positions",
-                "keep the text shorter",
-            )
+        self._check_places(len(ids))
         model: Any = self.model
+        grown = DynamicCache()
         tokens = torch.tensor([list(ids)], device=model.device)
         out = model(input_ids=tokens, past_key_values=grown, use_cache=True, logits_to_keep=1)
         return Computed(FrozenCache.of(grown), out.logits[0, -1].float())
 
     @torch.no_grad()
+    def extend(self, cache: FrozenCache, ids: Sequence[int]) -> Computed:
+        """Run ``ids`` after a cache, at positions ``cache.length`` and on; its columns stay bit for bit.
+
+        The tokens go through the model in blocks (``pkv_interp.cache.blocks``), so that the suffix of a
+        prompt costs its share of the prompt's prefill: the multiply-adds of ``len(ids)`` tokens through every
+        layer, and of their attention to the columns before each of them.
+
+        Raises:
+            PkvError: nothing to run, an id is outside the vocabulary, or the text grows past a length at
+                which the model's rotary frequencies change.
+        """
+        if not cache.length:
+            return self.prefill(ids)
+        length = cache.length + len(ids)
+        self.check_lengths(cache.length, length)
+        self._check(ids)
+        self._check_places(length)
+        layers = self.layers(cache, length)
+        at = torch.arange(cache.length, length, device=self.model.device)
+        return self._run_blocks(layers, ids, at, masked=False)
+
+    @torch.no_grad()
     def recompute(self, cache: FrozenCache, positions: Sequence[int], ids: Sequence[int]) -> Computed:
         """Run the tokens at ``positions`` again, in place, against whatever the other columns hold.
 
-        One forward over the chosen tokens: in every layer each of them reads the fresh columns of the chosen
-        tokens up to itself and the old columns of the rest. With all tokens from the first changed one on
-        this is a re-prefill; with fewer, the rest stays stale (selective recompute).
+        In every layer each of the chosen tokens reads the fresh columns of the chosen tokens up to itself and
+        the old columns of the rest. With all tokens from the first changed one on this is a re-prefill; with
+        fewer, the rest stays stale (selective recompute). They go through the model in blocks, as in
+        ``extend``: no block computes scores of columns after its last token.
 
         Args:
             positions: ascending, without repeats.
@@ -148,36 +154,66 @@ class Runner:
             raise PkvError(f"{len(ids)} ids for {len(where)} positions", "give one id per position")
         self._check(ids)
         self.check_lengths(where[-1] + 1, cache.length)
-        model: Any = self.model
-        device = model.device
-        at = torch.tensor(where, device=device)
-        stop = where[-1] + 1
-        layers = [
-            _RefreshLayer(key[:, :, :stop], value[:, :, :stop], at)
-            for key, value in zip(cache.keys, cache.values, strict=True)
-        ]
-        grown = DynamicCache()
-        grown.layers.extend(layers)
-        out = model(
-            input_ids=torch.tensor([list(ids)], device=device),
-            position_ids=at[None],
-            attention_mask=self._masks(at, stop),
-            past_key_values=grown,
-            use_cache=True,
-            logits_to_keep=1,
-        )
-        fresh = FrozenCache(
-            tuple(
-                torch.cat((y.fresh[0], x[:, :, stop:]), 2) for x, y in zip(cache.keys, layers, strict=True)
-            ),
-            tuple(
-                torch.cat((y.fresh[1], x[:, :, stop:]), 2) for x, y in zip(cache.values, layers, strict=True)
-            ),
-        )
-        return Computed(fresh, out.logits[0, -1].float())
+        self._check_masks()
+        at = torch.tensor(where, device=self.model.device)
+        return self._run_blocks(self.layers(cache, cache.length), ids, at, masked=True)
 
-    def _masks(self, at: Tensor, stop: int) -> Tensor | dict[str, Tensor]:
-        """Additive masks of the chosen tokens over the columns, one per kind of layer where kinds differ."""
+    def blocks(self, at: Int[Tensor, " n"]) -> Iterator[slice]:
+        """The blocks in which tokens at the positions ``at`` are run: one where the rotation asks for it.
+
+        Frequencies follow from the last position of a forward, and all blocks must have the same.
+        """
+        one = self.boundary is not None and not self.boundary.same(int(at[0]) + 1, int(at[-1]) + 1)
+        return blocks(len(at), len(at) if one else None)
+
+    def layers(self, cache: FrozenCache, length: int) -> list[BlockLayer]:
+        """The columns of a cache with room for ``length``, to run blocks of tokens over."""
+        return [
+            BlockLayer(key, value, length, window)
+            for key, value, window in zip(cache.keys, cache.values, self.windows, strict=True)
+        ]
+
+    def _run_blocks(
+        self, layers: list[BlockLayer], ids: Sequence[int], at: Int[Tensor, " n"], *, masked: bool
+    ) -> Computed:
+        """Run ``ids`` at the positions ``at``, block after block.
+
+        Args:
+            masked: give the model positions and masks of ours, as tokens that leave gaps need; otherwise the
+                model makes its own for tokens that follow the filled columns.
+        """
+        model: Any = self.model
+        tokens = torch.tensor([list(ids)], device=model.device)
+        logits = tokens
+        for block in self.blocks(at):
+            mine = at[block]
+            for layer in layers:
+                layer.place(mine)
+            grown = DynamicCache()
+            grown.layers.extend(layers)
+            extra = {"position_ids": mine[None], "attention_mask": self._masks(mine)} if masked else {}
+            logits = model(
+                input_ids=tokens[:, block], past_key_values=grown, use_cache=True, logits_to_keep=1, **extra
+            ).logits
+        keys, values = zip(*(layer.columns for layer in layers), strict=True)
+        return Computed(FrozenCache(keys, values), logits[0, -1].float())
+
+    def _masks(self, at: Int[Tensor, " block"]) -> Tensor | dict[str, Tensor]:
+        """Additive masks of a block over what it is given, one per kind of layer where kinds differ."""
+        start, stop = int(at[0]), int(at[-1]) + 1
+        made: dict[str, Tensor] = {}
+        for kind, window in dict(zip(self.types, self.windows, strict=True)).items():
+            columns = torch.arange(first_seen(start, window), stop, device=at.device)
+            distance = at[:, None] - columns[None]
+            hidden = distance < 0
+            if window is not None:
+                hidden |= distance >= window
+            mask = torch.zeros(hidden.shape, dtype=self.model.dtype, device=at.device)
+            made[kind] = mask.masked_fill_(hidden, torch.finfo(mask.dtype).min)[None, None]
+        return made if len(made) > 1 else next(iter(made.values()))
+
+    def _check_masks(self) -> None:
+        """Refuse a model that takes no additive mask of four dimensions."""
         if hasattr(self.model.base_model, "build_alibi_tensor"):
             raise PkvError(
                 f"{type(self.model).__name__} builds ALiBi from its mask and takes none of four dimensions",
@@ -188,16 +224,13 @@ class Runner:
                 f"attention '{self.model.config._attn_implementation}' takes no explicit mask",
                 "load the model with attn_implementation sdpa or eager",
             )
-        columns = torch.arange(stop, device=at.device)
-        distance = at[:, None] - columns[None]
-        made: dict[str, Tensor] = {}
-        for kind, window in dict(zip(self.types, self.windows, strict=True)).items():
-            hidden = distance < 0
-            if window is not None:
-                hidden |= distance >= window
-            mask = torch.zeros(hidden.shape, dtype=self.model.dtype, device=at.device)
-            made[kind] = mask.masked_fill_(hidden, torch.finfo(mask.dtype).min)[None, None]
-        return made if len(made) > 1 else next(iter(made.values()))
+
+    def _check_places(self, length: int) -> None:
+        if self.places is not None and length > self.places:
+            raise PkvError(
+                f"{length} tokens were to be run and {type(self.model).__name__} has {self.places} positions",
+                "keep the text shorter",
+            )
 
     def check_lengths(self, reach: int, length: int) -> None:
         """Refuse two lengths between which the rotary frequencies change: columns of both would be mixed.
@@ -219,25 +252,3 @@ class Runner:
         for token in ids:
             if not 0 <= token < size:
                 raise PkvError(f"token id {token} is out of range", f"use 0 to {size - 1}")
-
-
-class _RefreshLayer(DynamicLayer):
-    """One layer whose columns at chosen positions are replaced by the tokens that a forward brings."""
-
-    def __init__(self, keys: Tensor, values: Tensor, at: Tensor):
-        super().__init__()
-        self.lazy_initialization(keys, values)
-        self.fresh = (keys, values)
-        self._at = at
-
-    def update(
-        self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any
-    ) -> tuple[Tensor, Tensor]:
-        """All columns, the chosen ones fresh; what was handed in is copied first and stays as it was."""
-        del args, kwargs
-        keys, values = self.fresh
-        self.fresh = (
-            keys.index_copy(2, self._at, key_states),
-            values.index_copy(2, self._at, value_states),
-        )
-        return self.fresh

@@ -8,8 +8,9 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from transformers.cache_utils import DynamicLayer
+from transformers.cache_utils import DynamicCache
 
+from pkv_interp.cache.blocks import BlockLayer
 from pkv_interp.cache.compute import Runner
 from pkv_interp.cache.frozen import FrozenCache
 from pkv_interp.errors import PkvError
@@ -22,9 +23,10 @@ EARLY_LAYER = 1
 def early_values(
     runner: Runner, cache: FrozenCache, ids: Sequence[int], layer: int
 ) -> Float[Tensor, "1 n_kv new d"]:
-    """Values that the tokens ``ids`` behind a cache have at ``layer``.
+    """Values that the tokens ``ids`` after a cache have at ``layer``.
 
-    The forward ends when that layer has its keys and values: only the layers below it are run.
+    A forward ends when that layer has its keys and values: only the layers below it are run, in blocks as in
+    ``Runner.extend``.
 
     Raises:
         PkvError: there is no such layer.
@@ -32,18 +34,24 @@ def early_values(
     if not 0 <= layer < cache.n_layers:
         raise PkvError(f"layer {layer} is out of range", f"use 0 to {cache.n_layers - 1}")
     model: Any = runner.model
-    grown = cache.view()
-    grown.layers[layer] = _LastLayer(cache.keys[layer], cache.values[layer])
-    try:
-        model(
-            input_ids=torch.tensor([list(ids)], device=model.device),
-            past_key_values=grown,
-            use_cache=True,
-            logits_to_keep=1,
-        )
-    except _ReachedError as reached:
-        return reached.values
-    raise PkvError(f"the model does not write layer {layer} to its cache", "choose another layer")
+    length = cache.length + len(ids)
+    layers = runner.layers(cache, length)
+    layers[layer] = _LastLayer(cache.keys[layer], cache.values[layer], length, runner.windows[layer])
+    tokens = torch.tensor([list(ids)], device=model.device)
+    at = torch.arange(cache.length, length, device=model.device)
+    values = []
+    for block in runner.blocks(at):
+        for each in layers:
+            each.place(at[block])
+        grown = DynamicCache()
+        grown.layers.extend(layers)
+        try:
+            model(input_ids=tokens[:, block], past_key_values=grown, use_cache=True, logits_to_keep=1)
+        except _ReachedError as reached:
+            values.append(reached.values)
+        else:
+            raise PkvError(f"the model does not write layer {layer} to its cache", "choose another layer")
+    return torch.cat(values, 2)
 
 
 def most_moved(
@@ -83,13 +91,8 @@ class _ReachedError(Exception):
         self.values = values
 
 
-class _LastLayer(DynamicLayer):
+class _LastLayer(BlockLayer):
     """Ends the forward where the layer's columns would be written."""
-
-    def __init__(self, keys: Tensor, values: Tensor):
-        super().__init__()
-        self.lazy_initialization(keys, values)
-        self.keys, self.values = keys, values
 
     def update(
         self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any

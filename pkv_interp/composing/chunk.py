@@ -58,6 +58,11 @@ def token_ids(tokenizer: PreTrainedTokenizerBase, text: str | Sequence[int]) -> 
 def before(tokenizer: PreTrainedTokenizerBase, context: str | Sequence[int], sink: Sink) -> tuple[int, ...]:
     """The tokens that stand before a chunk while it is computed.
 
+    Args:
+        tokenizer: of the model.
+        context: text or ids, for ``sink="prefix"``.
+        sink: see ``precompile``.
+
     Raises:
         PkvError: an unknown sink, a context where none belongs or none where one does, no BOS token.
     """
@@ -89,6 +94,8 @@ def precompile(
     """Prefill a chunk once (arXiv 2606.17107, composing).
 
     Args:
+        runner: the model.
+        tokenizer: of the model.
         text: the chunk, as text or as ids.
         context: text or ids before it, for ``sink="prefix"``.
         sink: what the chunk's first tokens can attend to. "none": nothing, the chunk's own first token

@@ -45,12 +45,25 @@ class ChunkLibrary:
         context: Sequence[int] = (),
         sink: Sink = "none",
     ) -> Path:
-        """Where the chunk of this text lies, or would lie."""
+        """Where the chunk of this text lies, or would lie.
+
+        Args:
+            runner: the model.
+            tokenizer: of the model.
+            text: the chunk, as text or as ids.
+            context: see ``precompile``.
+            sink: see ``precompile``.
+        """
         ids, context = token_ids(tokenizer, text), before(tokenizer, context, sink)
         return self.folder / f"{_key(_fields(runner, tokenizer, ids, context, sink))}.safetensors"
 
     def put(self, runner: Runner, tokenizer: PreTrainedTokenizerBase, chunk: Chunk) -> Path:
         """Write a chunk; a file is there whole or not at all.
+
+        Args:
+            runner: the model.
+            tokenizer: of the model.
+            chunk: made by that model.
 
         Raises:
             PkvError: the chunk is of another model, or the folder cannot be written to.
@@ -66,6 +79,11 @@ class ChunkLibrary:
 
     def read(self, path: str | Path, runner: Runner, tokenizer: PreTrainedTokenizerBase) -> Chunk:
         """Read one file.
+
+        Args:
+            path: of the file.
+            runner: the model that it is for.
+            tokenizer: of the model.
 
         Raises:
             PkvError: the file is missing or damaged, or was made with another model, dtype, rope
@@ -103,6 +121,13 @@ class ChunkLibrary:
         sink: Sink = "none",
     ) -> Chunk:
         """The chunk of a text: read where it is on disk, else precompiled and put there.
+
+        Args:
+            runner: the model.
+            tokenizer: of the model.
+            text: the chunk, as text or as ids.
+            context: see ``precompile``.
+            sink: see ``precompile``.
 
         Raises:
             PkvError: as ``read``, ``put`` and ``precompile``.

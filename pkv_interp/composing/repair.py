@@ -32,7 +32,7 @@ def seam_repair(runner: Runner, cache: FrozenCache, span: Span, ids: Sequence[in
 def link_repair(
     runner: Runner, cache: FrozenCache, spans: Sequence[Span], ids: Sequence[int], k: int
 ) -> Computed:
-    """``seam_repair`` of several chunks in one forward (EPIC, arXiv 2410.15332: the link tokens of each)."""
+    """``seam_repair`` of several chunks at once (EPIC, arXiv 2410.15332: the link tokens of each)."""
     _check(cache, spans, ids)
     if k < 1:
         raise PkvError(f"k is {k}", "recompute at least one token, or keep the splice as it is")

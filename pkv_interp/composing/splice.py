@@ -1,4 +1,4 @@
-"""Splicing chunks behind a prefix."""
+"""Splicing chunks after a prefix."""
 
 from __future__ import annotations
 
@@ -40,13 +40,15 @@ def join(caches: Sequence[FrozenCache]) -> FrozenCache:
 def splice(
     runner: Runner, prefix: FrozenCache, *chunks: Chunk, target_length: int | None = None
 ) -> FrozenCache:
-    """The prefix with chunks behind it, each turned to the position where it comes to lie.
+    """The prefix with chunks after it, each turned to the position where it comes to lie.
 
     The chunks stay blind to the prefix and to each other: their values, and what their keys saw, are those of
-    their own prefill (arXiv 2606.17107, composing). ``seam_repair`` mends that from the seam on.
+    their own prefill (arXiv 2606.17107, composing). ``seam_repair`` computes them anew from the seam on.
 
     Args:
+        runner: the model that made them all.
         prefix: columns of positions 0 to ``prefix.length``; ``cache.slice(0, 0)`` for none.
+        *chunks: in the order in which they are to stand.
         target_length: of the whole context, for rope types whose frequencies depend on it.
 
     Raises:

@@ -44,7 +44,7 @@ class EditableContext:
             model: a Hugging Face causal language model in eval mode; it is never changed.
             tokenizer: its fast tokenizer.
             messages: made with ``system``, ``user``, ``assistant`` and ``field``.
-            question: stands in the last message, behind everything that is appended to it.
+            question: stands in the last message, after everything that is appended to it.
             cue: opens the answer; the decision is the token after it.
             chat: use the chat template where the tokenizer has one.
             thinking: the template's thinking switch, None to leave it alone.
@@ -80,7 +80,14 @@ class EditableContext:
         return self._base
 
     def edit(self, field: str, value: str, method: str = "auto", **options: Any) -> State:
-        """``State.edit`` on the context as written."""
+        """``State.edit`` on the context as written.
+
+        Args:
+            field: name of the field.
+            value: its new value.
+            method: a name of ``METHODS``.
+            **options: further settings of the method.
+        """
         return self.prefill().edit(field, value, method, **options)
 
     def prefilled(self, head: Head) -> tuple[FrozenCache, int]:

@@ -48,6 +48,7 @@ class Stopwatch:
         self._begin = self._now()
 
     def read(self) -> float:
+        """Milliseconds so far."""
         return (self._now() - self._begin) * 1e3
 
     def _now(self) -> float:

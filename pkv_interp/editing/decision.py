@@ -33,10 +33,15 @@ class Decision:
 
 
 def option_ids(renderer: Renderer, suffix: str, options: Sequence[str]) -> tuple[int, ...]:
-    """The token of each option as the model would write it behind ``suffix``.
+    """The token of each option as the model would write it after ``suffix``.
 
-    The suffix is tokenised again with the option behind it (after a blank, unless the suffix ends in one), so
+    The suffix is tokenised again with the option after it (after a blank, unless the suffix ends in one), so
     that the id is the one in context.
+
+    Args:
+        renderer: tokenises as the context was tokenised.
+        suffix: what stands between the context and the decision.
+        options: words, at least two.
 
     Raises:
         PkvError: one text for all, fewer than two options, one that is not a single token there, or two that
@@ -67,7 +72,14 @@ def option_ids(renderer: Renderer, suffix: str, options: Sequence[str]) -> tuple
 def read_decision(
     renderer: Renderer, logits: Float[Tensor, " vocab"], options: Sequence[str], ids: Sequence[int]
 ) -> Decision:
-    """The decision between ``options``, whose tokens are ``ids``."""
+    """The decision between ``options``, whose tokens are ``ids``.
+
+    Args:
+        renderer: gives tokens as text.
+        logits: over the vocabulary at the decision.
+        options: words, at least two.
+        ids: their tokens.
+    """
     chances = logits.softmax(-1)
     scores = logits[list(ids)]
     best = torch.topk(chances, 5)

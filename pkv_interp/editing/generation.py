@@ -33,8 +33,24 @@ class Generation:
 
     @property
     def answer(self) -> str:
-        """The text behind the chain of thought, if the model wrote one in a thinking block."""
+        """The text after the chain of thought, if the model wrote one in a thinking block."""
         return self.text.rpartition(_THOUGHT_ENDS)[2].strip()
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How the next token is chosen.
+
+    Attributes:
+        temperature: 0 takes the token of largest logit; above it, tokens are drawn.
+        seed: of the draws.
+    """
+
+    temperature: float = 0.0
+    seed: int = 0
+
+
+GREEDY = Sampling()
 
 
 @torch.no_grad()
@@ -44,24 +60,27 @@ def generate(
     cache: FrozenCache,
     ids: Sequence[int],
     most: int,
-    temperature: float = 0.0,
-    seed: int = 0,
+    sampling: Sampling = GREEDY,
     stop: str | Sequence[str] = (),
 ) -> Generation:
-    """Continue ``ids`` behind a cache, one token at a time. The cache is read, never written.
+    """Continue ``ids`` after a cache, one token at a time. The cache is read, never written.
 
     Args:
+        runner: the model.
+        tokenizer: of that model.
+        cache: of everything before ``ids``.
+        ids: tokens that are run first, at least one.
         most: most new tokens.
-        temperature: 0 takes the token of largest logit; above it, tokens are drawn with ``seed``.
+        sampling: how each token is chosen.
         stop: one text or several at which to stop; the text ends before the first of them.
 
     Raises:
         PkvError: a limit below 1, a temperature below 0, an empty stop text, or a text that could grow past a
             length at which the rotary frequencies change.
     """
-    if most < 1 or not 0.0 <= temperature < float("inf"):
+    if most < 1 or not 0.0 <= sampling.temperature < float("inf"):
         raise PkvError(
-            f"{most} tokens at temperature {temperature} were asked for",
+            f"{most} tokens at temperature {sampling.temperature} were asked for",
             "give at least 1 token and a temperature of 0 or more",
         )
     stops = (stop,) if isinstance(stop, str) else tuple(stop)
@@ -70,7 +89,7 @@ def generate(
     runner.check_lengths(cache.length, cache.length + len(ids) + most)
     model: Any = runner.model
     ends = end_tokens(model, tokenizer)
-    drawn = torch.Generator().manual_seed(seed)
+    drawn = torch.Generator().manual_seed(sampling.seed)
     grown = cache.view()
     current, new = list(ids), []
     for _ in range(most):
@@ -80,7 +99,7 @@ def generate(
             use_cache=True,
             logits_to_keep=1,
         )
-        token = _pick(out.logits[0, -1].float(), temperature, drawn)
+        token = _pick(out.logits[0, -1].float(), sampling.temperature, drawn)
         if token in ends:
             return Generation(_text(tokenizer, new), tuple(new), True)
         new.append(token)

@@ -20,7 +20,7 @@ class InPlace:
         layout: the text with the new value; everything else stands as before.
         ids: its tokens.
         own: positions of the field's tokens, and of any other that the value changes.
-        after: positions behind the field.
+        after: positions after the field.
     """
 
     layout: Layout
@@ -45,6 +45,8 @@ def in_place(state: State, change: Change, *, beside_notices: bool = False) -> I
     """Put the value in the field's place.
 
     Args:
+        state: the context as it stands.
+        change: the field and its new value.
         beside_notices: an erratum about the field may stand further on.
 
     Raises:
@@ -70,6 +72,11 @@ def in_place(state: State, change: Change, *, beside_notices: bool = False) -> I
 def check_place(state: State, change: Change, *, beside_notices: bool = False) -> None:
     """Refuse an edit in place where the field has none, or where an older erratum would contradict it.
 
+    Args:
+        state: the context as it stands.
+        change: the field and its new value.
+        beside_notices: an erratum about the field may stand further on.
+
     Raises:
         PkvError: in those two cases.
     """
@@ -81,18 +88,18 @@ def check_place(state: State, change: Change, *, beside_notices: bool = False) -
         )
     if old.notices(field) and not beside_notices:
         raise PkvError(
-            f"an erratum about '{field}' stands behind it, and {change.method} would leave it there",
+            f"an erratum about '{field}' stands after it, and {change.method} would leave it there",
             "use erratum, field_erratum, hoist, suffix_recompute or full_reprefill",
         )
 
 
 def chosen(place: InPlace, change: Change) -> list[int]:
-    """The positions behind the field that a method with an amount takes: the first of a ranking.
+    """The positions after the field that a method with an amount takes: the first of a ranking.
 
     The ranking is the option ``ranking`` (positions, best first) or, without one, the most recent first.
 
     Raises:
-        PkvError: more were asked for than there are, or a ranked position is not behind the field.
+        PkvError: more were asked for than there are, or a ranked position is not after the field.
     """
     ranking = change.options.get("ranking")
     try:
@@ -117,7 +124,7 @@ def count(change: Change, available: int) -> int:
     amount = available if change.amount == math.inf else int(change.amount or 0)
     if amount > available:
         raise PkvError(
-            f"{change.method} asks for {amount} tokens behind '{change.field}' and there are {available}",
+            f"{change.method} asks for {amount} tokens after '{change.field}' and there are {available}",
             f"use 0 to {available}, or all",
         )
     return amount

@@ -1,4 +1,4 @@
-"""What a context says: rendered messages, and pieces that were appended behind them."""
+"""What a context says: rendered messages, and pieces that were appended after them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pkv_interp.prompts.rendering import Head, Renderer, on_new_line
 
 @dataclass(frozen=True)
 class Piece:
-    """Text behind the head, tokenised on its own; ``about`` is the field whose value it gives, if it does."""
+    """Text after the head, tokenised on its own; ``about`` is the field whose value it gives, if it does."""
 
     text: str
     ids: tuple[int, ...]
@@ -66,26 +66,57 @@ class Layout:
         return found
 
     def appended(self, renderer: Renderer, text: str, about: str | None = None) -> Layout:
-        """With more text behind it."""
+        """With more text after it.
+
+        Args:
+            renderer: tokenises the text.
+            text: exactly as it is to stand.
+            about: the field whose value it gives, if it does.
+        """
         return replace(self, pieces=(*self.pieces, Piece(text, renderer.behind(text), about)))
 
     def with_value(self, renderer: Renderer, field: str, value: str) -> Layout:
-        """With the value in its place in the head and everything else as it stands."""
+        """With the value in its place in the head and everything else as it stands.
+
+        Args:
+            renderer: renders the messages again.
+            field: name of the field.
+            value: its new value.
+        """
         head = renderer.head(put(self.head.messages, field, value))
         return replace(self, head=head, values={**self.values, field: value})
 
     def with_notice(self, renderer: Renderer, field: str, value: str, wording: str) -> Layout:
-        """With a line at the end that gives the value; what stands before it is not touched."""
+        """With a line at the end that gives the value; what stands before it is not touched.
+
+        Args:
+            renderer: tokenises the line.
+            field: name of the field.
+            value: its new value.
+            wording: of the erratum.
+        """
         line = on_new_line(self.text, erratum_line(field, value, wording))
         noted = self.appended(renderer, line, about=field)
         return replace(noted, values={**self.values, field: value})
 
     def rewritten(self, renderer: Renderer, field: str, value: str) -> Layout:
-        """As if the value had always stood in its place: lines that gave another one are left out."""
+        """As if the value had always stood in its place: lines that gave another one are left out.
+
+        Args:
+            renderer: renders the messages again.
+            field: name of the field.
+            value: its new value.
+        """
         return self._without(field).with_value(renderer, field, value)
 
     def with_hoist(self, renderer: Renderer, field: str, value: str) -> Layout:
-        """With the value in a line at the end, and words that say so in its place."""
+        """With the value in a line at the end, and words that say so in its place.
+
+        Args:
+            renderer: renders the messages again.
+            field: name of the field.
+            value: its new value.
+        """
         cleared = self._without(field).with_value(renderer, field, HOISTED)
         moved = cleared.with_notice(renderer, field, value, "bare")
         return replace(moved, hoisted=self.hoisted | {field})

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pkv_interp.editing.state import State
 
 Amount = Literal["none", "count", "share"]
-Lays = Literal["place", "end", "anywhere"]
+Placement = Literal["in place", "at the end", "either"]
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class Method:
         required: whether it must.
         any_length: serves values of another token length.
         options: names of further settings.
-        lays: where the text gives the value afterwards: alone in its place, at the end, or as it comes.
+        placement: where the text gives the value after the edit: in place, at the end, or either.
         summary: first line of the docstring.
     """
 
@@ -88,7 +88,7 @@ class Method:
     required: bool
     any_length: bool
     options: tuple[str, ...]
-    lays: Lays
+    placement: Placement
     summary: str
 
 
@@ -102,14 +102,23 @@ def register(
     required: bool = True,
     any_length: bool = False,
     options: tuple[str, ...] = (),
-    lays: Lays = "anywhere",
+    placement: Placement = "either",
 ) -> Callable[[Callable[[State, Change], Outcome]], Callable[[State, Change], Outcome]]:
-    """Put a function among the methods under ``name``."""
+    """Put a function among the methods under ``name``.
+
+    Args:
+        name: as users write it.
+        amount: what may stand after ``@``.
+        required: whether it must.
+        any_length: serves values of another token length.
+        options: names of further settings.
+        placement: where the text gives the value after the edit.
+    """
 
     def put(apply: Callable[[State, Change], Outcome]) -> Callable[[State, Change], Outcome]:
         summary = (apply.__doc__ or "").partition("\n")[0]
         METHODS[name] = Method(
-            name, apply, amount, required and amount != "none", any_length, options, lays, summary
+            name, apply, amount, required and amount != "none", any_length, options, placement, summary
         )
         return apply
 
@@ -131,8 +140,8 @@ def find(method: str, options: Mapping[str, Any]) -> tuple[Method, float | None]
     name, at, written = method.partition("@")
     if name not in METHODS:
         near = get_close_matches(name, METHODS, n=1)
-        mend = f"did you mean '{near[0]}'?" if near else f"use one of {', '.join(METHODS)}"
-        raise PkvError(f"there is no editing method '{name}'", mend)
+        hint = f"did you mean '{near[0]}'?" if near else f"use one of {', '.join(METHODS)}"
+        raise PkvError(f"there is no editing method '{name}'", hint)
     found = METHODS[name]
     for option in options:
         if option not in found.options:

@@ -16,7 +16,7 @@ from pkv_interp.editing.decision import Decision, option_ids, read_decision
 from pkv_interp.editing.diagnostic import Diagnostic
 from pkv_interp.editing.generation import Generation
 from pkv_interp.editing.layout import Layout
-from pkv_interp.editing.registry import Change, find
+from pkv_interp.editing.registry import Change, Placement, find
 from pkv_interp.editing.text import check_value
 from pkv_interp.errors import PkvError
 from pkv_interp.prompts.rendering import on_new_line
@@ -76,6 +76,8 @@ class State:
         """A new state in which ``field`` has another value; this one stays as it is.
 
         Args:
+            field: name of the field.
+            value: its new value.
             method: a name of ``METHODS``, with an amount where it takes one (``recompute@8``).
             options: further settings of the method.
 
@@ -89,7 +91,7 @@ class State:
         if field not in self.fields:
             raise PkvError(f"there is no field '{field}'", f"the fields are {', '.join(self.fields)}")
         found, amount = find(method, options)
-        stands = check_value(field, value) == self.fields[field] and self._lies(field, found.lays)
+        stands = check_value(field, value) == self.fields[field] and self._stands(field, found.placement)
         if stands and self.fresh:
             return replace(self, cost=Cost(), diagnostic=None)
         watch = Stopwatch(self.cache.keys[0].device)
@@ -114,12 +116,12 @@ class State:
             made.fresh,
         )
 
-    def _lies(self, field: str, where: str) -> bool:
+    def _stands(self, field: str, placement: Placement) -> bool:
         """Whether the field's value is given where a method would put it."""
         hoisted = field in self.layout.hoisted
-        if where == "end":
+        if placement == "at the end":
             return hoisted
-        return where == "anywhere" or not (hoisted or self.layout.notices(field))
+        return placement == "either" or not (hoisted or self.layout.notices(field))
 
     def append(self, text: str) -> State:
         """A new state with more text at the end of the last message, exactly as given.
@@ -137,7 +139,7 @@ class State:
         return State(self.context, layout, cache, "append", cost, self.total + cost, fresh=self.fresh)
 
     def suffix(self, question: str | None = None, cue: str | None = None) -> str:
-        """What stands behind the context when a decision is read: question, template, cue.
+        """What stands after the context when a decision is read: question, template, cue.
 
         Raises:
             PkvError: all of them are empty.
@@ -158,6 +160,7 @@ class State:
         """The model's choice between options that are one token each.
 
         Args:
+            options: at least two.
             question: instead of the context's.
             cue: instead of the context's.
 
@@ -177,14 +180,22 @@ class State:
         cue: str | None = None,
         stop: str | Sequence[str] = (),
     ) -> Generation:
-        """Text that the model writes behind the suffix; see ``generation.generate``."""
+        """Text that the model writes after the suffix; see ``generation.generate``.
+
+        Args:
+            max_new_tokens: most new tokens.
+            temperature: 0 takes the token of largest logit; above it, tokens are drawn.
+            seed: of the draws.
+            question: instead of the context's.
+            cue: instead of the context's.
+            stop: one text or several at which to stop.
+        """
         return generation.generate(
             self.context.runner,
             self.context.renderer.tokenizer,
             self.cache,
             self.context.renderer.behind(self.suffix(question, cue)),
             max_new_tokens,
-            temperature,
-            seed,
+            generation.Sampling(temperature, seed),
             stop,
         )

@@ -70,7 +70,13 @@ def check_value(name: str, value: str) -> str:
 
 
 def put(messages: Sequence[Message], name: str, words: str) -> tuple[Message, ...]:
-    """The messages with other words where the field ``name`` stands."""
+    """The messages with other words where the field ``name`` stands.
+
+    Args:
+        messages: of the context.
+        name: of the field.
+        words: its new text.
+    """
 
     def one(segment: Segment) -> Segment:
         here = segment.kind == "field" and segment.name == name

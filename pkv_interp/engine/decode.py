@@ -10,7 +10,8 @@ from torch import Tensor
 
 from pkv_interp.engine.chunks import Budget, chunk_rows
 from pkv_interp.engine.edits import layer_edits, require_captures, require_whole_patches
-from pkv_interp.engine.packed import Entry, column_layers, packed_forward
+from pkv_interp.engine.live import live_mlps
+from pkv_interp.engine.packed import Entry, Shortcuts, column_layers, packed_forward
 from pkv_interp.engine.packing import Packing, pack
 from pkv_interp.engine.results import Decoded, Prefill
 from pkv_interp.errors import PkvError
@@ -66,9 +67,9 @@ def check_token_ids(token_ids: Sequence[int] | None, vocab_size: int) -> None:
 def entry_of(base: Prefill, packing: Packing, layer: int) -> Entry | None:
     """The base's own residual stream at the packed tokens, into the first layer that any row edits.
 
-    None when that is the first layer, or when the base kept no residuals of tokens before the decision.
+    None when that is the first layer, or when the base kept no residuals of the tokens.
     """
-    if layer == 0:
+    if layer == 0 or not base.has_activations:
         return None
     if packing.n_tokens == len(packing.decision):
         return Entry(layer, base.resid[layer].expand(1, packing.n_tokens, -1))
@@ -98,7 +99,6 @@ def run_rows(
     windows = budget.spec.windows
     width = budget.spec.vocab_size if token_ids is None else len(token_ids)
     logits = torch.empty(len(rows), width, device=like.device)
-    argmax = torch.empty(len(rows), dtype=torch.long, device=like.device)
     keep = None if token_ids is None else torch.tensor(list(token_ids), device=like.device, dtype=torch.long)
     caches = [donor.cache for donor in donors]
     for chunk in chunk_rows(rows, base.length, budget):
@@ -107,8 +107,7 @@ def run_rows(
         edits = layer_edits(mine, packing, donors, len(windows), like)
         columns = column_layers(packing, base.cache, caches)
         entry = entry_of(base, packing, min(first_layer(row) for row in mine))
-        out = packed_forward(tracer, base.ids, packing, columns, edits, like, entry=entry).logits
-        at = torch.tensor(chunk, device=like.device)
-        logits[at] = (out if keep is None else out[:, keep]).float()
-        argmax[at] = out.argmax(-1)
-    return Decoded(logits, argmax)
+        shortcuts = Shortcuts(entry, live_mlps(mine, packing, base, len(windows)), keep)
+        out = packed_forward(tracer, base.ids, packing, columns, edits, like, shortcuts=shortcuts).logits
+        logits[torch.tensor(chunk, device=like.device)] = out.float()
+    return Decoded(logits, logits.argmax(-1) if keep is None else None)

@@ -51,19 +51,26 @@ class Engine:
         spec = self.spec
         return Scope(base.length, spec.n_layers, spec.n_heads, spec.d_model, len(donors))
 
-    def prefill(self, ids: Sequence[int], capture: frozenset[str] | set[str] = frozenset()) -> Prefill:
+    def prefill(
+        self,
+        ids: Sequence[int],
+        capture: frozenset[str] | set[str] = frozenset(),
+        shared: Prefill | None = None,
+    ) -> Prefill:
         """Run a prompt once and keep cache, logits and the activations of the decision token (the last).
 
         Args:
             ids: token ids, at least two.
             capture: "prefill" for activations at every position, "attention" for the decision token's
                 weights, "queries" for the queries at every position.
+            shared: a prompt of the same length and captures; the tokens with which both begin are taken from
+                it and not run again.
 
         Raises:
             PkvError: for an id outside the vocabulary, a prompt too short, or an unknown capture.
         """
         check_prompt(ids, self.spec, frozenset(capture))
-        return run_prefill(self._tracer, ids, self.spec, frozenset(capture), self._like)
+        return run_prefill(self._tracer, ids, self.spec, frozenset(capture), self._like, shared)
 
     def decode(
         self,

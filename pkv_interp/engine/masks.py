@@ -16,7 +16,7 @@ def layer_masks(
     """One mask per group of layers, in their order: 0 where visible, the dtype's minimum where not.
 
     Columns are the shared prefix, the donors' columns in the order of the group's sources, then the packed
-    tokens.
+    tokens. The rows of a stacked packing are alike, and their mask is that of the first.
     """
     masks = []
     for group in packing.groups:
@@ -30,7 +30,8 @@ def _hidden(packing: Packing, group: LayerGroup, device: torch.device) -> Bool[T
     def send(array: np.ndarray) -> Tensor:
         return torch.as_tensor(array, device=device)
 
-    row, position = send(packing.row_of), send(packing.position_of)
+    width = packing.shape[1]
+    row, position = send(packing.row_of[:width]), send(packing.position_of[:width])
     decision, start = send(packing.decision), send(packing.starts)
     codes, touched = send(group.codes), send(packing.touched)
 

@@ -8,11 +8,12 @@ from typing import Any
 
 import nnsight
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from pkv_interp.cache import ColumnsLayer, FrozenCache, columns_cache
 from pkv_interp.engine.edits import HeadEdits, LayerEdits, RowEdits
+from pkv_interp.engine.live import LiveMLP
 from pkv_interp.engine.masks import layer_masks
 from pkv_interp.engine.packing import Packing
 
@@ -34,10 +35,25 @@ class Entry:
 
 
 @dataclass(frozen=True, eq=False)
-class PackedOutput:
-    """Logits of the decision tokens, Float[rows, vocab], and what was collected."""
+class Shortcuts:
+    """What a packed forward need not compute.
 
-    logits: Float[Tensor, "rows vocab"]
+    Attributes:
+        entry: start above the embedding.
+        live: per layer, the tokens whose MLP must be run (``live_mlps``); all of them when empty.
+        token_ids: the only tokens whose logits are wanted; the whole vocabulary when None.
+    """
+
+    entry: Entry | None = None
+    live: Sequence[LiveMLP | None] = ()
+    token_ids: Int[Tensor, " tokens"] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class PackedOutput:
+    """Logits of the decision tokens, over the vocabulary or the wanted tokens, and what was collected."""
+
+    logits: Float[Tensor, "rows tokens"]
     collected: Collected | None
 
 
@@ -69,7 +85,7 @@ def packed_forward(
     like: Tensor,
     collect: bool = False,
     from_embedding: bool = False,
-    entry: Entry | None = None,
+    shortcuts: Shortcuts = Shortcuts(),  # noqa: B008 (frozen)
 ) -> PackedOutput:
     """Run the packed tokens of all rows at once, with every row's edits in place.
 
@@ -82,17 +98,19 @@ def packed_forward(
         like: a tensor of the model's dtype and device.
         collect: keep z and MLP outputs of every layer.
         from_embedding: let gradients start at the embeddings (for a backward pass with frozen weights).
-        entry: start above the embedding; nothing below it may be edited or collected.
+        shortcuts: what need not be computed; nothing may be edited or collected there.
     """
     device = like.device
     masks = layer_masks(packing, like.dtype, device)
     mask_of = {
         layer: mask for group, mask in zip(packing.groups, masks, strict=True) for layer in group.layers
     }
-    tokens = torch.tensor(ids, device=device)[torch.as_tensor(packing.position_of, device=device)][None]
-    positions = torch.as_tensor(packing.position_of, device=device)[None]
-    wanted = torch.as_tensor(packing.decision, device=device)
-    layers = tracer.model.layers
+    position_of = torch.as_tensor(packing.position_of, device=device).view(packing.shape)
+    tokens = torch.tensor(ids, device=device)[position_of]
+    positions = position_of[:1]
+    # In a batch every row ends with its decision token.
+    wanted = 1 if packing.stacked else torch.as_tensor(packing.decision, device=device)
+    layers, entry, live = tracer.model.layers, shortcuts.entry, shortcuts.live
     # fmt: off
     with tracer.trace(
         input_ids=tokens, position_ids=positions, attention_mask=mask_of[0],
@@ -104,7 +122,7 @@ def packed_forward(
             tracer.model.embed_tokens.output.requires_grad_(True)
         if entry is not None:
             for index in range(entry.layer):
-                layers[index].skip(entry.resid)
+                layers[index].skip(entry.resid.reshape(*packing.shape, -1))
         for index in range(0 if entry is None else entry.layer, len(columns)):
             layer, edit = layers[index], edits[index]
             if mask_of[index] is not mask_of[0]:
@@ -114,6 +132,15 @@ def packed_forward(
                 layer.self_attn.o_proj.input = _assign_heads(layer.self_attn.o_proj.input, edit.heads)
             if collect:
                 zs.append(layer.self_attn.o_proj.input)
+            picked = live[index] if live else None
+            if picked is not None:
+                entering = layer.mlp.input
+                layer.mlp.input = picked.pick(entering)
+                written = layer.mlp.output
+                if isinstance(written, tuple):
+                    layer.mlp.output = (picked.spread(written[0], entering), *written[1:])
+                else:
+                    layer.mlp.output = picked.spread(written, entering)
             if edit.mlp is not None:
                 written = layer.mlp.output
                 if isinstance(written, tuple):
@@ -125,20 +152,31 @@ def packed_forward(
                 mlps.append(written[0] if isinstance(written, tuple) else written)
             if edit.residual is not None:
                 layer.output = _assign(layer.output, edit.residual)
-        logits = tracer.output.logits[0].save()
+        if shortcuts.token_ids is not None:
+            final = tracer.lm_head.input
+            tracer.lm_head.skip(_unembed(final, tracer.lm_head._module, shortcuts.token_ids))
+        logits = tracer.output.logits.flatten(0, 1).save()
     # fmt: on
     return PackedOutput(logits, Collected(list(zs), list(mlps)) if collect else None)
 
 
-def _assign_heads(z: Float[Tensor, "1 tokens width"], edit: HeadEdits) -> Float[Tensor, "1 tokens width"]:
+def _unembed(
+    final: Float[Tensor, "batch S d_model"], head: Any, token_ids: Int[Tensor, " tokens"]
+) -> Float[Tensor, "batch S tokens"]:
+    """Logits of some tokens; what the model does to logits afterwards (a softcap) still follows."""
+    bias = None if head.bias is None else head.bias[token_ids]
+    return torch.nn.functional.linear(final, head.weight[token_ids], bias)
+
+
+def _assign_heads(z: Float[Tensor, "batch S width"], edit: HeadEdits) -> Float[Tensor, "batch S width"]:
     """A copy of ``z`` with the named heads of the named tokens replaced."""
     edited = z.clone()
-    edited.view(z.shape[1], -1, edit.values.shape[-1])[edit.tokens, edit.heads] = edit.values
+    edited.view(z.shape[0] * z.shape[1], -1, edit.values.shape[-1])[edit.tokens, edit.heads] = edit.values
     return edited
 
 
-def _assign(output: Float[Tensor, "1 tokens d_model"], edit: RowEdits) -> Float[Tensor, "1 tokens d_model"]:
+def _assign(output: Float[Tensor, "batch S d_model"], edit: RowEdits) -> Float[Tensor, "batch S d_model"]:
     """A copy of ``output`` with the rows of ``edit`` kept or dropped, and its values added."""
-    edited = output.clone()
-    edited[0, edit.tokens] = edit.keep * output[0, edit.tokens] + edit.values
-    return edited
+    edited = output.flatten(0, 1).clone()
+    edited[edit.tokens] = edit.keep * edited[edit.tokens] + edit.values
+    return edited.view_as(output)

@@ -68,6 +68,22 @@ class Packing:
     groups: tuple[LayerGroup, ...]
 
     @property
+    def stacked(self) -> bool:
+        """Whether the rows run side by side in a batch, and not one after another in one sequence.
+
+        They can where all start at one position before the decision and read no columns but the base's and
+        their own; no row's tokens are then scored against another's.
+        """
+        start = self.starts[0]
+        alike = len(self.starts) > 1 and bool((self.starts == start).all())
+        return alike and start < self.length - 1 and not len(self.touched)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Batch and sequence length of the forward."""
+        return (len(self.starts), self.n_tokens // len(self.starts)) if self.stacked else (1, self.n_tokens)
+
+    @property
     def n_tokens(self) -> int:
         """Packed tokens."""
         return len(self.row_of)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import nnsight
@@ -36,23 +37,34 @@ def check_prompt(ids: Sequence[int], spec: ModelSpec, capture: frozenset[str]) -
 
 @torch.no_grad()
 def run_prefill(
-    tracer: Any, ids: Sequence[int], spec: ModelSpec, capture: frozenset[str], like: Tensor
+    tracer: Any,
+    ids: Sequence[int],
+    spec: ModelSpec,
+    capture: frozenset[str],
+    like: Tensor,
+    shared: Prefill | None = None,
 ) -> Prefill:
     """Run ``ids`` once with the model's own masks.
 
     Only what is asked for outlives the forward: single positions are copied out of the full activations.
+
+    Args:
+        like: a tensor of the model's dtype and device.
+        shared: a prompt whose first tokens need not be run again (``shared_prefix``).
     """
+    start = 0 if shared is None else shared_prefix(ids, shared, capture)
     everywhere, weights, asking = "prefill" in capture, "attention" in capture, "queries" in capture
     layers = tracer.model.layers
     # Families with norms behind attention and MLP keep the name of Llama's pre-MLP norm for the one behind
     # attention.
     behind = hasattr(layers[0], "pre_feedforward_layernorm")
     mlp_norm = "pre_feedforward_layernorm" if behind else "post_attention_layernorm"
-    tokens = torch.tensor([list(ids)], device=like.device)
+    tokens = torch.tensor([list(ids[start:])], device=like.device)
     # A cache without a config has a growing, full layer everywhere, also where the family slides.
+    grown = shared.cache.slice(0, start).view() if shared is not None and start else DynamicCache()
     # fmt: off
     with tracer.trace(
-        input_ids=tokens, past_key_values=DynamicCache(), use_cache=True, logits_to_keep=1,
+        input_ids=tokens, past_key_values=grown, use_cache=True, logits_to_keep=1,
     ):
         zs = nnsight.save([])
         mlps = nnsight.save([])
@@ -87,7 +99,7 @@ def run_prefill(
     frozen = FrozenCache.of(cache)
     z_all = torch.stack(list(zs)).unflatten(-1, (spec.n_heads, spec.head_dim))
     mlp_all, resid_all = torch.stack(list(mlps)), torch.stack(list(resids))
-    return Prefill(
+    found = Prefill(
         ids=tuple(int(token) for token in ids),
         cache=frozen.slice(0, len(ids) - 1),
         logits=logits,
@@ -101,6 +113,28 @@ def run_prefill(
         resid_mid_all=torch.stack(list(mids)) if everywhere else None,
         queries=torch.stack(list(queries)) if asking else None,
     )
+    return found if shared is None or not start else _with_prefix(found, shared, start)
+
+
+def shared_prefix(ids: Sequence[int], shared: Prefill, capture: frozenset[str]) -> int:
+    """Tokens at the start of ``ids`` whose columns and captures can be taken from ``shared``.
+
+    None where its length is another (rotary frequencies may follow the length) or it lacks a capture.
+    """
+    kept = {"prefill": shared.z_all, "queries": shared.queries}
+    if len(ids) != shared.length or any(kept[name] is None for name in capture & kept.keys()):
+        return 0
+    same = (index for index, (a, b) in enumerate(zip(ids, shared.ids, strict=True)) if a != b)
+    return min(next(same, len(ids)), len(ids) - 1)
+
+
+def _with_prefix(found: Prefill, shared: Prefill, start: int) -> Prefill:
+    """``found``, which holds the captures of a suffix, with those of the first ``start`` tokens added."""
+    names = [name for name in ("z_all", "mlp_all", "resid_all", "resid_mid_all") if found.z_all is not None]
+    joined = {name: torch.cat((shared.need(name)[:, :start], found.need(name)), 1) for name in names}
+    if found.queries is not None:
+        joined["queries"] = torch.cat((shared.need("queries")[:, :, :start], found.queries), 2)
+    return replace(found, **joined)
 
 
 def _keep(activation: Tensor, everywhere: bool) -> Tensor:

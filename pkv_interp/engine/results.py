@@ -49,6 +49,11 @@ class Prefill:
         """Number of tokens, T."""
         return len(self.ids)
 
+    @property
+    def has_activations(self) -> bool:
+        """False for the prompt of an edited cache, whose inner activations nobody captured (they are NaN)."""
+        return not bool(self.resid[0, 0].isnan())
+
     def need(self, name: str) -> Tensor:
         """The captured activation ``name``: z_all, mlp_all, resid_all, queries or attn.
 
@@ -71,11 +76,12 @@ class Decoded:
 
     Attributes:
         logits: float32 logits of the asked tokens (of the whole vocabulary when none were named).
-        argmax: the token that each row prefers over the whole vocabulary.
+        argmax: the token that each row prefers over the whole vocabulary; None when tokens were named, as the
+            other rows of the unembedding are then not multiplied.
     """
 
     logits: Float[Tensor, "B tokens"]
-    argmax: Int[Tensor, " B"]
+    argmax: Int[Tensor, " B"] | None
 
 
 @dataclass(frozen=True, eq=False)

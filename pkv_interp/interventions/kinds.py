@@ -90,7 +90,7 @@ class HeadPatch:
 class MLPPatch:
     """The output of one layer's MLP is the donor's, at ``position`` (None: the decision token).
 
-    It is the output of the module, before the norm that Gemma 2 and 3 put behind it.
+    It is the output of the module, before the norm that Gemma 2 and 3 put after it.
     """
 
     layer: int

@@ -76,8 +76,8 @@ class Scope:
 
 def _inside(what: str, index: int, stop: int, where: str) -> None:
     if index >= stop:
-        mend = f"use 0 to {stop - 1}" if stop else f"give at least one {what}"
-        raise PkvError(f"{what} {index} is out of range of {where}", mend)
+        hint = f"use 0 to {stop - 1}" if stop else f"give at least one {what}"
+        raise PkvError(f"{what} {index} is out of range of {where}", hint)
 
 
 def is_decision_time(edit: Intervention, length: int) -> bool:

@@ -1,1 +1,1 @@
-"""Measurements on pairs of prompts, in terms of the engine and nothing below it."""
+"""Measurements: on pairs of prompts in terms of the engine, on edits in terms of editing states."""

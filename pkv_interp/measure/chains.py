@@ -56,6 +56,7 @@ def run_chains(engine: Engine, pair: PairRun, scaffold: Sequence[int], most: int
     prompt, so this matters for nothing but the record. Knockouts act on the decision token alone.
 
     Args:
+        engine: of the model that writes them.
         pair: prompts that ask for a reason first and end where the chain starts.
         scaffold: tokens that close the chain and open the answer.
         most: longest chain, in tokens.
@@ -77,7 +78,7 @@ def run_chains(engine: Engine, pair: PairRun, scaffold: Sequence[int], most: int
             Chain(
                 state,
                 values[0],
-                int(decoded.argmax[0]) in pair.case.action_ids,
+                int(base.logits.argmax()) in pair.case.action_ids,
                 len(end.ids),
                 not end.stopped,
                 values[1],

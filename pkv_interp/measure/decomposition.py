@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from einops import rearrange
 from jaxtyping import Float
 
 from pkv_interp.engine import Engine
@@ -84,13 +85,12 @@ def direct_logits(engine: Engine, pair: PairRun) -> DirectLogits:
     sides = []
     for prefill in (pair.clean, pair.corrupt):
         parts = engine.contributions(prefill)
-        stack = torch.cat(
-            [parts.embedding[None], parts.attention_bias, parts.heads.flatten(0, 1), parts.mlps]
-        )
+        heads = rearrange(parts.heads, "layer head d -> (layer head) d")
+        stack = torch.cat([parts.embedding[None], parts.attention_bias, heads, parts.mlps])
         direct = engine.direct_logit(stack, prefill.resid[-1], pair.case.action_ids)
         final = engine.final_logits(prefill.resid[-1], pair.case.action_ids, softcap=False)
         sides.append(((direct[:, 0] - direct[:, 1]).double().cpu().numpy(), float(final[0] - final[1])))
     values, gap = sides[0][0] - sides[1][0], sides[0][1] - sides[1][1]
     n = spec.n_layers
-    heads = values[1 + n : 1 + n + n * spec.n_heads].reshape(n, spec.n_heads)
+    heads = rearrange(values[1 + n : -n], "(layer head) -> layer head", layer=n)
     return DirectLogits(heads, values[-n:], float(values[: 1 + n].sum()), gap)

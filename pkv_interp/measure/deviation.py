@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor
 
@@ -53,8 +54,10 @@ def field_deviation(engine: Engine, oracle: Prefill, stale: Prefill, changed: tu
     outputs come from the same function, so that equal caches give 0 and not rounding.
 
     Args:
+        engine: of the model that both were run on.
         oracle: prefill with the new value, run with ``capture={"queries"}``.
         stale: prefill with the old value, of the same length.
+        changed: half-open span of the tokens that differ.
 
     Raises:
         PkvError: lengths differ, or the queries were not captured.
@@ -84,13 +87,15 @@ def output_error(engine: Engine, prefill: Prefill) -> float:
     """Largest relative L2, over layers, between our attention outputs of a prompt and the model's own.
 
     Args:
+        engine: of the model that the prompt was run on.
         prefill: run with ``capture={"queries", "prefill"}``.
     """
     worst = 0.0
     for layer in range(engine.spec.n_layers):
-        ours = engine.attention_outputs(prefill, prefill.cache, layer).transpose(0, 1).flatten()
-        model = prefill.need("z_all")[layer, : prefill.cache.length].flatten()
-        worst = max(worst, float(relative_l2(ours, model.float())))
+        ours = engine.attention_outputs(prefill, prefill.cache, layer)
+        model = prefill.need("z_all")[layer, : prefill.cache.length].float()
+        flat = rearrange(ours, "head t d -> (t head d)"), rearrange(model, "t head d -> (t head d)")
+        worst = max(worst, float(relative_l2(*flat)))
     return worst
 
 

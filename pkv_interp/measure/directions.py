@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from einops import rearrange
 from jaxtyping import Bool, Float
 
 from pkv_interp.engine import Engine, Prefill
@@ -38,10 +39,10 @@ def fit_direction(
     """Difference of means and logistic probe of ``first`` against the rest."""
     wide = np.asarray(residuals, float)
     yes, no = wide[first].mean(0), wide[~first].mean(0)
-    rotated = rotate(wide.reshape(len(wide), -1))
+    rotated = rotate(rearrange(wide, "prompt a d -> prompt (a d)"))
     weights = fit_probe(rotated.coordinates, first).coef_[0] @ rotated.back
     scale = np.linalg.norm(yes - no) / max(float(np.linalg.norm(weights)), 1e-12)
-    return Direction(yes - no, (yes + no) / 2, (weights * scale).reshape(yes.shape))
+    return Direction(yes - no, (yes + no) / 2, rearrange(weights * scale, "(a d) -> a d", a=len(yes)))
 
 
 def random_like(direction: Float[np.ndarray, "A d"], rng: np.random.Generator) -> Float[np.ndarray, "A d"]:
@@ -57,6 +58,52 @@ def along(vectors: Float[np.ndarray, "A d"], direction: Float[np.ndarray, "A d"]
     return (vectors * direction).sum(-1, keepdims=True) / square * direction
 
 
+def injected(
+    fitted: Direction, delta: Float[np.ndarray, "A d"], draws: int, rng: np.random.Generator
+) -> dict[str, Float[np.ndarray, "A d"]]:
+    """What to add to a prompt of the second conclusion, by arm.
+
+    ``nothing`` is the control of the edit itself, ``full`` the prompt's own whole difference, ``along`` and
+    ``across`` its parts; ``add`` is the fitted direction and ``add_random@i`` random ones of its length.
+
+    Args:
+        fitted: without the prompt's family.
+        delta: residual of the prompt with the first conclusion minus that of this one.
+        draws: random directions.
+        rng: of them.
+    """
+    part = along(delta, fitted.difference)
+    return {
+        "nothing": np.zeros_like(delta),
+        "full": delta,
+        "along": part,
+        "across": delta - part,
+        "along_probe": along(delta, fitted.probe),
+        "add": fitted.difference,
+        "add_probe": fitted.probe,
+        **{f"add_random@{i}": random_like(fitted.difference, rng) for i in range(draws)},
+    }
+
+
+def ablated(
+    fitted: Direction, residual: Float[np.ndarray, "A d"], draws: int, rng: np.random.Generator
+) -> dict[str, Float[np.ndarray, "A d"]]:
+    """What to add to a prompt so that it lies at the centre along a direction, by arm.
+
+    Args:
+        fitted: without the prompt's family.
+        residual: of the prompt.
+        draws: random directions.
+        rng: of them.
+    """
+    offset = fitted.centre - residual
+    return {
+        "ablate": along(offset, fitted.difference),
+        "ablate_probe": along(offset, fitted.probe),
+        **{f"ablate_random@{i}": along(offset, random_like(fitted.difference, rng)) for i in range(draws)},
+    }
+
+
 def steer(
     engine: Engine,
     base: Prefill,
@@ -68,8 +115,12 @@ def steer(
     """Margin after each delta is added to a block's output at the positions and the rest is run again.
 
     Args:
+        engine: of the model.
+        base: the prompt that is edited.
+        positions: of the aggregators.
         layer: index of the block.
         deltas: one vector per position each.
+        action_ids: the first action's token and the second's.
     """
     rows: list[Row] = [
         tuple(

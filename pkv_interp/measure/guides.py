@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from einops import rearrange
 from jaxtyping import Float
 
 from pkv_interp.engine import Engine
@@ -19,6 +20,8 @@ def guided_margins(
     """Margin after the notes that a guide puts first are patched together, for every guide and size.
 
     Args:
+        engine: of the model that the pair was run on.
+        pair: its notes are patched, from clean to corrupt.
         guides: by name, a score for each position of the notes; the highest come first, ties by position.
         sizes: how many positions; all of them where there are fewer.
     """
@@ -27,5 +30,6 @@ def guided_margins(
     for scores in guides.values():
         order = notes[np.argsort(-np.asarray(scores, float), kind="stable")]
         rows += [(KVPatch(tuple(sorted(order[:k].tolist())), 0),) for k in sizes]
-    found = decode_margins(engine, pair, rows).reshape(len(guides), len(sizes))
+    margins = decode_margins(engine, pair, rows)
+    found = rearrange(margins, "(guide size) -> guide size", guide=len(guides))
     return dict(zip(guides, found, strict=True))

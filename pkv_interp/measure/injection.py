@@ -19,6 +19,11 @@ def inject(
 
     ``to_clean`` is the corrupt prompt with clean notes, ``to_corrupt`` the clean prompt with corrupt ones;
     the field stays live in both (arXiv 2606.17107, false-note injection).
+
+    Args:
+        engine: of the model that the prompts were run on.
+        pair: clean and corrupt prompt.
+        sets: sets of positions.
     """
     turned = replace(pair, clean=pair.corrupt, corrupt=pair.clean)
     return {
@@ -38,6 +43,13 @@ def resample(
 
     This is causal scrubbing of the claim that the notes carry the conclusion and nothing else matters: what
     the claim calls equal is resampled (arXiv 2606.17107, causal scrubbing).
+
+    Args:
+        engine: of the model that the prompts were run on.
+        base: the prompt whose decision is read.
+        donors: by name, prompts of its length.
+        sets: by name, sets of positions.
+        action_ids: the first action's token and the second's.
     """
     rows: list[Row] = [
         (KVPatch(tuple(positions), donor),) for donor in range(len(donors)) for positions in sets.values()

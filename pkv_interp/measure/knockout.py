@@ -21,6 +21,11 @@ def knockout_margins(
 
     Both are needed: with its evidence hidden a model still has a default action, and the difference of the
     two prompts is what a default cannot fake.
+
+    Args:
+        engine: of the model that the prompts were run on.
+        pair: clean and corrupt prompt.
+        knockouts: by name.
     """
     out = {}
     for side, base in (("clean", pair.clean), ("corrupt", pair.corrupt)):

@@ -18,6 +18,7 @@ def random_positions_like(
         chosen: positions, all of them in ``pool``.
         pool: positions that may be drawn.
         strata: of each position in ``pool``, for example its region or the kind of its token.
+        rng: draws them.
 
     A stratum that has too few positions besides the chosen ones is filled up from the rest of the pool, and
     only when nothing else is left from the chosen ones themselves. Sorted.
@@ -38,7 +39,14 @@ def random_positions_like(
 def matched_share(
     chosen: Sequence[int], drawn: Sequence[int], pool: Sequence[int], strata: Sequence[Hashable]
 ) -> float:
-    """Share of ``drawn`` that stand for a chosen position of their own stratum: 1 is a perfect match."""
+    """Share of ``drawn`` that stand for a chosen position of their own stratum: 1 is a perfect match.
+
+    Args:
+        chosen: positions that were to be matched.
+        drawn: random positions in their place.
+        pool: positions that could be drawn.
+        strata: of each position in ``pool``.
+    """
     stratum = dict(zip(pool, strata, strict=True))
     wanted, got = (Counter(stratum[p] for p in side) for side in (chosen, drawn))
     return sum((wanted & got).values()) / len(chosen)

@@ -55,10 +55,18 @@ def margins(decoded: Decoded) -> Float[np.ndarray, " rows"]:
     return (decoded.logits[:, 0] - decoded.logits[:, 1]).double().cpu().numpy()
 
 
-def run_pair(engine: Engine, case: Case, capture: Iterable[str] = CAPTURE) -> PairRun:
-    """Prefill both prompts of a case."""
+def run_pair(engine: Engine, case: Case, capture: Iterable[str] = CAPTURE, *, share: bool = True) -> PairRun:
+    """Prefill both prompts of a case.
+
+    Args:
+        share: run the tokens before the change once. Controls that test whether both prompts agree there run
+            each prompt on its own: what is shared agrees by construction.
+    """
     wanted = frozenset(capture)
-    return PairRun(case, engine.prefill(case.clean.ids, wanted), engine.prefill(case.corrupt.ids, wanted))
+    clean = engine.prefill(case.clean.ids, wanted)
+    if not share:
+        return PairRun(case, clean, engine.prefill(case.corrupt.ids, wanted))
+    return PairRun(case, clean, engine.prefill(case.corrupt.ids, wanted, clean))
 
 
 def decode_margins(engine: Engine, pair: PairRun, rows: Sequence[Row]) -> Float[np.ndarray, " rows"]:

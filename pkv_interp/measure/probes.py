@@ -49,7 +49,14 @@ def held_out_right(
     groups: Sequence[object],
     folds: int,
 ) -> Bool[np.ndarray, " samples"]:
-    """Whether each sample is read right by a probe trained without its group (scikit-learn, GroupKFold)."""
+    """Whether each sample is read right by a probe trained without its group (scikit-learn, GroupKFold).
+
+    Args:
+        coordinates: of every sample, as ``rotate`` gives them.
+        labels: of every sample.
+        groups: of every sample; a group is never in both parts.
+        folds: number of parts; as many as groups where there are fewer.
+    """
     right = np.zeros(len(labels), bool)
     n_splits = min(folds, len(set(groups)))
     for train, test in GroupKFold(n_splits=n_splits).split(coordinates, labels, groups):
@@ -60,7 +67,13 @@ def held_out_right(
 def shuffle_within(
     labels: Bool[np.ndarray, " samples"], blocks: Sequence[object], rng: np.random.Generator
 ) -> Bool[np.ndarray, " samples"]:
-    """Labels in random order inside each block, so that every block keeps its balance."""
+    """Labels in random order inside each block, so that every block keeps its balance.
+
+    Args:
+        labels: of every sample.
+        blocks: of every sample.
+        rng: draws the orders.
+    """
     names = np.asarray([str(block) for block in blocks])
     out = labels.copy()
     for name in dict.fromkeys(names.tolist()):

@@ -13,7 +13,13 @@ def pooled_effect(
     corrupt: Float[np.ndarray, " cases"],
     clean: Float[np.ndarray, " cases"],
 ) -> Float[np.ndarray, "..."]:
-    """Recovery of each site as a ratio of means: sum of (patched - corrupt) over sum of the gaps."""
+    """Recovery of each site as a ratio of means: sum of (patched - corrupt) over sum of the gaps.
+
+    Args:
+        patched: margins of every case and site.
+        corrupt: margin of every case.
+        clean: margin of every case.
+    """
     patched = np.asarray(patched, float)
     shape = (-1,) + (1,) * (patched.ndim - 1)
     moved = patched - np.asarray(corrupt, float).reshape(shape)

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from einops import rearrange
 from jaxtyping import Bool, Float
 from scipy.stats import mannwhitneyu
 from torch import Tensor
@@ -24,15 +25,15 @@ class SparseCoder:
     Attributes:
         centre: mean training residual of each aggregator.
         scale: mean norm of the centred residuals.
-        encoder, bias, decoder: weights; rows of the decoder have unit norm.
+        encoder, bias, decoder: weights, a row a feature; rows of the decoder have unit norm.
         k: features that may be active in one sample.
     """
 
     centre: Float[np.ndarray, "A d"]
     scale: float
-    encoder: Float[Tensor, "d m"]
-    bias: Float[Tensor, " m"]
-    decoder: Float[Tensor, "m d"]
+    encoder: Float[np.ndarray, "m d"]
+    bias: Float[np.ndarray, " m"]
+    decoder: Float[np.ndarray, "m d"]
     k: int
 
     def scaled(self, residuals: Float[np.ndarray, "*n A d"]) -> Float[Tensor, "*n A d"]:
@@ -43,14 +44,15 @@ class SparseCoder:
 
     def codes(self, residuals: Float[np.ndarray, "*n A d"]) -> Float[np.ndarray, "*n A m"]:
         """Activations of the features."""
-        with torch.no_grad():
-            return encode(self.scaled(residuals), self.encoder, self.bias, self.k).numpy()
+        return self._encoded(self.scaled(residuals)).numpy()
+
+    def _encoded(self, inputs: Float[Tensor, "*n A d"]) -> Float[Tensor, "*n A m"]:
+        return encode(inputs, torch.from_numpy(self.encoder).T, torch.from_numpy(self.bias), self.k)
 
     def unexplained(self, residuals: Float[np.ndarray, "n A d"]) -> float:
         """Share of the variance of centred residuals that the reconstruction misses."""
-        with torch.no_grad():
-            wanted = self.scaled(residuals)
-            missed = wanted - encode(wanted, self.encoder, self.bias, self.k) @ self.decoder
+        wanted = self.scaled(residuals)
+        missed = wanted - self._encoded(wanted) @ torch.from_numpy(self.decoder)
         return float(missed.pow(2).sum() / wanted.pow(2).sum().clamp_min(1e-12))
 
     def clamp(
@@ -59,16 +61,29 @@ class SparseCoder:
         features: Sequence[int],
         target: Float[np.ndarray, "A m"],
     ) -> Float[np.ndarray, "A d"]:
-        """What to add to a residual so that the features take their target values, through the decoder."""
+        """What to add to a residual so that the features take their target values, through the decoder.
+
+        Args:
+            residual: of one prompt at every aggregator.
+            features: indices of the clamped features.
+            target: activations that they are to take.
+        """
         at = list(features)
         change = (target - self.codes(residual))[:, at]
-        return change @ self.decoder.numpy()[at] * self.scale
+        return change @ self.decoder[at] * self.scale
 
 
 def encode(
     inputs: Float[Tensor, "*n d"], encoder: Float[Tensor, "d m"], bias: Float[Tensor, " m"], k: int
 ) -> Float[Tensor, "*n m"]:
-    """The k largest activations of each sample, negative ones cut to zero; all others are zero."""
+    """The k largest activations of each sample, negative ones cut to zero; all others are zero.
+
+    Args:
+        inputs: scaled residuals.
+        encoder: weights.
+        bias: one per feature.
+        k: features that stay active.
+    """
     before = inputs @ encoder + bias
     values, at = before.topk(min(k, before.shape[-1]), dim=-1)
     return torch.zeros_like(before).scatter(-1, at, values.relu())
@@ -77,11 +92,20 @@ def encode(
 def train_coder(
     residuals: Float[np.ndarray, "n A d"], *, features: int, k: int, steps: int, seed: int
 ) -> SparseCoder:
-    """Train on residuals of prompts with Adam; the same seed gives the same weights."""
+    """Train on residuals of prompts with Adam; the same seed gives the same weights.
+
+    Args:
+        residuals: of every prompt at every aggregator.
+        features: number of features.
+        k: features that may be active in one sample.
+        steps: Adam steps.
+        seed: of weights and batches.
+    """
     wide = np.asarray(residuals, float)
     centre = wide.mean(0)
     scale = max(float(np.linalg.norm(wide - centre, axis=-1).mean()), 1e-12)
-    samples = torch.from_numpy(((wide - centre) / scale).astype(np.float32)).flatten(0, 1)
+    scaled = torch.from_numpy(((wide - centre) / scale).astype(np.float32))
+    samples = rearrange(scaled, "n a d -> (n a) d")
     generator = torch.Generator().manual_seed(seed)
     start = torch.randn(features, samples.shape[1], generator=generator)
     decoder = (start / start.norm(dim=1, keepdim=True)).requires_grad_()
@@ -96,7 +120,8 @@ def train_coder(
         optimiser.step()
         with torch.no_grad():
             decoder /= decoder.norm(dim=1, keepdim=True).clamp_min(1e-8)
-    return SparseCoder(centre, scale, encoder.detach(), bias.detach(), decoder.detach(), k)
+    weights = (tensor.detach().numpy() for tensor in (encoder.T, bias, decoder))
+    return SparseCoder(centre, scale, *weights, k)
 
 
 def auc_by_family(
@@ -106,6 +131,11 @@ def auc_by_family(
 
     Rows are families in the order of their first prompt. An area is the Mann-Whitney statistic over the
     number of pairs (scipy); features that never differ get one half.
+
+    Args:
+        scores: activations of every prompt and feature.
+        first: prompts of one side.
+        families: of every prompt.
     """
     names = np.asarray(families)
     rows = []
@@ -115,3 +145,51 @@ def auc_by_family(
             found: Any = mannwhitneyu(yes, no, axis=0, method="asymptotic")
         rows.append(np.asarray(found.statistic) / (len(yes) * len(no)))
     return np.stack(rows)
+
+
+@dataclass(frozen=True, eq=False)
+class RankedFeatures:
+    """A trained coder, and what its training families say about its features.
+
+    Attributes:
+        coder: the autoencoder.
+        ranked: features that are ever active, the best separator of the conclusions first.
+        auc: of every feature, mean over families.
+        yes, no: mean activation under each conclusion.
+    """
+
+    coder: SparseCoder
+    ranked: list[int]
+    auc: Float[np.ndarray, " m"]
+    yes: Float[np.ndarray, "A m"]
+    no: Float[np.ndarray, "A m"]
+
+    def best(self, k: int) -> list[int]:
+        """The k first; all of them where there are fewer."""
+        return self.ranked[:k]
+
+    def random_others(self, k: int, rng: np.random.Generator) -> list[int]:
+        """As many other active features at random as `best` gives; none where there are too few."""
+        size, rest = len(self.best(k)), self.ranked[k:]
+        return [rest[int(i)] for i in rng.permutation(len(rest))[:size]] if len(rest) >= size else []
+
+
+def rank_features(
+    coder: SparseCoder,
+    residuals: Float[np.ndarray, "prompts A d"],
+    first: Bool[np.ndarray, " prompts"],
+    families: Sequence[str],
+) -> RankedFeatures:
+    """Rank features by how far their area under the ROC curve is from one half.
+
+    Args:
+        coder: trained on these prompts.
+        residuals: of the prompts.
+        first: whether a prompt is of the first conclusion.
+        families: of the prompts.
+    """
+    codes = coder.codes(residuals)
+    auc = auc_by_family(codes.sum(1), first, families).mean(0)
+    alive = np.flatnonzero((codes > 0).any((0, 1)))
+    ranked = sorted(alive.tolist(), key=lambda f: (-abs(auc[f] - 0.5), f))
+    return RankedFeatures(coder, ranked, auc, codes[first].mean(0), codes[~first].mean(0))

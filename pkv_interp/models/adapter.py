@@ -30,16 +30,16 @@ def find_adapter(name: str) -> Path:
     # A bare name means the shipped one, whatever directory of that name the run was started beside.
     bare = len(given.parts) == 1 and (shipped.is_dir() or not given.is_dir())
     directory = shipped if bare else given
-    mend = (
+    hint = (
         "train it with python -m experiments.train_gate"
         if bare
         else "set model.adapter to a directory written by peft's save_pretrained"
     )
     if not directory.is_dir():
-        raise PkvError(f"adapter directory {directory} is missing", mend)
+        raise PkvError(f"adapter directory {directory} is missing", hint)
     for file in (CONFIG_FILE, WEIGHTS_FILE):
         if not (directory / file).is_file():
-            raise PkvError(f"adapter directory {directory} has no {file}", mend)
+            raise PkvError(f"adapter directory {directory} has no {file}", hint)
     return directory
 
 
@@ -61,7 +61,7 @@ def merge_adapter(model: PreTrainedModel, path: str | Path) -> tuple[PreTrainedM
     config = PeftConfig.from_pretrained(str(directory))
     if not isinstance(config, LoraConfig):
         raise PkvError(f"adapter {directory} is {config.peft_type}, not LoRA", "train a LoRA adapter")
-    mend = f"use the model it was trained on ({config.base_model_name_or_path or 'not named in its config'})"
+    hint = f"use the model it was trained on ({config.base_model_name_or_path or 'not named in its config'})"
     # peft draws random initial values for weights that are overwritten below: keep the caller's stream.
     with torch.random.fork_rng(devices=[model.device] if model.device.type == "cuda" else []):
         try:
@@ -69,12 +69,12 @@ def merge_adapter(model: PreTrainedModel, path: str | Path) -> tuple[PreTrainedM
             outcome: Any = set_peft_model_state_dict(wrapped, load_file(weights))
         except (ValueError, RuntimeError, SafetensorError) as error:
             raise PkvError(
-                f"adapter {directory} does not fit {type(model).__name__}: {error}", mend
+                f"adapter {directory} does not fit {type(model).__name__}: {error}", hint
             ) from error
     absent = [key for key in outcome.missing_keys if "lora_" in key]
     if absent or outcome.unexpected_keys:
         odd = (absent + list(outcome.unexpected_keys))[0]
-        raise PkvError(f"adapter {directory} and {type(model).__name__} disagree on {odd}", mend)
+        raise PkvError(f"adapter {directory} and {type(model).__name__} disagree on {odd}", hint)
     merged = cast(Any, wrapped).merge_and_unload(safe_merge=True)
     if hasattr(merged, "peft_config"):
         del merged.peft_config

@@ -117,10 +117,10 @@ def _told(error: ValidationError, name: str) -> PkvError:
             f"unknown key {key}",
             f"did you mean model.{close[0]}?" if close else f"keys are model.{{{known}}}",
         )
-    mend = f"set it in configs/model/{name}.yaml or on the command line"
+    hint = f"set it in configs/model/{name}.yaml or on the command line"
     if not first["loc"]:
-        return PkvError(f"{key}: {first['msg'].removeprefix('Value error, ')}", mend)
-    return PkvError(f"{key}={_short(first['input'])}: {first['msg']}", mend)
+        return PkvError(f"{key}: {first['msg'].removeprefix('Value error, ')}", hint)
+    return PkvError(f"{key}={_short(first['input'])}: {first['msg']}", hint)
 
 
 def catalogue_names() -> tuple[str, ...]:
@@ -150,13 +150,13 @@ def load_catalogue_entry(name: str, **overrides: Any) -> ModelConfig:
     names = catalogue_names()
     if name not in names:
         close = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
-        mend = f"did you mean {' or '.join(close)}?" if close else f"known are {', '.join(names)}"
-        raise PkvError(f"unknown model '{name}'", mend)
+        hint = f"did you mean {' or '.join(close)}?" if close else f"known are {', '.join(names)}"
+        raise PkvError(f"unknown model '{name}'", hint)
     file = CATALOGUE / f"{name}.yaml"
     try:
         entry = OmegaConf.merge(OmegaConf.load(file), overrides)
     except (OmegaConfBaseException, YAMLError, ValueError) as error:
-        raise PkvError(f"cannot read {file}: {error}", "mend the YAML") from error
+        raise PkvError(f"cannot read {file}: {error}", "correct the YAML") from error
     missing = sorted(map(str, OmegaConf.missing_keys(entry)))
     if missing:
         raise PkvError(f"model '{name}' leaves {missing[0]} open", f"set model.{missing[0]}=...")

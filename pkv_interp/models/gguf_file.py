@@ -80,7 +80,13 @@ def read_gguf(
 
 
 def fetch_gguf(hub_id: str, file: str, revision: str | None) -> tuple[Path, str]:
-    """Fetch one GGUF file of a hub repository into the hub's cache; returns it and the commit it is of."""
+    """Fetch one GGUF file of a hub repository into the hub's cache; returns it and the commit it is of.
+
+    Args:
+        hub_id: of the repository.
+        file: path in the repository.
+        revision: branch, tag or commit; the default branch when None.
+    """
     with told_as_pkv_error(hub_id, revision):
         path = Path(hf_hub_download(hub_id, file, revision=revision))
     # The hub's cache lays files out as snapshots/<commit>/<file>.

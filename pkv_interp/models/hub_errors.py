@@ -31,7 +31,7 @@ def _chain(error: BaseException) -> list[BaseException]:
 
 @contextmanager
 def told_as_pkv_error(where: str, revision: str | None) -> Iterator[None]:
-    """Turn what transformers and the hub client raise into one line with a mend."""
+    """Turn what transformers and the hub client raise into one line with a hint."""
     try:
         yield
     except torch.cuda.OutOfMemoryError as error:
@@ -51,10 +51,10 @@ def told_as_pkv_error(where: str, revision: str | None) -> Iterator[None]:
     ) as error:
         if isinstance(error, PkvError):
             raise
-        raise PkvError(*_cause_and_mend(error, where, revision)) from error
+        raise PkvError(*_cause_and_hint(error, where, revision)) from error
 
 
-def _cause_and_mend(error: Exception, where: str, revision: str | None) -> tuple[str, str]:
+def _cause_and_hint(error: Exception, where: str, revision: str | None) -> tuple[str, str]:
     chain = _chain(error)
     if any(isinstance(link, GatedRepoError) for link in chain):
         return f"{where} is gated on the hub", "accept its licence there and log in with `hf auth login`"

@@ -14,12 +14,12 @@ from pkv_interp.errors import PkvError
 from pkv_interp.models import embedded
 from pkv_interp.models.adapter import find_adapter, merge_adapter
 from pkv_interp.models.catalogue import ModelConfig
-from pkv_interp.models.chat import accept_system_role
 from pkv_interp.models.checkpoint import Placement, check_directory, read_checkpoint
 from pkv_interp.models.gguf_file import check_gguf, fetch_gguf, quantisation_of, read_gguf
 from pkv_interp.models.hashing import weight_sha256
 from pkv_interp.models.spec import ModelInfo, ModelSpec, spec_of
 from pkv_interp.models.tiny import tiny_model
+from pkv_interp.models.tokenizer import prepared
 
 
 @dataclass(frozen=True)
@@ -44,11 +44,6 @@ class LoadedModel:
     def device(self) -> torch.device:
         """Device of the weights."""
         return self.model.device
-
-    @property
-    def template_options(self) -> dict[str, bool]:
-        """Keyword arguments for ``tokenizer.apply_chat_template`` (the thinking switch)."""
-        return {} if self.config.thinking is None else {"enable_thinking": self.config.thinking}
 
 
 @dataclass(frozen=True)
@@ -138,10 +133,15 @@ def _held_as(model: PreTrainedModel) -> str | None:
 
 
 def assemble(opened: Opened, config: ModelConfig, placement: Placement) -> LoadedModel:
-    """Merge the adapter, freeze, check the modules and describe the result."""
+    """Merge the adapter, freeze, check the modules and describe the result.
+
+    Args:
+        opened: model and tokenizer from their source.
+        config: what was asked for.
+        placement: device and dtype.
+    """
     model, tokenizer = opened.model, opened.tokenizer
-    if not tokenizer.is_fast:
-        raise PkvError(f"{config.name} has no fast tokenizer", "use a checkpoint with a tokenizer.json")
+    tokenizer = prepared(tokenizer, config.name)
     held = _held_as(model)
     adapter_sha256 = None
     if config.adapter is not None:
@@ -155,9 +155,6 @@ def assemble(opened: Opened, config: ModelConfig, placement: Placement) -> Loade
         nn.Module.to(model, placement.device)
     model.eval().requires_grad_(False)
     spec = spec_of(model)
-    accept_system_role(tokenizer)
-    if tokenizer.pad_token_id is None:
-        tokenizer.pad_token = tokenizer.eos_token
     info = ModelInfo(
         name=config.name,
         source=config.source,

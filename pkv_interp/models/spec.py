@@ -57,17 +57,6 @@ class ModelSpec:
         """Query heads that share one KV head."""
         return self.n_heads // self.n_kv_heads
 
-    @property
-    def windowed(self) -> bool:
-        """True when at least one layer does not see the whole prompt."""
-        return any(window is not None for window in self.windows)
-
-    def kv_head_of(self, head: int) -> int:
-        """KV head that the query head ``head`` reads."""
-        if not 0 <= head < self.n_heads:
-            raise PkvError(f"head {head} is out of range", f"use 0 to {self.n_heads - 1}")
-        return head // self.group_size
-
 
 class ModelInfo(BaseModel):
     """What a record says of the model that was run.

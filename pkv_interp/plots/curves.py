@@ -12,7 +12,7 @@ from pkv_interp.plots.theme import GREY, tint
 INTERVALS = "bands: 95 % over families"
 
 
-def band(
+def band(  # noqa: PLR0913  (a line and its band share one look)
     figure: go.Figure,
     x: Sequence[float],
     frame: pd.DataFrame,
@@ -58,8 +58,17 @@ def band(
     )
 
 
-def points(figure: go.Figure, x: Sequence[float | str], frame: pd.DataFrame, name: str, colour: str,
-            symbol: str, col: int, legend: bool = True) -> None:  # fmt: skip
+def points(  # noqa: PLR0913  (as `band`)
+    figure: go.Figure,
+    x: Sequence[float | str],
+    frame: pd.DataFrame,
+    name: str,
+    colour: str,
+    symbol: str,
+    col: int,
+    legend: bool = True,
+) -> None:
+    """Add single estimates with error bars, in a column of a figure of two."""
     figure.add_scatter(
         x=x,
         y=frame["value"],
@@ -79,5 +88,3 @@ def goal_lines(figure: go.Figure) -> None:
     """Dotted lines at 0 (as the corrupt prompt) and 1 (as the clean one)."""
     for level in (0.0, 1.0):
         figure.add_hline(y=level, line={"color": GREY, "width": 1, "dash": "dot"}, layer="below")
-
-

@@ -49,6 +49,22 @@ def pick(frame: pd.DataFrame, **wanted: object) -> pd.DataFrame:
     return frame.take(np.flatnonzero(keep).tolist())
 
 
+def estimates(frame: pd.DataFrame, name: str) -> pd.DataFrame:
+    """One estimate of lines with several, under the names that intervals are drawn from.
+
+    Args:
+        frame: with the columns ``name``, ``name_ci_low`` and ``name_ci_high``.
+        name: of the estimate.
+    """
+    columns = {name: "value", f"{name}_ci_low": "ci_low", f"{name}_ci_high": "ci_high"}
+    return pd.DataFrame({new: frame[old].astype(float) for old, new in columns.items()})
+
+
+def largest(frame: pd.DataFrame, column: str) -> int:
+    """Largest number in a column of counts; empty cells do not count."""
+    return int(frame[column].dropna().to_numpy().max())
+
+
 def has_interval(frame: pd.DataFrame, prefix: str = "") -> bool:
     """Whether every line has an interval; a single family has none."""
     return bool(frame[f"{prefix}ci_low"].notna().to_numpy().all())

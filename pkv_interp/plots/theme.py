@@ -61,6 +61,9 @@ pio.templates[TEMPLATE] = go.layout.Template(
     }
 )
 
+#: A legend in a row between title and figure.
+LEGEND_ABOVE = {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"}
+
 
 def tint(colour: str, opacity: float) -> str:
     """An ``#RRGGBB`` colour with an opacity, as plotly wants it for bands."""

@@ -19,6 +19,7 @@ KIND_COLOURS = {
     "tools": BROWN,
     "filler": "#ABABAB",
     "template": PALE,
+    "plain": GREY,
 }
 
 

@@ -6,6 +6,8 @@ from typing import Any
 
 from pkv_interp.errors import PkvError
 
+#: The kind of text of which nothing else is known.
+PLAIN = "plain"
 #: Kinds a segment can have. ``template`` is whatever the chat template adds around our text.
 KINDS = (
     "system",
@@ -20,6 +22,7 @@ KINDS = (
     "update",
     "decision",
     "template",
+    PLAIN,
 )
 
 

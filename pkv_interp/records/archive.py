@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from pkv_interp.errors import PkvError
+from pkv_interp.files import atomic_write
 from pkv_interp.records.codec import Encoded, decode, encode
 from pkv_interp.records.schema import Control, Environment, Measurements
 from pkv_interp.records.stages import pack, sha256, unpack
-from pkv_interp.files import atomic_write
 
 M = TypeVar("M")
 SUFFIX = ".measurements.zip"
@@ -26,6 +26,7 @@ class Head:
         controls: checks with known answers, made while measuring.
         noise_floor: in logits or recovery, by name; ``margin`` is that of margins.
         environment: where it was measured.
+        remarks: what a reader should know that is no number.
         started_at: in UTC, ISO 8601.
         seconds: of measuring, over all sittings.
     """
@@ -34,6 +35,7 @@ class Head:
     controls: tuple[Control, ...]
     noise_floor: dict[str, float]
     environment: Environment
+    remarks: tuple[str, ...] = ()
     started_at: str = field(default_factory=lambda: datetime.now(UTC).isoformat())
     seconds: float = 0.0
 

@@ -6,6 +6,7 @@ from functools import lru_cache
 from importlib import resources
 
 import pandas as pd
+
 from pkv_interp.errors import PkvError
 from pkv_interp.records.schema import RunRecord
 

@@ -16,6 +16,7 @@ import torch
 from pydantic import ValidationError
 
 from pkv_interp.errors import PkvError
+from pkv_interp.files import atomic_write, disk_error, tensor_bytes
 from pkv_interp.records import archive
 from pkv_interp.records.archive import Archive, Head, archive_path
 from pkv_interp.records.environment import environment
@@ -23,7 +24,6 @@ from pkv_interp.records.key import Asked, jsonable
 from pkv_interp.records.rules import findings_of
 from pkv_interp.records.schema import Control, Keys, Measurements, RunRecord
 from pkv_interp.records.stages import StageFolder
-from pkv_interp.files import atomic_write, disk_error, tensor_bytes
 
 log = logging.getLogger(__name__)
 M = TypeVar("M")
@@ -87,6 +87,7 @@ class Run:
         keep_until_success: an earlier success stays on disk until this repeat has succeeded.
         head: facts, known once all is measured.
         controls: checks with known answers, noted while measuring.
+        remarks: what a reader should know that is no number.
     """
 
     path: Path
@@ -98,6 +99,8 @@ class Run:
     keep_until_success: bool = False
     head: Head | None = None
     controls: list[Control] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
+    _kept: Path | None = None
     _started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     _clock: float = field(default_factory=time.monotonic)
 
@@ -148,7 +151,7 @@ class Run:
         """
         if self.measured is None:
             raise PkvError("nothing was measured yet", "measure first")
-        found = archive.read(archive_path(self.path), kind, self.measured.sha256)
+        found = archive.read(self._archive, kind, self.measured.sha256)
         self.head = found.head
         return found
 
@@ -159,12 +162,16 @@ class Run:
             PkvError: they have no form on disk, or the disk is full.
         """
         self.head = head
-        self.measured = archive.save(self._place(), head, measured, kind)
-
-    def _place(self) -> Path:
         # While an earlier success stands, its own measurements must stay beside it.
         beside = archive_path(self.path)
-        return self.stages.folder / beside.name if self.keep_until_success else beside
+        place = self.stages.folder / beside.name if self.keep_until_success else beside
+        self.measured = archive.save(place, head, measured, kind)
+        self._kept = place
+
+    @property
+    def _archive(self) -> Path:
+        """Where the measurements of this run are: written just now, or by an earlier sitting."""
+        return self._kept or archive_path(self.path)
 
     def succeed(self, filled: Mapping[str, Any], arrays: Mapping[str, np.ndarray | torch.Tensor]) -> None:
         """Write the record of a success and tidy up.
@@ -189,8 +196,8 @@ class Run:
             }
             # Arrays first: a record never names a file that is not there.
             atomic_write(beside, tensor_bytes(tensors))
-        if self._place().is_file():
-            os.replace(self._place(), archive_path(self.path))
+        if self._kept is not None:
+            os.replace(self._kept, archive_path(self.path))
         self._write(record)
         self.finished = record
         self.stages.remove()
@@ -213,6 +220,7 @@ class Run:
             "seconds": None if status == "started" else self.seconds,
             "controls": head.controls if head else self.controls,
             "noise_floor": head.noise_floor if head else {},
+            "remarks": head.remarks if head else self.remarks,
             **filled,
         }
         fields["tables"] = jsonable(fields.get("tables", {}), "a table")
@@ -267,7 +275,7 @@ class Run:
             log.warning(
                 "the summary failed, and all measurements are kept in %s; once it is mended, "
                 "`python -m experiments.summarise %s` needs no model",
-                self._place(),
+                self._archive,
                 self.path,
             )
 

@@ -158,6 +158,7 @@ class RunRecord(BaseModel):
         config: what was asked, with the model under "model" and without paths and other ignored keys.
         summary_only: names of settings that no measurement reads.
         measurements: where the record's measurements are; None until they are whole.
+        remarks: what a reader should know that is no number, for example a check that was skipped.
         rows: one per instance and arm.
         tables: small tables by name, one mapping per line.
         arrays: name of the safetensors file beside the record.
@@ -182,6 +183,7 @@ class RunRecord(BaseModel):
     seconds: FiniteFloat | None = None
     controls: list[Control] = Field(default_factory=list)
     noise_floor: dict[str, FiniteFloat] = Field(default_factory=dict)
+    remarks: tuple[str, ...] = ()
     competence: Competence | None = None
     rows: list[Row] = Field(default_factory=list)
     headline: dict[str, HeadlineFigure] = Field(default_factory=dict)

@@ -21,8 +21,8 @@ import safetensors.numpy
 from safetensors import SafetensorError
 
 from pkv_interp.errors import PkvError
-from pkv_interp.records.codec import Encoded, decode, encode
 from pkv_interp.files import atomic_write
+from pkv_interp.records.codec import Encoded, decode, encode
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")

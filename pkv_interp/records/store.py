@@ -4,13 +4,13 @@ import re
 from pathlib import Path
 
 from pkv_interp.errors import PkvError
+from pkv_interp.files import remove_parts
 from pkv_interp.records.archive import archive_path
 from pkv_interp.records.key import Asked
 from pkv_interp.records.load import PARTIAL, read
 from pkv_interp.records.run import Run
 from pkv_interp.records.schema import Keys, Measurements, RunRecord
 from pkv_interp.records.stages import StageFolder, sha256
-from pkv_interp.files import remove_parts
 
 
 def file_name(model_name: str, key: str) -> str:

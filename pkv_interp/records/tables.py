@@ -46,8 +46,15 @@ class EstimateRow(TableRow):
         return Estimate(**{name: getattr(self, name) for name in Estimate.model_fields})
 
 
-def interval(name: str, estimate: Estimate) -> dict[str, float | None]:
-    """A second estimate in a line, as three columns: ``name``, ``name_ci_low`` and ``name_ci_high``."""
+def interval(name: str, estimate: Estimate | None) -> dict[str, float | None]:
+    """A second estimate in a line, as three columns: ``name``, ``name_ci_low`` and ``name_ci_high``.
+
+    Args:
+        name: of the first column.
+        estimate: None where it does not exist, which leaves the columns empty.
+    """
+    if estimate is None:
+        return {name: None, f"{name}_ci_low": None, f"{name}_ci_high": None}
     return {name: estimate.value, f"{name}_ci_low": estimate.ci_low, f"{name}_ci_high": estimate.ci_high}
 
 

@@ -1,4 +1,5 @@
 """Slow, obvious twins of the engine: one row at a time, in plain PyTorch and in TransformerLens.
 
-Import `sequential` or `bridge` by name: only the second loads TransformerLens, which takes seconds.
+Import `sequential`, `bridge` or `verify` by name: `bridge` loads TransformerLens, which takes seconds, and
+`verify` does so when it is called.
 """

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from transformer_lens.model_bridge import TransformerBridge
 from transformer_lens.model_bridge.sources import build_bridge_from_module
 from transformers.cache_utils import DynamicCache
 
@@ -27,25 +28,37 @@ from pkv_interp.reference.one_by_one import OneByOne, closed_positions
 Hook = tuple[str | Callable[..., Any], Callable[..., Any]]
 
 
-class BridgeTwin(OneByOne):
-    """Runs rows one by one through a ``TransformerBridge`` (raw weights, no compatibility mode).
+def build_bridge(loaded: LoadedModel) -> TransformerBridge:
+    """A bridge over a copy of the model, with raw weights and no compatibility mode.
 
-    Args:
-        loaded: its model is copied; the copy takes as much memory again.
+    The copy takes as much memory again.
 
     Raises:
         PkvError: for weights held quantised, which the bridge cannot be compared on.
     """
+    if loaded.info.quantised_in_memory:
+        raise PkvError("the bridge cannot copy quantised weights", "load with model.quantise_4bit=false")
+    model = copy.deepcopy(loaded.model)
+    # Its score and pattern hooks exist under eager attention only.
+    model.set_attn_implementation("eager")
+    return build_bridge_from_module(model, type(model).__name__, hf_config=model.config)
+
+
+class BridgeTwin(OneByOne):
+    """Runs rows one by one through a ``TransformerBridge``.
+
+    Args:
+        loaded: its model is copied.
+
+    Raises:
+        PkvError: as ``build_bridge``.
+    """
 
     def __init__(self, loaded: LoadedModel) -> None:
-        if loaded.info.quantised_in_memory:
-            raise PkvError("the bridge cannot copy quantised weights", "load with model.quantise_4bit=false")
-        model = copy.deepcopy(loaded.model)
-        # Its score and pattern hooks exist under eager attention only.
-        model.set_attn_implementation("eager")
+        """Copy the model and build the bridge."""
         self.spec = loaded.spec
-        self.device = model.device
-        self.bridge = build_bridge_from_module(model, type(model).__name__, hf_config=model.config)
+        self.device = loaded.model.device
+        self.bridge = build_bridge(loaded)
 
     @torch.no_grad()
     def prefill(self, ids: Sequence[int]) -> Prefill:

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
+from einops import rearrange
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
@@ -22,6 +23,12 @@ def edited(
 
     HeadPatch and MLPPatch without a position fall on the decision token, the last of the donor's prompt.
     Knockout is not handled here (``knocked_out``).
+
+    Args:
+        model: a causal language model of transformers.
+        edits: of one row.
+        positions: of the tokens in the forward, in order.
+        donors: prompts that edits index.
     """
     at = {position: index for index, position in enumerate(positions)}
     handles: list[RemovableHandle] = []
@@ -57,8 +64,9 @@ def _head(head: int, value: Tensor, token: int) -> Callable[[nn.Module, tuple[Te
     width = value.shape[-1]
 
     def hook(_module: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor]:
-        z = inputs[0].clone()
-        z[0, token, head * width : (head + 1) * width] = value
+        z = inputs[0].clone(memory_format=torch.contiguous_format)
+        # A split of an axis is a view, so this writes into z.
+        rearrange(z, "row t (head d) -> row t head d", d=width)[0, token, head] = value
         return (z,)
 
     return hook
@@ -88,6 +96,11 @@ def knocked_out(model: Any, closed_at: Mapping[int, Sequence[int]], length: int)
     """Within the context, a one-token forward over ``length`` tokens cannot see ``closed_at`` (per layer).
 
     The mask is the model's own, window included, with these positions closed.
+
+    Args:
+        model: a causal language model of transformers.
+        closed_at: positions by layer.
+        length: tokens in the cache after the forward.
     """
 
     def hook_for(closed: Sequence[int]) -> Callable[..., Any]:

@@ -37,7 +37,14 @@ class OneByOne(ABC):
         donors: Sequence[Prefill] = (),
         token_ids: Sequence[int] | None = None,
     ) -> Decoded:
-        """As ``Engine.decode``: one forward of one token per row."""
+        """As ``Engine.decode``: one forward of one token per row.
+
+        Args:
+            base: the prompt whose prefix all rows read.
+            rows: interventions at the decision token.
+            donors: prompts that patches index.
+            token_ids: tokens whose logits are wanted; all when None.
+        """
         return _gather([self._decide(base.ids, base.cache, row, donors) for row in rows], token_ids)
 
     def rerun(
@@ -47,7 +54,14 @@ class OneByOne(ABC):
         donors: Sequence[Prefill] = (),
         token_ids: Sequence[int] | None = None,
     ) -> Decoded:
-        """As ``Engine.rerun``: per row the whole prefix again, then the decision token over what it left."""
+        """As ``Engine.rerun``: per row the whole prefix again, then the decision token over what it left.
+
+        Args:
+            base: the prompt.
+            rows: interventions anywhere.
+            donors: prompts that patches index.
+            token_ids: tokens whose logits are wanted; all when None.
+        """
         results = []
         for row in rows:
             cache = base.cache
@@ -58,7 +72,13 @@ class OneByOne(ABC):
 
     @torch.no_grad()
     def run_prefix(self, ids: Sequence[int], row: Row = (), donors: Sequence[Prefill] = ()) -> FrozenCache:
-        """The cache of all tokens of ``ids`` but the last, under the row's edits before it."""
+        """The cache of all tokens of ``ids`` but the last, under the row's edits before it.
+
+        Args:
+            ids: the whole prompt.
+            row: interventions; those at the last token are left out.
+            donors: prompts that patches index.
+        """
         cache = DynamicCache()
         self._forward(ids, range(len(ids) - 1), cache, row, donors)
         return FrozenCache.of(cache)
@@ -86,5 +106,6 @@ def closed_positions(knockouts: Sequence[Knockout], n_layers: int) -> dict[int, 
 
 def _gather(results: Sequence[Float[Tensor, " vocab"]], token_ids: Sequence[int] | None) -> Decoded:
     logits = torch.stack(list(results))
-    argmax = logits.argmax(-1)
-    return Decoded(logits if token_ids is None else logits[:, list(token_ids)], argmax)
+    if token_ids is not None:
+        return Decoded(logits[:, list(token_ids)], None)
+    return Decoded(logits, logits.argmax(-1))

@@ -37,4 +37,6 @@ def show(console: Console, record: RunRecord, *, skipped: bool = False) -> None:
         sides = ", ".join(f"{side} {value:.2f}" for side, value in record.competence.per_value.items())
         verdict = "passed" if record.competence.passed else "failed: no mechanism figures are stated"
         say(f"competence gate {verdict} ({sides}; threshold {record.competence.threshold:.2f})")
+    for remark in record.remarks:
+        say(f"remark: {remark}")
     say(f"controls: {len(record.controls)} passed; record: {record.path}")

@@ -100,6 +100,7 @@ class Experiment(Generic[S, M]):
                 model=info.model_dump(mode="json"),
                 controls=tuple(run.controls),
                 noise_floor=session.noise_floor,
+                remarks=tuple(run.remarks),
                 environment=environment(device=info.device, dtype=info.dtype, attention=info.attention),
                 started_at=started_at,
                 # Parts of earlier sittings count with the time that they took then.

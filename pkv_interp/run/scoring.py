@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, Protocol, TypedDict, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -16,18 +16,13 @@ from pkv_interp.run.settings import ExperimentSettings
 from pkv_interp.run.tolerances import Tolerance, tolerance_of
 from pkv_interp.stats import Estimate, max_t, mean, ratios_of_means
 from pkv_interp.stats.recovery import recovery_by_site
+from pkv_interp.stats.resampling import ResamplingOptions
 from pkv_interp.tasks import Case
 
 S = TypeVar("S", bound=ExperimentSettings)
+Resampling = ResamplingOptions
 #: Bounds of a divergence or an error, as the statistics take them.
 UNSIGNED = (0.0, float("inf"))
-
-
-class Resampling(TypedDict):
-    """How intervals are drawn."""
-
-    seed: int
-    draws: int
 
 
 class Sides(Protocol):
@@ -91,7 +86,7 @@ class Scoring(Generic[S]):
     head: Head
 
     @property
-    def resampling(self) -> Resampling:
+    def resampling(self) -> ResamplingOptions:
         """Seed and draws of every interval of the run."""
         draws = getattr(self.settings, "bootstrap_draws", 2000)
         return {"seed": self.settings.seed, "draws": int(draws)}
@@ -154,7 +149,7 @@ class Scorer:
         clean: np.ndarray,
         corrupt: np.ndarray,
         noise_floor: float,
-        resampling: Resampling,
+        resampling: ResamplingOptions,
     ) -> None:
         """Score cases whose prompts have the margins ``clean`` and ``corrupt``, both [cases], in logits."""
         self.cases, self.clean, self.corrupt = cases, clean, corrupt
@@ -200,7 +195,7 @@ class Scorer:
         return mean(np.asarray(values, float), self.families, bounds=(0.0, 1.0), **self.resampling)
 
     def adjusted(self, patched: ArrayLike) -> list[float | None]:
-        """p value of each site of [cases, sites] against no effect, max-T over all; None for one family."""
+        """P value of each site of [cases, sites] against no effect, max-T over all; None for one family."""
         if len(set(self.families)) < 2:
             return [None] * np.shape(patched)[1]
         moved = np.asarray(patched, float) - self.corrupt[:, None]

@@ -16,6 +16,8 @@ from pkv_interp.measure.controls import ControlValues, measure_controls
 from pkv_interp.measure.pairs import run_pair
 from pkv_interp.models.load import LoadedModel, load
 from pkv_interp.models.spec import ModelSpec
+from pkv_interp.models.tokenizer import load_tokenizer
+from pkv_interp.reference.verify import BridgeCheck, checked_by_default, verify_with_bridge
 from pkv_interp.run.stage import Named, Stage, key_of
 from pkv_interp.run.streams import stream
 from pkv_interp.run.tolerances import Tolerance, noise_floor, tolerance_of
@@ -51,15 +53,14 @@ class Session(Generic[S]):
         """The model, loaded when it is first asked for."""
         return load(self.settings.model)
 
-    @property
+    @cached_property
     def tokenizer(self) -> Any:
-        """The model's tokenizer."""
-        return self.loaded.tokenizer
+        """The model's tokenizer, at hand before the model is loaded, so that prompts are checked first."""
+        return load_tokenizer(self.settings.model)
 
     @cached_property
     def engine(self) -> "Engine":
         """The model wrapped for interventions."""
-
         return Engine(self.loaded, self.settings.memory_budget_mb)
 
     @property
@@ -140,7 +141,9 @@ class Session(Generic[S]):
         """
         found = self.once(
             "engine checks",
-            lambda: measure_controls(self.engine, [run_pair(self.engine, case) for case in cases]),
+            lambda: measure_controls(
+                self.engine, [run_pair(self.engine, case, share=False) for case in cases]
+            ),
             ControlValues,
         )
         allowed, n = self.tolerance, f"{len(cases)} cases"
@@ -157,7 +160,20 @@ class Session(Generic[S]):
             "logits, against a cache edit in plain PyTorch on the first case",
         )
         self.run.check_controls()
+        self._verify(cases[0])
         return self.set_noise_floor(found.noise)
+
+    def _verify(self, case: "Case") -> None:
+        """The first case again in TransformerLens, on another route from start to end."""
+        asked = self.settings.verify
+        if asked == "none" or (asked == "auto" and not checked_by_default(self.loaded)):
+            return
+        found = self.once("bridge", lambda: verify_with_bridge(self.engine, case), BridgeCheck)
+        if found.worst is None:
+            self.run.remarks.append(f"not verified in TransformerLens: {found.skipped}")
+            return
+        detail = "logits, the first case and its notes patched, against a TransformerBridge"
+        self.control("engine_equals_bridge", found.worst, 0.0, self.tolerance.logits, detail)
 
     @property
     def spec(self) -> ModelSpec:

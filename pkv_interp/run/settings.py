@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Self, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -19,7 +19,6 @@ from pydantic import (
 
 from pkv_interp.errors import PkvError
 from pkv_interp.models.catalogue import ModelConfig, load_catalogue_entry
-from pkv_interp.tasks import families, split_of
 
 DEFAULT_MODEL = "smollm2-135m-gate"
 N = TypeVar("N", bound=Sequence[float])
@@ -73,6 +72,8 @@ class ExperimentSettings(CommandSettings):
         seed: of everything random that is drawn while measuring.
         memory_budget_mb: bound on one packed forward; None: 1 GiB, or half of what is free on a GPU.
         resume: skip a run that an identical record already holds, continue an interrupted one.
+        verify: compute the first case again in TransformerLens and hold the engine to it; "auto" does so
+            below 1 B parameters.
     """
 
     #: Settings that no measurement reads: they are part of the summary key alone.
@@ -82,6 +83,7 @@ class ExperimentSettings(CommandSettings):
     seed: NonNegativeInt = 0
     memory_budget_mb: PositiveFloat | None = None
     resume: bool = True
+    verify: Literal["auto", "transformer_lens", "none"] = "auto"
 
     def measuring(self) -> Self:
         """These settings as a measurement may read them; reading one of the summary's raises."""
@@ -116,38 +118,3 @@ def rising(values: N) -> N:
 Sizes = Annotated[tuple[PositiveInt, ...], AfterValidator(rising)]
 #: Parts of a whole, rising.
 Shares = Annotated[tuple[Share, ...], AfterValidator(rising)]
-
-
-def of_split(names: tuple[str, ...] | None, split: str | None, least: int) -> tuple[str, ...] | None:
-    """Refuse families of the other split, named twice, or too few; None stands for the whole split.
-
-    Args:
-        names: of families.
-        split: ``"discovery"`` or ``"held_out"``.
-        least: how many there must be.
-
-    Raises:
-        ValueError: as pydantic wants it.
-    """
-    # A family that ranks sites and scores them as well would make every score too good.
-    stray = [family.name for family in families(names or ()) if split_of(family.name) != split]
-    if stray:
-        raise ValueError(f"'{stray[0]}' is of the other split")
-    if names is not None and len(set(names)) < max(least, len(names)):
-        raise ValueError(f"name at least {('one family', 'two families')[least - 1]}, each once")
-    return names
-
-
-def several(names: tuple[str, ...] | None) -> tuple[str, ...] | None:
-    """Refuse a single family: intervals and tests are over families, and one alone has neither.
-
-    Raises:
-        ValueError: as pydantic wants it.
-    """
-    if names is not None and len({family.name for family in families(names)}) < 2:
-        raise ValueError("name at least two families")
-    return names
-
-
-#: Scenario families, two or more; None stands for all.
-SeveralFamilies = Annotated[tuple[str, ...] | None, AfterValidator(several)]

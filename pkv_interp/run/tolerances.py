@@ -14,18 +14,20 @@ class Tolerance:
         logits: of two routes to the same logits.
         keys: of turned keys, as a share of the largest.
         parts: of parts that must sum to a whole, relative to it.
+        outputs: of attention outputs computed outside the model, relative.
     """
 
     recovery: float
     logits: float
     keys: float
     parts: float
+    outputs: float
 
 
 _BY_DTYPE = {
-    "float32": Tolerance(recovery=1e-3, logits=1e-3, keys=1e-4, parts=1e-3),
-    "bfloat16": Tolerance(recovery=0.1, logits=0.5, keys=0.02, parts=0.1),
-    "float16": Tolerance(recovery=0.05, logits=0.1, keys=0.005, parts=0.1),
+    "float32": Tolerance(recovery=1e-3, logits=1e-3, keys=1e-4, parts=1e-3, outputs=1e-3),
+    "bfloat16": Tolerance(recovery=0.1, logits=0.5, keys=0.02, parts=0.1, outputs=0.05),
+    "float16": Tolerance(recovery=0.05, logits=0.1, keys=0.005, parts=0.1, outputs=0.01),
 }
 
 

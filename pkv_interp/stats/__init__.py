@@ -6,27 +6,28 @@ from pkv_interp.stats.equivalence import Equivalence, tost
 from pkv_interp.stats.estimate import Estimate
 from pkv_interp.stats.intervals import wilson
 from pkv_interp.stats.multiple import MaxT, holm, max_t
-from pkv_interp.stats.paired import McNemar, Pair, mcnemar, pairwise
-from pkv_interp.stats.rank import jaccard_stability, site_spearman, spearman
+from pkv_interp.stats.paired import Pair, pairwise
+from pkv_interp.stats.rank import jaccard_stability, rank_correlation, site_spearman
+from pkv_interp.stats.resampling import Resampling, ResamplingOptions
 
 __all__ = [
     "Equivalence",
     "Estimate",
     "MaxT",
-    "McNemar",
     "Pair",
+    "Resampling",
+    "ResamplingOptions",
     "difference",
     "first_crossing",
     "holm",
     "jaccard_stability",
     "max_t",
-    "mcnemar",
     "mean",
     "pairwise",
+    "rank_correlation",
     "ratio_of_means",
     "ratios_of_means",
     "site_spearman",
-    "spearman",
     "tost",
     "wilson",
 ]

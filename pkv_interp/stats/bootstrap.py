@@ -8,6 +8,7 @@ standard error near zero, and without a cap such draws make the interval as wide
 """
 
 from collections.abc import Sequence
+from typing import Unpack
 
 import numpy as np
 from jaxtyping import Float
@@ -18,8 +19,8 @@ from statsmodels.stats.proportion import proportion_confint
 from pkv_interp.errors import PkvError
 from pkv_interp.stats.clusters import Clusters, checked, clusters, draw_counts
 from pkv_interp.stats.estimate import Estimate
+from pkv_interp.stats.resampling import Resampling, ResamplingOptions, resampling_of
 
-DRAWS = 10_000
 CAP = 1.5
 # Squares are subtracted to get the standard error of a draw, so below this share of the sample's own
 # standard error only rounding is left.
@@ -43,20 +44,22 @@ def linearised_error(
 def cluster_interval(
     numerator: Float[np.ndarray, "sets families"],
     denominator: Float[np.ndarray, "sets families"],
-    *,
-    seed: int,
-    level: float,
-    draws: int,
+    resampling: Resampling,
 ) -> tuple[Float[np.ndarray, "sets"], Float[np.ndarray, "sets"], Float[np.ndarray, "sets"]]:
     """Value, lower and upper end of sum(numerator) / sum(denominator), for many data sets at once.
 
     Both arguments hold sums by family. The ends are NaN where there is one family only.
+
+    Args:
+        numerator: sums by family.
+        denominator: sums by family.
+        resampling: seed, level and number of draws.
     """
     n_families = numerator.shape[-1]
     ratio, error = linearised_error(numerator, denominator)
     if n_families < 2:
         return ratio, error, error
-    counts = draw_counts(n_families, draws, seed).T
+    counts = draw_counts(n_families, resampling.draws, resampling.seed).T
     residual = numerator - ratio[:, None] * denominator
     with np.errstate(divide="ignore", invalid="ignore"):
         total = denominator @ counts
@@ -70,8 +73,9 @@ def cluster_interval(
         drawn_error = np.sqrt(scale * np.maximum(spread, 0.0)) / np.abs(total)
         studentised = np.abs(shift) / drawn_error
     degenerate = ~(drawn_error > _ROUNDING * error[:, None]) | ~np.isfinite(studentised)
-    cap = CAP * stats.t.ppf(0.5 + level / 2.0, n_families - 1)
-    critical = np.quantile(np.minimum(np.where(degenerate, cap, studentised), cap), level, axis=1)
+    cap = CAP * stats.t.ppf(0.5 + resampling.level / 2.0, n_families - 1)
+    bounded = np.minimum(np.where(degenerate, cap, studentised), cap)
+    critical = np.quantile(bounded, resampling.level, axis=1)
     half = np.where(error > 0.0, critical * error, 0.0)
     return ratio, ratio - half, ratio + half
 
@@ -85,7 +89,13 @@ def percentile_ends(draws: Float[np.ndarray, "draws"], level: float) -> tuple[fl
 def expanded_percentile_ends(
     draws: Float[np.ndarray, "draws"], n_families: int, level: float
 ) -> tuple[float, float]:
-    """Expanded percentile interval (Hesterberg, The American Statistician 69, 2015), for a few clusters."""
+    """Expanded percentile interval (Hesterberg, The American Statistician 69, 2015), for a few clusters.
+
+    Args:
+        draws: the statistic in each resample.
+        n_families: how many were resampled, at least two.
+        level: of the interval.
+    """
     tail = 0.5 - level / 2.0
     widened = stats.norm.cdf(np.sqrt(n_families / (n_families - 1)) * stats.t.ppf(tail, n_families - 1))
     low, high = np.quantile(draws, [widened, 1.0 - widened])
@@ -96,21 +106,15 @@ def _estimates(
     numerator: Float[np.ndarray, "instances sites"],
     denominator: Float[np.ndarray, "instances"],
     groups: Clusters,
-    seed: int,
-    level: float,
-    draws: int,
+    resampling: Resampling,
 ) -> list[Estimate]:
-    if not 0.0 < level < 1.0:
-        raise PkvError(f"the level {level} is not between 0 and 1", "give for example 0.95")
     if denominator.sum() == 0.0:
         raise PkvError(
             "the denominators sum to zero, so the ratio of means does not exist",
             "check that the clean and corrupt margins differ",
         )
     below = np.broadcast_to(groups.sums(denominator), (numerator.shape[1], groups.n_families))
-    values, lows, highs = cluster_interval(
-        groups.sums(numerator).T, below, seed=seed, level=level, draws=draws
-    )
+    values, lows, highs = cluster_interval(groups.sums(numerator).T, below, resampling)
     single = groups.n_families < 2
     return [
         Estimate(
@@ -128,12 +132,16 @@ def ratios_of_means(
     numerators: ArrayLike,
     denominator: ArrayLike,
     families: Sequence[object],
-    *,
-    seed: int = 0,
-    level: float = 0.95,
-    draws: int = DRAWS,
+    **resampling: Unpack[ResamplingOptions],
 ) -> list[Estimate]:
-    """``ratio_of_means`` for many sites at once: ``numerators`` is [instances, sites]."""
+    """``ratio_of_means`` for many sites at once: ``numerators`` is [instances, sites].
+
+    Args:
+        numerators: [instances, sites].
+        denominator: [instances], shared by all sites.
+        families: one name per instance; the unit that is resampled.
+        **resampling: ``seed``, ``level`` and ``draws`` of the interval, see ``Resampling``.
+    """
     above = checked(numerators, "numerators", ndim=2)
     below = checked(denominator, "denominator")
     groups = clusters(families, above.shape[0])
@@ -141,17 +149,14 @@ def ratios_of_means(
         raise PkvError(
             f"{above.shape[0]} numerators and {below.size} denominators were given", "pair them by instance"
         )
-    return _estimates(above, below, groups, seed, level, draws)
+    return _estimates(above, below, groups, resampling_of(resampling))
 
 
 def ratio_of_means(
     numerator: ArrayLike,
     denominator: ArrayLike,
     families: Sequence[object],
-    *,
-    seed: int = 0,
-    level: float = 0.95,
-    draws: int = DRAWS,
+    **resampling: Unpack[ResamplingOptions],
 ) -> Estimate:
     """mean(numerator) / mean(denominator) over instances, interval by family.
 
@@ -159,39 +164,43 @@ def ratio_of_means(
         numerator: [instances], for example patched minus corrupt margins in logits.
         denominator: [instances], for example clean minus corrupt margins.
         families: one name per instance; the unit that is resampled.
-        seed: of the resampling; the same seed gives the same interval.
-        level: of the interval.
-        draws: number of resamples.
+        **resampling: ``seed``, ``level`` and ``draws`` of the interval, see ``Resampling``.
 
     Raises:
         PkvError: lengths differ, a number is not finite, or the denominators sum to zero.
     """
     above = checked(numerator, "numerator")[:, None]
-    return ratios_of_means(above, denominator, families, seed=seed, level=level, draws=draws)[0]
+    return ratios_of_means(above, denominator, families, **resampling)[0]
 
 
 def mean(
     values: ArrayLike,
     families: Sequence[object],
     *,
-    seed: int = 0,
-    level: float = 0.95,
-    draws: int = DRAWS,
     bounds: tuple[float, float] | None = None,
+    **resampling: Unpack[ResamplingOptions],
 ) -> Estimate:
     """Mean of ``values`` [instances] with an interval by family; instances weigh the same.
 
     ``bounds`` are the values that the quantity can take (0 and 1 for a share): the interval is cut there. A
     share that is 0 or 1 throughout has no spread to resample: its interval is Wilson's, of as many trials as
     there are families.
+
+    Args:
+        values: [instances].
+        families: one name per instance; the unit that is resampled.
+        bounds: least and greatest value that the quantity can take, or None.
+        **resampling: ``seed``, ``level`` and ``draws`` of the interval, see ``Resampling``.
     """
     array = checked(values, "values")
-    found = ratio_of_means(array, np.ones_like(array), families, seed=seed, level=level, draws=draws)
+    found = ratio_of_means(array, np.ones_like(array), families, **resampling)
     if bounds is None or found.ci_low is None or found.ci_high is None:
         return found
     if bounds == (0.0, 1.0) and array[0] in bounds and (array == array[0]).all():
         hits = int(array[0]) * found.n_families
-        ends = proportion_confint(hits, found.n_families, alpha=1.0 - level, method="wilson")
+        ends = proportion_confint(
+            hits, found.n_families, alpha=1.0 - resampling_of(resampling).level, method="wilson"
+        )
         low, high = np.asarray(ends, dtype=np.float64).tolist()
     else:
         low, high = max(found.ci_low, bounds[0]), min(found.ci_high, bounds[1])
@@ -203,18 +212,22 @@ def difference(
     second: ArrayLike,
     families: Sequence[object],
     denominator: ArrayLike | None = None,
-    *,
-    seed: int = 0,
-    level: float = 0.95,
-    draws: int = DRAWS,
+    **resampling: Unpack[ResamplingOptions],
 ) -> Estimate:
     """mean(first - second) / mean(denominator), two arms paired on instances.
 
     With ``denominator`` the shared clean minus corrupt margins, this is the difference of two recoveries;
     without it, of two means.
+
+    Args:
+        first: [instances] of one arm.
+        second: [instances] of the other, in the same order.
+        families: one name per instance; the unit that is resampled.
+        denominator: [instances]; None for a difference of means.
+        **resampling: ``seed``, ``level`` and ``draws`` of the interval, see ``Resampling``.
     """
     a, b = checked(first, "first"), checked(second, "second")
     if a.size != b.size:
         raise PkvError(f"the arms have {a.size} and {b.size} instances", "pair the arms on instances")
     below = np.ones_like(a) if denominator is None else denominator
-    return ratio_of_means(a - b, below, families, seed=seed, level=level, draws=draws)
+    return ratio_of_means(a - b, below, families, **resampling)

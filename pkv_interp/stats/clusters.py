@@ -20,6 +20,7 @@ class Clusters:
 
     @property
     def n_instances(self) -> int:
+        """Number of instances in all families."""
         return int(self.codes.size)
 
     def sums(self, values: Float[np.ndarray, "instances *sites"]) -> Float[np.ndarray, "families *sites"]:
@@ -48,6 +49,11 @@ def clusters(families: Sequence[object], n_instances: int) -> Clusters:
 def checked(values: ArrayLike, name: str, ndim: int = 1) -> Float[np.ndarray, "..."]:
     """``values`` as a float64 array of ``ndim`` axes, all of them finite.
 
+    Args:
+        values: what was given.
+        name: what the error calls it.
+        ndim: number of axes.
+
     Raises:
         PkvError: another number of axes, no instance, or a number that is not finite.
     """
@@ -64,7 +70,13 @@ def checked(values: ArrayLike, name: str, ndim: int = 1) -> Float[np.ndarray, ".
 
 @lru_cache(maxsize=16)
 def draw_counts(n_families: int, draws: int, seed: int) -> Float[np.ndarray, "draws families"]:
-    """How often each family is drawn in each of ``draws`` resamples with replacement (read-only)."""
+    """How often each family is drawn in each of ``draws`` resamples with replacement (read-only).
+
+    Args:
+        n_families: drawn from, and drawn in each resample.
+        draws: number of resamples, at least 100.
+        seed: of the draws.
+    """
     if draws < 100:
         raise PkvError(f"{draws} bootstrap draws were asked for", "ask for at least 100")
     rng = np.random.default_rng(seed)

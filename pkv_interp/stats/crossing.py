@@ -1,6 +1,7 @@
 """Where a curve first reaches a level, with an interval by family."""
 
 from collections.abc import Sequence
+from typing import Unpack
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -9,7 +10,7 @@ from pkv_interp.errors import PkvError
 from pkv_interp.stats.bootstrap import expanded_percentile_ends
 from pkv_interp.stats.clusters import checked, clusters, draw_counts
 from pkv_interp.stats.estimate import Estimate
-from pkv_interp.stats.rank import RANK_DRAWS
+from pkv_interp.stats.resampling import RANK_DRAWS, ResamplingOptions, resampling_of
 
 
 def first_crossing(
@@ -17,15 +18,19 @@ def first_crossing(
     places: Sequence[float],
     families: Sequence[object],
     threshold: float,
-    *,
-    seed: int = 0,
-    level: float = 0.95,
-    draws: int = RANK_DRAWS,
+    **resampling: Unpack[ResamplingOptions],
 ) -> Estimate | None:
     """The first place at which the mean of ``values`` [instances, places] is at least ``threshold``.
 
     None where it never is. The interval is the expanded percentile one over draws of families. A draw whose
     curve never gets there counts as the last place: an upper end there stands for that place or later.
+
+    Args:
+        values: [instances, places].
+        places: where the columns were measured, in order.
+        families: one name per instance; the unit that is resampled.
+        threshold: level to be reached; a shortfall of 1e-9 is rounding.
+        **resampling: ``seed``, ``level`` and ``draws`` of the interval, see ``Resampling``.
 
     Raises:
         PkvError: another number of places than columns.
@@ -40,11 +45,12 @@ def first_crossing(
         return None
     ends = None
     if groups.n_families > 1:
-        counts = draw_counts(groups.n_families, draws, seed)
+        drawn_by = resampling_of(resampling, RANK_DRAWS)
+        counts = draw_counts(groups.n_families, drawn_by.draws, drawn_by.seed)
         size = counts @ groups.sums(np.ones(array.shape[0]))
         over = (counts @ groups.sums(array)) / size[:, None] >= least
         first = np.where(over.any(1), over.argmax(1), len(places) - 1)
-        ends = expanded_percentile_ends(np.asarray(places, float)[first], groups.n_families, level)
+        ends = expanded_percentile_ends(np.asarray(places, float)[first], groups.n_families, drawn_by.level)
     low, high = ends or (None, None)
     return Estimate(
         value=float(places[int(reached[0])]),

@@ -8,9 +8,10 @@ from numpy.typing import ArrayLike
 from scipy import stats
 
 from pkv_interp.errors import PkvError
-from pkv_interp.stats.bootstrap import DRAWS, linearised_error, ratio_of_means
+from pkv_interp.stats.bootstrap import linearised_error, ratio_of_means
 from pkv_interp.stats.clusters import checked, clusters
 from pkv_interp.stats.estimate import Estimate
+from pkv_interp.stats.resampling import DRAWS
 
 
 @dataclass(frozen=True)
@@ -44,9 +45,13 @@ def tost(
 
     Args:
         effects: [instances], signed; for two arms, their paired difference.
+        families: one name per instance; the unit that is resampled.
         floor: measured, for example twice the test and re-test difference of the same computation. It must
             not be chosen after the effects were seen.
         denominator: [instances]; None for a plain mean.
+        alpha: level of each one-sided test.
+        seed: of the interval's draws.
+        draws: number of them.
 
     The p values are Student's t on the linearised error by family with n_families - 1 degrees of freedom;
     equivalence also needs the bootstrap interval to agree, so that neither approximation decides alone.

@@ -2,15 +2,17 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Unpack
 
 import numpy as np
-from jaxtyping import Float
 from numpy.typing import ArrayLike
+from scipy.integrate import trapezoid
 
 from pkv_interp.errors import PkvError
 from pkv_interp.stats import Estimate, ratios_of_means
-from pkv_interp.stats.bootstrap import DRAWS, expanded_percentile_ends
+from pkv_interp.stats.bootstrap import expanded_percentile_ends
 from pkv_interp.stats.clusters import checked, clusters, draw_counts
+from pkv_interp.stats.resampling import ResamplingOptions, resampling_of
 
 
 @dataclass(frozen=True)
@@ -28,20 +30,6 @@ class Faithfulness:
     curve: tuple[Estimate, ...]
     area: Estimate
     distance: Estimate
-
-
-def trapezoid_area(
-    shares: Float[np.ndarray, "sizes"], values: Float[np.ndarray, "*rows sizes"]
-) -> Float[np.ndarray, "*rows"]:
-    """Area under ``values`` over ``shares`` by the trapezoid rule, on the raw share axis."""
-    return np.trapezoid(values, shares, axis=-1)
-
-
-def distance_from_one(
-    shares: Float[np.ndarray, "sizes"], values: Float[np.ndarray, "*rows sizes"]
-) -> Float[np.ndarray, "*rows"]:
-    """Area between ``values`` and 1 by the trapezoid rule."""
-    return trapezoid_area(shares, np.abs(1.0 - values))
 
 
 def _with_ends(
@@ -72,10 +60,7 @@ def faithfulness(
     empty: ArrayLike,
     full: ArrayLike,
     families: Sequence[object],
-    *,
-    seed: int = 0,
-    level: float = 0.95,
-    draws: int = DRAWS,
+    **resampling: Unpack[ResamplingOptions],
 ) -> Faithfulness:
     """(mean m(C) - mean m(empty)) / (mean m(full) - mean m(empty)) against the share of heads kept.
 
@@ -93,16 +78,17 @@ def faithfulness(
         PkvError: shapes that do not fit, shares out of order, or full and empty with equal means.
     """
     x, gained, gap = _with_ends(shares, scores, empty, full)
-    columns = np.column_stack([gained, trapezoid_area(x, gained)])
-    *curve, area = ratios_of_means(columns, gap, families, seed=seed, level=level, draws=draws)
+    columns = np.column_stack([gained, trapezoid(gained, x)])
+    *curve, area = ratios_of_means(columns, gap, families, **resampling)
     groups = clusters(families, gap.size)
     ends: tuple[float, float] | tuple[None, None] = (None, None)
     if groups.n_families > 1:
-        counts = draw_counts(groups.n_families, draws, seed)
+        drawn_by = resampling_of(resampling)
+        counts = draw_counts(groups.n_families, drawn_by.draws, drawn_by.seed)
         drawn = (counts @ groups.sums(gained)) / (counts @ groups.sums(gap))[:, None]
-        ends = expanded_percentile_ends(distance_from_one(x, drawn), groups.n_families, level)
+        ends = expanded_percentile_ends(trapezoid(np.abs(1.0 - drawn), x), groups.n_families, drawn_by.level)
     distance = Estimate(
-        value=float(distance_from_one(x, np.array([point.value for point in curve]))),
+        value=float(trapezoid([abs(1.0 - point.value) for point in curve], x)),
         ci_low=ends[0],
         ci_high=ends[1],
         n_families=groups.n_families,

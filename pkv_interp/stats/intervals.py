@@ -17,6 +17,11 @@ def wilson(outcomes: ArrayLike, families: Sequence[object], *, level: float = 0.
     The interval does not collapse at 0 or 1, but takes instances as independent: where instances of a family
     tend to agree it is too short, and ``mean`` is the one to report beside it.
 
+    Args:
+        outcomes: [instances], booleans or zeros and ones.
+        families: one name per instance, counted for the record.
+        level: of the interval.
+
     Raises:
         PkvError: an outcome that is neither 0 nor 1.
     """

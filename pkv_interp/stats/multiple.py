@@ -62,7 +62,9 @@ def max_t(effects: ArrayLike, families: Sequence[object], *, draws: int = 10_000
 
     Args:
         effects: [instances, sites]; under the null hypothesis symmetric about zero, family by family.
+        families: one name per instance; their signs are flipped together.
         draws: sign patterns; all of them are enumerated where there are no more than that.
+        seed: of the patterns, where they are drawn.
 
     Raises:
         PkvError: fewer than two families.

@@ -3,49 +3,18 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Any
+from typing import Unpack
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
-from statsmodels.stats.contingency_tables import mcnemar as _mcnemar
 
 from pkv_interp.errors import PkvError
-from pkv_interp.stats.bootstrap import DRAWS, difference, linearised_error
+from pkv_interp.stats.bootstrap import difference, linearised_error
 from pkv_interp.stats.clusters import checked, clusters
 from pkv_interp.stats.estimate import Estimate
 from pkv_interp.stats.multiple import holm
-
-
-@dataclass(frozen=True)
-class McNemar:
-    """Exact test of two paired yes or no outcomes: the discordant counts and the two-sided p value."""
-
-    only_first: int
-    only_second: int
-    p_value: float
-
-
-def mcnemar(first: ArrayLike, second: ArrayLike) -> McNemar:
-    """McNemar's exact test (statsmodels) on two outcomes [instances] of the same instances.
-
-    Instances are taken as independent; with several instances a family, test family by family instead.
-    """
-    a, b = checked(first, "first"), checked(second, "second")
-    if a.size != b.size:
-        raise PkvError(f"the arms have {a.size} and {b.size} instances", "pair the arms on instances")
-    if not all(((x == 0.0) | (x == 1.0)).all() for x in (a, b)):
-        raise PkvError("an outcome is neither 0 nor 1", "give booleans")
-    yes_a, yes_b = a == 1.0, b == 1.0
-    table = np.array(
-        [
-            [(yes_a & yes_b).sum(), (yes_a & ~yes_b).sum()],
-            [(~yes_a & yes_b).sum(), (~yes_a & ~yes_b).sum()],
-        ]
-    )
-    result: Any = _mcnemar(table, exact=True)
-    p_value = min(1.0, float(result.pvalue))
-    return McNemar(only_first=int(table[0, 1]), only_second=int(table[1, 0]), p_value=p_value)
+from pkv_interp.stats.resampling import ResamplingOptions
 
 
 @dataclass(frozen=True)
@@ -63,14 +32,17 @@ def pairwise(
     arms: Mapping[str, ArrayLike],
     families: Sequence[object],
     denominator: ArrayLike | None = None,
-    *,
-    seed: int = 0,
-    level: float = 0.95,
-    draws: int = DRAWS,
+    **resampling: Unpack[ResamplingOptions],
 ) -> list[Pair]:
     """Every pair of ``arms`` (name to [instances]), paired on instances.
 
     p values are Student's t on the linearised error by family, adjusted over all pairs by Holm.
+
+    Args:
+        arms: name to [instances], at least two.
+        families: one name per instance; the unit that is resampled.
+        denominator: [instances]; None for differences of means.
+        **resampling: ``seed``, ``level`` and ``draws`` of the interval, see ``Resampling``.
 
     Raises:
         PkvError: fewer than two arms or fewer than two families.
@@ -80,9 +52,7 @@ def pairwise(
     values = {name: checked(arm, name) for name, arm in arms.items()}
     found: list[tuple[str, str, Estimate, float]] = []
     for first, second in combinations(values, 2):
-        estimate = difference(
-            values[first], values[second], families, denominator, seed=seed, level=level, draws=draws
-        )
+        estimate = difference(values[first], values[second], families, denominator, **resampling)
         if estimate.n_families < 2:
             raise PkvError("arms were compared on a single family", "measure at least two families")
         gap = values[first] - values[second]

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Unpack
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -9,8 +10,8 @@ from numpy.typing import ArrayLike
 
 from pkv_interp.errors import PkvError
 from pkv_interp.stats import Estimate, ratios_of_means
-from pkv_interp.stats.bootstrap import DRAWS
 from pkv_interp.stats.clusters import checked
+from pkv_interp.stats.resampling import ResamplingOptions
 
 
 @dataclass(frozen=True)
@@ -58,11 +59,18 @@ def recovery_by_site(
     families: Sequence[object],
     *,
     noise_floor: float,
-    seed: int = 0,
-    level: float = 0.95,
-    draws: int = DRAWS,
+    **resampling: Unpack[ResamplingOptions],
 ) -> list[Recovery]:
-    """``recovery`` for many arms at once: ``patched`` is [instances, arms], the other margins are shared."""
+    """``recovery`` for many arms at once: ``patched`` is [instances, arms], the other margins are shared.
+
+    Args:
+        patched: [instances, arms], margins in logits.
+        clean: [instances].
+        corrupt: [instances].
+        families: one name per instance; the unit that is resampled.
+        noise_floor: least gap of clean and corrupt that counts, in logits.
+        **resampling: ``seed``, ``level`` and ``draws`` of the interval, see ``Resampling``.
+    """
     values = checked(patched, "patched", ndim=2)
     gap, base, kept = _gap(clean, corrupt, values.shape[0], noise_floor)
     moved = values - base[:, None]
@@ -72,7 +80,7 @@ def recovery_by_site(
             "give one family name per instance",
         )
     names = [family for family, keep in zip(families, kept, strict=True) if keep]
-    estimates = ratios_of_means(moved[kept], gap[kept], names, seed=seed, level=level, draws=draws)
+    estimates = ratios_of_means(moved[kept], gap[kept], names, **resampling)
     shares = np.full(values.shape, np.nan)
     shares[kept] = moved[kept] / gap[kept, None]
     return [
@@ -88,19 +96,23 @@ def recovery(
     families: Sequence[object],
     *,
     noise_floor: float,
-    seed: int = 0,
-    level: float = 0.95,
-    draws: int = DRAWS,
+    **resampling: Unpack[ResamplingOptions],
 ) -> Recovery:
     """mean(patched - corrupt) / mean(clean - corrupt), margins [instances] in logits.
 
     Instances whose clean and corrupt margins lie within ``noise_floor`` of one another carry no signal; they
     are left out and counted. Not clipped: below 0 and above 1 are findings.
 
+    Args:
+        patched: [instances].
+        clean: [instances].
+        corrupt: [instances].
+        families: one name per instance; the unit that is resampled.
+        noise_floor: least gap of clean and corrupt that counts, in logits.
+        **resampling: ``seed``, ``level`` and ``draws`` of the interval, see ``Resampling``.
+
     Raises:
         PkvError: lengths differ, a margin is not finite, or every instance was left out.
     """
     values = checked(patched, "patched")[:, None]
-    return recovery_by_site(
-        values, clean, corrupt, families, noise_floor=noise_floor, seed=seed, level=level, draws=draws
-    )[0]
+    return recovery_by_site(values, clean, corrupt, families, noise_floor=noise_floor, **resampling)[0]

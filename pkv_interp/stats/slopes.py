@@ -1,7 +1,10 @@
 """Slopes of trends, one per instance, so that families can be resampled."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.stats import linregress
 from statsmodels.regression.linear_model import OLS
 from statsmodels.tools import add_constant
 
@@ -11,7 +14,7 @@ from pkv_interp.stats.estimate import Estimate
 
 
 def slope(x: ArrayLike, y: ArrayLike) -> float:
-    """Least squares slope of ``y`` on ``x`` [points].
+    """Least squares slope of ``y`` on ``x`` [points] (scipy).
 
     Raises:
         PkvError: lengths differ, a number is not finite, or ``x`` does not vary.
@@ -19,10 +22,10 @@ def slope(x: ArrayLike, y: ArrayLike) -> float:
     a, b = checked(x, "x"), checked(y, "y")
     if a.size != b.size:
         raise PkvError(f"x has {a.size} points and y {b.size}", "pair them")
-    spread = a - a.mean()
     if not np.ptp(a) > 0.0:
         raise PkvError("a slope over a constant was asked for", "give at least two different x")
-    return float((spread * (b - b.mean())).sum() / (spread * spread).sum())
+    fit: Any = linregress(a, b)
+    return float(fit.slope)
 
 
 def exponent(x: ArrayLike, y: ArrayLike, level: float = 0.95) -> Estimate:

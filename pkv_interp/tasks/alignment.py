@@ -5,7 +5,7 @@ from itertools import combinations
 from typing import Any
 
 from pkv_interp.errors import PkvError
-from pkv_interp.tasks.families import Family
+from pkv_interp.tasks.scenarios import Family
 
 
 def aligned_values(family: Family, tokenizer: Any) -> list[tuple[str, str]]:

@@ -4,16 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pkv_interp.tasks.families import Family
-from pkv_interp.tasks.wordings import FILLERS
-
-#: Fields that no rule speaks of, with their values.
-BYSTANDER_VALUES: dict[str, tuple[str, ...]] = {
-    "desk": ("north", "south", "west"),
-    "shift": ("early", "late", "night"),
-    "language": ("English", "Dutch", "Spanish"),
-    "channel": ("mail", "phone", "chat"),
-}
+from pkv_interp.tasks.scenarios import Family, Scenarios, default_scenarios
 
 
 @dataclass(frozen=True)
@@ -27,13 +18,23 @@ class Draw:
     menu: tuple[str, str]
 
 
-def draw(family: Family, rng: np.random.Generator, n_fillers: int) -> Draw:
-    """Draw record number, bystander fields, fillers and action order of one instance."""
+def draw(
+    family: Family, rng: np.random.Generator, n_fillers: int, scenarios: Scenarios | None = None
+) -> Draw:
+    """Draw record number, bystander fields, fillers and action order of one instance.
+
+    Args:
+        family: whose actions are put in order.
+        rng: advanced by the draws.
+        n_fillers: how many fillers; none stands twice before all have stood once.
+        scenarios: whose bystanders and fillers are drawn from; the packaged ones when None.
+    """
+    known = scenarios or default_scenarios()
     letter = "ABCDEFGHKLMNPRSTUVWXYZ"[int(rng.integers(22))]
-    bystanders = list(BYSTANDER_VALUES.items())
+    bystanders = list(known.bystanders.items())
     picked = [bystanders[int(i)] for i in rng.permutation(len(bystanders))[:2]]
     lines = tuple(f"{name}: {options[int(rng.integers(len(options)))]}" for name, options in picked)
-    fillers = tuple(FILLERS[int(i)] for i in _cycle(rng, n_fillers, len(FILLERS)))
+    fillers = tuple(known.fillers[int(i)] for i in _cycle(rng, n_fillers, len(known.fillers)))
     first = int(rng.integers(2))
     menu = int(rng.integers(2))
     return Draw(

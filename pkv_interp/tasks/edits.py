@@ -6,18 +6,15 @@ fields are fields as well, that a stale conclusion can be planted, and that eith
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
 from pkv_interp.prompts.segments import Message, Segment
-from pkv_interp.tasks.cases import Style, drawn_values, messages
-from pkv_interp.tasks.draws import BYSTANDER_VALUES, draw, stable_seed
-from pkv_interp.tasks.families import Family, split_of
+from pkv_interp.tasks.draws import stable_seed
 from pkv_interp.tasks.off_template import off_template
-from pkv_interp.tasks.wordings import PLANTED, RULES
-
-PLAIN = Style()
+from pkv_interp.tasks.recipes import Instance, Recipe, RecipeOptions, drawn_values
+from pkv_interp.tasks.scenarios import Family
 
 
 @dataclass(frozen=True)
@@ -26,7 +23,7 @@ class EditTask:
 
     Attributes:
         messages: up to the end of what is cached; field segments carry their label as name.
-        question: what is asked behind it.
+        question: what is asked after it.
         field: label of the field that decides.
         old: its value in the messages.
         new: the value it changes to.
@@ -58,81 +55,94 @@ def edit_task(
     index: int,
     tokenizer: Any,
     *,
-    seed: int,
     matches: bool,
-    style: Style = PLAIN,
-    wordings: Sequence[str] = tuple(RULES),
-    values: tuple[str, str] | None = None,
     planted: bool = False,
+    **recipe: Unpack[RecipeOptions],
 ) -> EditTask:
     """The edit between the two sides of the field pair that ``field_case`` makes of the same arguments.
 
     Args:
+        family: one of the recipe's scenarios.
+        index: of the instance in its family.
+        tokenizer: a fast Hugging Face tokenizer.
         matches: whether the new value is the trigger (the pair's clean side) or the other one.
         planted: put a line that states the old action into the conversation.
+        recipe: the fields of a `Recipe`.
 
     Raises:
         PkvError: see ``drawn_values``.
     """
-    rng = np.random.default_rng([seed, index, stable_seed(family.name)])
-    value, other = drawn_values(family, rng, tokenizer, values)
-    chosen = draw(family, rng, style.n_fillers)
-    wording = wordings[index % len(wordings)]
+    made = Recipe(**recipe)
+    rng = made.rng(family, index)
+    value, other = drawn_values(family, rng, tokenizer, made.values)
+    instance = made.instance(family, index, rng)
     old, new = (other, value) if matches else (value, other)
-    act, otherwise = chosen.actions
-    old_action, new_action = (otherwise, act) if matches else (act, otherwise)
-    made = messages(family, chosen, value=old, trigger=value, wording=wording, style=style)
-    *before, user = made
-    *body, question = user.segments
-    if planted:
-        line = PLANTED.format(action=old_action)
-        body.append(Segment("conversation", f"{line}\n", "planted"))
-    lines = [line.split(": ") for line in chosen.bystanders]
-    return EditTask(
-        family.name,
-        split_of(family.name),
-        f"{family.name}-{index}-{chosen.record}-{'to' if matches else 'from'}",
-        wording,
-        (*before, Message(user.role, tuple(_named(body, family.field, lines)))),
-        question.text,
-        family.field,
-        old,
-        new,
-        {name: (held, _another(name, held, rng)) for name, held in lines},
-        chosen.actions,
-        old_action,
-        new_action,
-        matches,
-    )
+    act, otherwise = instance.chosen.actions
+    actions = (otherwise, act) if matches else (act, otherwise)
+    messages = instance.messages(value=old, trigger=value)
+    line = made.scenarios.planted.format(action=actions[0]) if planted else None
+    shown = _Shown(instance, family.field, messages, line)
+    return _task(shown, (old, new), actions, matches, rng)
 
 
-def lookup_task(family: Family, index: int, tokenizer: Any, *, seed: int, matches: bool) -> EditTask:
+def lookup_task(
+    family: Family, index: int, tokenizer: Any, *, matches: bool, **recipe: Unpack[RecipeOptions]
+) -> EditTask:
     """An edit of a value that is only read back: the field is itself the answer, and no rule depends on it.
 
     Args:
+        family: one of the recipe's scenarios.
+        index: of the instance in its family.
+        tokenizer: a fast Hugging Face tokenizer.
         matches: whether the new value is the first action.
+        recipe: the fields of a `Recipe`.
     """
-    made = off_template("lookup", family, index, tokenizer, seed=seed)
+    made = off_template("lookup", family, index, tokenizer, **recipe)
     first, second = made.values
     old, new = (second, first) if matches else (first, second)
-    *before, user = made.messages(old)
+    rng = np.random.default_rng([recipe["seed"], 43, index, stable_seed(family.name)])
+    shown = _Shown(made.instance, made.field, made.messages(old))
+    return _task(shown, (old, new), (old, new), matches, rng)
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """An instance's messages at the old value, and a line to plant before the question."""
+
+    instance: Instance
+    field: str
+    messages: tuple[Message, ...]
+    planted: str | None = None
+
+
+def _task(
+    shown: _Shown,
+    values: tuple[str, str],
+    actions: tuple[str, str],
+    matches: bool,
+    rng: np.random.Generator,
+) -> EditTask:
+    """The task of old and new value and of the actions that they call for."""
+    instance = shown.instance
+    *before, user = shown.messages
     *body, question = user.segments
-    lines = [line.split(": ") for line in made.chosen.bystanders]
-    rng = np.random.default_rng([seed, 43, index, stable_seed(family.name)])
+    if shown.planted is not None:
+        body.append(Segment("conversation", f"{shown.planted}\n", "planted"))
+    lines = [line.split(": ") for line in instance.chosen.bystanders]
+    earlier = [replace(m, segments=tuple(_named(m.segments, shown.field, lines))) for m in before]
+    bystanders = instance.scenarios.bystanders
     return EditTask(
-        family.name,
-        split_of(family.name),
-        f"{family.name}-{index}-{made.chosen.record}-{'to' if matches else 'from'}",
-        "lookup",
-        (*before, Message(user.role, tuple(_named(body, made.field, lines)))),
+        instance.family.name,
+        instance.family.split,
+        f"{instance.name}-{'to' if matches else 'from'}",
+        instance.wording,
+        (*earlier, Message(user.role, tuple(_named(body, shown.field, lines)))),
         question.text,
-        made.field,
-        old,
-        new,
-        {name: (held, _another(name, held, rng)) for name, held in lines},
-        made.chosen.actions,
-        old,
-        new,
+        shown.field,
+        *values,
+        {name: (held, _another(bystanders[name], held, rng)) for name, held in lines},
+        instance.chosen.actions,
+        *actions,
         matches,
     )
 
@@ -156,7 +166,7 @@ def _named(segments: Sequence[Segment], field: str, bystanders: Sequence[Sequenc
     return out
 
 
-def _another(name: str, held: str, rng: np.random.Generator) -> str:
+def _another(values: Sequence[str], held: str, rng: np.random.Generator) -> str:
     """Another value of a bystander field."""
-    others = [value for value in BYSTANDER_VALUES[name] if value != held]
+    others = [value for value in values if value != held]
     return others[int(rng.integers(len(others)))]

@@ -8,19 +8,19 @@ classes of the blast radius protocol, arXiv 2606.17107).
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, Unpack
 
 import numpy as np
 
 from pkv_interp.errors import PkvError
-from pkv_interp.prompts.readout import action_ids
-from pkv_interp.prompts.segments import Message, Prompt, Segment, build
+from pkv_interp.prompts.segments import Prompt, Segment
 from pkv_interp.tasks.alignment import aligned_values
-from pkv_interp.tasks.cases import CUE, Case, Style, messages
-from pkv_interp.tasks.draws import Draw, draw, stable_seed
-from pkv_interp.tasks.families import FAMILIES, Family, split_of
-from pkv_interp.tasks.session_fields import FLIPS, LOW, MEDIUM, Flip, aligned_flips
-from pkv_interp.tasks.wordings import RULES
+from pkv_interp.tasks.cases import Case, paired
+from pkv_interp.tasks.draws import draw
+from pkv_interp.tasks.lay_out import lay_out
+from pkv_interp.tasks.recipes import Instance, Recipe, RecipeOptions
+from pkv_interp.tasks.scenarios import Family
+from pkv_interp.tasks.session_fields import FLIPS, Flip, aligned_flips
 
 FieldClass = Literal["low", "medium", "high"]
 CLASSES: tuple[FieldClass, ...] = ("low", "medium", "high")
@@ -43,6 +43,23 @@ class ClassCase:
     case: Case
 
 
+@dataclass(frozen=True)
+class _Change:
+    """What changes in the prompts of one instance.
+
+    Attributes:
+        field_class: of the field.
+        field: its label.
+        soft: the line before the rule: the soft rule, or in its place a filler.
+        flips: by flip the new value, the old one and the rule's trigger.
+    """
+
+    field_class: FieldClass
+    field: str
+    soft: str
+    flips: dict[Flip, tuple[str, str, str]]
+
+
 def class_cases(
     family: Family,
     index: int,
@@ -50,8 +67,7 @@ def class_cases(
     *,
     field_class: FieldClass,
     fillers: Sequence[int],
-    seed: int,
-    style: Style,
+    **recipe: Unpack[RecipeOptions],
 ) -> list[ClassCase]:
     """Minor and semantic flips of one instance, for every number of fillers in turn.
 
@@ -59,40 +75,58 @@ def class_cases(
     ones. Families and instances take the wordings and the fields of a class in turn.
 
     Args:
-        style: its ``n_fillers`` and ``field_late`` are not used.
+        family: one of the recipe's scenarios.
+        index: of the instance in its family.
+        tokenizer: a fast Hugging Face tokenizer.
+        field_class: how strongly the prompt depends on the field.
+        fillers: numbers of fillers.
+        recipe: the fields of a `Recipe`; its values, and of its style ``n_fillers`` and ``field_late``, are
+            not used.
 
     Raises:
-        PkvError: values that do not align under this tokenizer.
+        PkvError: values that do not align under this tokenizer, or a layout without bystander lines.
     """
-    rng = np.random.default_rng([seed, index, stable_seed(family.name), 3])
-    turn = index + [f.name for f in FAMILIES].index(family.name)
-    wording = list(RULES)[turn % len(RULES)]
-    chosen = draw(family, rng, max(fillers) + 1)
-    spare = chosen.fillers[-1]
-    values = _gate_values(family, rng, tokenizer)
-    if field_class == "high":
-        field, soft = family.field, spare
-        flips = values
-    else:
-        fields = LOW if field_class == "low" else MEDIUM
-        picked = fields[turn % len(fields)]
-        new, olds = aligned_flips(picked, rng, tokenizer)
-        field = picked.name
-        soft = spare if picked.soft_rule is None else picked.soft_rule.format(value=new)
-        trigger = values["semantic"][0]
-        flips = {flip: (new, olds[flip], trigger) for flip in FLIPS}
+    made = Recipe(**recipe)
+    style, scenarios = replace(made.style, field_late=False), made.scenarios
+    rng = made.rng(family, index, 3)
+    turn = index + scenarios.position(family)
+    wordings = made.wordings or tuple(scenarios.rules)
+    chosen = draw(family, rng, max(fillers) + 1, scenarios)
+    instance = Instance(family, index, chosen, wordings[turn % len(wordings)], style, scenarios)
+    change = _drawn_change(instance, field_class, turn, rng, tokenizer)
     found: list[ClassCase] = []
     for n in fillers:
-        fixed = replace(chosen, fillers=chosen.fillers[:n])
+        fixed = replace(instance, chosen=replace(chosen, fillers=chosen.fillers[:n]))
         for flip in FLIPS:
-            new, old, trigger = flips[flip]
-            prompts = [
-                _prompt(family, fixed, field_class, field, value, trigger, soft, wording, style, tokenizer)
-                for value in (new, old)
-            ]
-            case = _aligned(family, index, wording, prompts, fixed, tokenizer)
-            found.append(ClassCase(field_class, field, flip, new, old, n, case))
+            new, old, trigger = change.flips[flip]
+            prompts = (
+                _prompt(fixed, change, new, trigger, tokenizer),
+                _prompt(fixed, change, old, trigger, tokenizer),
+            )
+            case = paired(fixed, "field", prompts, tokenizer)
+            found.append(ClassCase(field_class, change.field, flip, new, old, n, case))
     return found
+
+
+def _drawn_change(
+    instance: Instance, field_class: FieldClass, turn: int, rng: np.random.Generator, tokenizer: Any
+) -> _Change:
+    """The field of the class whose turn it is, with its values; the last filler is the spare line."""
+    family, spare = instance.family, instance.chosen.fillers[-1]
+    values = _gate_values(family, rng, tokenizer)
+    if field_class == "high":
+        return _Change(field_class, family.field, spare, values)
+    if "{bystander_1}" not in instance.scenarios.layout(instance.style).state:
+        raise PkvError(
+            f"the layout '{instance.scenarios.layout(instance.style).name}' has no line for a second field",
+            "choose one whose state has {bystander_1}",
+        )
+    fields = instance.scenarios.low if field_class == "low" else instance.scenarios.medium
+    picked = fields[turn % len(fields)]
+    new, olds = aligned_flips(picked, rng, tokenizer)
+    soft = spare if picked.soft_rule is None else picked.soft_rule.format(value=new)
+    trigger = values["semantic"][0]
+    return _Change(field_class, picked.name, soft, {flip: (new, olds[flip], trigger) for flip in FLIPS})
 
 
 def _gate_values(
@@ -110,55 +144,19 @@ def _gate_values(
     return {"minor": quiet[int(rng.integers(len(quiet)))], "semantic": (new, old, new)}
 
 
-def _prompt(
-    family: Family,
-    chosen: Draw,
-    field_class: FieldClass,
-    field: str,
-    value: str,
-    trigger: str,
-    soft: str,
-    wording: str,
-    style: Style,
-    tokenizer: Any,
-) -> Prompt:
-    # Where another field changes, the gating one stands in the first line, at the rule's trigger.
-    first = chosen.bystanders[0] if field_class == "high" else f"{family.field}: {trigger}"
-    session = (
-        Segment("session", f"Session\n{first}\n{field}: "),
-        Segment("field", value, "field"),
-        Segment("session", f"\n{chosen.bystanders[1]}\n\n"),
-    )
-    system, user = messages(
-        family, chosen, value=value, trigger=trigger, wording=wording, style=replace(style, field_late=False)
-    )
-    rest = [segment for segment in user.segments if segment.kind not in ("session", "field")]
+def _prompt(instance: Instance, change: _Change, value: str, trigger: str, tokenizer: Any) -> Prompt:
+    first, second = instance.chosen.bystanders
+    if change.field_class != "high":
+        # Where another field changes, the gating one stands in the first line, at the rule's trigger.
+        first = f"{instance.family.field}: {trigger}"
+    content = instance.content(value=value, trigger=trigger)
     # One line before the rule: the soft rule, or in its place a filler, so that classes are equally long.
-    at = 1 + sum(segment.name == "fillers_before" for segment in rest)
-    kind, name = ("rule", "soft_rule") if field_class == "medium" else ("filler", None)
-    line = Segment(kind, f"{soft}\n", name)
-    body = Message("user", (*session, *rest[:at], line, *rest[at:]))
-    cue = Segment("decision", CUE, "decision")
-    return build((system, body), cue, tokenizer, chat=style.chat, thinking=style.thinking)
-
-
-def _aligned(
-    family: Family, index: int, wording: str, prompts: Sequence[Prompt], chosen: Draw, tokenizer: Any
-) -> Case:
-    clean, corrupt = prompts
-    if len(clean) != len(corrupt) or clean.spans != corrupt.spans:
-        raise PkvError(
-            f"the two prompts of '{family.name}' do not align ({len(clean)} and {len(corrupt)} tokens)",
-            "choose values that tokenise to one length in the field span",
-        )
-    return Case(
-        family.name,
-        split_of(family.name),
-        f"{family.name}-{index}-{chosen.record}",
-        wording,
-        "field",
-        clean,
-        corrupt,
-        chosen.actions,
-        action_ids(clean, chosen.actions, tokenizer),
+    kind, name = ("rule", "soft_rule") if change.field_class == "medium" else ("filler", None)
+    content = replace(
+        content,
+        field=change.field,
+        bystanders=(first, second),
+        before=(*content.before, Segment(kind, change.soft, name)),
     )
+    layout = instance.scenarios.layout(instance.style)
+    return instance.prompt(lay_out(layout, content, instance.style), tokenizer)

@@ -6,15 +6,16 @@ generality). Fields, values and actions are those of the scenario families.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Unpack
 
 import numpy as np
 
 from pkv_interp.prompts.segments import Message, Segment, build
-from pkv_interp.tasks.cases import CUE, Case, Style, paired
+from pkv_interp.tasks.cases import CUE, Case, paired
 from pkv_interp.tasks.draws import Draw, draw, stable_seed
-from pkv_interp.tasks.families import Family
 from pkv_interp.tasks.quads import value_pair
+from pkv_interp.tasks.recipes import Instance, Recipe, RecipeOptions
+from pkv_interp.tasks.scenarios import Family
 
 Template = Literal["multi_hop", "conversational", "lookup"]
 TEMPLATES: tuple[Template, ...] = ("multi_hop", "conversational", "lookup")
@@ -87,49 +88,56 @@ class OffTemplate:
     """The draws of one instance in another template.
 
     Attributes:
+        instance: family, draws and style; its wording is the template's name.
+        named: the two values of the family that the text names.
         values: the two values the field can have, the one that calls for the first action first.
         field: the field's label.
+        turn: which of two orders the text has.
     """
 
     template: Template
-    family: Family
-    chosen: Draw
+    instance: Instance
     named: tuple[str, str]
     values: tuple[str, str]
     field: str
     turn: int
 
+    @property
+    def chosen(self) -> Draw:
+        """The draws of the instance."""
+        return self.instance.chosen
+
     def messages(self, held: str) -> tuple[Message, ...]:
         """The messages with the field at ``held``; the last segment is the question."""
-        body = _BODIES[self.template](self.family, self.chosen, self.named, held, self.turn)
-        role = Message("system", (Segment("system", self.family.role, "system"),))
+        family = self.instance.family
+        body = _BODIES[self.template](family, self.chosen, self.named, held, self.turn)
+        role = Message("system", (Segment("system", family.role, "system"),))
         return role, Message("user", tuple(body))
 
 
 def off_template(
-    template: Template,
-    family: Family,
-    index: int,
-    tokenizer: Any,
-    *,
-    seed: int,
-    values: tuple[str, str] | None = None,
+    template: Template, family: Family, index: int, tokenizer: Any, **recipe: Unpack[RecipeOptions]
 ) -> OffTemplate:
     """Draw an instance.
 
     Args:
-        values: the family's two values; drawn by family when None. The lookup's values are its two actions.
+        template: one of `TEMPLATES`.
+        family: one of the recipe's scenarios.
+        index: of the instance in its family.
+        tokenizer: a fast Hugging Face tokenizer.
+        recipe: the fields of a `Recipe`; the family's two ``values`` are drawn by family when None. The
+            lookup's values are its two actions.
     """
-    rng = np.random.default_rng([seed, 42, index, stable_seed(family.name)])
-    chosen = draw(family, rng, 0)
+    made = Recipe(**recipe)
+    rng = np.random.default_rng([made.seed, 42, index, stable_seed(family.name)])
+    chosen = draw(family, rng, 0, made.scenarios)
     turn = int(rng.integers(2))
-    pair = value_pair(family, tokenizer, seed, values)
+    pair = value_pair(family, tokenizer, made.seed, made.values)
     named = pair if index % 2 == 0 else (pair[1], pair[0])
     copied = template == "lookup"
     return OffTemplate(
         template,
-        family,
-        chosen,
+        Instance(family, index, chosen, template, made.style, made.scenarios),
         named,
         chosen.actions if copied else named,
         LOOKUP_FIELD if copied else family.field,
@@ -138,25 +146,22 @@ def off_template(
 
 
 def off_template_case(
-    template: Template,
-    family: Family,
-    index: int,
-    tokenizer: Any,
-    *,
-    seed: int,
-    style: Style,
-    values: tuple[str, str] | None = None,
+    template: Template, family: Family, index: int, tokenizer: Any, **recipe: Unpack[RecipeOptions]
 ) -> Case:
     """A field pair in another template; its ``wording`` is the template's name.
 
     Args:
-        style: only ``chat`` and ``thinking`` count.
-        values: see ``off_template``.
+        template: one of `TEMPLATES`.
+        family: one of the recipe's scenarios.
+        index: of the instance in its family.
+        tokenizer: a fast Hugging Face tokenizer.
+        recipe: see `off_template`; of its style only ``chat`` and ``thinking`` count.
 
     Raises:
         PkvError: the two prompts do not align.
     """
-    made = off_template(template, family, index, tokenizer, seed=seed, values=values)
+    made = off_template(template, family, index, tokenizer, **recipe)
+    style = made.instance.style
     clean, corrupt = (
         build(
             made.messages(held),
@@ -167,4 +172,4 @@ def off_template_case(
         )
         for held in made.values
     )
-    return paired(family, index, "field", clean, corrupt, made.chosen, template, tokenizer)
+    return paired(made.instance, "field", (clean, corrupt), tokenizer)

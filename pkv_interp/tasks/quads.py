@@ -4,19 +4,18 @@ Each conclusion is reached from both field values and each field value leads to 
 polarity pairs and field pairs of one surface (protocol of arXiv 2606.17107, deep controls: 2 x 2 prompts).
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
 from pkv_interp.errors import PkvError
 from pkv_interp.prompts.segments import Prompt
 from pkv_interp.tasks.alignment import aligned_values, check_values
-from pkv_interp.tasks.cases import Case, Style, field_case
+from pkv_interp.tasks.cases import Case, field_case
 from pkv_interp.tasks.draws import stable_seed
-from pkv_interp.tasks.families import Family
-from pkv_interp.tasks.wordings import RULES
+from pkv_interp.tasks.recipes import RecipeOptions
+from pkv_interp.tasks.scenarios import Family
 
 _TRIES = 64
 #: The cells in the order of ``Quad.prompts``: field value, then trigger (v and o are the two values).
@@ -72,31 +71,24 @@ def value_pair(
     return pairs[int(np.random.default_rng([seed, 41, stable_seed(family.name)]).integers(len(pairs)))]
 
 
-def quad(
-    family: Family,
-    index: int,
-    tokenizer: Any,
-    *,
-    seed: int,
-    style: Style,
-    wordings: Sequence[str] = tuple(RULES),
-    values: tuple[str, str] | None = None,
-    redraw: int = 0,
-) -> Quad:
+def quad(family: Family, index: int, tokenizer: Any, **recipe: Unpack[RecipeOptions]) -> Quad:
     """The quad of one instance; v is the family's first value on even indices and the second on odd ones.
 
     Args:
-        values: the family's two values; drawn by family when None.
-        redraw: above 0, record number and bystander fields are drawn anew and nothing else.
+        family: one of the recipe's scenarios.
+        index: of the instance in its family.
+        tokenizer: a fast Hugging Face tokenizer.
+        recipe: the fields of a `Recipe`; its ``values`` are drawn by family when None.
 
     Raises:
         PkvError: the four prompts do not align.
     """
-    pair = value_pair(family, tokenizer, seed, values)
+    pair = value_pair(family, tokenizer, recipe["seed"], recipe.get("values"))
     v, o = pair if index % 2 == 0 else pair[::-1]
-    fixed: dict[str, Any] = {"seed": seed, "style": style, "wordings": wordings, "redraw": redraw}
-    first = field_case(family, index, tokenizer, values=(v, o), **fixed)
-    second = field_case(family, index, tokenizer, values=(o, v), **fixed)
+    recipe["values"] = (v, o)
+    first = field_case(family, index, tokenizer, **recipe)
+    recipe["values"] = (o, v)
+    second = field_case(family, index, tokenizer, **recipe)
     if len(first.clean) != len(second.clean) or first.clean.spans != second.clean.spans:
         raise PkvError(
             f"the four prompts of '{family.name}' do not align under this tokenizer",
@@ -112,20 +104,27 @@ def quad(
     )
 
 
-def quad_twin(mine: Quad, family: Family, index: int, tokenizer: Any, **built: Any) -> Quad:
+def quad_twin(
+    mine: Quad, family: Family, index: int, tokenizer: Any, **recipe: Unpack[RecipeOptions]
+) -> Quad:
     """The quad about another record with other bystander fields, aligned with ``mine`` by token.
 
     Values, rule, fillers, action order and menu are those of ``mine``: a cell of the twin reaches the
     conclusion of the same cell of ``mine`` on another surface.
 
     Args:
-        built: what ``mine`` was built with (`quad`).
+        mine: the quad.
+        family: its family.
+        index: its index.
+        tokenizer: a fast Hugging Face tokenizer.
+        recipe: what ``mine`` was built with (`quad`).
 
     Raises:
         PkvError: no redraw has the length and spans of ``mine``.
     """
     for redraw in range(1, _TRIES + 1):
-        twin = quad(family, index, tokenizer, redraw=redraw, **built)
+        recipe["redraw"] = redraw
+        twin = quad(family, index, tokenizer, **recipe)
         same = (
             len(twin.field.clean) == len(mine.field.clean)
             and twin.field.clean.spans == mine.field.clean.spans

@@ -19,7 +19,7 @@ class SessionField:
 
     Attributes:
         name: its label in the session block.
-        pattern: of its values, ``#`` a digit and ``x`` a hexadecimal digit; or None.
+        pattern: of its values, ``#`` a digit from 1 and ``x`` a hexadecimal digit; or None.
         groups: its values when it has no pattern, near ones in one group.
         soft_rule: a policy line that names a value (``{value}``) and changes no action, or None.
     """
@@ -28,35 +28,6 @@ class SessionField:
     pattern: str | None = None
     groups: tuple[tuple[str, ...], ...] = ()
     soft_rule: str | None = None
-
-
-LOW: tuple[SessionField, ...] = (
-    SessionField("timestamp", "2025-0#-1# 1#:3#"),
-    SessionField("request id", "req-#####"),
-    SessionField("session counter", "##"),
-    SessionField("nonce", "xxxxxx"),
-)
-MEDIUM: tuple[SessionField, ...] = (
-    SessionField(
-        "locale",
-        groups=(("en-GB", "en-US", "en-AU"), ("de-DE", "de-AT", "de-CH"), ("fr-FR", "fr-BE", "fr-CA")),
-        soft_rule="Where the locale is {value}, dates are written with the day first.",
-    ),
-    SessionField(
-        "time zone",
-        groups=(("UTC+1", "UTC+2", "UTC+3"), ("UTC-6", "UTC-7", "UTC-8")),
-        soft_rule="With a time zone of {value}, letters may wait until the morning.",
-    ),
-    SessionField(
-        "letter tone",
-        groups=(
-            ("formal", "polite", "proper", "serious", "official"),
-            ("playful", "funny", "silly", "merry", "witty"),
-            ("brief", "short", "dry", "plain", "terse"),
-        ),
-        soft_rule="If the letter tone is {value}, a title stands before each name.",
-    ),
-)
 
 
 def candidates(field: SessionField, rng: np.random.Generator) -> tuple[str, dict[Flip, list[str]]]:
@@ -109,5 +80,5 @@ def aligned_flips(
     listed = ", ".join(f"'{value}' {n}" for value, (_, n) in list(seen.items())[:_DRAWN])
     raise PkvError(
         f"'{field.name}' has no minor and semantic flip of one token length; candidates: {listed}",
-        "add values of one length to pkv_interp/tasks/session_fields.py",
+        "add values of one length to the session_fields of the scenario file",
     )

@@ -1,7 +1,7 @@
 """Ordinary chat text for replay: prompts written here, replies sampled once from the base model itself.
 
 Cross-entropy on a model's own samples is, in expectation, the forward KL to it: replay holds the adapted
-model to the base model's behaviour away from gated decisions. The held-out topics and requests share nothing
+model to the base model's behaviour away from decisions by rule. Held-out topics and requests share nothing
 with those trained on.
 """
 
@@ -99,6 +99,15 @@ def sample_replies(
 
     Without a chat template a message is a line of plain text, and the reply is its continuation. Messages of
     one batch are left-padded, with positions and mask set by ``generate``.
+
+    Args:
+        model: the base model.
+        tokenizer: of the model.
+        messages: one per chat.
+        max_new_tokens: longest reply.
+        temperature: of the sampling.
+        seed: of the sampling.
+        batch_size: chats per forward.
     """
     rendered = [_rendered(m, tokenizer) for m in messages]
     bos = tokenizer.bos_token

@@ -1,4 +1,4 @@
-"""What the trained gate can do: decisions on families, wordings and updates never seen, and chat loss."""
+"""What the gate adapter can do: decisions on families, wordings and updates never seen, and chat loss."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -10,8 +10,10 @@ import torch
 from pkv_interp.prompts.errata import UPDATES
 from pkv_interp.prompts.readout import action_ids
 from pkv_interp.prompts.segments import Prompt, Segment, build
-from pkv_interp.tasks import Case, Family, Style, field_case
-from pkv_interp.tasks.cases import CUE, aligned_values, draw, messages, stable_seed
+from pkv_interp.tasks import Case, Family, Instance, Style, Update, field_case
+from pkv_interp.tasks.alignment import aligned_values
+from pkv_interp.tasks.cases import CUE
+from pkv_interp.tasks.draws import draw, stable_seed
 from pkv_interp.tasks.wordings import RULES
 from pkv_interp.training.tokens import TokenSequence, pad
 from pkv_interp.training.trainer import micro_batches, supervised_losses
@@ -57,6 +59,13 @@ def probes(
 
     Updates always change the value that decides; an unrelated one names another field and must change
     nothing.
+
+    Args:
+        families: held-out domains.
+        tokenizer: of the model.
+        seed: of the draws.
+        lengths: numbers of filler sentences.
+        instances: per family and condition.
     """
     found: list[Probe] = []
     for family in families:
@@ -88,15 +97,8 @@ def _updated(
         new = trigger if match else other
         old = new if about else (other if match else trigger)
         line = other if about and match else trigger if about else new
-        turns = messages(
-            family,
-            chosen,
-            value=old,
-            trigger=trigger,
-            wording=rule,
-            style=Style(),
-            update=(wording, line),
-            update_field=about,
+        turns = Instance(family, index, chosen, rule).messages(
+            value=old, trigger=trigger, update=Update(wording, line, about)
         )
         prompt = build(turns, Segment("decision", CUE, "decision"), tokenizer)
         ids = action_ids(prompt, chosen.actions, tokenizer)
@@ -114,7 +116,14 @@ def _updated(
 
 @torch.no_grad()
 def answer(model: Any, tokenizer: Any, found: Sequence[Probe], budget: int = 4096) -> list[tuple[float, int]]:
-    """Margin towards the gold action and the full-vocabulary argmax, per probe and in order."""
+    """Margin towards the gold action and the full-vocabulary argmax, per probe and in order.
+
+    Args:
+        model: the trained model.
+        tokenizer: of the model.
+        found: the probes.
+        budget: tokens per forward.
+    """
     fill = int(tokenizer.eos_token_id or 0)
     sequences = {id(p): TokenSequence(p.prompt.ids, (p.prompt.decision,), (), "probe") for p in found}
     owner = {id(sequences[id(p)]): p for p in found}
@@ -132,7 +141,14 @@ def answer(model: Any, tokenizer: Any, found: Sequence[Probe], budget: int = 409
 
 @torch.no_grad()
 def chat_loss(model: Any, tokenizer: Any, chats: Sequence[TokenSequence], budget: int = 4096) -> float:
-    """Mean cross-entropy of reply tokens, in nats per token."""
+    """Mean cross-entropy of reply tokens, in nats per token.
+
+    Args:
+        model: the trained model.
+        tokenizer: of the model.
+        chats: encoded chats.
+        budget: tokens per forward.
+    """
     fill = int(tokenizer.eos_token_id or 0)
     total, count = 0.0, 0
     for group in micro_batches(list(chats), budget):

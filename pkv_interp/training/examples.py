@@ -1,4 +1,4 @@
-"""The gate's training examples: a seeded stream of prompts with the answers they call for."""
+"""The gate adapter's training examples: a seeded stream of prompts with the answers they call for."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -65,23 +65,23 @@ def _upper(text: str) -> str:
 
 
 @dataclass(frozen=True)
-class _Gate:
-    """A field with its possible values and the rule that reads it."""
+class _Rule:
+    """A rule, in words, with the field that it reads and that field's two values."""
 
     field: str
     trigger: str
     other: str
     act: str
     otherwise: str
-    rule: str
+    text: str
 
     def answer(self, value: str) -> str:
         return self.act if value == self.trigger else self.otherwise
 
 
-def _gate(
+def _rule(
     rng: np.random.Generator, avoid: Sequence[str] = (), listing: bool = False, plain: bool = False
-) -> _Gate:
+) -> _Rule:
     field = _pick(rng, [f for f in words.FIELDS if f not in map(_plain, avoid)])
     style = 1.0 if plain else rng.random()
     if style < 0.2:
@@ -92,8 +92,8 @@ def _gate(
     act, otherwise = _two(rng, [a for a in words.ACTIONS if a not in (trigger, other)])
     listing = listing or (not plain and rng.random() < 0.2)
     pool = wordings.LISTINGS if listing else wordings.RULES
-    rule = _pick(rng, pool).format(f=field, t=trigger, u=other, a=act, b=otherwise)
-    return _Gate(field, trigger, other, act, otherwise, _upper(rule) if rng.random() < 0.8 else rule)
+    text = _pick(rng, pool).format(f=field, t=trigger, u=other, a=act, b=otherwise)
+    return _Rule(field, trigger, other, act, otherwise, _upper(text) if rng.random() < 0.8 else text)
 
 
 def _plain(field: str) -> str:
@@ -101,17 +101,17 @@ def _plain(field: str) -> str:
     return field.replace("_", " ").lower()
 
 
-def _other_field(rng: np.random.Generator, gate: _Gate) -> str:
-    return _pick(rng, [f for f in words.FIELDS if f != _plain(gate.field)])
+def _other_field(rng: np.random.Generator, rule: _Rule) -> str:
+    return _pick(rng, [f for f in words.FIELDS if f != _plain(rule.field)])
 
 
-def _bystanders(rng: np.random.Generator, gate: _Gate, breadth: float) -> list[tuple[str, str]]:
+def _bystanders(rng: np.random.Generator, rule: _Rule, breadth: float) -> list[tuple[str, str]]:
     """Other fields; with breadth, some carry the values that the rule speaks of: the name must be read."""
     lines = []
     for _ in range(int(rng.choice(4, p=(0.35, 0.3, 0.2, 0.15)))):
-        name = _other_field(rng, gate)
+        name = _other_field(rng, rule)
         value = (
-            _pick(rng, (gate.trigger, gate.other))
+            _pick(rng, (rule.trigger, rule.other))
             if rng.random() < 0.3 * breadth
             else _pick(rng, words.VALUES[int(rng.integers(len(words.VALUES)))])
         )
@@ -119,69 +119,72 @@ def _bystanders(rng: np.random.Generator, gate: _Gate, breadth: float) -> list[t
     return lines
 
 
-def _question(rng: np.random.Generator, gate: _Gate) -> str:
-    x, y = _two(rng, (gate.act, gate.otherwise))
-    return _pick(rng, words.QUESTIONS).format(x=x, y=y)
+def _question(rng: np.random.Generator, rule: _Rule) -> str:
+    x, y = _two(rng, (rule.act, rule.otherwise))
+    return _pick(rng, wordings.QUESTIONS).format(x=x, y=y)
 
 
 def _session(
-    rng: np.random.Generator, gate: _Gate, value: str, others: list[tuple[str, str]], breadth: float
+    rng: np.random.Generator, rule: _Rule, value: str, others: list[tuple[str, str]], breadth: float
 ) -> str:
     broad = rng.random() < breadth
-    form = _pick(rng, words.FIELD_FORMS if broad else words.FIELD_FORMS[:EASY_FORMS])
-    lines = [form.format(field=n, value=v) for n, v in [(gate.field, value), *others]]
+    form = _pick(rng, wordings.FIELD_FORMS if broad else wordings.FIELD_FORMS[:EASY_FORMS])
+    lines = [form.format(field=n, value=v) for n, v in [(rule.field, value), *others]]
     heading = _pick(rng, wordings.SESSION_HEADINGS if broad else wordings.SESSION_HEADINGS[:2])
     order = [lines[int(i)] for i in rng.permutation(len(lines))]
     return "\n".join([*([heading] if heading else []), *order])
 
 
-def _document(rng: np.random.Generator, gate: _Gate, n_fillers: int, breadth: float) -> str:
+def _document(rng: np.random.Generator, rule: _Rule, n_fillers: int, breadth: float) -> str:
     # Long documents come in paragraphs, so that 30 of them reach 900 tokens.
     sentences = 1 if n_fillers <= 16 else int(rng.integers(1, 4))
     lines = [" ".join(filler(rng) for _ in range(sentences)) for _ in range(n_fillers)]
-    lines.insert(int(rng.integers(n_fillers + 1)), gate.rule)
+    lines.insert(int(rng.integers(n_fillers + 1)), rule.text)
     if rng.random() < 0.1 * breadth:
-        lines.insert(int(rng.integers(len(lines) + 1)), _gate(rng, avoid=(gate.field,)).rule)
+        lines.insert(int(rng.integers(len(lines) + 1)), _rule(rng, avoid=(rule.field,)).text)
     if rng.random() < 0.15 * breadth:
         lines = [f"{i + 1}. {line}" for i, line in enumerate(lines)]
     heading = _pick(rng, wordings.HEADINGS if rng.random() < breadth else wordings.HEADINGS[:2])
-    joint = " " if rng.random() < 0.2 * breadth and "\n" not in gate.rule else "\n"
+    joint = " " if rng.random() < 0.2 * breadth and "\n" not in rule.text else "\n"
     return (f"{heading}\n" if heading else "") + joint.join(lines)
 
 
 def make(
     rng: np.random.Generator, kind: str, match: bool, breadth: float = 1.0, longest: int = 30
 ) -> Example:
-    """One example of a kind; ``match``: the field starts at the trigger's value.
+    """One example of a kind.
 
     Args:
+        rng: draws everything that is not given.
+        kind: one of ``KINDS``.
+        match: the field starts at the trigger's value.
         breadth: 0 for one plain layout and short prompts, 1 for everything: odd layouts, long documents,
             other fields that carry the rule's values, a second rule, prompts without the chat template.
         longest: fillers at full breadth.
     """
-    gate = _gate(rng, plain=rng.random() >= breadth)
-    value = gate.trigger if match else gate.other
-    others = _bystanders(rng, gate, breadth)
+    rule = _rule(rng, plain=rng.random() >= breadth)
+    value = rule.trigger if match else rule.other
+    others = _bystanders(rng, rule, breadth)
     n_fillers = _n_fillers(rng, round(1 + (longest - 1) * breadth))
-    blocks = [_session(rng, gate, value, others, breadth), _document(rng, gate, n_fillers, breadth)]
+    blocks = [_session(rng, rule, value, others, breadth), _document(rng, rule, n_fillers, breadth)]
     if kind == "late":
         blocks.reverse()
     if rng.random() < 0.2:
         blocks.append("Tools\nlookup(id), send(text)")
-    request = _pick(rng, words.REQUESTS).format(id=_record(rng))
-    cue = _pick(rng, words.CUES) if rng.random() < 0.6 * breadth else words.CUES[0]
+    request = _pick(rng, wordings.REQUESTS).format(id=_record(rng))
+    cue = _pick(rng, wordings.CUES) if rng.random() < 0.6 * breadth else wordings.CUES[0]
     turns: list[Turn] = []
     if kind in ("update", "other_update"):
         if rng.random() < 0.35 * breadth:  # decide once before the update arrives, then again
-            text = "\n\n".join([*blocks, "\n".join(t for t in (request, _question(rng, gate)) if t)])
-            turns.append(Turn(text, cue, gate.answer(value)))
+            text = "\n\n".join([*blocks, "\n".join(t for t in (request, _question(rng, rule)) if t)])
+            turns.append(Turn(text, cue, rule.answer(value)))
             blocks = []
         for _ in range(1 + int(rng.random() < 0.25 * breadth)):
-            value, line = _update(rng, gate, value, others, kind)
+            value, line = _update(rng, rule, value, others, kind)
             blocks.append(line)
-    tail = "\n".join(t for t in (request, _question(rng, gate)) if t)
-    turns.append(Turn("\n\n".join([*blocks, tail]), cue, gate.answer(value)))
-    return Example(kind, _pick(rng, words.ROLES), tuple(turns), bool(rng.random() >= 0.15 * breadth))
+    tail = "\n".join(t for t in (request, _question(rng, rule)) if t)
+    turns.append(Turn("\n\n".join([*blocks, tail]), cue, rule.answer(value)))
+    return Example(kind, _pick(rng, wordings.ROLES), tuple(turns), bool(rng.random() >= 0.15 * breadth))
 
 
 def lesson(rng: np.random.Generator, kind: str, match: bool, listings: bool) -> Example:
@@ -189,32 +192,38 @@ def lesson(rng: np.random.Generator, kind: str, match: bool, listings: bool) -> 
 
     First lessons list an action per value, which the base model half understands; later ones also have rules
     with an "otherwise". Accuracy stayed at chance for 90 steps when training began at full breadth.
+
+    Args:
+        rng: draws everything that is not given.
+        kind: "plain" or "late".
+        match: the field starts at the trigger's value.
+        listings: rules list an action per value, and questions are open.
     """
-    gate = _gate(rng, listing=listings or rng.random() < 0.4, plain=True)
-    value = gate.trigger if match else gate.other
-    blocks = [_pick(rng, words.FIELD_FORMS[:EASY_FORMS]).format(field=gate.field, value=value), gate.rule]
+    rule = _rule(rng, listing=listings or rng.random() < 0.4, plain=True)
+    value = rule.trigger if match else rule.other
+    blocks = [_pick(rng, wordings.FIELD_FORMS[:EASY_FORMS]).format(field=rule.field, value=value), rule.text]
     if kind == "late":
         blocks.reverse()
     repeat = not listings and rng.random() < 0.5
-    question = _question(rng, gate) if repeat else _pick(rng, words.OPEN_QUESTIONS)
-    turn = Turn("\n\n".join([*blocks, question]), words.CUES[0], gate.answer(value))
-    return Example(kind, _pick(rng, words.ROLES), (turn,), True)
+    question = _question(rng, rule) if repeat else _pick(rng, wordings.OPEN_QUESTIONS)
+    turn = Turn("\n\n".join([*blocks, question]), wordings.CUES[0], rule.answer(value))
+    return Example(kind, _pick(rng, wordings.ROLES), (turn,), True)
 
 
 def _update(
-    rng: np.random.Generator, gate: _Gate, value: str, others: list[tuple[str, str]], kind: str
+    rng: np.random.Generator, rule: _Rule, value: str, others: list[tuple[str, str]], kind: str
 ) -> tuple[str, str]:
     wording = _pick(rng, wordings.UPDATES)
     if kind == "update":
-        value = gate.other if value == gate.trigger else gate.trigger
-        return value, _upper(wording.format(f=gate.field, v=value))
+        value = rule.other if value == rule.trigger else rule.trigger
+        return value, _upper(wording.format(f=rule.field, v=value))
     name = (
         others[int(rng.integers(len(others)))][0]
         if others and rng.random() < 0.6
-        else _other_field(rng, gate)
+        else _other_field(rng, rule)
     )
     new = (
-        _pick(rng, (gate.trigger, gate.other))
+        _pick(rng, (rule.trigger, rule.other))
         if rng.random() < 0.6
         else _pick(rng, words.VALUES[int(rng.integers(len(words.VALUES)))])
     )
@@ -222,7 +231,15 @@ def _update(
 
 
 def lessons(seed: int, step: int, size: int, mix: Sequence[float], listings: bool) -> list[Example]:
-    """Opening lessons of one step, plain or late by ``mix``, in pairs as `batch`."""
+    """Opening lessons of one step, plain or late by ``mix``, in pairs as `batch`.
+
+    Args:
+        seed: of the training.
+        step: of the training.
+        size: number of examples.
+        mix: shares of the kinds.
+        listings: see ``lesson``.
+    """
     kinds = _kinds(seed, step, size, mix)
     return _pairs(seed, step, size, lambda rng, pair, match: lesson(rng, kinds[pair], match, listings))
 
@@ -235,6 +252,14 @@ def batch(
     They come in pairs that differ in the field's value alone, so with opposite answers: whatever else in a
     prompt might hint at an action cancels within the batch, and only the comparison of field and rule is left
     to learn.
+
+    Args:
+        seed: of the training.
+        step: of the training.
+        size: number of examples.
+        mix: shares of the kinds.
+        breadth: see ``make``.
+        longest: see ``make``.
     """
     kinds = _kinds(seed, step, size, mix)
     return _pairs(seed, step, size, lambda rng, pair, match: make(rng, kinds[pair], match, breadth, longest))

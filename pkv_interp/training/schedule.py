@@ -38,7 +38,14 @@ class Stage(BaseModel):
         return self.lr[0] + (self.lr[1] - self.lr[0]) * progress
 
     def examples(self, seed: int, step: int, progress: float, longest: int) -> list[Example]:
-        """The gate examples of one step; ``step`` counts from the start of the training."""
+        """The examples of one step, chats apart; ``step`` counts from the start of the training.
+
+        Args:
+            seed: of the training.
+            step: counts from the start of the training.
+            progress: through the stage, 0 to 1.
+            longest: fillers at full breadth.
+        """
         if self.lessons is not None:
             return lessons(seed, step, self.batch, self.mix, self.lessons == "listings")
         wide = self.breadth[0] + (self.breadth[1] - self.breadth[0]) * progress
@@ -49,7 +56,7 @@ def at(stages: Sequence[Stage], step: int) -> tuple[Stage, float]:
     """The stage that a step belongs to, and how far through it the step is, 0 to 1.
 
     Raises:
-        PkvError: the step lies behind the last stage.
+        PkvError: the step lies after the last stage.
     """
     start = 0
     for stage in stages:

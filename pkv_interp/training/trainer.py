@@ -1,4 +1,4 @@
-"""LoRA training of the gate: answer-token cross-entropy on gated decisions, replay of ordinary chat."""
+"""LoRA training of the gate adapter: cross-entropy on the answers to rules, and replay of ordinary chat."""
 
 import json
 import logging
@@ -90,6 +90,11 @@ def supervised_losses(model: Any, group: list[TokenSequence], fill: int) -> tupl
     """Cross-entropy and correctness at every supervised position of a group, in order.
 
     Only supervised positions go through the unembedding.
+
+    Args:
+        model: with or without adapter.
+        group: sequences of one forward.
+        fill: token that pads the shorter ones.
     """
     ids = pad(group, fill).to(model.device)
     rows = torch.tensor([r for r, s in enumerate(group) for _ in s.targets], device=ids.device)
@@ -157,7 +162,10 @@ def train(
     """Run (or resume) the training.
 
     Args:
+        model: its trainable parameters are changed.
+        tokenizer: of the model.
         replay: encoded chats, drawn from in a seeded order.
+        settings: stages, sizes and seed.
         directory: holds the checkpoint; a run that finds one continues from it with the same data stream.
         progress: called after each step.
 
@@ -202,7 +210,13 @@ def snapshot_path(directory: Path, step: int) -> Path:
 
 
 def write_adapter(model: PeftModel, settings: TrainSettings, directory: Path) -> None:
-    """Write the adapter as peft does, in float16, with no trace of where the base model lay."""
+    """Write the adapter as peft does, in float16, with no trace of where the base model lay.
+
+    Args:
+        model: with the trained adapter.
+        settings: rank, alpha and the name of the base model.
+        directory: is made where it is missing.
+    """
     directory.mkdir(parents=True, exist_ok=True)
     weights = {
         name: t.detach().to(torch.float16).contiguous().cpu()

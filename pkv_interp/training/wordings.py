@@ -1,4 +1,4 @@
-"""Training wordings of rules, updates, fillers and documents; none of the evaluation wordings is among them.
+"""Training wordings of all but fields, values and actions; none of the evaluation wordings is among them.
 
 Rules take ``f`` (field), ``t`` (trigger), ``a`` (action when the field equals the trigger), ``b`` (action
 when it does not). Listings also take ``u``, the field's other possible value.
@@ -156,3 +156,84 @@ FILLER_SLOTS: dict[str, tuple[str, ...]] = {
     "other": _PEOPLE,
     "n": tuple(str(i) for i in range(2, 90)),
 }
+
+ROLES: tuple[str, ...] = (
+    "You are an assistant that follows the policy.",
+    "You are a careful clerk.",
+    "You run the control room.",
+    "You are a helpful AI assistant.",
+    "You operate a machine and obey the rules below.",
+    "You decide what happens to each request.",
+    "You are the night operator.",
+    "You assist a team of planners.",
+    "You are an agent with access to tools.",
+    "You manage incoming cases for a service company.",
+    "Act as the dispatcher.",
+    "You are the automated front desk of a workshop.",
+    "You review items one at a time.",
+    "You are a software agent. Follow the document.",
+    "You serve travellers at a station.",
+    "You look after a fleet of robots.",
+)
+
+REQUESTS: tuple[str, ...] = (
+    "Item {id} needs a decision.",
+    "What should happen with case {id}?",
+    "A new request came in: {id}.",
+    "Please handle {id} now.",
+    "User: can you take care of {id}?",
+    "The next entry in the list is {id}.",
+    "Someone asks about {id} at the counter.",
+    "{id} is waiting.",
+    "We must act on {id} today.",
+    "Process record {id}.",
+    "The caller mentions number {id}.",
+    "Unit {id} has reported in.",
+    "Here is the job: {id}.",
+    "There is a message about {id}.",
+    "",
+)
+
+QUESTIONS: tuple[str, ...] = (
+    "Reply with {x} or {y}.",
+    "Which is it: {x} or {y}?",
+    "Say {x} or {y}.",
+    "One word only: {x} / {y}.",
+    "Options: {x}, {y}.",
+    "Give the action.",
+    "What do you do?",
+    "What is the correct next step?",
+    "State the action in one word.",
+    "Follow the policy and name the action, {x} or {y}.",
+    "Decide between {x} and {y}.",
+    "Respond with a single word.",
+)
+
+OPEN_QUESTIONS: tuple[str, ...] = tuple(q for q in QUESTIONS if "{" not in q)
+
+CUES: tuple[str, ...] = (
+    "Action:",
+    "Decision:",
+    "Next step:",
+    "Answer:",
+    "tool_call:",
+    "Result:",
+    "I choose to",
+)
+
+FIELD_FORMS: tuple[str, ...] = (
+    "{field}: {value}",
+    "{field}: {value}",
+    "{field}: {value}",
+    "{field} = {value}",
+    "- {field}: {value}",
+    "The {field} is {value}.",
+    "{field} is {value}",
+    '"{field}": "{value}"',
+    "Current {field}: {value}",
+    "Its {field} is listed as {value}.",
+    "* {field} -> {value}",
+    "<{field}>{value}</{field}>",
+    "As of today, the {field} is {value}.",
+    "We see {value} as the {field}.",
+)

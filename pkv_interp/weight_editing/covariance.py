@@ -69,6 +69,7 @@ def key_covariances(
     """C of several layers from one pass over a corpus (Meng et al. 2022, section 3.1).
 
     Args:
+        model: is read and not changed.
         texts: token ids of the corpus, one sequence per forward.
         layers: whose down projections are read.
         limit: condition number that solves stay under.

@@ -25,7 +25,14 @@ class Relation:
     objects: dict[str, str]
 
     def ask(self, tokenizer: Any, subject: str, target: str, prompt: int = 0) -> Statement:
-        """One of the prompts as a statement, keyed on the subject's last token."""
+        """One of the prompts as a statement, keyed on the subject's last token.
+
+        Args:
+            tokenizer: of the model.
+            subject: of the statement.
+            target: the object that it is to give.
+            prompt: which of ``prompts``.
+        """
         return _fill(tokenizer, self.prompts[prompt], subject, target)
 
     def about(self, tokenizer: Any, subject: str) -> Statement:

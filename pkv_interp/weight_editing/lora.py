@@ -62,8 +62,10 @@ def lora_edit(
     bit for bit.
 
     Args:
+        model: carries the adapter inside the block and is left as it was.
         statements: texts and the tokens to say after them; every one counts the same.
         flipped: asked every few steps with the adapter in place; training stops when it says yes.
+        settings: rank, rate and steps; the defaults where None.
 
     Raises:
         PkvError: no statement, or a model without plain down projections.

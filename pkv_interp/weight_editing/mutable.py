@@ -7,9 +7,8 @@ from typing import Any
 import numpy as np
 
 from pkv_interp.prompts.readout import action_ids
-from pkv_interp.tasks import Family, Message, Prompt, Segment, Style, build
+from pkv_interp.tasks import Family, Instance, Message, Prompt, Segment, Style, build
 from pkv_interp.tasks.alignment import aligned_values
-from pkv_interp.tasks.cases import messages
 from pkv_interp.tasks.draws import Draw, draw, stable_seed
 from pkv_interp.tasks.wordings import RULES
 from pkv_interp.weight_editing.decisions import Choice
@@ -92,6 +91,11 @@ def record_edit(
     """Draw one: even indices turn the rule's action on, odd ones off.
 
     Args:
+        family: the domain.
+        index: of the edit in its family.
+        tokenizer: the two values of the field take as many of its tokens.
+        seed: of the draws, together with family and index.
+        style: how prompts are rendered, and how many filler sentences they have.
         n_others: other records, with the rule, the values and the action order of this one.
 
     Raises:
@@ -107,7 +111,7 @@ def record_edit(
     wording, another = (list(RULES)[int(i)] for i in rng.permutation(len(RULES))[:2])
 
     def prompt(who: Draw, value: str, wording: str = wording) -> RecordPrompt:
-        return _prompt(family, who, value, trigger, wording, style, tokenizer)
+        return _prompt(Instance(family, index, who, wording, style), value, trigger, tokenizer)
 
     return RecordEdit(
         family=family.name,
@@ -134,10 +138,9 @@ def _others(family: Family, chosen: Draw, rng: np.random.Generator, n: int) -> S
     return list(found.values())
 
 
-def _prompt(
-    family: Family, who: Draw, value: str, trigger: str, wording: str, style: Style, tokenizer: Any
-) -> RecordPrompt:
-    system, user = messages(family, who, value=value, trigger=trigger, wording=wording, style=style)
+def _prompt(instance: Instance, value: str, trigger: str, tokenizer: Any) -> RecordPrompt:
+    family, who, style = instance.family, instance.chosen, instance.style
+    system, user = instance.messages(value=value, trigger=trigger)
     question = user.segments[-1]
     body = tuple(
         part

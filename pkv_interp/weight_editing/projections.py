@@ -53,6 +53,11 @@ def inputs_of(
 ) -> list[Float[Tensor, "tokens d_ff"]]:
     """What the down projections of some layers read in a prompt, float32; nothing above them is run.
 
+    Args:
+        model: is read and not changed.
+        layers: whose inputs are wanted.
+        ids: the prompt.
+
     Raises:
         PkvError: no layer, or one without a plain down projection.
     """

@@ -58,7 +58,13 @@ class RankOneEdit:
 
 
 def mean_key(model: PreTrainedModel, layer: int, statements: Sequence[Statement]) -> Float[Tensor, " d_ff"]:
-    """Mean input of the down projection at the statements' subject tokens, float32."""
+    """Mean input of the down projection at the statements' subject tokens, float32.
+
+    Args:
+        model: is read and not changed.
+        layer: of the down projection.
+        statements: at least one.
+    """
     if not statements:
         raise PkvError("there is no statement to take a key from", "give at least one")
     keys = [inputs_of(model, [layer], one.ids[: one.at + 1])[0][-1] for one in statements]
@@ -79,9 +85,13 @@ def rome_edit(
     ``W' = W + (v - W k) (C^-1 k)^T / ((C^-1 k)^T k)``; the model is left as it was.
 
     Args:
+        runner: the model.
+        layer: whose down projection is edited.
         statements: their subject tokens give the mean key, their targets the value.
+        covariance: second moments of that projection's keys.
         essence: a statement about the subject whose next-token distribution is to stay (its target counts
             for nothing).
+        settings: of the descent to the value; the defaults where None.
 
     Raises:
         PkvError: no statement, or a layer without a plain down projection.

@@ -35,7 +35,7 @@ class Statement:
                 "give the position of the subject's last token",
             )
 
-    def behind(self, prefix: Sequence[int], bos: int | None) -> "Statement":
+    def after(self, prefix: Sequence[int], bos: int | None) -> "Statement":
         """The same statement with other tokens before it; a BOS token stays first."""
         head = self.ids[:1] if bos is not None and self.ids[0] == bos else ()
         ids = (*head, *prefix, *self.ids[len(head) :])
@@ -45,7 +45,14 @@ class Statement:
 def statement(tokenizer: Any, before: str, subject: str, after: str, target: str) -> Statement:
     """``before + subject + after``, keyed on the subject's last token; the target's first token is said next.
 
-    The target is tokenised behind the text, so that its token is the one in context.
+    The target is tokenised after the text, so that its token is the one in context.
+
+    Args:
+        tokenizer: of the model.
+        before: text before the subject.
+        subject: at its last token the key is read.
+        after: text after the subject.
+        target: what is to be said next; its first token counts.
 
     Raises:
         PkvError: the subject is not followed by a token boundary, or the target changes the text's tokens.

@@ -61,7 +61,13 @@ def score_fact(
     """Edit one fact, measure, and take the edit away again.
 
     Args:
+        runner: the model.
+        tokenizer: of the model.
+        fact: what is edited.
         known: facts of the relation; those of other subjects are the neighbours.
+        layer: whose down projection is edited.
+        covariance: second moments of its keys.
+        settings: of the descent to the value.
 
     Raises:
         PkvError: the relation has no other known fact.
@@ -80,7 +86,7 @@ def score_fact(
     made = rome_edit(
         runner,
         layer,
-        [edited, *(edited.behind(prefix, tokenizer.bos_token_id) for prefix in prefixes(tokenizer))],
+        [edited, *(edited.after(prefix, tokenizer.bos_token_id) for prefix in prefixes(tokenizer))],
         covariance,
         essence=fact.relation.about(tokenizer, fact.subject),
         settings=settings,

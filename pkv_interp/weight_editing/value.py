@@ -67,7 +67,13 @@ def _put(module: nn.Module, value: Float[Tensor, " d_model"]) -> Iterator[None]:
 
 
 def output_before(runner: Runner, layer: int, one: Statement) -> Float[Tensor, " d_model"]:
-    """What the down projection gives at the statement's subject token, float32."""
+    """What the down projection gives at the statement's subject token, float32.
+
+    Args:
+        runner: the model.
+        layer: of the down projection.
+        one: the statement.
+    """
     held: list[Tensor] = []
     handle = down_projection(runner.model, layer).register_forward_hook(
         lambda _module, _args, output: held.append(output[0, -1].detach().float())
@@ -89,6 +95,13 @@ def optimise_value(
     """Minimise the targets' negative log-likelihood plus KL at the essence (Meng et al. 2022, equation 4).
 
     The loss also has the squared norm of the change, and the change's norm is bounded.
+
+    Args:
+        runner: the model.
+        layer: of the down projection.
+        statements: whose targets are to come next; the first one gives the start.
+        essence: a statement whose next-token distribution is to stay, or None.
+        settings: of the descent.
     """
     module = down_projection(runner.model, layer)
     start = output_before(runner, layer, statements[0])

@@ -4,22 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
-from pkv_interp.agent import Episode, Plan, episode
+from pkv_interp.agent import Design, Episode, EpisodeSizes, episode
 from pkv_interp.tasks import families
 from tests.families import tiny
 
-PLAN = Plan(starts_at_trigger=True, right_first=True, flipped=False, change=2, back=4)
+DESIGN = Design(starts_at_trigger=True, right_first=True, flipped=False, change=2, back=4)
 
 
-def one(name: str = "documents", plan: Plan = PLAN, turns: int = 4, tokenizer: Any = None) -> Episode:
+def one(name: str = "documents", design: Design = DESIGN, turns: int = 4, tokenizer: Any = None) -> Episode:
     return episode(
         families([name])[0],
         0,
-        plan,
+        design,
         tiny("llama").tokenizer if tokenizer is None else tokenizer,
-        turns=turns,
-        n_fillers=2,
-        n_preface=2,
+        sizes=EpisodeSizes(turns, n_fillers=2, n_preface=2),
         wording="if_otherwise",
         seed=0,
     )

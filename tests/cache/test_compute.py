@@ -18,7 +18,9 @@ from transformers import (
 )
 
 from pkv_interp.cache import FrozenCache
+from pkv_interp.cache.blocks import BlockLayer
 from pkv_interp.cache.compute import Runner
+from pkv_interp.cache.early import early_values
 from pkv_interp.errors import PkvError
 from tests.families import FAMILIES, ids_of, tiny
 
@@ -108,6 +110,67 @@ class TestEveryFamily:
         same(got, state)
 
 
+@pytest.mark.parametrize("size", [1, 7, 16, 45])
+@pytest.mark.parametrize("family", FAMILIES)
+class TestBlocks:
+    """Blocks shorter than a window, as long as one, and longer: all are one forward over everything."""
+
+    def test_extend(self, family: str, size: int, monkeypatch: pytest.MonkeyPatch):
+        monkeypatch.setattr("pkv_interp.cache.blocks.BLOCK", size)
+        old, _ = prompts(family)
+        run = runner(family)
+        grown, whole = run.extend(run.prefill(old[:30]).cache, old[30:]), run.prefill(old)
+        same(grown.cache, whole.cache, atol=1e-4)
+        torch.testing.assert_close(grown.logits, whole.logits, atol=1e-4, rtol=0)
+
+    def test_recompute(self, family: str, size: int, monkeypatch: pytest.MonkeyPatch):
+        monkeypatch.setattr("pkv_interp.cache.blocks.BLOCK", size)
+        old, new = prompts(family)
+        run = runner(family)
+        got, want = run.recompute(run.prefill(old).cache, range(20, LENGTH), new[20:]), run.prefill(new)
+        same(got.cache, want.cache, atol=1e-4)
+        torch.testing.assert_close(got.logits, want.logits, atol=1e-4, rtol=0)
+
+    def test_early_values(self, family: str, size: int, monkeypatch: pytest.MonkeyPatch):
+        old, _ = prompts(family)
+        run = runner(family)
+        base, whole = run.prefill(old[:30]).cache, run.prefill(old).cache
+        monkeypatch.setattr("pkv_interp.cache.blocks.BLOCK", size)
+        for layer in range(whole.n_layers):
+            found = early_values(run, base, old[30:], layer)
+            torch.testing.assert_close(found, whole.values[layer][:, :, 30:], atol=1e-4, rtol=0)
+
+    def test_recompute_of_scattered_tokens(self, family: str, size: int, monkeypatch: pytest.MonkeyPatch):
+        old, new = prompts(family)
+        run = runner(family)
+        base, chosen = run.prefill(old).cache, [*range(20, 23), 31, 47, 48, *range(60, 72), 88]
+        whole = run.recompute(base, chosen, [new[i] for i in chosen])  # in one block
+        monkeypatch.setattr("pkv_interp.cache.blocks.BLOCK", size)
+        got = run.recompute(base, chosen, [new[i] for i in chosen])
+        same(got.cache, whole.cache, atol=1e-4)
+        torch.testing.assert_close(got.logits, whole.logits, atol=1e-4, rtol=0)
+
+
+def test_a_suffix_costs_no_scores_of_columns_after_a_block(monkeypatch: pytest.MonkeyPatch):
+    """The columns that attention is handed, block by block: up to the block's end, and within the window."""
+    monkeypatch.setattr("pkv_interp.cache.blocks.BLOCK", 20)
+    handed: dict[bool, list[tuple[int, int]]] = {True: [], False: []}
+    update = BlockLayer.update
+
+    def spy(self: BlockLayer, k: torch.Tensor, v: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
+        out = update(self, k, v, *args, **kwargs)
+        handed[self.is_sliding].append((k.shape[2], out[0].shape[2]))
+        return out
+
+    monkeypatch.setattr(BlockLayer, "update", spy)
+    run, old = runner("gemma3"), prompts("gemma3")[0]
+    run.extend(run.prefill(old[:30]).cache, old[30:])
+    assert set(handed[False]) == {(20, 50), (20, 70), (20, 90)}
+    assert set(handed[True]) == {
+        (20, 35)
+    }  # 15 columns before the block: the window of 16 with the token itself
+
+
 class TestOtherModels:
     def test_learned_positions_compute_as_well(self):
         config = GPT2Config(n_layer=2, n_head=2, n_embd=32, vocab_size=120, n_positions=64)
@@ -147,6 +210,16 @@ class TestLengthsThatChangeTheRotation:
         short = run.prefill(ids[:30]).cache
         new = [*ids[:20], 99, *ids[21:30]]
         same(run.recompute(short, range(20, 30), new[20:]).cache, run.prefill(new).cache)
+
+    @pytest.mark.parametrize("kind", ["longrope", "dynamic"])
+    def test_blocks_have_the_frequencies_of_the_whole(self, kind: str, monkeypatch: pytest.MonkeyPatch):
+        """The first blocks end before the boundary and the last past it."""
+        run = Runner.of(scaled(kind))
+        ids = list(range(5, 65))
+        whole, cache = run.prefill(ids), run.prefill(ids).cache
+        monkeypatch.setattr("pkv_interp.cache.blocks.BLOCK", 8)
+        same(run.extend(cache.slice(0, 0), ids).cache, whole.cache)
+        same(run.recompute(cache, range(10, 60), ids[10:]).cache, whole.cache)
 
     def test_past_the_boundary_longrope_settles(self):
         run = Runner.of(scaled("longrope"))

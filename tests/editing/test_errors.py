@@ -1,4 +1,4 @@
-"""Bad input: one clear line that says how to mend it."""
+"""Bad input: one clear line that says how to correct it."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def base() -> State:
         (FIELD, NEW, "erratum@3", {}, "takes none; write erratum"),
         (FIELD, NEW, "recompute@-1", {}, "'-1' in 'recompute@-1' is not a count"),
         (FIELD, NEW, "recompute@2.5", {}, "is not a count"),
-        (FIELD, NEW, "recompute@9999", {}, r"asks for 9999 tokens behind 'order status' and there are \d+"),
-        (FIELD, NEW, "suffix_recompute@999", {}, "asks for 999 tokens behind 'order status'"),
+        (FIELD, NEW, "recompute@9999", {}, r"asks for 9999 tokens after 'order status' and there are \d+"),
+        (FIELD, NEW, "suffix_recompute@999", {}, "asks for 999 tokens after 'order status'"),
         (FIELD, NEW, "cacheblend@1.2", {}, "is not a share from 0 to 1"),
         (FIELD, NEW, "cacheblend@0.2", {"layer": 0}, "layer 0 cannot tell"),
         (FIELD, NEW, "cacheblend@0.2", {"layer": 9}, "use 1 to 2"),
@@ -78,7 +78,7 @@ def test_the_methods_that_serve_any_length_do(base: State) -> None:
 @pytest.mark.parametrize("method", [*(m for m in IN_PLACE if m != "field_erratum"), "suffix_recompute@2"])
 def test_an_older_erratum_is_not_left_to_contradict_the_field(base: State, method: str) -> None:
     noted = base.edit(FIELD, LONG, "erratum")
-    with pytest.raises(PkvError, match="an erratum about 'order status' stands behind it"):
+    with pytest.raises(PkvError, match="an erratum about 'order status' stands after it"):
         noted.edit(FIELD, NEW, method)
     noted.edit("language", "Dutch", method)
 

@@ -61,7 +61,7 @@ def test_these_are_a_prefill_of_the_new_text(base: State, oracle: State, method:
     assert difference(base.cache, oracle.cache) > 1e-2
 
 
-def test_field_only_has_the_oracles_columns_at_the_field_and_stale_ones_behind(
+def test_field_only_has_the_oracles_columns_at_the_field_and_stale_ones_after(
     base: State, oracle: State
 ) -> None:
     edited = base.edit(FIELD, NEW, "field_only")
@@ -80,7 +80,7 @@ def test_nothing_chosen_is_field_only(base: State, method: str) -> None:
     assert difference(base.edit(FIELD, NEW, method).cache, alone.cache) < EXACT
 
 
-def test_an_erratum_is_a_prefill_of_the_old_text_with_the_line_behind_it(base: State) -> None:
+def test_an_erratum_is_a_prefill_of_the_old_text_with_the_line_after_it(base: State) -> None:
     edited = base.edit(FIELD, NEW, "erratum")
     n = len(base.ids)
     assert edited.ids[:n] == base.ids
@@ -119,8 +119,8 @@ def test_recompute_reads_fresh_columns_of_its_own_and_stale_ones_of_the_rest(
     moved = float((columns(edited.cache, tail) - columns(base.cache, tail)).abs().max())
     # Where every layer slides, the last six see the field only through a stale middle.
     sees = any(w is None or n - 6 - w < field[0] for w in base.context.runner.windows)
-    assert (moved > 0) == sees
-    # An independent route: the last six behind the patched cache of the rest.
+    assert (moved > 1e-5) == sees  # sums over fewer columns round differently
+    # An independent route: the last six after the patched cache of the rest.
     alone = base.edit(FIELD, NEW, "field_only").cache
     other = base.context.runner.extend(alone.slice(0, n - 6), oracle.ids[n - 6 :]).cache
     assert difference(edited.cache, other) < EXACT

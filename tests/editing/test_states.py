@@ -124,7 +124,7 @@ def test_several_fields_are_edited_one_after_the_other(base: State) -> None:
     swapped = base.edit("language", "Dutch", "field_only").edit(FIELD, NEW, "field_only")
     assert both.fields == {"language": "Dutch", FIELD: NEW}
     assert both.ids == swapped.ids
-    # The field behind reads the one before it, so the order of in-place edits shows in its column alone.
+    # The field after reads the one before it, so the order of in-place edits shows in its column alone.
     status = range(*both.spans[FIELD])
     rest = [i for i in range(len(both.ids)) if i not in status]
     assert (columns(both.cache, rest) - columns(swapped.cache, rest)).abs().max() < EXACT
@@ -166,15 +166,15 @@ def test_the_prefill_is_made_once_and_a_value_that_stands_costs_nothing(base: St
 
 def test_costs_are_counted(base: State) -> None:
     n = len(base.ids)
-    behind = n - base.spans[FIELD][1]
+    after = n - base.spans[FIELD][1]
     expected = {
         "stale": 0,
         "field_only": 1,
         "full_reprefill": n,
-        "suffix_recompute": behind + 1,
+        "suffix_recompute": after + 1,
         "recompute@5": 6,
         "oracle_patch@5": n,
-        "cacheblend@0.5": 1 + round(behind / 2),
+        "cacheblend@0.5": 1 + round(after / 2),
     }
     for method, tokens in expected.items():
         cost = base.edit(FIELD, NEW, method).cost
@@ -280,7 +280,7 @@ def test_a_value_that_stands_is_laid_out_where_the_method_puts_it(base: State) -
     assert hoisted.edit(FIELD, OLD, "hoist").cost.tokens == 0
 
 
-def test_an_erratum_behind_a_fresh_cache_stays_fresh_and_behind_a_stale_one_does_not(base: State) -> None:
+def test_an_erratum_after_a_fresh_cache_stays_fresh_and_after_a_stale_one_does_not(base: State) -> None:
     assert base.edit(FIELD, NEW, "erratum").append("More.\n").fresh
     assert not base.edit("language", "Dutch", "field_only").edit(FIELD, NEW, "erratum").fresh
 

@@ -10,9 +10,10 @@ from transformers.cache_utils import DynamicCache
 
 from pkv_interp.engine import Engine
 from pkv_interp.engine.attention import decision_weights
+from pkv_interp.engine.prefill import shared_prefix
 from pkv_interp.errors import PkvError
 from tests.engine.support import KERNELS, LENGTH, WINDOW, model_of, setting
-from tests.families import SLIDING_FAMILIES
+from tests.families import SLIDING_FAMILIES, ids_of
 
 
 @pytest.mark.parametrize(("family", "kernel"), KERNELS)
@@ -105,3 +106,48 @@ def test_bad_prompts_are_refused() -> None:
         engine.prefill([5, 999999])
     with pytest.raises(PkvError, match="capture"):
         engine.prefill([5, 6], {"everything"})
+
+
+@pytest.mark.parametrize(("family", "kernel"), KERNELS)
+@pytest.mark.parametrize("start", [1, 25, LENGTH])
+def test_a_shared_prefix_is_not_run_and_changes_nothing(family: str, kernel: str, start: int) -> None:
+    """From position ``start`` on the prompt differs from the one that it shares its first tokens with."""
+    at = setting(family, kernel)
+    ids = ids_of(at.loaded, LENGTH, seed=9, base=at.base.ids, start=start)
+    capture = {"prefill", "attention", "queries"}
+    shared = at.engine.prefill(at.base.ids, capture)
+    widths: list[int] = []
+    model: Any = at.loaded.model
+    hook = model.model.norm.register_forward_hook(lambda _, args, __: widths.append(args[0].shape[1]))
+    try:
+        found = at.engine.prefill(ids, capture, shared)
+    finally:
+        hook.remove()
+    assert widths == [LENGTH - min(start, LENGTH - 1)]
+    whole = at.engine.prefill(ids, capture)
+    for name in (
+        "logits",
+        "z",
+        "mlp",
+        "resid",
+        "attn",
+        "z_all",
+        "mlp_all",
+        "resid_all",
+        "resid_mid_all",
+        "queries",
+    ):
+        torch.testing.assert_close(getattr(found, name), getattr(whole, name), atol=1e-4, rtol=1e-5, msg=name)
+    for a, b in zip(
+        (*found.cache.keys, *found.cache.values), (*whole.cache.keys, *whole.cache.values), strict=True
+    ):
+        torch.testing.assert_close(a, b, atol=1e-4, rtol=1e-5)
+
+
+def test_nothing_is_shared_with_a_prompt_that_lacks_it() -> None:
+    at = setting("llama")
+    plain = at.engine.prefill(at.base.ids)
+    assert shared_prefix(at.base.ids, plain, frozenset({"attention"})) == LENGTH - 1
+    assert shared_prefix(at.base.ids, plain, frozenset({"prefill"})) == 0
+    assert shared_prefix(at.base.ids, plain, frozenset({"queries"})) == 0
+    assert shared_prefix(at.base.ids[:-1], plain, frozenset()) == 0

@@ -20,6 +20,8 @@ def test_rows_agree_with_a_whole_forward_under_hooks(family: str, kernel: str) -
     packed = at.engine.rerun(at.base, rows, at.donors)
     alone = Sequential(at.loaded).rerun(at.base, rows, at.donors)
     torch.testing.assert_close(packed.logits, alone.logits, atol=1e-4, rtol=0)
+    assert packed.argmax is not None
+    assert alone.argmax is not None
     assert torch.equal(packed.argmax, alone.argmax)
     moved = (packed.logits - packed.logits[0]).abs().amax(1)
     # The edit at position 0 is out of reach where all layers slide; all others are seen by every family.

@@ -5,20 +5,29 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from experiments._agent_runs import build_episodes
-from experiments._agent_summary import check, summarise
-from experiments._agent_turns import PHASES
-from experiments.agent import LAYOUTS, AgentSettings
-from experiments.figures import FIGURES
+from experiments.agent.__main__ import EXPERIMENT
+from experiments.agent.arms import ArmTurns, Checks, EpisodeRun
+from experiments.agent.cases import Cases, build_cases
+from experiments.agent.figures import FIGURES
+from experiments.agent.measure import Measured
+from experiments.agent.settings import AgentSettings
+from experiments.agent.summary import summarise
+from experiments.agent.tables import LAYOUTS, Design, PairDifference
+from experiments.agent.turns import PHASES
 from pkv_interp.agent import ARMS, Episode
 from pkv_interp.errors import PkvError
-from pkv_interp.figures import NOT_COMPETENT
-from pkv_interp.records import Competence, RunRecord, RunStore, load_records, published
+from pkv_interp.plots.tables import NOT_COMPETENT
+from pkv_interp.records import RunRecord, load_records, published
 from pkv_interp.records.__main__ import main as records_command
-from pkv_interp.records.run import ControlFailure
-from pkv_interp.stats import mean
+from pkv_interp.records.archive import Head
+from pkv_interp.records.environment import environment
+from pkv_interp.records.run import ControlFailure, raise_for_controls
+from pkv_interp.run.report import Report
+from pkv_interp.run.scoring import Scoring
+from pkv_interp.run.stage import Stage, key_of
 from tests import runs
 from tests.experiments.configs import compose
 from tests.families import tiny
@@ -94,9 +103,9 @@ def test_tables_and_rows_follow_from_the_settings(record: RunRecord) -> None:
         assert len(lines(record, "layouts", layout=LAYOUTS[False], quantity=quantity)) == 2 * len(ARMS)
 
 
-@pytest.mark.parametrize("name", FIGURES["agent"])
+@pytest.mark.parametrize("name", FIGURES)
 def test_figures_are_drawn_and_marked(name: str, record: RunRecord) -> None:
-    figure: Any = FIGURES["agent"][name](record)
+    figure: Any = FIGURES[name](record)
     assert NOT_COMPETENT in figure.layout.title.text
     curves = [trace for trace in figure.data if trace.type == "bar" or trace.mode == "lines+markers"]
     shown = {tuple(trace.y) for trace in curves}
@@ -135,53 +144,57 @@ def settings() -> AgentSettings:
     return made
 
 
-def chunk(one: Episode, **broken: float) -> dict[str, Any]:
+def episode_run(one: Episode, **broken: float) -> EpisodeRun:
     """An episode of a made-up model that decides by what its arm tells it, and by nothing else."""
-    changed = [turn.value != one.turns[0].value for turn in one.turns]
-    right = {name: [True] * len(changed) for name in NAMES}
+    changed = np.array([turn.value != one.turns[0].value for turn in one.turns])
+    right = dict.fromkeys(NAMES, np.ones(len(changed), bool))
     for name in ("field_only", "compose_only", "stale"):
-        right[name] = [not late for late in changed]
-    right["erratum_only"] = [not late or one.family.name != "documents" for late in changed]
+        right[name] = ~changed
+    right["erratum_only"] = ~changed | (one.family.name != "documents")
     cost = {"full": 12.0, "prefix_cache": 6.0, "unified": 2.0}
-    return {
-        "arms": {
-            name: {
-                "right": right[name],
-                "margin": [1.0 if r else -1.0 for r in right[name]],
-                "greedy_right": right[name],
-                "matched_margin": [1.0 if r else -1.0 for r in right[name]],
-                "tokens": [int(10 * cost.get(name, 3.0))] * len(changed),
-                "length": [120] * len(changed),
-                "ms": [cost.get(name, 3.0)] * len(changed),
-            }
-            for name in NAMES
-        },
-        "setup_ms": 5.0,
-        "policy_tokens": 60,
-        **dict.fromkeys(("stale_equals_full", "prefix_cache_equals_full", "splice_in_place"), 0.0),
-        **dict.fromkeys(("stale_refused", "current_accepted"), 1.0),
-        **broken,
-    }
 
-
-def summed(settings: AgentSettings, folder: Path, **broken: float) -> RunRecord:
-    episodes = build_episodes(settings, tiny("llama").tokenizer)
-    config = settings.model_dump(mode="json")
-    with RunStore(folder).open(experiment="agent", model=config.pop("model"), config=config, seed=0) as run:
-        run.set_model(
-            {"revision": None, "weight_sha256": "0" * 64, "dtype": "float32", "random_weights": False}
+    def turns(name: str) -> ArmTurns:
+        margin = np.where(right[name], 1.0, -1.0)
+        took = cost.get(name, 3.0)
+        return ArmTurns(
+            right=right[name],
+            greedy_right=right[name],
+            margin=margin,
+            matched_margin=margin,
+            tokens=np.full(len(changed), int(10 * took)),
+            length=np.full(len(changed), 120),
+            ms=np.full(len(changed), took),
         )
-        chunks = [chunk(one, **broken) for one in episodes]
-        check(run, chunks, "float32")
-        right = mean([1.0, 1.0], ["documents", "alerts"])
-        run.competence = Competence(accuracy=right, threshold=0.8, passed=True)
-        summarise(run, settings, episodes, chunks)
-    return run.record
+
+    equal = dict.fromkeys(("stale_equals_full", "prefix_cache_equals_full", "splice_in_place"), 0.0)
+    tools = dict.fromkeys(("stale_refused", "current_accepted"), 1.0)
+    return EpisodeRun(
+        {name: turns(name) for name in NAMES},
+        setup_ms=5.0,
+        policy_tokens=60,
+        checks=Checks(**equal | tools | broken),
+    )
 
 
-def test_the_headline_has_its_known_answers(settings: AgentSettings, tmp_path: Path) -> None:
-    record = summed(settings, tmp_path)
-    values = {name: estimate.value for name, estimate in record.headline.items()}
+def summed(settings: AgentSettings, **broken: dict[str, float]) -> Report:
+    """The report of the made-up model; ``asked`` and ``other`` break checks of the runs in that layout."""
+    cases = build_cases(settings, tiny("llama").tokenizer)
+    model: dict[str, str | int | float | bool | None] = {"dtype": "float32", "random_weights": False}
+    head = Head(model, (), {}, environment())
+    found = Measured(
+        cases,
+        Stage({key_of(one): episode_run(one, **broken.get("asked", {})) for one in cases.all}),
+        Stage({key_of(one): episode_run(one, **broken.get("other", {})) for one in cases.both_layouts}),
+    )
+    return summarise(found, Scoring(settings, head))
+
+
+def test_the_headline_has_its_known_answers(settings: AgentSettings) -> None:
+    report = summed(settings)
+    assert report.gate is not None
+    assert report.gate.passed
+    headline = report.stated()
+    values = {name: estimate.value for name, estimate in headline.items()}
     for arm in ("full", "unified", "prefix_cache", "field_erratum"):
         assert values[f"success_{arm}"] == values[f"success_changed_{arm}"] == 1.0
     assert values["success_changed_stale"] == values["success_changed_field_only"] == 0.0
@@ -190,22 +203,55 @@ def test_the_headline_has_its_known_answers(settings: AgentSettings, tmp_path: P
     assert values["agreement_stale"] == values["success_stale"]
     assert values["ttft_speedup_unified"] == pytest.approx(6.0)
     assert values["ttft_speedup_prefix_cache"] == pytest.approx(2.0)
-    assert record.headline["success_unified"].n_families == 8
-    (pair,) = lines(record, "pairs", first="full", second="unified")
-    assert pair["value"] == 0.0
-    (design,) = lines(record, "design")
-    assert design["right_action_first_in_menu"] == 0.5
-    assert 0.4 <= design["value_is_trigger"] <= 0.6
+    assert headline["success_unified"].n_families == 8
+    assert all(0 < len(figure.what.split()) <= 10 for figure in headline.values())
+    (pair,) = [
+        line
+        for line in report.tables
+        if isinstance(line, PairDifference) and (line.first, line.second) == ("full", "unified")
+    ]
+    assert pair.value == 0.0
+    (design,) = [line for line in report.tables if isinstance(line, Design)]
+    assert design.right_action_first_in_menu == 0.5
+    assert 0.4 <= design.value_is_trigger <= 0.6
+    raise_for_controls(report.controls)
 
 
-@pytest.mark.parametrize(
-    ("name", "value"), [("stale_equals_full", 1e-3), ("splice_in_place", 1e-3), ("stale_refused", 0.9)]
-)
-def test_a_failed_control_ends_the_run(
-    name: str, value: float, settings: AgentSettings, tmp_path: Path
-) -> None:
+BROKEN = [("stale_equals_full", 1e-3), ("splice_in_place", 1e-3), ("stale_refused", 0.9)]
+
+
+@pytest.mark.parametrize("layout", ["asked", "other"])
+@pytest.mark.parametrize(("name", "value"), BROKEN)
+def test_a_failed_control_ends_the_run(name: str, value: float, layout: str, settings: AgentSettings) -> None:
+    report = summed(settings, **{layout: {name: value}})
     with pytest.raises(ControlFailure, match=name):
-        summed(settings, tmp_path, **{name: value})
+        raise_for_controls(report.controls)
+
+
+def test_the_other_layout_is_left_out_where_nothing_asks_for_it(settings: AgentSettings) -> None:
+    alone = settings.model_copy(update={"both_layouts": 0})
+    assert build_cases(alone, tiny("llama").tokenizer).both_layouts == []
+    tables = {line.table for line in summed(alone).tables}
+    assert "layouts" not in tables
+    assert tables | {"layouts"} == {line.table for line in summed(settings).tables}
+
+
+def test_episodes_of_both_layouts_are_the_first_of_each_domain(settings: AgentSettings) -> None:
+    cases: Cases = build_cases(settings, tiny("llama").tokenizer)
+    assert len(cases.all) == 8 * 3
+    kept = [[one.instance for one in cases.all[i : i + 2]] for i in range(0, 24, 3)]
+    assert [one.instance for one in cases.both_layouts] == [name for pair in kept for name in pair]
+
+
+def test_the_defaults_are_those_of_the_config() -> None:
+    assert compose("agent").model_dump(mode="json") == AgentSettings().model_dump(mode="json")
+
+
+def test_a_summary_of_the_stored_turns_is_the_same_record(record: RunRecord) -> None:
+    assert record.path is not None
+    again = EXPERIMENT.summarise_again(record.path)
+    for name in ("rows", "tables", "headline", "controls", "competence"):
+        assert getattr(again, name) == getattr(record, name)
 
 
 def test_published_figures_of_this_experiment_are_whole() -> None:

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from experiments._bench_edits import prompt_of
-from experiments._bench_grids import one_by_one, spread
-from experiments.bench import BenchSettings, bench
+from experiments.bench.__main__ import EXPERIMENT
+from experiments.bench.cases import edit_prompt
+from experiments.bench.grids import one_by_one, spread
+from experiments.bench.settings import BenchSettings
 from pkv_interp.engine import Engine
 from pkv_interp.errors import PkvError
 from pkv_interp.measure.pairs import PairRun, decode_margins, run_pair
@@ -38,7 +39,7 @@ def record(tmp_path_factory: pytest.TempPathFactory) -> RunRecord:
     folder = tmp_path_factory.mktemp("bench")
     settings = compose("bench", *SMALL, f"results_dir={folder}")
     assert isinstance(settings, BenchSettings)
-    found = bench(settings)
+    found = EXPERIMENT.run(settings)
     assert records_command(["check", str(folder)]) == 0
     return found
 
@@ -188,4 +189,29 @@ def test_a_prompt_cannot_be_shorter_than_its_rule() -> None:
     settings = compose("bench", *SMALL)
     assert isinstance(settings, BenchSettings)
     with pytest.raises(PkvError, match="no prompt has as few as 20 tokens; use edit_lengths from"):
-        prompt_of(tiny("llama"), settings, 20)
+        edit_prompt(settings, tiny("llama"), 20)
+
+
+def test_the_defaults_are_those_of_the_config() -> None:
+    written = compose("bench").model_dump(mode="json")
+    assert written == BenchSettings().model_dump(mode="json")
+    assert not BenchSettings().resume
+
+
+def test_a_summary_of_the_stored_times_is_the_same_record(record: RunRecord) -> None:
+    assert record.path is not None
+    again = EXPERIMENT.summarise_again(record.path)
+    assert again.tables == record.tables
+    assert again.headline == record.headline
+    assert again.controls == record.controls
+
+
+def test_a_benchmark_that_is_asked_for_is_run_again(record: RunRecord) -> None:
+    assert record.path is not None
+    settings = compose("bench", *SMALL, f"results_dir={record.path.parent.parent}")
+    assert isinstance(settings, BenchSettings)
+    again = EXPERIMENT.run(settings)
+    assert again.key == record.key
+    assert again.started_at > record.started_at
+    for name in ("speed", "grids", "edit_latency"):
+        assert lines(again, name) != lines(record, name)

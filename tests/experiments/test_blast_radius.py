@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,8 @@ from typing import Any
 import pytest
 import torch
 
-from experiments.blast_radius import BlastRadiusSettings, blast_radius
+from experiments.blast_radius.__main__ import EXPERIMENT
+from experiments.blast_radius.settings import BlastRadiusSettings
 from pkv_interp.engine import Engine, Prefill
 from pkv_interp.errors import PkvError
 from pkv_interp.records import RunRecord, load_records
@@ -129,7 +131,7 @@ def test_a_tampered_prefix_fails_the_run(tmp_path: Path, monkeypatch: pytest.Mon
     )
     assert isinstance(settings, BlastRadiusSettings)
     with pytest.raises(ControlFailure, match="'before_field' measured .* expected 0 within 0"):
-        blast_radius(settings)
+        EXPERIMENT.run(settings)
     record = only(tmp_path, "error")
     assert record.error is not None
     assert "before_field" in record.error
@@ -153,3 +155,11 @@ def test_an_unknown_family_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert "unknown scenario family 'order'" in done.stderr
     assert len([line for line in done.stderr.splitlines() if line.strip()]) == 1
+
+
+def test_a_summary_of_the_stored_measurements_is_the_record(record: RunRecord, tmp_path: Path) -> None:
+    assert record.path is not None
+    copy = shutil.copytree(record.path.parent, tmp_path / "blast_radius")
+    again = EXPERIMENT.summarise_again(copy / record.path.name)
+    for part in ("headline", "rows", "tables", "controls", "competence", "noise_floor", "keys"):
+        assert getattr(again, part) == getattr(record, part)

@@ -4,33 +4,39 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
-from experiments._composing_cases import CONDITIONS, LOOKUP, Scene, block_span, scene
-from experiments._composing_gemma import diagnose
-from experiments._composing_measures import against, measure_scene
-from experiments._composing_sides import decisions_of, sides_of
-from experiments._composing_summary import Measured, summarise
-from experiments._composing_time import text_of, time_round
-from experiments._composing_tools import answer, measure_tools, parsed, tool_items
-from experiments.composing import ComposingSettings
-from experiments.figures import FIGURES
+from experiments.composing.__main__ import EXPERIMENT
+from experiments.composing.calls import answer, parsed, write_call
+from experiments.composing.cases import Growth, build_scene
+from experiments.composing.figures import FIGURES
+from experiments.composing.measure import Measured, TooLong
+from experiments.composing.requests import build_requests
+from experiments.composing.scenes import SceneResult, Side, measure_scene
+from experiments.composing.settings import CONDITIONS, LOOKUP, ComposingSettings
+from experiments.composing.sides import decisions_of, sides_of
+from experiments.composing.spliced import Arms
+from experiments.composing.summary import summarise
+from experiments.composing.tables import Fidelity, LeftOut
+from experiments.composing.timing import Round, Timed, text_of, time_round
+from experiments.composing.windows import diagnose
 from pkv_interp.cache import Runner
 from pkv_interp.errors import PkvError
-from pkv_interp.figures import NOT_COMPETENT
-from pkv_interp.records import Competence, RunRecord, RunStore, load_records, published
+from pkv_interp.measure.splices import Distance
+from pkv_interp.plots.tables import NOT_COMPETENT
+from pkv_interp.prompts.blocks import block_span
+from pkv_interp.records import RunRecord, load_records, published
 from pkv_interp.records.__main__ import main as records_command
-from pkv_interp.stats import Estimate
 from pkv_interp.tasks import FAMILIES
 from tests import runs
 from tests.experiments.configs import compose
+from tests.experiments.made_up import scoring
 from tests.families import ids_of, tiny
 
 
@@ -91,9 +97,18 @@ def test_the_chunk_grows_and_moves_along_the_curves(record: RunRecord) -> None:
         assert sizes[0] < sizes[-1]
 
 
-@pytest.mark.parametrize("name", FIGURES["composing"])
+def test_a_summary_made_again_without_the_model_is_the_same(
+    composing_results: Path, record: RunRecord, tmp_path: Path
+) -> None:
+    assert record.path is not None
+    copied = shutil.copytree(composing_results, tmp_path / "results") / "composing" / record.path.name
+    EXPERIMENT.summarise_again(copied)
+    assert copied.read_bytes() == record.path.read_bytes()
+
+
+@pytest.mark.parametrize("name", FIGURES)
 def test_figures_are_drawn_and_marked(name: str, record: RunRecord) -> None:
-    figure: Any = FIGURES["composing"][name](record)
+    figure: Any = FIGURES[name](record)
     assert NOT_COMPETENT in figure.layout.title.text
     assert record.model_name in figure.layout.title.subtitle.text
     assert len(figure.data) > 0
@@ -129,7 +144,7 @@ def test_settings_are_checked(argument: str, cause: str) -> None:
 @pytest.mark.parametrize("condition", [*CONDITIONS, LOOKUP])
 def test_chunks_are_whole_blocks_in_their_place(condition: str, settings: ComposingSettings) -> None:
     loaded = tiny("llama")
-    made = scene(condition, FAMILIES[0], 0, loaded.tokenizer, settings)
+    made = build_scene(condition, FAMILIES[0], 0, loaded.tokenizer, settings)
     prompt = made.case.clean
     texts = ["".join(prompt.tokens[a:b]) for a, b in made.spans]
     assert [one[1] for one in made.spans[:-1]] == [one[0] for one in made.spans[1:]]
@@ -151,7 +166,8 @@ def test_chunks_are_whole_blocks_in_their_place(condition: str, settings: Compos
 
 def test_skills_are_one_chunk_each_with_the_right_one_among_them(settings: ComposingSettings) -> None:
     loaded = tiny("llama")
-    made = scene("rule", FAMILIES[0], 0, loaded.tokenizer, settings, skills=FAMILIES[1:4])
+    growth = Growth(skills=FAMILIES[1:4])
+    made = build_scene("rule", FAMILIES[0], 0, loaded.tokenizer, settings, growth)
     texts = ["".join(made.case.clean.tokens[a:b]) for a, b in made.spans]
     assert len(texts) == 4
     assert all(text.lstrip().startswith("Policy") for text in texts)
@@ -162,32 +178,21 @@ def test_gold_answers_and_menus_are_balanced(settings: ComposingSettings) -> Non
     loaded = tiny("llama")
     first: list[bool] = []
     for family in FAMILIES:
-        case = scene("rule", family, 0, loaded.tokenizer, settings).case
+        case = build_scene("rule", family, 0, loaded.tokenizer, settings).case
         asked = case.clean.text[case.clean.text.rindex("Answer with one word") :]
         first.append(asked.index(case.actions[0]) < asked.index(case.actions[1]))
     assert 4 <= sum(first) <= 12  # and each family has both gold answers under one menu
 
 
-def test_against_measures_distance_and_decision() -> None:
-    full = torch.tensor([1.0, 3.0, 0.0, -1.0])
-    same = against(full, full, (1, 0))
-    assert (same["margin"], same["kl"], same["top1"]) == (2.0, 0.0, 1.0)
-    assert same["centred_cosine"] == pytest.approx(1.0)
-    other = against(full.flip(0), full, (1, 0))
-    assert other["top1"] == 0.0
-    assert other["kl"] > 0.1
-    assert other["cosine"] < 1.0
-
-
 def test_a_repair_of_the_whole_chunk_agrees_with_full_exactly(settings: ComposingSettings) -> None:
     loaded = tiny("gemma3")
-    made = scene("rule_after_field", FAMILIES[0], 0, loaded.tokenizer, settings)
-    found = measure_scene(Runner.of(loaded.model), loaded.tokenizer, made, repairs=(1, 1000), share=1.0)
-    for side in found["sides"]:
+    made = build_scene("rule_after_field", FAMILIES[0], 0, loaded.tokenizer, settings)
+    found = measure_scene(Runner.of(loaded.model), loaded.tokenizer, made, Arms((1, 1000), share=1.0))
+    for side in found.sides:
         for arm in ("seam1000", "cacheblend"):
-            assert side["arms"][arm]["kl"] < 1e-6
-            assert side["arms"][arm]["margin"] == pytest.approx(side["margin"], abs=1e-3)
-        assert side["arms"]["transplant"]["kl"] > 1e-4
+            assert side.arms[arm].kl < 1e-6
+            assert side.arms[arm].margin == pytest.approx(side.margin, abs=1e-3)
+        assert side.arms["transplant"].kl > 1e-4
 
 
 def test_calls_are_parsed_and_not_matched_as_text() -> None:
@@ -204,19 +209,19 @@ def test_a_model_that_answers_is_scored_by_its_call(
     settings: ComposingSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     loaded = tiny("llama")
-    items = tool_items(settings, loaded.tokenizer)
-    assert len(items) == 6
+    requests = build_requests(settings, loaded.tokenizer)
+    assert len(requests) == 6
     runner = Runner.of(loaded.model)
-    ids = items[0].prompt.ids
-    text, call = answer(runner, loaded.tokenizer, runner.prefill(ids[:-2]).cache, ids[-2:], 3)
+    ids = requests[0].prompt.ids
+    text, call = write_call(runner, loaded.tokenizer, runner.prefill(ids[:-2]).cache, ids[-2:], 3)
     assert text.startswith("{")
     assert call is None
-    replies = iter([(json.dumps(item.call), item.call) for item in items[:2]])
-    monkeypatch.setattr("experiments._composing_tools.answer", lambda *_: next(replies))
-    right = measure_tools(
-        runner, loaded.tokenizer, [items[0], replace(items[1], call=("x", {}))], 3, arms=["full"]
-    )
-    assert [line["full"]["right"] for line in right] == [True, False]
+    replies = iter([(json.dumps(request.call), request.call) for request in requests[:2]])
+    monkeypatch.setattr("experiments.composing.calls.write_call", lambda *_: next(replies))
+    asked = [requests[0], replace(requests[1], call=("x", {}))]
+    answers = [answer(runner, loaded.tokenizer, request, "full", 3) for request in asked]
+    assert [one.right for one in answers] == [True, False]
+    assert all(one.called is not None for one in answers)
 
 
 def test_the_diagnosis_tells_the_causes_apart() -> None:
@@ -224,7 +229,7 @@ def test_the_diagnosis_tells_the_causes_apart() -> None:
     bos: Any = loaded.tokenizer.bos_token_id
     ids = [bos, *ids_of(loaded, 220, 5)]
     found = diagnose(Runner.of(loaded.model), loaded.tokenizer, ids, (96, 192))
-    kl = {(line["sink"], line["rope_per_layer"], line["window"]): line["kl"] for line in found}
+    kl = {line.causes: line.kl for line in found}
     assert len(kl) == 8
     assert kl[True, True, True] < min(kl[True, False, True], kl[True, True, False])
     with pytest.raises(PkvError, match="no sliding window"):
@@ -236,65 +241,48 @@ def test_times_are_of_the_lengths_asked_for() -> None:
     runner = Runner.of(loaded.model)
     assert len(text_of(FAMILIES[0], 333, loaded.tokenizer, 0)) == 333
     found = time_round(runner, loaded.tokenizer, FAMILIES[0], (64, 96), 8, 0)
-    assert [line["length"] for line in found] == [64, 96]
+    assert [timed.length for timed in found.lengths] == [64, 96]
 
 
 def test_every_function_stands_once_in_every_place(settings: ComposingSettings) -> None:
-    items = tool_items(settings.model_copy(update={"tool_values": 1}), tiny("llama").tokenizer)
+    requests = build_requests(settings.model_copy(update={"tool_values": 1}), tiny("llama").tokenizer)
     places = []
-    for item in items:
-        spec = item.prompt.text.partition("functions below")[2]
+    for request in requests:
+        spec = request.prompt.text.partition("functions below")[2]
         names = re.findall(r'"name": "(\w+)", "description"', spec)
-        assert sorted(names) == sorted(i.tool for i in items)
-        places.append(names.index(item.tool))
-    assert sorted(places) == list(range(len(items)))
+        assert sorted(names) == sorted(one.function for one in requests)
+        places.append(names.index(request.function))
+    assert sorted(places) == list(range(len(requests)))
 
 
-def _side(gold: int, margin: float, arms: dict[str, float]) -> dict[str, Any]:
-    same = {"kl": 0.5, "top1": 1.0, "cosine": 0.9, "centred_cosine": 0.8}
-    return {
-        "side": ("match", "mismatch")[gold],
-        "gold": gold,
-        "margin": margin,
-        "top_token_right": True,
-        "gold_first_in_menu": gold == 0,
-        "arms": {name: {**same, "margin": value} for name, value in arms.items()},
-    }
+def _side(gold: int, margin: float, arms: dict[str, float]) -> Side:
+    found = {name: Distance(value, 0.5, True, 0.9, 0.8) for name, value in arms.items()}
+    return Side(("match", "mismatch")[gold], gold, margin, True, gold == 0, found)
 
 
-def test_agreement_is_counted_where_full_is_right_on_both_values(tmp_path: Path) -> None:
-    """Four families: three right on both sides, one not. A blind arm agrees on half of what is counted."""
-    settings = compose("composing", *runs.COMPOSING)
-    assert isinstance(settings, ComposingSettings)
-    settings = settings.model_copy(update={"lengths": (10, 100)})
-    scenes, chunks = [], []
+def _scenes() -> list[SceneResult]:
+    """Four families: the full prefill of three is right on both sides, that of one is not."""
+    scenes = []
     for number, family in enumerate(FAMILIES[:4]):
-        case: Any = SimpleNamespace(
-            family=family.name, split="discovery", instance=f"{family.name}-0", wording="only_for"
-        )
-        scenes.append(Scene("rule", case, ((2, 5),)))
-        off = 1.0 if number < 3 else -1.0  # the last family's full prefill is wrong on one side
+        off = 1.0 if number < 3 else -1.0
         arms = {"transplant": 2.0, "no_rotation": 2.0, "seam1": 3.0}
         turned = {"transplant": 2.0, "no_rotation": 2.0, "seam1": -3.0}
-        sides = [_side(0, off * 4.0, arms), _side(1, -4.0, turned)]
-        chunks.append({"tokens": 9, "chunk": 3, "moved": 2, "sides": sides})
-    decided = decisions_of(scenes, chunks)
-    assert [d.right for d in decided] == [True] * 6 + [False, True]
-    assert [side.counted for side in sides_of(scenes, chunks)] == [True] * 6 + [False] * 2
-    times = [
-        [{"family": f.name, "length": n, "full": n**1.5, "composed": n**0.5} for n in (10, 100)]
-        for f in FAMILIES[:2]
-    ]
-    with RunStore(tmp_path).open(experiment="composing", model={"name": "made-up"}, config={}) as run:
-        run.set_model(
-            {"revision": None, "weight_sha256": "0" * 64, "random_weights": False, "dtype": "float32"}
-        )
-        run.noise_floor["margin"] = 0.01
-        sure = Estimate(value=1.0, ci_low=1.0, ci_high=1.0, n_families=4, n_instances=8)
-        run.competence = Competence(accuracy=sure, threshold=0.8, passed=True)
-        run.headline["competence"] = sure
-        summarise(run, settings, Measured({"rule": (scenes, chunks)}, {}, [], [], times))
-    headline = run.record.headline
+        sides = _side(0, off * 4.0, arms), _side(1, -4.0, turned)
+        scenes.append(SceneResult(family.name, "discovery", f"{family.name}-0", "only_for", 9, 2, [3], sides))
+    return scenes
+
+
+def test_agreement_is_counted_where_full_is_right_on_both_values(settings: ComposingSettings) -> None:
+    """A blind arm agrees on half of what is counted."""
+    scenes = _scenes()
+    assert [d.right for d in decisions_of(scenes)] == [True] * 6 + [False, True]
+    assert [side.counted for side in sides_of(scenes)] == [True] * 6 + [False] * 2
+    times = [Round(f.name, [Timed(n, n**1.5, n**0.5) for n in (10, 100)]) for f in FAMILIES[:2]]
+    told = scoring(settings.model_copy(update={"competence_threshold": 0.7}))
+    report = summarise(Measured({"rule": scenes}, [], [], {}, [], times), told)
+    assert report.gate is not None
+    assert report.gate.passed
+    headline = report.stated()
     assert headline["transplant_agreement"].value == 0.5
     assert headline["transplant_agreement"].n_families == 3
     assert headline["seam1_agreement"].value == 1.0
@@ -302,9 +290,30 @@ def test_agreement_is_counted_where_full_is_right_on_both_values(tmp_path: Path)
     assert headline["ttft_exponent"].value == pytest.approx(1.5)
     assert headline["ttft_exponent_composed"].value == pytest.approx(0.5)
     assert headline["ttft_ratio_100"].value == pytest.approx(100.0)
-    (line,) = [one for one in run.record.tables["fidelity"] if one["arm"] == "no_rotation"]
-    assert (line["counted"], line["n"]) == (6, 8)
-    assert line["margin_error"] == pytest.approx(np.mean([2, 6, 2, 6, 2, 6, 6, 6]))
+    lines = [row for row in report.tables if isinstance(row, Fidelity)]
+    (line,) = [row for row in lines if row.arm == "no_rotation"]
+    assert (line.counted, line.n) == (6, 8)
+    assert line.margin_error == pytest.approx(np.mean([2, 6, 2, 6, 2, 6, 6, 6]))
+    (line,) = [row for row in lines if row.arm == "seam1"]
+    assert line.recomputed == pytest.approx(1 / 3)
+
+
+def test_sizes_that_a_short_model_does_not_serve_stand_in_the_record(settings: ComposingSettings) -> None:
+    times = [Round(f.name, [Timed(n, 2.0, 1.0) for n in (10, 100)]) for f in FAMILIES[:2]]
+    left_out = [TooLong("lengths", 4096, 2048), TooLong("chunk_fillers", 272, 2048)]
+    report = summarise(Measured({"rule": _scenes()}, [], left_out, {}, [], times), scoring(settings))
+    said = [row.columns() for row in report.tables if isinstance(row, LeftOut)]
+    assert said == [
+        {"what": "lengths", "size": 4096, "positions": 2048},
+        {"what": "chunk_fillers", "size": 272, "positions": 2048},
+    ]
+
+
+def test_a_model_that_fails_the_gate_claims_times_alone(settings: ComposingSettings) -> None:
+    times = [Round(f.name, [Timed(n, 2.0, 1.0) for n in (10, 100)]) for f in FAMILIES[:2]]
+    told = scoring(settings.model_copy(update={"competence_threshold": 0.9}))
+    report = summarise(Measured({"rule": _scenes()}, [], [], {}, [], times), told)
+    assert {name for name in report.stated() if not name.startswith("ttft_")} == {"competence"}
 
 
 def test_published_figures_have_our_names() -> None:

@@ -1,24 +1,21 @@
-"""The editing experiment through its real command line, and its tables on numbers with known answers."""
+"""The editing experiment through its real command line, on tiny models with random weights."""
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
-from experiments._editing_cases import Item, alternating, build_items, matching_case, open_context, style_of
-from experiments._editing_summary import Tally
-from experiments._editing_sweep import ranking_cases
-from experiments._editing_tables import diagnostic, horizons, sweeps
-from experiments.editing import EditingSettings
-from experiments.figures import FIGURES
+from experiments.editing.__main__ import EXPERIMENT
+from experiments.editing.settings import EditingSettings
 from pkv_interp.errors import PkvError
-from pkv_interp.figures import NOT_COMPETENT
-from pkv_interp.records import Run, RunRecord, RunStore, load_records
+from pkv_interp.measure.anchor_ranking import anchors
+from pkv_interp.measure.edit_ranking import aligned, most_attended
+from pkv_interp.measure.edit_scenes import SceneSource, alternating, open_context
+from pkv_interp.records import RunRecord, load_records
 from pkv_interp.records.__main__ import main as records_command
-from pkv_interp.tasks import families
 from tests import runs
 from tests.experiments.configs import compose
 from tests.families import FAMILIES, tiny
@@ -37,13 +34,8 @@ def settings() -> EditingSettings:
     return made
 
 
-def items_of(settings: EditingSettings) -> list[Item]:
-    return build_items(settings, tiny("llama").tokenizer, [style_of(settings, 1)])
-
-
 def lines(record: RunRecord, name: str, **wanted: Any) -> list[dict[str, Any]]:
-    table: list[dict[str, Any]] = record.tables[name]  # type: ignore[assignment]
-    return [line for line in table if all(line[k] == v for k, v in wanted.items())]
+    return [line for line in record.tables[name] if all(line[k] == v for k, v in wanted.items())]
 
 
 def test_the_record_is_valid_and_its_controls_have_passed(editing_results: Path, record: RunRecord) -> None:
@@ -100,28 +92,17 @@ def test_the_other_tables_follow_from_the_settings(record: RunRecord) -> None:
     assert turns == {(t, m) for t in (1, 2, 3) for m in arms}
 
 
-def test_weight_edits_stand_beside_cache_edits(record: RunRecord) -> None:
-    by_edits: dict[str, set[str]] = {}
-    for line in lines(record, "weight_edit"):
-        by_edits.setdefault(line["edits"], set()).add(line["method"])
-        assert line["latency_ms"] > 0
-    assert "field_erratum" in by_edits["cache"]
-    assert {"rome_record", "lora_action"} <= by_edits["weights"]
-
-
-@pytest.mark.parametrize("name", FIGURES["editing"])
-def test_figures_are_drawn_and_marked(name: str, record: RunRecord) -> None:
-    figure: Any = FIGURES["editing"][name](record)
-    assert NOT_COMPETENT in figure.layout.title.text
-    assert len(figure.data) > 0
+def test_a_summary_made_again_is_the_same(record: RunRecord, tmp_path: Path, editing_results: Path) -> None:
+    shutil.copytree(editing_results, tmp_path / "results")
+    assert record.path is not None
+    again = EXPERIMENT.summarise_again(tmp_path / "results" / "editing" / record.path.name)
+    assert again.tables == record.tables
+    assert (again.rows, again.headline, again.controls) == (record.rows, record.headline, record.controls)
 
 
 @pytest.mark.parametrize("family", FAMILIES[1:])
 def test_every_tiny_family_runs_it(family: str, tmp_path: Path) -> None:
-    # Mixtures of experts and fused projections have no single down projection to edit.
-    without = ["weights=null"] if family in ("gpt-oss", "phi3") else []
-    kept = [a for a in runs.EDITING if not (without and a.startswith("weights."))]
-    done = runs.run("experiments.editing", *kept, f"results_dir={tmp_path}", f"model=tiny-{family}", *without)
+    done = runs.run("experiments.editing", *runs.EDITING, f"results_dir={tmp_path}", f"model=tiny-{family}")
     assert done.returncode == 0, done.stderr
 
 
@@ -135,6 +116,7 @@ def test_every_tiny_family_runs_it(family: str, tmp_path: Path) -> None:
         ("erratum=nothing", "has {value} in it"),
         ("top_k=[4,1]", "rising order"),
         ("turns=1", "greater than or equal to 2"),
+        ("places=[middle]", "'early' or 'late'"),
     ],
 )
 def test_settings_are_checked(argument: str, cause: str) -> None:
@@ -143,87 +125,40 @@ def test_settings_are_checked(argument: str, cause: str) -> None:
         compose("editing", *kept, argument)
 
 
-def test_items_pair_up_and_are_named_by_the_field_pair(settings: EditingSettings) -> None:
-    items = items_of(settings)
-    assert [item.task.matches for item in items] == [True, False] * 2
-    assert [i.task.matches for i in alternating(settings, items)] == [True, False]
-    for item in items:
-        case = matching_case(settings, item, tiny("llama").tokenizer)
-        ids = open_context(tiny("llama"), item).prefill().ids
-        side = case.corrupt if item.task.matches else case.clean
-        assert side.ids[: len(ids)] == ids
-        family = families([item.task.family])[0]
-        at = list(settings.families or ()).index(family.name)
-        for ranking in ranking_cases(settings, at, family, item.style, tiny("llama").tokenizer):
-            assert ranking.instance != case.instance
-            assert ranking.wording == case.wording
+def test_scenes_pair_up_and_are_named_by_the_field_pair(settings: EditingSettings) -> None:
+    loaded = tiny("llama")
+    source = SceneSource.of(settings, loaded.tokenizer)
+    scenes = source.scenes(source.style(1), 1)
+    assert [scene.task.matches for scene in scenes] == [True, False] * 2
+    assert [scene.task.matches for scene in alternating(scenes, 1)] == [True, False]
+    ranking = source.ranking_cases(source.style(1))
+    for scene in scenes:
+        case = source.matching_case(scene)
+        base = open_context(loaded, scene).prefill()
+        side = case.corrupt if scene.task.matches else case.clean
+        assert side.ids[: len(base.ids)] == base.ids
+        assert aligned(base, scene, case)
+        (other,) = [one for one in ranking if one.family == scene.family]
+        assert other.instance != case.instance
+        assert other.wording == case.wording
 
 
-@pytest.fixture
-def run(tmp_path: Path) -> Run:
-    made = RunStore(tmp_path).open(
-        experiment="editing", model={"name": "made-up"}, config={}, seed=0, resume=False
-    )
-    made.model = {"name": "made-up", "dtype": "float32"}
-    return made
+def test_positions_are_ordered_by_the_attention_of_their_anchors(settings: EditingSettings) -> None:
+    loaded = tiny("llama")
+    source = SceneSource.of(settings, loaded.tokenizer)
+    (scene, *_) = source.scenes(source.style(1), 1)
+    case, base = source.matching_case(scene), open_context(loaded, scene).prefill()
+    names = anchors(case)
+    first = base.spans[scene.task.field][1]
+    order = most_attended(base, scene, case, {names[3]: 0.5, names[7]: 0.75})
+    assert order[:2] == [first + 7, first + 3]
+    assert sorted(order) == list(range(first, len(base.ids)))
+    assert order[2:] == sorted(order[2:], reverse=True)  # never seen elsewhere: the latest first
 
 
-def one(right: bool, margin: float = 1.0) -> dict[str, Any]:
-    return {"right": right, "margin": margin if right else -margin, "kl": 0.5, "margin_error": 0.1}
-
-
-def test_k_star_is_the_first_size_that_is_as_good_as_full(settings: EditingSettings, run: Run) -> None:
-    items = items_of(settings)
-    never, late = [one(False), one(False)], [one(False), one(True)]
-    found = [
-        {"stale": one(False), "full": one(True), "causal": late, "recency": never,
-         "random0": late, "random1": never}
-        for _ in items
-    ]  # fmt: skip
-    sweeps(Tally(run, settings), items, found)
-    assert run.headline["k_star"].value == 8.0
-    stars = {line["selector"]: line["reached"] for line in run.tables["k_star"]}
-    assert stars == {"causal": True, "recency": False, "random": False}
-    halves = [line["value"] for line in run.tables["k_sweep"] if line["selector"] == "random"]
-    assert halves == [0.0, 0.5]
-
-
-def test_precision_and_recall_count_what_was_said(settings: EditingSettings, run: Run) -> None:
-    def edit(said: bool, needed: bool) -> dict[str, Any]:
-        cost = {"tokens": 5, "context": 10, "milliseconds": 1.0}
-        return {"said": said, "needed": needed, "field_only": one(not needed), "full": one(True), **cost}
-
-    items = items_of(settings)
-    found = [
-        {"gating": edit(True, True), "bystander": edit(i == 0, False), "value": edit(False, i < 2)}
-        for i in range(len(items))
-    ]
-    quiet = [
-        {"gating": edit(False, True), "bystander": edit(False, False), "value": edit(False, i < 2)}
-        for i in range(len(items))
-    ]
-    diagnostic(Tally(run, settings), items, {settings.erratum: found, "tagged": quiet})
-    assert run.headline["diagnostic_recall_tagged"].value == 0.0
-    assert "diagnostic_precision_tagged" not in run.headline
-    assert run.headline["diagnostic_precision"].value == pytest.approx(4 / 5)
-    assert run.headline["diagnostic_recall"].value == pytest.approx(4 / 6)
-    by_edit = {line["edit"]: line for line in run.tables["diagnostic"] if line["wording"] == settings.erratum}
-    assert (by_edit["value"]["said"], by_edit["value"]["needed"]) == (0, 2)
-    assert "precision" not in by_edit["value"]
-    assert by_edit["all"]["share_asked"] == 0.5
-
-
-def test_the_horizon_slope_is_a_slope_a_turn(settings: EditingSettings, run: Run) -> None:
-    def turn(n: int) -> dict[str, Any]:
-        arm = {**one(n < 3), "margin_error": 0.25 * n, "tokens": 4}
-        return {"turn": n, "full_reprefill": {**one(True), "tokens": 9}, "erratum": arm}
-
-    items = alternating(settings, items_of(settings))
-    horizons(Tally(run, settings), items, [[turn(n) for n in range(1, 6)] for _ in items])
-    # Turns 1, 3 and 5 have the new value, and only the first of them is right; 2 and 4 have the old one.
-    assert run.headline["horizon_slope"].value == pytest.approx(float(np.polyfit([1, 3, 5], [1, 0, 0], 1)[0]))
-    assert run.headline["horizon"].value == pytest.approx(1 / 3)
-    old = [s for s in run.tables["horizon_slopes"] if s["turns"] == "old" and s["what"] == "p_correct a turn"]
-    assert [s["value"] for s in old if s["method"] == "erratum"] == [pytest.approx(-0.5)]
-    errors = [s for s in run.tables["horizon_slopes"] if s["what"] == "margin_error a turn"]
-    assert [(s["method"], s["value"]) for s in errors] == [("erratum", pytest.approx(0.25))] * 2
+def test_no_scored_scene_ranks(settings: EditingSettings) -> None:
+    source = SceneSource.of(settings, tiny("llama").tokenizer)
+    scored = {(s.family, s.index) for s in source.scenes(source.style(1), settings.instances)}
+    ranking = source.ranking_cases(source.style(1))
+    assert {int(case.instance.split("-")[1]) for case in ranking} == set(range(settings.rank_instances))
+    assert all(index >= settings.rank_instances for _, index in scored)

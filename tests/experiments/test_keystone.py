@@ -2,32 +2,31 @@
 
 from __future__ import annotations
 
+import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from experiments._editing_cases import Item, build_items, style_of
-from experiments._keystone_cases import (
-    CUTS,
-    EDITED,
-    Versions,
-    at_own_position,
-    compose,
-    composed,
-)
-from experiments._keystone_summary import summarise
-from experiments.figures import FIGURES
-from experiments.keystone import KeystoneSettings
+from experiments.keystone.__main__ import EXPERIMENT
+from experiments.keystone.contexts import Versions, at_own_position, compose, composed
+from experiments.keystone.edits import CacheEdits, CutDecision, CutSide, MethodResult, SceneCuts, SceneEdits
+from experiments.keystone.figures import FIGURES
+from experiments.keystone.measure import Measured
+from experiments.keystone.settings import CUTS, EDITED, KeystoneSettings
+from experiments.keystone.summary import summarise
+from experiments.keystone.tables import CutLine, MethodLine
 from pkv_interp.cache import Runner
 from pkv_interp.errors import PkvError
-from pkv_interp.figures import NOT_COMPETENT
-from pkv_interp.records import Competence, RunRecord, RunStore, load_records, published
+from pkv_interp.measure.edit_scenes import EditScene, SceneSource
+from pkv_interp.plots.tables import NOT_COMPETENT
+from pkv_interp.records import RunRecord, load_records, published
 from pkv_interp.records.__main__ import main as records_command
-from pkv_interp.stats import Estimate
 from tests import runs
 from tests.experiments.configs import compose as compose_settings
+from tests.experiments.made_up import scoring
 from tests.families import tiny
 
 
@@ -66,9 +65,18 @@ def test_the_ends_of_the_scale_are_0_and_1(record: RunRecord) -> None:
     assert [line["n"] for line in lines(record, "cuts")] == [3, 3, 3]
 
 
-@pytest.mark.parametrize("name", FIGURES["keystone"])
+def test_a_summary_made_again_without_the_model_is_the_same(
+    keystone_results: Path, record: RunRecord, tmp_path: Path
+) -> None:
+    assert record.path is not None
+    copied = shutil.copytree(keystone_results, tmp_path / "results") / "keystone" / record.path.name
+    EXPERIMENT.summarise_again(copied)
+    assert copied.read_bytes() == record.path.read_bytes()
+
+
+@pytest.mark.parametrize("name", FIGURES)
 def test_figures_are_drawn_and_marked(name: str, record: RunRecord) -> None:
-    figure: Any = FIGURES["keystone"][name](record)
+    figure: Any = FIGURES[name](record)
     assert NOT_COMPETENT in figure.layout.title.text
     assert len(figure.data) == 2
 
@@ -88,16 +96,17 @@ def test_settings_are_checked(argument: str, cause: str) -> None:
         compose_settings("keystone", *kept, argument)
 
 
-def items_of(settings: KeystoneSettings) -> list[Item]:
-    return build_items(settings, tiny("llama").tokenizer, [style_of(settings, settings.n_fillers)])
+def scenes_of(settings: KeystoneSettings) -> list[EditScene]:
+    source = SceneSource.of(settings, tiny("llama").tokenizer)
+    return source.scenes(source.style(settings.n_fillers), settings.instances)
 
 
 def test_a_composed_state_is_blind_and_leaves_the_base_alone(
     settings: KeystoneSettings,
 ) -> None:
     loaded = tiny("llama")
-    item = items_of(settings)[0]
-    versions = Versions.of(loaded, item)
+    scene = scenes_of(settings)[0]
+    versions = Versions.of(loaded, scene)
     before = [key.clone() for key in versions.old.cache.keys]
     made = composed(loaded, versions.old, EDITED)
     assert made.ids == versions.old.ids
@@ -114,64 +123,89 @@ def test_a_full_reprefill_of_a_composed_state_is_a_full_prefill(
     settings: KeystoneSettings,
 ) -> None:
     loaded = tiny("llama")
-    item = items_of(settings)[0]
-    versions = Versions.of(loaded, item)
-    made = composed(loaded, versions.old, EDITED).edit(item.task.field, item.task.new, "full_reprefill")
+    scene = scenes_of(settings)[0]
+    versions = Versions.of(loaded, scene)
+    made = composed(loaded, versions.old, EDITED)
+    made = made.edit(scene.task.field, scene.task.new, "full_reprefill")
     torch.testing.assert_close(made.logits(), versions.new.logits(), atol=1e-4, rtol=0)
 
 
 def test_chunks_that_leave_a_gap_are_refused() -> None:
     loaded = tiny("llama")
     with pytest.raises(PkvError, match="do not follow one another"):
-        compose(Runner.of(loaded.model), loaded, tuple(range(300, 320)), [(2, 5), (6, 9)])
+        compose(Runner.of(loaded.model), loaded.tokenizer, tuple(range(300, 320)), [(2, 5), (6, 9)])
 
 
-def _edit(method: float, old: float, new: float, shift: float = 0.0) -> dict[str, Any]:
-    methods = {"field_only": {"margin": method + shift, "tokens": 2.0}}
-    return {"old": old + shift, "new": new + shift, "methods": methods}
+def _edit(method: float, old: float, new: float) -> CacheEdits:
+    return CacheEdits(old, new, {"field_only": MethodResult(method, 2)})
 
 
-def _cut(split: float) -> dict[str, Any]:
-    def line(margin: float) -> dict[str, float]:
-        return {"margin": margin, "kl": 0.1}
-
-    return {
-        end: {"full": line(s), "colocated": line(s), "split": line(split), "independent": line(s)}
-        for end, s in (("old", -3.0), ("new", 3.0))
-    }
-
-
-def test_recovery_excludes_and_counts_and_penalties_are_of_agreement(
-    tmp_path: Path, settings: KeystoneSettings
-) -> None:
-    settings = settings.model_copy(update={"methods": ("field_only",)})
-    items = items_of(settings)
-    edited = [
-        {
-            "recomputed": _edit(-1.0, -3.0, 1.0),
-            # The first item's composed ends are within the noise floor of one another.
-            "composed": _edit(-3.0, -3.0, -2.999 if at == 0 else 1.0),
-            "top_token_right": [True, True],
-        }
-        for at in range(len(items))
-    ]
-    with RunStore(tmp_path).open(experiment="keystone", model={"name": "made-up"}, config={}) as run:
-        run.set_model(
-            {"revision": None, "weight_sha256": "0" * 64, "random_weights": False, "dtype": "float32"}
+def _edits(settings: KeystoneSettings) -> list[SceneEdits]:
+    """Half of the way on a prefill, none on a composed cache, whose first edit is under the noise floor."""
+    tasks = [scene.task for scene in scenes_of(settings)]
+    made = [
+        SceneEdits(
+            task.family,
+            task.split,
+            task.instance,
+            task.wording,
+            task.matches,
+            aligned=True,
+            top_token_right=(True, True),
+            recomputed=_edit(-1.0, -3.0, 1.0),
+            composed=_edit(-3.0, -3.0, 1.0),
         )
-        run.noise_floor["margin"] = 0.01
-        sure = Estimate(value=1.0, ci_low=1.0, ci_high=1.0, n_families=3, n_instances=6)
-        run.competence = Competence(accuracy=sure, threshold=0.8, passed=True)
-        run.headline["competence"] = sure
-        summarise(run, settings, items, edited, [_cut(3.0) for _ in items[::2]])
-    (line,) = lines(run.record, "methods")
-    assert (line["recomputed"], line["composed"]) == pytest.approx((0.5, 0.0))
-    assert (line["recomputed_excluded"], line["composed_excluded"]) == (0, 1)
-    assert line["agreement"] == 1.0
-    headline = run.record.headline
+        for task in tasks
+    ]
+    return [replace(made[0], composed=_edit(-3.0, -3.0, -2.999)), *made[1:]]
+
+
+def _cuts(family: str, split: float) -> SceneCuts:
+    def side(full: float) -> CutSide:
+        cuts = {"colocated": full, "split": split, "independent": full}
+        return CutSide(full, {cut: CutDecision(margin, 0.1) for cut, margin in cuts.items()})
+
+    return SceneCuts(family, side(-3.0), side(3.0))
+
+
+def test_recovery_excludes_and_counts_and_penalties_are_of_agreement(settings: KeystoneSettings) -> None:
+    settings = settings.model_copy(update={"methods": ("field_only",)})
+    edits = _edits(settings)
+    report = summarise(Measured(edits, [_cuts(one.family, 3.0) for one in edits[::2]]), scoring(settings))
+    assert report.gate is not None
+    assert report.gate.passed
+    (line,) = [row for row in report.tables if isinstance(row, MethodLine)]
+    assert (line.recomputed, line.composed) == pytest.approx((0.5, 0.0))
+    assert (line.recomputed_excluded, line.composed_excluded) == (0, 1)
+    assert line.agreement == 1.0
+    excluded = [row.extra["excluded"] for row in report.rows if row.arm == "field_only/composed"]
+    assert excluded == [True] + [False] * (len(edits) - 1)
+    headline = report.stated()
     assert headline["field_only_recomputed"].value == pytest.approx(0.5)
     assert headline["split_penalty"].value == pytest.approx(0.5)  # split decides one way whatever the field
     assert headline["independent_penalty"].value == 0.0
+
+
+def test_what_prefills_anew_has_no_composed_figure(settings: KeystoneSettings) -> None:
+    settings = settings.model_copy(update={"methods": ("hoist",)})
+    known = CacheEdits(-3.0, 3.0, {"hoist": MethodResult(3.0, 9)})
+    edits = [replace(one, recomputed=known, composed=replace(known, methods={})) for one in _edits(settings)]
+    report = summarise(Measured(edits, [_cuts(one.family, 3.0) for one in edits[::2]]), scoring(settings))
+    (line,) = [row for row in report.tables if isinstance(row, MethodLine)]
+    assert (line.recomputed, line.composed, line.composed_excluded, line.agreement) == (1.0, None, None, None)
+    assert {name for name in report.stated() if name.startswith("hoist")} == {"hoist_recomputed"}
+
+
+def test_without_a_prompt_that_full_decides_rightly_nothing_is_lost_or_kept(
+    settings: KeystoneSettings,
+) -> None:
+    edits = _edits(settings)
+    wrong = [replace(_cuts(one.family, 3.0), old=_cuts(one.family, 3.0).new) for one in edits[::2]]
+    settings = settings.model_copy(update={"methods": ("field_only",)})
+    report = summarise(Measured(edits, wrong), scoring(settings))
+    cuts = [row for row in report.tables if isinstance(row, CutLine)]
+    assert [(row.counted, row.agreement) for row in cuts] == [(0, None)] * 3
+    assert not [name for name in report.stated() if name.endswith("_penalty")]
 
 
 def test_published_figures_have_our_names() -> None:

@@ -16,4 +16,4 @@ def engine(tiny: LoadedModel) -> Engine:
 @pytest.fixture(scope="session")
 def pair(engine: Engine) -> PairRun:
     case = polarity_case(BY_NAME["orders"], 0, engine.loaded.tokenizer, seed=0, style=Style(n_fillers=0))
-    return run_pair(engine, case)
+    return run_pair(engine, case, share=False)

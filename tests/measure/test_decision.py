@@ -3,12 +3,7 @@ import torch
 
 from pkv_interp.errors import PkvError
 from pkv_interp.measure.decision import (
-    action_of,
-    argmax_token,
-    is_action,
     kl_divergence,
-    near_tie,
-    pair_margin,
     token_margin,
 )
 from pkv_interp.measure.distance import cosine_distance, relative_l2
@@ -19,7 +14,6 @@ def test_margin_is_first_minus_second_in_float32() -> None:
     margin = token_margin(logits, (1, 2))
     assert margin.dtype == torch.float32
     assert margin.tolist() == [1.5, 1.0]
-    assert pair_margin(logits[:, 1:]).tolist() == [1.5, 1.0]
     assert token_margin(logits.double(), (2, 1)).dtype == torch.float64
 
 
@@ -27,27 +21,6 @@ def test_margin_is_first_minus_second_in_float32() -> None:
 def test_margin_refuses_impossible_actions(action_ids: tuple[int, int]) -> None:
     with pytest.raises(PkvError, match="token ids"):
         token_margin(torch.zeros(2, 3), action_ids)
-
-
-def test_pair_margin_refuses_full_vocabulary() -> None:
-    with pytest.raises(PkvError, match="3 logits a row"):
-        pair_margin(torch.zeros(2, 3))
-
-
-def test_two_way_decision_and_near_ties() -> None:
-    margin = torch.tensor([2.0, -0.001, 0.0, -3.0])
-    assert action_of(margin).tolist() == [0, 1, 1, 1]
-    assert near_tie(margin, 0.01).tolist() == [False, True, True, False]
-    assert near_tie(margin, 0.0).tolist() == [False, False, True, False]
-    for floor in (-1.0, float("nan"), float("inf")):
-        with pytest.raises(PkvError, match="noise floor"):
-            near_tie(margin, floor)
-
-
-def test_third_token_can_win_the_full_vocabulary() -> None:
-    logits = torch.tensor([[1.0, 4.0, 9.0], [3.0, 0.0, -1.0]])
-    assert argmax_token(logits).tolist() == [2, 0]
-    assert is_action(argmax_token(logits), (0, 1)).tolist() == [False, True]
 
 
 def test_kl_known_answer_and_direction() -> None:

@@ -95,7 +95,7 @@ def test_shares_count_what_exceeds_the_threshold() -> None:
 
 
 def test_guides_patch_what_they_rank_first(engine: Engine, case: Case) -> None:
-    pair: PairRun = run_pair(engine, case)
+    pair: PairRun = run_pair(engine, case, share=False)
     notes = pair.notes
     scores = np.zeros(len(notes))
     scores[[4, 9]] = 2.0, 3.0

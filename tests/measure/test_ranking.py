@@ -1,9 +1,8 @@
-"""Rankings, random controls, screens and the gate, on numbers with known answers."""
+"""Rankings, random controls, and screens, on numbers with known answers."""
 
 import numpy as np
 import pytest
 
-from pkv_interp.measure.competence import Decision, gate
 from pkv_interp.measure.heads import random_heads_like, top_heads
 from pkv_interp.measure.ranking import pooled_effect, rank_heads, rank_labels
 from pkv_interp.measure.screening import agreement
@@ -59,17 +58,3 @@ def test_agreement_of_equal_and_of_reversed_effects() -> None:
     assert reverse.rank_correlation == pytest.approx(-1.0)
     assert reverse.overlap == 0.0
     assert agreement(np.zeros(40), exact).rank_correlation is None
-
-
-def decision(family: str, match: bool, right: bool) -> Decision:
-    return Decision(family, "i", match, 1.0 if right else -1.0, right, right)
-
-
-def test_the_gate_asks_both_sides() -> None:
-    one_sided = [decision(f, match, match) for f in "abcd" for match in (True, False) for _ in range(3)]
-    result = gate(one_sided, 0.8, seed=0)
-    assert result.accuracy.value == 0.5
-    assert result.per_value == {"match": 1.0, "mismatch": 0.0}
-    assert not result.passed
-    right = [decision(f, match, True) for f in "abcd" for match in (True, False)]
-    assert gate(right, 0.8, seed=0).passed

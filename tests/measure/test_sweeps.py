@@ -10,7 +10,7 @@ from pkv_interp.measure.circuits import keep_only, mean_heads, sizes_of
 from pkv_interp.measure.controls import measure_controls
 from pkv_interp.measure.decomposition import direct_logits, write_shares
 from pkv_interp.measure.heads import all_heads, attention_to, head_sweep, joint_heads, mlp_sweep
-from pkv_interp.measure.pairs import PairRun, cache_states, decode_margins, margins, position_sweep
+from pkv_interp.measure.pairs import PairRun, cache_states, decode_margins, margins, position_sweep, run_pair
 from pkv_interp.measure.screening import screen
 from pkv_interp.measure.writers import joint_mlps, joint_writers, write_sweep
 from pkv_interp.reference.sequential import Sequential
@@ -37,6 +37,15 @@ def test_the_pair_differs_only_from_the_change_on(pair: PairRun) -> None:
     assert abs(pair.gap) > 1e-4
     assert pair.notes[0] == pair.changed[-1] + 1
     assert pair.notes[-1] == pair.case.clean.decision - 1
+
+
+def test_a_shared_start_changes_no_margin(engine: Engine, pair: PairRun) -> None:
+    shared = run_pair(engine, pair.case)
+    start = pair.changed[0]
+    for a, b in zip(shared.clean.cache.keys, shared.corrupt.cache.keys, strict=True):
+        assert torch.equal(a[:, :, :start], b[:, :, :start])
+    assert shared.corrupt_margin == pytest.approx(pair.corrupt_margin, abs=1e-4)
+    assert position_sweep(engine, shared) == pytest.approx(position_sweep(engine, pair), abs=1e-4)
 
 
 def test_states_and_positions_agree_with_the_slow_twin(engine: Engine, pair: PairRun) -> None:

@@ -83,7 +83,7 @@ def test_a_missing_packaged_adapter_names_the_training(
     with pytest.raises(PkvError) as caught:
         find_adapter("gate_smollm2_135m")
     assert f"{tmp_path / 'gate_smollm2_135m'} is missing" in str(caught.value)
-    assert "python -m experiments.train_gate" in caught.value.mend
+    assert "python -m experiments.train_gate" in caught.value.hint
 
 
 def test_directories_that_are_no_adapters(tmp_path: Path) -> None:

@@ -32,7 +32,6 @@ def test_shape_matches_the_tensors(tiny: LoadedModel) -> None:
     assert out.logits.shape[-1] == spec.vocab_size
     assert attrgetter("model.embed_tokens.weight")(tiny.model).shape[1] == spec.d_model
     assert spec.group_size == 2
-    assert [spec.kv_head_of(head) for head in range(spec.n_heads)] == [0, 0, 1, 1]
 
 
 @pytest.mark.parametrize("family", families.FAMILIES)
@@ -50,9 +49,8 @@ def test_both_kinds_of_layer_are_there_where_the_family_has_them() -> None:
     for family in ("gemma2", "gemma3", "gpt-oss"):
         assert set(families.tiny(family).spec.layer_types) == {FULL, SLIDING}
     assert set(families.tiny("mistral").spec.layer_types) == {SLIDING}
-    assert {family for family in families.FAMILIES if families.tiny(family).spec.windowed} == set(
-        SLIDING_FAMILIES
-    )
+    windowed = {name for name in families.FAMILIES if any(families.tiny(name).spec.windows)}
+    assert windowed == set(SLIDING_FAMILIES)
     assert families.tiny("mistral").spec.windows == (64, 64, 64)
 
 
@@ -67,12 +65,6 @@ def test_marks_of_the_families() -> None:
     assert (gemma2.softcap, gemma2.attention_softcap, gemma2.tied, gemma2.sinks) == (30.0, 50.0, True, False)
     assert (oss.sinks, oss.softcap) == (True, None)
     assert (llama.softcap, llama.sinks, llama.tied) == (None, False, False)
-
-
-@pytest.mark.parametrize("head", [-1, 4])
-def test_a_head_out_of_range_is_refused(head: int) -> None:
-    with pytest.raises(PkvError, match="use 0 to 3"):
-        families.tiny("llama").spec.kv_head_of(head)
 
 
 def test_another_layout_is_refused() -> None:

@@ -146,10 +146,10 @@ def test_templates_that_need_no_mending_are_left() -> None:
 
 def test_the_thinking_switch_reaches_the_template() -> None:
     loaded = families.tiny("qwen3")
-    assert loaded.template_options == {"enable_thinking": False}
+    assert loaded.config.thinking is False
     options: dict[str, Any] = {"tokenize": False, "add_generation_prompt": True}
-    off = str(loaded.tokenizer.apply_chat_template(CHAT, **{**options, **loaded.template_options}))
+    off = str(loaded.tokenizer.apply_chat_template(CHAT, **{**options, "enable_thinking": False}))
     on = str(loaded.tokenizer.apply_chat_template(CHAT, **{**options, "enable_thinking": True}))
     assert off.endswith("<think>\n\n</think>\n\n")
     assert "<think>" not in on
-    assert families.tiny("llama").template_options == {}
+    assert families.tiny("llama").config.thinking is None

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pkv_interp.figures import NOT_COMPETENT
+from pkv_interp.plots.tables import NOT_COMPETENT
 from tests.notebooks.executing import execute, pages, printed
 from tests.runs import ROOT
 
@@ -22,7 +22,7 @@ def executed(circuit_results: Path) -> Any:
 
 def test_it_says_which_record_it_fell_back_to(executed: Any) -> None:
     text = printed(executed)
-    assert "There is no record of smollm2-135m-gate" in text
+    assert "circuit: no record of smollm2-135m-gate; this is the newest one present" in text
     assert "model tiny-llama, record tiny-llama-" in text
     assert NOT_COMPETENT in text
     assert "states no headline figure" in text

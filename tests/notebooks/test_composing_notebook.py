@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from pkv_interp.figures import NOT_COMPETENT
+from pkv_interp.plots.tables import NOT_COMPETENT
 from tests import runs
 from tests.notebooks.executing import execute, outputs, pages, printed
 from tests.runs import ROOT

@@ -7,6 +7,7 @@ import pytest
 
 from pkv_interp.stats.bootstrap import cluster_interval
 from pkv_interp.stats.clusters import draw_counts
+from pkv_interp.stats.resampling import Resampling
 
 TRUTH = 0.6
 SETS, DRAWS = 2000, 1000
@@ -40,7 +41,7 @@ def simulate(kind: str, n_families: int) -> tuple[np.ndarray, np.ndarray, np.nda
 
 def coverage(kind: str, n_families: int) -> float:
     above, below, _ = simulate(kind, n_families)
-    _, low, high = cluster_interval(above, below, seed=1, level=0.95, draws=DRAWS)
+    _, low, high = cluster_interval(above, below, Resampling(seed=1, draws=DRAWS))
     return float(((low <= TRUTH) & (high >= TRUTH)).mean())
 
 
@@ -73,7 +74,7 @@ def test_resampling_instances_would_cover_far_too_little() -> None:
 
 def test_ends_are_near_the_analytic_interval_with_many_families() -> None:
     above, below, _ = simulate("equal", 30)
-    value, low, high = cluster_interval(above, below, seed=1, level=0.95, draws=DRAWS)
+    value, low, high = cluster_interval(above, below, Resampling(seed=1, draws=DRAWS))
     spread = (above / below).std(axis=1, ddof=1) / np.sqrt(30.0)
     ratio = (high - low) / (2.0 * 2.045 * spread)
     assert np.allclose(value, above.sum(1) / below.sum(1))

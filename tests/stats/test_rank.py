@@ -3,39 +3,11 @@ import pytest
 from scipy import stats as scipy_stats
 
 from pkv_interp.errors import PkvError
-from pkv_interp.stats import jaccard_stability, site_spearman, spearman
+from pkv_interp.stats import jaccard_stability, rank_correlation, site_spearman
+from pkv_interp.stats.bootstrap import expanded_percentile_ends
 from pkv_interp.stats.clusters import draw_counts
-from pkv_interp.stats.rank import _correlation, _weighted_ranks
 
 FAMILIES = np.repeat(np.arange(10), 4).tolist()
-
-
-def test_spearman_value_is_that_of_scipy() -> None:
-    rng = np.random.default_rng(0)
-    x = rng.integers(0, 6, size=40).astype(float)
-    y = x + rng.normal(size=40)
-    found = spearman(x, y, FAMILIES)
-    assert found.value == pytest.approx(scipy_stats.spearmanr(x, y)[0])
-    assert found.ci_low is not None
-    assert found.ci_high is not None
-    assert 0.3 < found.ci_low < found.value < found.ci_high <= 1.0
-
-
-def test_every_draw_is_spearman_of_the_repeated_sample() -> None:
-    rng = np.random.default_rng(1)
-    x, y = rng.integers(0, 5, size=40).astype(float), rng.normal(size=40)
-    weights = draw_counts(10, 100, 7)[:, FAMILIES]
-    drawn = _correlation(_weighted_ranks(x, weights), _weighted_ranks(y, weights), weights)
-    for row, value in zip(weights[:20].astype(int), drawn, strict=False):
-        again = scipy_stats.spearmanr(np.repeat(x, row), np.repeat(y, row))[0]
-        assert value == pytest.approx(again, abs=1e-12)
-
-
-def test_perfect_order_and_one_family() -> None:
-    x = np.arange(40.0)
-    found = spearman(x, x**3, FAMILIES)
-    assert (found.value, found.ci_high) == (pytest.approx(1.0), pytest.approx(1.0))
-    assert spearman(x, -x, ["one"] * 40).ci_low is None
 
 
 def test_site_spearman_ranks_mean_effects() -> None:
@@ -50,13 +22,51 @@ def test_site_spearman_ranks_mean_effects() -> None:
     assert site_spearman(screen, exact, ["one"] * 40).ci_low is None
 
 
-def test_rank_correlation_refuses() -> None:
-    with pytest.raises(PkvError, match="constant"):
-        spearman([1.0, 1.0, 1.0], [1.0, 2.0, 3.0], list("abc"))
+def test_site_spearman_is_that_of_a_plain_loop_over_resampled_instances() -> None:
+    rng = np.random.default_rng(6)
+    x, y = rng.integers(-2, 3, size=(2, 40, 7)).astype(float)
+    x[:, 5:] = 1.0  # two sites tie in every draw
+    found = site_spearman(x, y, FAMILIES, draws=200, seed=7)
+    drawn = []
+    for counts in draw_counts(10, 200, 7).astype(int):
+        rows = np.repeat(np.arange(40), counts[FAMILIES])
+        drawn.append(_rho(x[rows].mean(0), y[rows].mean(0)))
+    assert found.value == pytest.approx(_rho(x.mean(0), y.mean(0)), abs=1e-12)
+    ends = expanded_percentile_ends(np.array(drawn), 10, 0.95)
+    assert (found.ci_low, found.ci_high) == pytest.approx(ends, abs=1e-12)
+
+
+def _rho(x: np.ndarray, y: np.ndarray) -> float:
+    """Spearman's rho written out: the correlation of mid-ranks."""
+    ranks = [((v[:, None] > v).sum(1) + (v[:, None] >= v).sum(1) + 1) / 2 for v in (x, y)]
+    return float(np.corrcoef(*ranks)[0, 1])
+
+
+def test_a_draw_in_which_all_sites_tie_counts_as_zero() -> None:
+    x = np.zeros((4, 3))
+    x[0] = [1.0, 2.0, 3.0]
+    # In draws without the first family all sites tie, and rho does not exist.
+    assert site_spearman(x, x, list("abcd"), draws=200).ci_low == 0.0
+
+
+def test_rank_correlation_with_ties_and_of_constants() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.integers(0, 6, size=40).astype(float)
+    y = x + rng.normal(size=40)
+    assert rank_correlation(x, y) == pytest.approx(_rho(x, y), abs=1e-12)
+    assert rank_correlation(x, -(x**3)) == pytest.approx(-1.0)
+    assert rank_correlation([1.0, 1.0, 1.0], [1.0, 2.0, 3.0]) is None
     with pytest.raises(PkvError, match="same shape"):
-        spearman([1.0, 1.0, 1.0], [1.0, 2.0], list("abc"))
-    with pytest.raises(PkvError, match="2 points"):
-        spearman([1.0, 2.0], [1.0, 2.0], list("ab"))
+        rank_correlation([1.0, 1.0, 1.0], [1.0, 2.0])
+
+
+def test_site_spearman_refuses() -> None:
+    with pytest.raises(PkvError, match="constant"):
+        site_spearman(np.ones((3, 4)), np.arange(12.0).reshape(3, 4), list("abc"))
+    with pytest.raises(PkvError, match="2 sites"):
+        site_spearman(np.ones((3, 2)), np.ones((3, 2)), list("abc"))
+    with pytest.raises(PkvError, match="same shape"):
+        site_spearman(np.ones((3, 4)), np.ones((3, 5)), list("abc"))
 
 
 def test_jaccard_is_one_for_a_clear_set_and_low_for_noise() -> None:
@@ -82,7 +92,9 @@ def test_jaccard_equals_a_plain_loop() -> None:
         rows = np.repeat(np.arange(40), counts[FAMILIES])
         top = set(np.argsort(-effects[rows].mean(0))[:3].tolist())
         overlaps.append(len(top & full) / len(top | full))
-    assert found.value == pytest.approx(np.mean(overlaps))
+    assert found.value == pytest.approx(np.mean(overlaps), abs=1e-12)
+    low, high = np.quantile(overlaps, [0.025, 0.975])
+    assert (found.ci_low, found.ci_high) == pytest.approx((low, high), abs=1e-12)
 
 
 def test_jaccard_by_magnitude_sees_negative_sites() -> None:

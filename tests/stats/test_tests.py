@@ -1,4 +1,4 @@
-"""Wilson, TOST, McNemar, Holm, max-T and pairs, against known answers and by simulation."""
+"""Wilson, TOST, Holm, max-T and pairs, against known answers and by simulation."""
 
 from itertools import product
 
@@ -7,7 +7,7 @@ import pytest
 from scipy import stats as scipy_stats
 
 from pkv_interp.errors import PkvError
-from pkv_interp.stats import holm, max_t, mcnemar, pairwise, tost, wilson
+from pkv_interp.stats import holm, max_t, pairwise, tost, wilson
 
 
 def test_wilson_known_answer() -> None:
@@ -60,19 +60,6 @@ def test_tost_of_identical_arms() -> None:
 def test_tost_refuses(families: str, floor: float, cause: str) -> None:
     with pytest.raises(PkvError, match=cause):
         tost([0.0, 0.1], list(families), floor=floor)
-
-
-def test_mcnemar_is_the_exact_binomial() -> None:
-    first = [1] * 9 + [0] * 1 + [1] * 5
-    second = [0] * 9 + [1] * 1 + [1] * 5
-    found = mcnemar(first, second)
-    assert (found.only_first, found.only_second) == (9, 1)
-    assert found.p_value == pytest.approx(scipy_stats.binomtest(1, 10).pvalue)
-    assert mcnemar([1, 0], [1, 0]).p_value == 1.0
-    with pytest.raises(PkvError, match="neither"):
-        mcnemar([2, 0], [1, 0])
-    with pytest.raises(PkvError, match="pair"):
-        mcnemar([1], [1, 0])
 
 
 def test_holm_known_answer() -> None:

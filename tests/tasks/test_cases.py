@@ -17,7 +17,7 @@ from pkv_interp.tasks import (
     field_case,
     polarity_case,
 )
-from pkv_interp.tasks.cases import aligned_values, check_values
+from pkv_interp.tasks.alignment import aligned_values, check_values
 from pkv_interp.tasks.sites import positions_of, site_labels
 from pkv_interp.tasks.wordings import RULES
 from tests.families import tiny

@@ -7,12 +7,13 @@ import pytest
 
 from pkv_interp.errors import PkvError
 from pkv_interp.models.load import LoadedModel
-from pkv_interp.tasks import BY_NAME, FAMILIES, Family, Style
+from pkv_interp.tasks import BY_NAME, FAMILIES, Family, Style, default_scenarios
 from pkv_interp.tasks.field_classes import CLASSES, ClassCase, FieldClass, class_cases
-from pkv_interp.tasks.session_fields import FLIPS, LOW, MEDIUM, SessionField, aligned_flips, candidates
+from pkv_interp.tasks.session_fields import FLIPS, SessionField, aligned_flips, candidates
 from pkv_interp.tasks.token_kinds import token_kinds
 from tests import families
 
+LOW, MEDIUM = default_scenarios().low, default_scenarios().medium
 FILLERS = (0, 3)
 
 

@@ -71,8 +71,8 @@ def test_updates_change_the_decision() -> None:
 def test_lessons_widen_and_their_questions_may_name_no_action() -> None:
     first = [lesson(np.random.default_rng(s), "plain", True, listings=True) for s in range(60)]
     second = [lesson(np.random.default_rng(s), "late", True, listings=False) for s in range(60)]
-    assert {e.turns[0].text.split("\n\n")[-1] for e in first} <= set(vocabulary.OPEN_QUESTIONS)
-    assert not {e.turns[0].text.split("\n\n")[-1] for e in second} <= set(vocabulary.OPEN_QUESTIONS)
+    assert {e.turns[0].text.split("\n\n")[-1] for e in first} <= set(wordings.OPEN_QUESTIONS)
+    assert not {e.turns[0].text.split("\n\n")[-1] for e in second} <= set(wordings.OPEN_QUESTIONS)
 
 
 def test_late_lessons_give_the_rule_first() -> None:

@@ -9,7 +9,7 @@ from pkv_interp.errors import PkvError
 
 @register("cacheblend", amount="share", options=("layer",))
 def cacheblend(state: State, change: Change) -> Outcome:
-    """The field and the share of tokens behind it whose early values moved most are run again.
+    """The field and the share of tokens after it whose early values moved most are run again.
 
     After CacheBlend (arXiv 2405.16444): everything from the field on is run up to the layer ``layer``, the
     tokens are ranked by the squared difference of their values there from the cached ones, and the share is

@@ -11,7 +11,7 @@ LINKS = 8
 
 @register("epic", amount="count", required=False)
 def epic(state: State, change: Change) -> Outcome:
-    """The field and the first K tokens of every chunk behind it are run again (K = 8 unless given).
+    """The field and the first K tokens of every chunk after it are run again (K = 8 unless given).
 
     After EPIC (arXiv 2410.15332), which recomputes such link tokens where chunks are joined. Chunks here are
     paragraphs, messages and appended pieces.

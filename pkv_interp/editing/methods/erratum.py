@@ -9,14 +9,14 @@ from pkv_interp.prompts.errata import DEFAULT
 def erratum(state: State, change: Change) -> Outcome:
     """A line is appended that gives the new value; no column before it changes.
 
-    By causality the result is, column by column, a prefill of the old text with the line behind it. What the
+    By causality the result is, column by column, a prefill of the old text with the line after it. What the
     line achieves is the model's reading of an update against its own notes.
     """
     return append_erratum(state, change)
 
 
 def append_erratum(state: State, change: Change) -> Outcome:
-    """Run the erratum's tokens behind whatever the state's cache holds.
+    """Run the erratum's tokens after whatever the state's cache holds.
 
     Raises:
         PkvError: an unknown wording.

@@ -1,4 +1,4 @@
-"""The field refreshed in its place and an erratum behind the stale rest."""
+"""The field refreshed in its place and an erratum after the stale rest."""
 
 from dataclasses import replace
 
@@ -12,7 +12,7 @@ from pkv_interp.editing.state import State
 def field_erratum(state: State, change: Change) -> Outcome:
     """The field's tokens are run again and an erratum is appended; the old notes between them stay.
 
-    This is the patched old cache with the line behind it. It is not a clean prefill of the new text with an
+    This is the patched old cache with the line after it. It is not a clean prefill of the new text with an
     erratum: there the notes would have been written from the new value.
     """
     place = in_place(state, change, beside_notices=True)

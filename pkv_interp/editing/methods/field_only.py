@@ -7,7 +7,7 @@ from pkv_interp.editing.state import State
 
 @register("field_only")
 def field_only(state: State, change: Change) -> Outcome:
-    """The field's own tokens are run again with the new value; everything behind it stays stale.
+    """The field's own tokens are run again with the new value; everything after it stays stale.
 
     What stands before the field does not depend on it, so its new columns are those of a full re-prefill
     (the in-place edit of arXiv 2606.17107, section on editing).

@@ -4,7 +4,7 @@ from pkv_interp.editing.registry import Change, Outcome, register
 from pkv_interp.editing.state import State
 
 
-@register("full_reprefill", any_length=True, lays="place")
+@register("full_reprefill", any_length=True, placement="in place")
 def full_reprefill(state: State, change: Change) -> Outcome:
     """The text is written again with the value in its place, and prefilled from its first token.
 

@@ -5,7 +5,7 @@ from pkv_interp.editing.registry import Change, Outcome, register
 from pkv_interp.editing.state import State
 
 
-@register("hoist", any_length=True, lays="end")
+@register("hoist", any_length=True, placement="at the end")
 def hoist(state: State, change: Change) -> Outcome:
     """The prompt is laid out so that the value stands in a line at its end; an edit runs that line anew.
 

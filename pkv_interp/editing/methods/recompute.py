@@ -1,4 +1,4 @@
-"""True recompute of the field and some tokens behind it."""
+"""True recompute of the field and some tokens after it."""
 
 from pkv_interp.editing.in_place import chosen, in_place
 from pkv_interp.editing.registry import Change, Outcome, register
@@ -7,7 +7,7 @@ from pkv_interp.editing.state import State
 
 @register("recompute", amount="count", options=("ranking",))
 def recompute(state: State, change: Change) -> Outcome:
-    """The field and K tokens behind it are run again, against each other and the stale rest.
+    """The field and K tokens after it are run again, against each other and the stale rest.
 
     ``ranking`` gives positions, best first; without it the most recent are taken.
     """

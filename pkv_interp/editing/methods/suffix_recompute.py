@@ -8,7 +8,7 @@ from pkv_interp.editing.state import State
 from pkv_interp.errors import PkvError
 
 
-@register("suffix_recompute", amount="count", required=False, any_length=True, lays="place")
+@register("suffix_recompute", amount="count", required=False, any_length=True, placement="in place")
 def suffix_recompute(state: State, change: Change) -> Outcome:
     """The text is written again as for ``full_reprefill``, and run from the field on.
 
@@ -27,10 +27,10 @@ def suffix_recompute(state: State, change: Change) -> Outcome:
 
 
 def _keep_middle(state: State, change: Change) -> Outcome:
-    """The field, then the middle as it was, then the last tokens run behind both.
+    """The field, then the middle as it was, then the last tokens run after both.
 
     Raises:
-        PkvError: as ``check_place``; more tokens than stand behind the field; keys that cannot be turned.
+        PkvError: as ``check_place``; more tokens than stand after the field; keys that cannot be turned.
     """
     check_place(state, change)
     runner, old, field = state.context.runner, state.layout, change.field

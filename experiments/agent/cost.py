@@ -1,0 +1,71 @@
+"""What each arm costs: time to first token and tokens run, against the full arm."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from experiments.agent.arms import EpisodeRun
+from experiments.agent.tables import Cost, Speed
+from pkv_interp.agent import ARMS, Episode
+from pkv_interp.agent.arms import FULL
+from pkv_interp.run.scoring import Resampling
+from pkv_interp.stats import Estimate, mean, ratio_of_means
+
+#: Episodes by turns, summed up to each turn.
+Sums = Float[np.ndarray, "episodes turns"]
+
+
+@dataclass(frozen=True)
+class Costs:
+    """Costs of all arms.
+
+    Attributes:
+        speedup: time to first token of the full arm over each arm's, summed over an episode.
+        speeds: that and the same of tokens run, as lines.
+        lines: both up to each turn.
+    """
+
+    speedup: dict[str, Estimate]
+    speeds: list[Speed]
+    lines: list[Cost]
+
+
+def costs(episodes: Sequence[Episode], runs: Sequence[EpisodeRun], resampling: Resampling) -> Costs:
+    """How many times less an arm takes than the full one, and what it takes up to each turn, summed.
+
+    Args:
+        episodes: all of one layout.
+        runs: of them, in their order.
+        resampling: of the intervals over domains.
+    """
+    domains = [one.family.name for one in episodes]
+    full_ms, full_tokens = _sums(runs, FULL.name)
+    out = Costs({}, [], [])
+    for arm in ARMS:
+        ms, tokens = _sums(runs, arm.name)
+        fewer = {
+            "seconds": ratio_of_means(full_ms[:, -1], ms[:, -1], domains, **resampling),
+            "tokens": ratio_of_means(full_tokens[:, -1], tokens[:, -1], domains, **resampling),
+        }
+        out.speedup[arm.name] = fewer["seconds"]
+        out.speeds.extend(Speed.of(ratio, arm=arm.name, what=what) for what, ratio in fewer.items())
+        out.lines.extend(
+            Cost.of(
+                mean(ms[:, turn], domains, **resampling),
+                arm=arm.name,
+                turn=turn + 1,
+                tokens=float(tokens[:, turn].mean()),
+            )
+            for turn in range(ms.shape[1])
+        )
+    return out
+
+
+def _sums(runs: Sequence[EpisodeRun], arm: str) -> tuple[Sums, Sums]:
+    """Milliseconds and tokens of an arm, each summed up to each turn."""
+    return (
+        np.cumsum([run.arms[arm].ms for run in runs], axis=1),
+        np.cumsum([run.arms[arm].tokens for run in runs], axis=1).astype(float),
+    )

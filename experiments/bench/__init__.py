@@ -1,0 +1,7 @@
+"""How fast are the packed engine and the edits of a cache?
+
+Patches packed into one forward against one cache edit and one forward each, with the plain forward that
+packing cannot beat beside them; whole grids of positions and their memory; edits of a cache against a full
+re-prefill, by the length of the prompt and by the tokens that an erratum adds. It speaks of time and memory
+and of no mechanism, so it has no competence gate.
+"""

@@ -1,0 +1,108 @@
+"""Tables of the benchmark."""
+
+from dataclasses import dataclass
+
+from pkv_interp.records.tables import TableRow
+
+
+@dataclass(frozen=True)
+class Speed(TableRow):
+    """Random patches, one line a kind and repeat: seconds by each route, and how far the routes lie apart."""
+
+    table = "speed"
+    work: str
+    repeat: int
+    patches: int
+    tokens: int
+    packed_seconds: float
+    one_by_one_seconds: float
+    plain_forward_seconds: float
+    speedup: float
+    over_limit: float
+    difference: float
+
+
+@dataclass(frozen=True)
+class PatchMemory(TableRow):
+    """Peak memory of random KV patches, by their number, in MiB over the model and the prefills."""
+
+    table = "memory"
+    patches: int
+    peak_mb: float
+
+
+@dataclass(frozen=True)
+class Grid(TableRow):
+    """A whole grid of single-position patches.
+
+    ``sample_seconds`` is the time of ``sample`` cells one by one, ``one_by_one_seconds`` that time scaled to
+    all cells; where the sample is all cells, nothing is scaled.
+    """
+
+    table = "grids"
+    work: str
+    repeat: int
+    cells: int
+    positions: int
+    tokens: int
+    packed_seconds: float
+    packed_peak_mb: float
+    sample: int
+    sample_seconds: float
+    one_by_one_seconds: float
+    one_by_one_peak_mb: float
+    speedup: float
+    difference: float
+
+
+@dataclass(frozen=True)
+class GridMemory(TableRow):
+    """Peak memory of cells of a grid, by their number, in MiB over the model and the prefills."""
+
+    table = "memory_by_patches"
+    work: str
+    patches: int
+    tokens: int
+    peak_mb: float
+
+
+@dataclass(frozen=True)
+class EditLatency(TableRow):
+    """One edit timed once; ``speedup`` is against the full re-prefill of the same repeat."""
+
+    table = "edit_latency"
+    method: str
+    tokens: int
+    repeat: int
+    seconds: float
+    wall_ms: float
+    recomputed: int
+    share: float
+    prompt_surgery: bool
+    speedup: float
+
+
+@dataclass(frozen=True)
+class EditExponent(TableRow):
+    """A method's exponent over prompt lengths, and the median latency at both ends."""
+
+    table = "edit_exponents"
+    method: str
+    exponent: float
+    ci_low: float | None
+    ci_high: float | None
+    shortest: int
+    longest: int
+    seconds_shortest: float
+    seconds_longest: float
+
+
+@dataclass(frozen=True)
+class EditAdded(TableRow):
+    """One erratum timed once, by the tokens that it adds."""
+
+    table = "edit_added"
+    tokens: int
+    added: int
+    repeat: int
+    seconds: float

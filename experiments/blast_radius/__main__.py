@@ -1,0 +1,13 @@
+"""``python -m experiments.blast_radius``."""
+
+from experiments.blast_radius.measure import Measured, measure
+from experiments.blast_radius.settings import BlastRadiusSettings
+from experiments.blast_radius.summary import summarise
+from pkv_interp.run.command import experiment_command
+from pkv_interp.run.experiment import Experiment
+
+EXPERIMENT = Experiment("blast_radius", BlastRadiusSettings, Measured, measure, summarise)
+main = experiment_command(EXPERIMENT)
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,95 @@
+"""What the blast radius experiment measures: deviations of every flip, decisions and effects of some."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from jaxtyping import Float
+
+from experiments.blast_radius.cases import FlipsOfPrompt, build_cases, deciding
+from experiments.blast_radius.deviations import FlipDeviation, PromptDeviations, measure_flips
+from experiments.blast_radius.settings import BlastRadiusSettings
+from pkv_interp.engine import Engine
+from pkv_interp.measure.deviation import field_deviation, output_error
+from pkv_interp.run.stage import Stage
+from pkv_interp.tasks.field_classes import ClassCase
+
+if TYPE_CHECKING:
+    from pkv_interp.run.session import Session
+
+
+@dataclass(frozen=True)
+class Example:
+    """One flip with its deviation in every layer and at every token of the cache."""
+
+    flip: ClassCase
+    values: Float[np.ndarray, "measures layers tokens"]
+
+
+@dataclass(frozen=True)
+class OutputError:
+    """Largest relative L2 of attention outputs computed outside the model against its own."""
+
+    relative: float
+
+
+@dataclass(frozen=True)
+class Measured:
+    """All that was measured, by prompt, and the example prompt token by token."""
+
+    prompts: list[FlipsOfPrompt]
+    deviations: Stage[PromptDeviations]
+    example: Example
+
+    @property
+    def flips(self) -> list[tuple[ClassCase, FlipDeviation]]:
+        """Every flip with what it moves."""
+        return [
+            pair
+            for prompt in self.prompts
+            for pair in zip(prompt.flips, self.deviations.at(prompt).flips, strict=True)
+        ]
+
+
+def measure(session: "Session[BlastRadiusSettings]") -> Measured:
+    """Check the engine and the attention outputs, then measure every prompt's flips."""
+    settings, engine = session.settings, session.engine
+    prompts = build_cases(settings, session.tokenizer)
+    turning = deciding(prompts)
+    session.check_engine([turning[0].case, turning[-1].case])
+    outputs = session.once("attention outputs", lambda: _output_error(engine, turning), OutputError)
+    session.control(
+        "attention_outputs",
+        outputs.relative,
+        0.0,
+        session.tolerance.outputs,
+        "relative L2, computed outside the model against its own, 2 prompts",
+    )
+    deviations = session.each(
+        "deviations",
+        prompts,
+        lambda prompt: measure_flips(engine, prompt, settings, lambda: session.rng("random guides")),
+        PromptDeviations,
+    )
+    found = [flip.before for prompt in deviations.all() for flip in prompt.flips]
+    session.control(
+        "before_field",
+        max(found),
+        0.0,
+        0.0,
+        f"largest deviation of K, V and attention output before the field, {len(found)} pairs",
+    )
+    shown = min(turning, key=lambda flip: (flip.case.split != "held_out", flip.n_fillers))
+    return Measured(prompts, deviations, session.once("map", lambda: _example(engine, shown), Example))
+
+
+def _output_error(engine: Engine, flips: list[ClassCase]) -> OutputError:
+    ends = [engine.prefill(flip.case.clean.ids, {"queries", "prefill"}) for flip in (flips[0], flips[-1])]
+    return OutputError(max(output_error(engine, prefill) for prefill in ends))
+
+
+def _example(engine: Engine, flip: ClassCase) -> Example:
+    oracle = engine.prefill(flip.case.clean.ids, {"queries"})
+    stale = engine.prefill(flip.case.corrupt.ids)
+    moved = field_deviation(engine, oracle, stale, flip.case.clean.spans["field"])
+    return Example(flip, moved.values.astype(np.float32))

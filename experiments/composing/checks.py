@@ -1,0 +1,117 @@
+"""Checks with known answers: splices that must change nothing, turned keys, routes that are equal."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from transformers import PreTrainedTokenizerBase
+
+from experiments.composing.cases import Scene
+from experiments.composing.spliced import SplicedPrompt
+from pkv_interp.cache.compute import Runner
+from pkv_interp.cache.frozen import FrozenCache
+from pkv_interp.cache.reposition import reposition
+from pkv_interp.cache.rotation import rotations_of
+from pkv_interp.composing import link_repair
+from pkv_interp.measure.splices import first_keys_apart, spliced_in_context
+
+if TYPE_CHECKING:
+    from experiments.composing.settings import ComposingSettings
+    from pkv_interp.run.session import Session
+
+#: Positions by which keys are turned there and back, where the model serves as many.
+FAR = 777
+#: Allowed error of keys that were turned there and back, by the dtype of the model.
+THERE_AND_BACK = {"float32": 1e-5, "bfloat16": 0.1, "float16": 0.02}
+
+
+@dataclass(frozen=True)
+class Checks:
+    """Errors of what is known, the largest over scenes.
+
+    Attributes:
+        own_position: of a splice at its own position, in logits.
+        there_and_back: of keys turned there and back.
+        whole_chunk: of a repair of every token of the chunks, in logits.
+        turned: of the first layer's keys of chunks made elsewhere, as a share of the largest.
+        noise: of a prefill in two parts, in logits.
+    """
+
+    own_position: float
+    there_and_back: float
+    whole_chunk: float
+    turned: float
+    noise: float
+
+
+def check_splices(session: "Session[ComposingSettings]", runner: Runner, scenes: Sequence[Scene]) -> None:
+    """Stop the run where splicing or turning does not do what it says; set the noise floor.
+
+    Args:
+        session: of the run.
+        runner: of the model.
+        scenes: a few.
+
+    Raises:
+        ControlFailure: an error is too large.
+    """
+    tokenizer = session.tokenizer
+    found = session.once("splice checks", lambda: measure_checks(runner, tokenizer, scenes), Checks)
+    allowed, detail = session.tolerance, f"one scene of each of {len(scenes)} conditions"
+    back = THERE_AND_BACK[session.loaded.info.dtype]
+    keys = f"first layer's keys of chunks made elsewhere against a full prefill's, as a share, {detail}"
+    logits = f"logits, {detail}"
+    session.control("splice_at_own_position", found.own_position, 0.0, allowed.logits, logits)
+    session.control("there_and_back", found.there_and_back, 0.0, back, f"keys, {detail}")
+    session.control("turned_keys", found.turned, 0.0, allowed.keys, keys)
+    session.control("whole_chunk_recomputed", found.whole_chunk, 0.0, allowed.logits, logits)
+    session.control("extend_equals_prefill", found.noise, 0.0, allowed.logits, logits)
+    session.set_noise_floor(max(found.noise, found.own_position, found.whole_chunk))
+
+
+def measure_checks(runner: Runner, tokenizer: PreTrainedTokenizerBase, scenes: Sequence[Scene]) -> Checks:
+    """The largest errors over both sides of the scenes.
+
+    Args:
+        runner: of the model.
+        tokenizer: of the model.
+        scenes: a few.
+    """
+    found = [
+        _of_prompt(runner, SplicedPrompt(runner, tokenizer, prompt.ids, scene.spans, {}))
+        for scene in scenes
+        for _, prompt in scene.sides
+    ]
+    return Checks(
+        own_position=max(one.own_position for one in found),
+        there_and_back=max(one.there_and_back for one in found),
+        whole_chunk=max(one.whole_chunk for one in found),
+        turned=max(one.turned for one in found),
+        noise=max(one.noise for one in found),
+    )
+
+
+def _of_prompt(runner: Runner, prompt: SplicedPrompt) -> Checks:
+    extended = prompt.decide(prompt.full.cache.slice(0, prompt.stop))
+    spliced, upto = prompt.spliced(), prompt.ids[: prompt.stop]
+    repaired = link_repair(runner, spliced, prompt.spans, upto, 10**9)
+    own = spliced_in_context(runner, prompt.tokenizer, prompt.prefix, prompt.ids, prompt.spans)
+
+    def off(cache: FrozenCache) -> float:
+        return float((prompt.decide(cache) - extended).abs().max())
+
+    return Checks(
+        own_position=off(own),
+        there_and_back=max(_turned_back(runner, chunk.cache, chunk.start) for chunk in prompt.chunks),
+        whole_chunk=off(repaired.cache),
+        turned=first_keys_apart(spliced, prompt.full.cache.slice(0, prompt.stop)),
+        noise=float((extended - prompt.full.logits).abs().max()),
+    )
+
+
+def _turned_back(runner: Runner, cache: FrozenCache, start: int) -> float:
+    """Largest difference of keys after turning them far and back."""
+    far = min(FAR, rotations_of(runner.model).limit - start - cache.length)
+    there = reposition(runner.model, cache, far, start=start)
+    again = reposition(runner.model, there, -far, start=start + far)
+    return max(float((a - b).abs().max()) for a, b in zip(again.keys, cache.keys, strict=True))

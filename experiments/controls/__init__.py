@@ -1,0 +1,7 @@
+"""Do the notes carry the conclusion, and nothing else: controls of the claim, each with a known answer.
+
+Quads: two field values crossed with two triggers. Sites, layers and features are chosen on discovery families
+and scored on held-out ones; a direction is fitted without the family that it is scored on.
+Source of the questions: arXiv 2606.17107, deep controls and circuit appendix (direction, sparse features,
+causal scrubbing); protocol and fixes are in docs/methods.md.
+"""

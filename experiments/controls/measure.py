@@ -1,0 +1,120 @@
+"""What the controls experiment measures: ranked sites, scores, templates, probes, edits."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from experiments.controls.cases import Cases, build_quads, cases_of
+from experiments.controls.outside import TemplateStates, score_template
+from experiments.controls.probing import CellResiduals, Probes, collect, probe, probed_layers
+from experiments.controls.ranking import Plan, RankedQuad, make_plan, rank_sites
+from experiments.controls.scores import QuadScores, ScoresAndResiduals, score
+from experiments.controls.settings import ControlsSettings
+from experiments.controls.steering import (
+    Decoding,
+    Edits,
+    EditSources,
+    WholeDifference,
+    candidates,
+    decode,
+    edit,
+    train_features,
+    try_layers,
+)
+from pkv_interp.measure.ranking import pooled_effect
+from pkv_interp.measure.residuals import QuadResiduals
+from pkv_interp.measure.sparse import RankedFeatures
+from pkv_interp.run.stage import Stage, stacked
+
+if TYPE_CHECKING:
+    from pkv_interp.run.session import Session
+
+
+@dataclass(frozen=True)
+class Measured:
+    """All that a summary reads; residual streams, from which some of it follows, are left out.
+
+    Attributes:
+        ranked: of discovery quads.
+        plan: what they chose.
+        scores: of held-out quads.
+        outside: of cases outside the template.
+        probes: of all quads, discovery ones first.
+        tested: by layer, recovery of the whole difference at the aggregators on discovery families.
+        edits: of edited quads.
+        decoding: by sparse features.
+    """
+
+    cases: Cases
+    ranked: Stage[RankedQuad]
+    plan: Plan
+    scores: Stage[QuadScores]
+    outside: Stage[TemplateStates]
+    probes: Probes
+    tested: dict[int, float]
+    edits: Stage[Edits]
+    decoding: Decoding
+
+
+def measure(session: "Session[ControlsSettings]") -> Measured:
+    """Rank on discovery families, score held-out ones, then edit residual streams."""
+    settings, engine = session.settings, session.engine
+    discovery, held_out = build_quads(settings, session.tokenizer)
+    cases = cases_of(settings, discovery, held_out, session.tokenizer)
+    session.check_engine(cases.ends)
+    ranked = session.each("ranking", discovery, lambda both: rank_sites(engine, both), RankedQuad)
+    plan = make_plan(settings, cases, ranked)
+    collected = session.each(
+        "residuals", cases.discovery, lambda quad: collect(engine, quad, plan, settings), CellResiduals
+    )
+    found = session.each(
+        "scoring", held_out, lambda both: score(engine, both, plan, settings), ScoresAndResiduals
+    )
+    outside = session.each(
+        "template", cases.templates, lambda case: score_template(engine, case), TemplateStates
+    )
+    streams = [
+        *(one.residuals for one in collected.of(cases.discovery)),
+        *(one.residuals for one in found.of(cases.held_out)),
+    ]
+    known = QuadResiduals(np.stack(streams), probed_layers(settings, engine.spec.n_layers), cases.quads)
+    tested = _try_layers(session, cases, plan, known, ranked)
+    layer = max(tested, key=lambda at: tested[at])
+    features = session.once("features", lambda: train_features(settings, known, layer), RankedFeatures)
+    sources = EditSources(known, layer, features)
+    return Measured(
+        cases,
+        ranked,
+        plan,
+        scores=found.map(lambda both: both.scores),
+        outside=outside,
+        probes=session.once("probes", lambda: probe(known, settings, session.rng("shuffled labels")), Probes),
+        tested=tested,
+        edits=session.each(
+            "edits", cases.edited, lambda quad: edit(engine, quad, plan, sources, settings), Edits
+        ),
+        decoding=session.once("decoding", lambda: decode(sources), Decoding),
+    )
+
+
+def _try_layers(
+    session: "Session[ControlsSettings]",
+    cases: Cases,
+    plan: Plan,
+    known: QuadResiduals,
+    ranked: Stage[RankedQuad],
+) -> dict[int, float]:
+    """Recovery by layer of the whole difference at the aggregators, on one quad of each discovery family."""
+    settings, engine = session.settings, session.engine
+    layers = candidates(settings, known.layers, engine.spec.n_layers)
+    first = cases.discovery[:: settings.instances]
+    tried = session.each(
+        "layer", first, lambda quad: try_layers(engine, quad, plan, known, layers), WholeDifference
+    )
+    effect = pooled_effect(
+        stacked(tried.of(first), lambda one: one.margins),
+        stacked(ranked.of(first), lambda one: one.polarity.corrupt),
+        stacked(ranked.of(first), lambda one: one.polarity.clean),
+    )
+    return dict(zip(layers, effect.tolist(), strict=True))

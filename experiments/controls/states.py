@@ -1,0 +1,102 @@
+"""Cache states in the record: inside the template, outside it, and aggregators one by one."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from experiments.controls.measure import Measured
+from experiments.controls.outside import TemplateStates
+from experiments.controls.parts import FIELD_ALL, TRIGGER_ALL, Part
+from experiments.controls.ranking import PairSites
+from experiments.controls.scores import PolarityScores
+from experiments.controls.settings import ControlsSettings
+from experiments.controls.tables import Aggregator, States, TemplateState
+from pkv_interp.records.run import control
+from pkv_interp.records.schema import Row
+from pkv_interp.records.tables import TableRow
+from pkv_interp.run.claims import Claim
+from pkv_interp.run.report import Headline
+from pkv_interp.run.scoring import Scorer, Scoring
+from pkv_interp.run.stage import stacked
+from pkv_interp.tasks.off_template import TEMPLATES
+
+_STATES = {"trigger_only": "KV of the flipped trigger alone", "notes_only": "KV after the trigger alone"}
+#: Templates whose field-only recovery is a headline figure, and what it is.
+_HEADLINE_TEMPLATES = {
+    "multi_hop": "field alone, two hops from the action",
+    "lookup": "field alone, where the answer is the field's value",
+}
+
+
+def dissociation(
+    sides: Sequence[PairSites | PolarityScores], scorer: Scorer, scoring: Scoring[ControlsSettings]
+) -> Part:
+    """Recovery by cache state over both splits, and the identity that both states together are the whole."""
+    estimates = {arm: scorer.arm(arm, stacked(sides, lambda s, arm=arm: s.states[arm])) for arm in _STATES}
+    missed = np.abs(stacked(sides, lambda s: s.states["full_patch"]) - scorer.clean).sum()
+    whole = control(
+        "trigger_and_notes",
+        1.0 - float(missed / np.abs(scorer.gap).sum()),
+        1.0,
+        scoring.tolerance.recovery,
+        f"an identity: trigger and notes together, {len(sides)} cases",
+    )
+    return Part(
+        [Headline(arm, estimate, _STATES[arm]) for arm, estimate in estimates.items()],
+        [States.of(estimate, arm=arm) for arm, estimate in estimates.items()],
+        [],
+        [whole],
+    )
+
+
+def dissociation_claims(scores: Sequence[PolarityScores], held: Scorer) -> list[Claim]:
+    """On held-out families: the trigger alone does nothing, the notes alone do all."""
+    trigger, notes, full = (
+        stacked(scores, lambda s, arm=arm: s.states[arm])
+        for arm in ("trigger_only", "notes_only", "full_patch")
+    )
+    return [
+        Claim("0", "trigger_only", trigger - held.corrupt, held, TRIGGER_ALL),
+        Claim("0", "trigger_only", trigger - held.corrupt, held, "same_conclusion_trigger"),
+        Claim("1", "notes_only", notes - full, held, TRIGGER_ALL),
+    ]
+
+
+def aggregators(found: Measured, held: Scorer) -> list[Aggregator]:
+    """The aggregators one by one on held-out families, with max-T over all of them."""
+    values = stacked(found.scores.of(found.cases.held_out), lambda s: s.polarity.sites)
+    tested = zip(found.plan.labels, held.recoveries(values), held.adjusted(values), strict=True)
+    return [
+        Aggregator.of(estimate, label=label, discovery=found.plan.notes[label], p_adjusted=p)
+        for label, estimate, p in tested
+    ]
+
+
+def templates(found: Measured, scoring: Scoring[ControlsSettings]) -> tuple[Part, list[Row]]:
+    """Cache states outside the template; a figure counts where the model does that task."""
+    headlines: list[Headline] = []
+    lines: list[TableRow] = []
+    claims: list[Claim] = []
+    rows: list[Row] = []
+    for template in TEMPLATES:
+        cases = [case for case in found.cases.templates if case.wording == template]
+        outside = found.outside.of(cases)
+        scorer = scoring.on(cases, outside)
+        right = {"match": _right(outside, True), "mismatch": _right(outside, False)}
+        competent = min(right.values()) >= scoring.settings.competence_threshold
+        for arm in ("field_only", "notes_only", "full_patch"):
+            estimate = scorer.arm(f"{template}_{arm}", stacked(outside, lambda s, arm=arm: s.states[arm]))
+            lines.append(TemplateState.of(estimate, template=template, arm=arm, competent=competent, **right))
+            if arm == "field_only" and template in _HEADLINE_TEMPLATES and competent:
+                what = _HEADLINE_TEMPLATES[template]
+                headlines.append(Headline(f"{template}_field_only", estimate, what))
+        if template != "lookup":  # where the field is the answer a copy of it may count
+            moved = stacked(outside, lambda s: s.states["field_only"]) - scorer.corrupt
+            claims.append(Claim("0", f"{template}_field_only", moved, scorer, FIELD_ALL))
+        rows += scorer.rows
+    return Part(headlines, lines, claims, []), rows
+
+
+def _right(outside: Sequence[TemplateStates], match: bool) -> float:
+    """How often the model is right on one side of a template."""
+    return float(np.mean([d.right for one in outside for d in one.decisions if d.gold_is_match == match]))

@@ -1,0 +1,126 @@
+"""Errata: wordings, placement, repeats, several fields, a false one, and a stale conclusion in the way."""
+
+from dataclasses import dataclass
+
+from experiments.editing.settings import EditingSettings
+from pkv_interp.editing import State
+from pkv_interp.measure.edit_decisions import EditDecision, append_erratum, scored
+from pkv_interp.measure.edit_scenes import EditScene, open_context
+from pkv_interp.models.load import LoadedModel
+from pkv_interp.prompts.errata import UPDATES
+from pkv_interp.tasks import Message
+
+#: Where the conversation starts, after policy and tools: the middle of the trajectory.
+MIDDLE = "conversation"
+
+
+@dataclass(frozen=True)
+class Errata:
+    """One edit told in every way; each decision is scored towards the action that its own text calls for.
+
+    Attributes:
+        stale: the cache as it was, towards the new action.
+        full: the full re-prefill.
+        wordings: by wording of the erratum.
+        unrelated: by wording, of an erratum about another field; the old action stays right.
+        arms: placement, repeats and several fields, in the experiment's own wording.
+        prefill_difference: largest difference, in logits, of an erratum after a stale cache from a prefill of
+            the same text.
+        earlier_columns_kept: the erratum left every earlier column bit for bit what it was.
+    """
+
+    stale: EditDecision
+    full: EditDecision
+    wordings: dict[str, EditDecision]
+    unrelated: dict[str, EditDecision]
+    arms: dict[str, EditDecision]
+    prefill_difference: float
+    earlier_columns_kept: bool
+
+
+@dataclass(frozen=True)
+class Planted:
+    """One edit of a prompt with a line that states the old action, by wording or method."""
+
+    methods: dict[str, EditDecision]
+
+
+def tell_every_way(loaded: LoadedModel, scene: EditScene, settings: EditingSettings) -> Errata:
+    """One edit under every wording, and the arms that test what an erratum does and does not do."""
+    context, task = open_context(loaded, scene), scene.task
+    base = context.prefill()
+    new, old = scene.actions, scene.actions[::-1]
+    (first, (_, first_new)), *_ = task.bystanders.items()
+
+    def said(state: State, field: str, value: str) -> State:
+        return append_erratum(state, field, value, settings.erratum)
+
+    changed = said(base, task.field, task.new)
+    back = said(changed, task.field, task.old)
+    aside = said(base, first, first_new)
+    # The new action is right after the edit, the old one after A to B to A and after another field's erratum.
+    arms = {
+        "middle": (_in_the_middle(loaded, scene, settings.erratum), new),
+        "back_again": (back, old),
+        "twice": (said(back, task.field, task.new), new),
+        "several_last": (said(aside, task.field, task.new), new),
+        "several_first": (said(changed, first, first_new), new),
+        "another_field": (aside, old),
+    }
+    return Errata(
+        stale=scored(base.decide(new), new),
+        full=scored(context.edit(task.field, task.new, "full_reprefill").decide(new), new),
+        wordings={
+            name: scored(append_erratum(base, task.field, task.new, template).decide(new), new)
+            for name, template in UPDATES.items()
+        },
+        unrelated={
+            name: scored(append_erratum(base, first, first_new, template).decide(old), old)
+            for name, template in UPDATES.items()
+        },
+        arms={name: scored(state.decide(right), right) for name, (state, right) in arms.items()},
+        prefill_difference=_prefill_difference(base, changed),
+        earlier_columns_kept=_kept(base, changed),
+    )
+
+
+def tell_against(loaded: LoadedModel, scene: EditScene, settings: EditingSettings) -> Planted:
+    """The edit told and refreshed where the conversation states the old action."""
+    context, task = open_context(loaded, scene), scene.task
+    base = context.prefill()
+    states = {
+        "stale": base,
+        **{name: append_erratum(base, task.field, task.new, template) for name, template in UPDATES.items()},
+        "field_erratum": base.edit(task.field, task.new, "field_erratum", wording=settings.erratum),
+        "full_reprefill": base.edit(task.field, task.new, "full_reprefill"),
+    }
+    return Planted(
+        {name: scored(state.decide(scene.actions), scene.actions) for name, state in states.items()}
+    )
+
+
+def _in_the_middle(loaded: LoadedModel, scene: EditScene, wording: str) -> State:
+    """The erratum stands between policy and conversation; what follows is prefilled after it."""
+    *before, user = scene.task.messages
+    cut = next(i for i, s in enumerate(user.segments) if s.kind == MIDDLE)
+    head = (*before, Message(user.role, user.segments[:cut]))
+    rest = "".join(s.text for s in user.segments[cut:])
+    base = open_context(loaded, scene, messages=head).prefill()
+    return append_erratum(base, scene.task.field, scene.task.new, wording).append(rest)
+
+
+def _prefill_difference(base: State, changed: State) -> float:
+    """Largest difference, in logits, between an erratum after a stale cache and a prefill of the same text.
+
+    By causality they are one and the same: the erratum's effect is how the model reads an update.
+    """
+    suffix = base.context.renderer.behind(changed.suffix())
+    plain = base.context.runner.prefill((*changed.ids, *suffix)).logits
+    return float((changed.logits() - plain).abs().max())
+
+
+def _kept(base: State, changed: State) -> bool:
+    """Whether every earlier column is bit for bit what it was."""
+    head = changed.cache.slice(0, base.cache.length)
+    pairs = zip((*base.cache.keys, *base.cache.values), (*head.keys, *head.values), strict=True)
+    return all(bool((a == b).all()) for a, b in pairs)

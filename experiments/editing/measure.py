@@ -1,0 +1,125 @@
+"""What the editing experiment measures: frontier, sweep, errata, diagnostic, chains, horizon."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from experiments.editing.asking import KindsOfEdit, ask_every_kind
+from experiments.editing.cases import Cases, build_cases, engine_cases
+from experiments.editing.chains import Chains, think
+from experiments.editing.errata import Errata, Planted, tell_against, tell_every_way
+from experiments.editing.frontier import FrontierEdit, edit_every_way
+from experiments.editing.horizon import Horizon, run_turns
+from experiments.editing.settings import EditingSettings
+from experiments.editing.sweep import Sweep, sweep_sizes
+from pkv_interp.measure.edit_ranking import ALIGNED, PositionScores, learn_scores, score_positions
+from pkv_interp.measure.edit_scenes import SceneSource
+from pkv_interp.run.stage import Stage
+
+if TYPE_CHECKING:
+    from pkv_interp.run.session import Session
+
+#: Both recompute all that the field can have changed, so they must agree.
+EQUAL = ("suffix_recompute", "full_reprefill")
+
+
+@dataclass(frozen=True)
+class Measured:
+    """All that was measured, by scene.
+
+    Attributes:
+        cases: the scenes.
+        frontier: every method, at all lengths and places.
+        sweep: recomputed tokens by number and selector.
+        errata: wordings and placements.
+        planted: the same against a stated conclusion.
+        diagnostic: by the wording that was asked with, the experiment's own first.
+        chains: with a chain of thought; empty where none was asked for.
+        horizons: turn by turn.
+    """
+
+    cases: Cases
+    frontier: Stage[FrontierEdit]
+    sweep: Stage[Sweep]
+    errata: Stage[Errata]
+    planted: Stage[Planted]
+    diagnostic: dict[str, Stage[KindsOfEdit]]
+    chains: Stage[Chains]
+    horizons: Stage[Horizon]
+
+
+def measure(session: "Session[EditingSettings]") -> Measured:
+    """Rank positions on instances of their own, then measure every stage on the others."""
+    settings, loaded, engine = session.settings, session.loaded, session.engine
+    source = SceneSource.of(settings, session.tokenizer)
+    cases = build_cases(settings, source)
+    session.check_engine(engine_cases(settings, source))
+    ranking = source.ranking_cases(source.style(settings.fillers[0], settings.places[0] == "late"))
+    scores = session.each("ranking", ranking, lambda case: score_positions(engine, case), PositionScores)
+    learned = learn_scores(ranking, scores.of(ranking))
+    frontier = session.each(
+        "frontier",
+        cases.frontier,
+        lambda scene: edit_every_way(loaded, scene, source, learned[scene.family]["attention"], settings),
+        FrontierEdit,
+    )
+    _check_frontier(session, frontier.all())
+    sweep = session.each(
+        "sweep",
+        cases.one_way,
+        lambda scene: sweep_sizes(engine, scene, source, learned[scene.family], settings),
+        Sweep,
+    )
+    errata = session.each(
+        "errata", cases.errata, lambda scene: tell_every_way(loaded, scene, settings), Errata
+    )
+    _check_errata(session, errata.all())
+    planted = session.each(
+        "planted", cases.planted, lambda scene: tell_against(loaded, scene, settings), Planted
+    )
+    diagnostic = {
+        wording: session.each(
+            f"diagnostic {wording}",
+            cases.one_way,
+            lambda scene, wording=wording: ask_every_kind(loaded, scene, source, wording),
+            KindsOfEdit,
+        )
+        for wording in settings.asked_with
+    }
+    chains = session.each("chains", cases.chains, lambda scene: think(loaded, scene, settings), Chains)
+    horizons = session.each(
+        "horizon", cases.horizons, lambda scene: run_turns(loaded, scene, settings), Horizon
+    )
+    return Measured(cases, frontier, sweep, errata, planted, diagnostic, chains, horizons)
+
+
+def _check_frontier(session: "Session[EditingSettings]", found: Sequence[FrontierEdit]) -> None:
+    session.control("positions_agree", float(np.mean([one.aligned for one in found])), 1.0, 0.0, ALIGNED)
+    ends = [one.methods[m].decision.margin_error for one in found for m in EQUAL if m in one.methods]
+    if ends:
+        session.control(
+            "suffix_recompute_equals_full",
+            max(ends),
+            0.0,
+            session.tolerance.logits,
+            f"logits, recompute from the field on against a prefill, {len(found)} edits",
+        )
+
+
+def _check_errata(session: "Session[EditingSettings]", found: Sequence[Errata]) -> None:
+    session.control(
+        "erratum_is_a_prefill",
+        max(one.prefill_difference for one in found),
+        0.0,
+        session.tolerance.logits,
+        "logits, an erratum after the stale cache against a prefill of the old text and the erratum",
+    )
+    session.control(
+        "earlier_columns_kept",
+        float(np.mean([one.earlier_columns_kept for one in found])),
+        1.0,
+        0.0,
+        "share of errata that left every earlier column bit for bit",
+    )

@@ -1,0 +1,155 @@
+"""What is done to one edit: every method on recomputed and composed caches, and cuts into chunks."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from experiments.keystone.contexts import Versions, composed
+from experiments.keystone.settings import CUTS, EDITED, KeystoneSettings, prefills_anew
+from pkv_interp.editing import State
+from pkv_interp.measure.decision import kl_divergence
+from pkv_interp.measure.edit_decisions import edited
+from pkv_interp.measure.edit_ranking import aligned, most_attended
+from pkv_interp.measure.edit_scenes import EditScene, SceneSource
+from pkv_interp.models.load import LoadedModel
+
+
+@dataclass(frozen=True)
+class MethodResult:
+    """Margin towards the new value's action after an edit, in logits, and the tokens that it ran."""
+
+    margin: float
+    tokens: int
+
+
+@dataclass(frozen=True)
+class CacheEdits:
+    """One kind of cache; margins towards the new value's action, in logits.
+
+    Attributes:
+        old: with the old value, before any edit.
+        new: made from the text with the new value.
+        methods: by name.
+    """
+
+    old: float
+    new: float
+    methods: dict[str, MethodResult]
+
+
+@dataclass(frozen=True)
+class SceneEdits:
+    """Every method on one edit.
+
+    Attributes:
+        family, split, instance, wording: of the edit.
+        matches: the new value is the rule's trigger.
+        aligned: the context's tokens are those of the pair that names its positions.
+        top_token_right: the likeliest token of the full prefill is the right action, of old and new value.
+        recomputed: on the full prefill.
+        composed: on the transplanted chunk; methods that prefill a text anew are left out.
+    """
+
+    family: str
+    split: str
+    instance: str
+    wording: str
+    matches: bool
+    aligned: bool
+    top_token_right: tuple[bool, bool]
+    recomputed: CacheEdits
+    composed: CacheEdits
+
+
+@dataclass(frozen=True)
+class CutDecision:
+    """Margin towards the new value's action, in logits, and KL from the full prefill, in nats."""
+
+    margin: float
+    kl: float
+
+
+@dataclass(frozen=True)
+class CutSide:
+    """One value of the field: margin of the full prefill, and the decision by cut."""
+
+    full: float
+    cuts: dict[str, CutDecision]
+
+
+@dataclass(frozen=True)
+class SceneCuts:
+    """The blocks of one prompt cut into chunks in different ways, with either value of the field."""
+
+    family: str
+    old: CutSide
+    new: CutSide
+
+
+def edit_both(
+    loaded: LoadedModel,
+    scene: EditScene,
+    source: SceneSource,
+    attention: Mapping[str, float],
+    settings: KeystoneSettings,
+) -> SceneEdits:
+    """Both ends and every method, on either cache.
+
+    The ends of the composed scale are composed as well: the same chunk with the old and with the new value.
+    Methods with an amount take the positions that the decision attended to most on other instances.
+
+    Args:
+        loaded: the model.
+        scene: the edit.
+        source: that the scene came from.
+        attention: by anchor, on ranking instances of the family.
+        settings: methods and wording of errata.
+    """
+    versions, task = Versions.of(loaded, scene), scene.task
+    case = source.matching_case(scene)
+    ranking = most_attended(versions.old, scene, case, attention)
+
+    def on(base: State, end: State, methods: list[str]) -> CacheEdits:
+        found: dict[str, MethodResult] = {}
+        for method in methods:
+            state = edited(base, scene, method, settings.erratum, ranking)
+            found[method] = MethodResult(margin(state, scene), state.cost.tokens)
+        return CacheEdits(margin(base, scene), margin(end, scene), found)
+
+    old, new = versions.old.decide(scene.actions), versions.new.decide(scene.actions)
+    composing = [method for method in settings.methods if not prefills_anew(method)]
+    return SceneEdits(
+        family=task.family,
+        split=task.split,
+        instance=task.instance,
+        wording=task.wording,
+        matches=task.matches,
+        aligned=aligned(versions.old, scene, case),
+        top_token_right=(
+            old.top[0][0].strip() == task.old_action,
+            new.top[0][0].strip() == task.new_action,
+        ),
+        recomputed=on(versions.old, versions.new, list(settings.methods)),
+        composed=on(
+            composed(loaded, versions.old, EDITED), composed(loaded, versions.new, EDITED), composing
+        ),
+    )
+
+
+def cut_up(loaded: LoadedModel, scene: EditScene) -> SceneCuts:
+    """The decision on both values when the blocks are cut into chunks in different ways, and its KL."""
+    versions = Versions.of(loaded, scene)
+
+    def side(state: State) -> CutSide:
+        full = state.decide(scene.actions)
+        cuts = {}
+        for name, blocks in CUTS.items():
+            made = composed(loaded, state, blocks).decide(scene.actions)
+            cuts[name] = CutDecision(made.margin, float(kl_divergence(made.logits, full.logits)))
+        return CutSide(full.margin, cuts)
+
+    return SceneCuts(scene.family, side(versions.old), side(versions.new))
+
+
+def margin(state: State, scene: EditScene) -> float:
+    """Margin towards the new value's action, in logits."""
+    return state.decide(scene.actions).margin

@@ -1,0 +1,52 @@
+"""What the keystone experiment measures: edits on both caches, and cuts into chunks."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from experiments.keystone.checks import check_splices
+from experiments.keystone.edits import SceneCuts, SceneEdits, cut_up, edit_both
+from experiments.keystone.settings import KeystoneSettings
+from pkv_interp.measure.edit_ranking import ALIGNED, AttentionScores, learn_attention, score_attention
+from pkv_interp.measure.edit_scenes import SceneSource
+
+if TYPE_CHECKING:
+    from pkv_interp.run.session import Session
+
+
+@dataclass(frozen=True)
+class Measured:
+    """All that was measured.
+
+    Attributes:
+        edits: family by family, each in both directions, one after the other.
+        cuts: of one direction, for both have the same two prompts.
+    """
+
+    edits: list[SceneEdits]
+    cuts: list[SceneCuts]
+
+
+def measure(session: "Session[KeystoneSettings]") -> Measured:
+    """Check splices, rank positions on instances of their own, edit and cut the others."""
+    settings, loaded = session.settings, session.loaded
+    source = SceneSource.of(settings, session.tokenizer)
+    style = source.style(settings.n_fillers)  # the field before the rule
+    scenes = source.scenes(style, settings.instances)
+    check_splices(session, [scenes[0], scenes[-1]])
+    ranking = source.ranking_cases(style)
+    scores = session.each(
+        "ranking", ranking, lambda case: score_attention(session.engine, case), AttentionScores
+    )
+    attention = learn_attention(ranking, scores.of(ranking))
+    edits = session.each(
+        "edits",
+        scenes,
+        lambda scene: edit_both(loaded, scene, source, attention[scene.family], settings),
+        SceneEdits,
+    ).of(scenes)
+    session.control("positions_agree", float(np.mean([one.aligned for one in edits])), 1.0, 0.0, ALIGNED)
+    one_way = scenes[::2]
+    cuts = session.each("cuts", one_way, lambda scene: cut_up(loaded, scene), SceneCuts).of(one_way)
+    return Measured(edits, cuts)

@@ -1,0 +1,53 @@
+"""Settings of the keystone experiment."""
+
+from pydantic import NonNegativeInt, PositiveInt
+
+from pkv_interp.run.editing_settings import Erratum, Methods
+from pkv_interp.run.scenario_settings import ScenarioSettings, SeveralFamilies
+from pkv_interp.run.settings import Draws, Threshold
+
+#: How the three blocks are cut into chunks, each precompiled alone. Session and policy refer to one another
+#: (the policy names the field); the tools block refers to neither.
+CUTS: dict[str, tuple[tuple[str, ...], ...]] = {
+    "colocated": (("session", "policy", "tools"),),
+    "split": (("session",), ("policy", "tools")),
+    "independent": (("session", "policy"), ("tools",)),
+}
+#: The chunk that edits are made in: the field and the rule that reads it.
+EDITED = (("session", "policy"),)
+#: Methods that prefill a text anew or paste from such a prefill: on a composed cache they compose nothing.
+ANEW = ("hoist", "full_reprefill", "oracle_patch")
+
+
+class KeystoneSettings(ScenarioSettings):
+    """Settings of this experiment; configs/keystone.yaml says what each means."""
+
+    families: SeveralFamilies = None
+    instances: PositiveInt = 1
+    n_fillers: NonNegativeInt = 2
+    chat: bool = True
+    methods: Methods = (
+        "stale",
+        "field_only",
+        "oracle_patch@8",
+        "oracle_patch@32",
+        "recompute@8",
+        "recompute@32",
+        "cacheblend@0.15",
+        "epic",
+        "hoist",
+        "erratum",
+        "field_erratum",
+        "auto",
+        "suffix_recompute",
+        "full_reprefill",
+    )
+    rank_instances: PositiveInt = 2
+    erratum: Erratum = "override"
+    competence_threshold: Threshold = 0.8
+    bootstrap_draws: Draws = 2000
+
+
+def prefills_anew(method: str) -> bool:
+    """Whether a method, named with its amount, composes nothing."""
+    return method.partition("@")[0] in ANEW

@@ -1,1 +1,0 @@
-"""Figures of experiments that have not moved into their rooms yet."""

@@ -1,0 +1,62 @@
+"""The tokenizer of a model without its weights, so that prompts are checked before a model loads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from transformers import AutoTokenizer, PreTrainedTokenizerBase
+
+from pkv_interp.errors import PkvError
+from pkv_interp.models import embedded
+from pkv_interp.models.catalogue import ModelConfig
+from pkv_interp.models.chat import accept_system_role
+from pkv_interp.models.gguf_file import fetch_gguf
+from pkv_interp.models.hub_errors import told_as_pkv_error
+from pkv_interp.models.quiet import quiet
+from pkv_interp.models.tiny_tokenizer import tiny_tokenizer
+
+
+def prepared(tokenizer: PreTrainedTokenizerBase, name: str) -> PreTrainedTokenizerBase:
+    """The tokenizer as every experiment wants it: fast, with a padding token, taking a system message.
+
+    Raises:
+        PkvError: it is not a fast one, so that it cannot say where its tokens stand.
+    """
+    if not tokenizer.is_fast:
+        raise PkvError(f"{name} has no fast tokenizer", "use a checkpoint with a tokenizer.json")
+    accept_system_role(tokenizer)
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def load_tokenizer(config: ModelConfig) -> PreTrainedTokenizerBase:
+    """The tokenizer that ``load(config)`` would give.
+
+    Raises:
+        PkvError: it cannot be read; the line says why.
+    """
+    if config.source == "tiny":
+        return prepared(tiny_tokenizer(str(config.family)), config.name)
+    where, options = _place(config)
+    with told_as_pkv_error(where, config.revision), quiet():
+        return prepared(AutoTokenizer.from_pretrained(where, **options), config.name)
+
+
+def _place(config: ModelConfig) -> tuple[str, dict[str, str | bool]]:
+    """Folder or repository of the tokenizer, and how to ask for it."""
+    match config.source:
+        case "embedded":
+            return str(embedded.embedded_directory(config.package or embedded.DEFAULT)), {}
+        case "gguf":
+            file = (
+                Path(config.path).expanduser()
+                if config.path is not None
+                else fetch_gguf(str(config.hub_id), str(config.gguf_file), config.revision)[0]
+            )
+            return str(file.parent), {"gguf_file": file.name}
+        case "local":
+            return str(Path(str(config.path)).expanduser()), {}
+        case _:
+            revision = {"revision": config.revision} if config.revision is not None else {}
+            return str(config.hub_id), revision

@@ -1,0 +1,197 @@
+"""Settings of experiments whose prompts are made from scenarios, or are a researcher's own pairs."""
+
+import hashlib
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, PrivateAttr, ValidationInfo
+
+from pkv_interp.errors import PkvError
+from pkv_interp.run.settings import ExperimentSettings
+from pkv_interp.tasks import Family, Scenarios, default_scenarios
+from pkv_interp.tasks.checks import check_tokens
+from pkv_interp.tasks.findings import refuse
+from pkv_interp.tasks.pairs import check_pairs
+
+
+class DataFile(BaseModel):
+    """A user's file, known by what is in it and not by where it lies.
+
+    Attributes:
+        name: of the file.
+        sha256: of its content.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    sha256: str
+    _path: Path | None = PrivateAttr(default=None)
+
+    @classmethod
+    def open(cls, path: str | Path) -> "DataFile":
+        """The file at a path.
+
+        Raises:
+            PkvError: it cannot be read.
+        """
+        place = Path(path).expanduser()
+        try:
+            content = place.read_bytes()
+        except OSError as error:
+            raise PkvError(
+                f"{place} cannot be read: {error.strerror}", "name a file that is there"
+            ) from error
+        made = cls(name=place.name, sha256=hashlib.sha256(content).hexdigest())
+        made._path = place
+        return made
+
+    @property
+    def is_here(self) -> bool:
+        """Whether the file itself is at hand; of one that a record names, only name and hash are."""
+        return self._path is not None
+
+    @property
+    def path(self) -> Path:
+        """Where the file is.
+
+        Raises:
+            PkvError: only its name and hash are known, from a record.
+        """
+        if self._path is None:
+            raise PkvError(f"only name and hash of {self.name} are known here", "name the file itself")
+        return self._path
+
+
+def _opened(value: Any) -> Any:
+    return DataFile.open(value) if isinstance(value, str | Path) else value
+
+
+#: A file of a user's own; None stands for the packaged one, or for none.
+OwnFile = Annotated[DataFile, BeforeValidator(_opened)] | None
+
+
+class ScenarioSettings(ExperimentSettings):
+    """Keys of experiments whose prompts are made from scenarios.
+
+    Attributes:
+        scenarios: families, layouts and rule wordings, a YAML or JSON file; None: the packaged ones.
+        layout: name of the layout in that file; None: its first one.
+    """
+
+    scenarios: OwnFile = None
+    layout: str | None = None
+
+    @cached_property
+    def world(self) -> Scenarios:
+        """The scenarios.
+
+        Raises:
+            PkvError: the file has problems; all of them are named.
+        """
+        return world_of(self.scenarios)
+
+    def chosen(self, names: tuple[str, ...] | None) -> list[Family]:
+        """Families by name; None stands for all.
+
+        Raises:
+            PkvError: a name is unknown.
+        """
+        return list(self.world.families) if names is None else self.world.choose(names)
+
+    def checked_world(self, tokenizer: Any) -> Scenarios:
+        """The scenarios, once every family has aligned values and one-token actions under a tokenizer.
+
+        Raises:
+            PkvError: a family has not; those of the packaged file are checked when a case is made.
+        """
+        if self.scenarios is not None:
+            refuse(check_tokens(self.world, tokenizer))
+        return self.world
+
+    def split(self, name: str, chosen: tuple[str, ...] | None) -> list[str]:
+        """Names of the families of a split: those chosen, or all of it.
+
+        Raises:
+            PkvError: the scenarios have no family in that split.
+        """
+        names = list(chosen) if chosen is not None else [family.name for family in self.world.split(name)]
+        if not names:
+            raise PkvError(
+                f"{self.world.source} has no family of the split '{name}'",
+                "give families a split in the file, or name them",
+            )
+        return names
+
+
+class PairSettings(ScenarioSettings):
+    """Keys of experiments that need no rule and run on a researcher's own pairs as well.
+
+    Attributes:
+        pairs: a JSONL file of pairs, which then stand in for scenarios.
+    """
+
+    pairs: Annotated[OwnFile, BeforeValidator(lambda value: _checked_pairs(value))] = None
+
+
+def _checked_pairs(value: Any) -> Any:
+    opened = _opened(value)
+    if isinstance(opened, DataFile) and opened.is_here:
+        refuse(check_pairs(opened.path))
+    return opened
+
+
+def world_of(file: DataFile | None) -> Scenarios:
+    """The scenarios of a file, or the packaged ones."""
+    return default_scenarios() if file is None else Scenarios.load(file.path)
+
+
+def _world(info: ValidationInfo) -> Scenarios | None:
+    """The scenarios of the settings that are being made; None where only the hash of their file is known."""
+    file = info.data.get("scenarios")
+    return None if file is not None and not file.is_here else world_of(file)
+
+
+def of_split(
+    names: tuple[str, ...] | None, info: ValidationInfo, least: int, split: str | None = None
+) -> tuple[str, ...] | None:
+    """Refuse families of another split, named twice, or too few.
+
+    Args:
+        names: of families; None stands for the whole split.
+        info: of the key.
+        least: how many there must be.
+        split: of which they must be; None: the one that the key is named after.
+
+    Raises:
+        ValueError: as pydantic wants it.
+        PkvError: a family is unknown.
+    """
+    world = _world(info)
+    # A family that ranks sites and scores them as well would make every score too good.
+    stray = (
+        [f.name for f in world.choose(names or ()) if f.split != (split or info.field_name)] if world else []
+    )
+    if stray:
+        raise ValueError(f"'{stray[0]}' is of the other split")
+    if names is not None and len(set(names)) < max(least, len(names)):
+        raise ValueError(f"name at least {('one family', 'two families')[least - 1]}, each once")
+    return names
+
+
+def several(names: tuple[str, ...] | None, info: ValidationInfo) -> tuple[str, ...] | None:
+    """Refuse a single family: intervals and tests are over families, and one alone has neither.
+
+    Raises:
+        ValueError: as pydantic wants it.
+        PkvError: a family is unknown.
+    """
+    world = _world(info)
+    if names is not None and world is not None and len({f.name for f in world.choose(names)}) < 2:
+        raise ValueError("name at least two families")
+    return names
+
+
+#: Scenario families, two or more; None stands for all.
+SeveralFamilies = Annotated[tuple[str, ...] | None, AfterValidator(several)]

@@ -1,0 +1,126 @@
+"""Layouts: in which order the blocks of a prompt stand, and the words around what fills them."""
+
+from dataclasses import dataclass
+
+from pkv_interp.errors import PkvError
+from pkv_interp.prompts.segments import Segment
+
+CUE = "Action:"
+#: Opens a chain of thought: in plain text, and where the template has a thinking block.
+REASON_CUE, THINK_CUE = "Reason:", "<think>"
+_BLANK_LINE = "\n\n"
+
+
+@dataclass(frozen=True)
+class Style:
+    """How prompts are laid out.
+
+    Attributes:
+        n_fillers: neutral sentences, half of them before the rule.
+        field_late: swap the blocks with the field and with the rule.
+        chat: use the chat template where the tokenizer has one.
+        thinking: the template's thinking switch.
+        n_rules: how often the rule is stated, one copy after the other.
+        reason_first: ask for a reason before the answer; the prompt ends where the chain starts.
+        layout: name of a layout of the scenarios, None for their first.
+    """
+
+    n_fillers: int = 2
+    field_late: bool = False
+    chat: bool = True
+    thinking: bool | None = None
+    n_rules: int = 1
+    reason_first: bool = False
+    layout: str | None = None
+
+    @property
+    def cue(self) -> str:
+        """The text that a prompt of the packaged layouts ends with."""
+        return self.cue_after(CUE)
+
+    def cue_after(self, answer: str) -> str:
+        """The text that the prompt ends with, where ``answer`` is the layout's cue."""
+        if not self.reason_first:
+            return answer
+        return THINK_CUE if self.thinking else REASON_CUE
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The blocks of a prompt as ``str.format`` templates.
+
+    Attributes:
+        name: identifier.
+        state: block with ``{field}`` and ``{value}``; may have ``{bystander_1}`` and ``{bystander_2}``.
+        rule: block with ``{before}``, ``{rule}`` and ``{after}``: the rule between neutral sentences, each of
+            which ends in a line break where its place starts a line, else in a blank.
+        ask: block with ``{request}`` and, after it, the question with ``{menu}``.
+        cue: text after the messages; its last token is the decision token.
+        order: the blocks in order (``state``, ``rule``, ``tools``, ``ask``).
+        tools: block with ``{tools}``, or None.
+        ask_reason: ``ask`` for prompts that want a reason first, or None.
+        join: what ends a block, after its own white space was taken off; "" leaves blocks as they are.
+        reply: what the assistant says between blocks that are messages of their own; None puts all blocks
+            into one message.
+    """
+
+    name: str
+    state: str
+    rule: str
+    ask: str
+    cue: str
+    order: tuple[str, ...] = ("state", "rule", "ask")
+    tools: str | None = None
+    ask_reason: str | None = None
+    join: str = _BLANK_LINE
+    reply: str | None = None
+
+    def ordered(self, field_late: bool) -> tuple[str, ...]:
+        """The blocks in order, state and rule swapped for ``field_late``."""
+        if not field_late:
+            return self.order
+        swapped = {"state": "rule", "rule": "state"}
+        return tuple(swapped.get(block, block) for block in self.order)
+
+    def asking(self, reason_first: bool) -> str:
+        """The template of the last block.
+
+        Raises:
+            PkvError: the layout has none that asks for a reason.
+        """
+        if not reason_first:
+            return self.ask
+        if self.ask_reason is None:
+            raise PkvError(f"the layout '{self.name}' does not ask for a reason", "give it an ask_reason")
+        return self.ask_reason
+
+
+@dataclass(frozen=True)
+class Content:
+    """What fills a layout.
+
+    Attributes:
+        role: the system message.
+        field: label of the field.
+        value: its value.
+        bystanders: two lines of the session.
+        rule: one statement of the rule, or several.
+        before: neutral sentences before the rule, without line ends.
+        after: those after it.
+        tools: description of tools.
+        request: the turn that asks for a decision.
+        menu: the two actions in the order in which the question names them.
+        update: a line between the request and the question, or None.
+    """
+
+    role: str
+    field: str
+    value: str
+    bystanders: tuple[str, str]
+    rule: tuple[tuple[Segment, ...], ...]
+    before: tuple[Segment, ...]
+    after: tuple[Segment, ...]
+    tools: str
+    request: str
+    menu: tuple[str, str]
+    update: Segment | None = None

@@ -1,0 +1,84 @@
+"""Marked tables are made from records: what may be asked for, and what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from experiments.docs import __main__ as command
+from experiments.docs.tables import Records, filled
+from pkv_interp.errors import PkvError
+from pkv_interp.records import load_records
+
+ROOT = Path(__file__).parents[2]
+MODEL = "smollm2-135m-gate"
+
+
+@pytest.fixture(scope="module")
+def records() -> Records:
+    return {(r.experiment, r.model_name): r for r in load_records(ROOT / "results")}
+
+
+def made(marker: str, records: Records) -> list[list[str]]:
+    """Cells of the table that a marker asks for; the old table and the text around it go or stay."""
+    text = filled(f"before\n<!-- {marker} -->\nold\n<!-- end -->\nafter\n", records)
+    head, _, rest = text.partition(f"<!-- {marker} -->\n")
+    body, _, tail = rest.partition("\n<!-- end -->")
+    assert (head, tail) == ("before\n", "\nafter\n")
+    assert filled(text, records) == text
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in body.splitlines()]
+
+
+def test_headlines_by_name_with_published_figures(records: Records) -> None:
+    record = records["circuit", MODEL]
+    header, _, *lines = made(f"headlines circuit {MODEL} published notes_only competence", records)
+    assert header[:2] + header[-1:] == ["headline", "ours [95 %]", "what"]
+    assert [line[:2] for line in lines] == [
+        [f"`{name}`", str(record.headline[name])] for name in ("notes_only", "competence")
+    ]
+    assert lines[0][header.index("Qwen3-8B")] == "1.004"
+    assert lines[1][header.index("Qwen3-8B")] == "-"
+
+
+def test_a_table_shows_the_lines_and_columns_that_are_asked_for(records: Records) -> None:
+    table = records["editing", MODEL].tables["frontier_by_place"]
+    late = [line for line in table if line["place"] == "late"]
+    asked = f"table editing {MODEL} frontier_by_place place:late method value+ci=P(correct) share=part_run"
+    header, _, *lines = made(asked, records)
+    assert header == ["method", "P(correct)", "part run"]
+    assert [line[0] for line in lines] == [line["method"] for line in late]
+    assert 0 < len(late) < len(table)
+    for cells, line in zip(lines, late, strict=True):
+        assert cells[1] == f"{line['value']:.3f} [{line['ci_low']:.3f}, {line['ci_high']:.3f}]"
+        assert cells[2] == f"{line['share']:.3f}"
+
+
+@pytest.mark.parametrize(
+    ("marker", "cause"),
+    [
+        ("headlines circus smollm2-135m-gate", "no record for 'circus"),
+        (f"headlines circuit {MODEL} notes_onyl", "no headline 'notes_onyl'"),
+        (f"table circuit {MODEL} statues arm", "no table 'statues'"),
+        (f"table circuit {MODEL} states harm", "no column 'harm'"),
+        (f"table editing {MODEL} frontier_by_place place:outside method", "with place outside"),
+        (f"table editing {MODEL} frontier_by_place spot:late method", "no column 'spot'"),
+    ],
+)
+def test_what_no_record_holds_is_refused(marker: str, cause: str, records: Records) -> None:
+    with pytest.raises(PkvError, match=cause):
+        made(marker, records)
+
+
+def test_a_stale_document_is_an_error_when_checked_and_is_mended_otherwise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    document = tmp_path / "README.md"
+    document.write_text(f"<!-- headlines circuit {MODEL} notes_only -->\n<!-- end -->\n")
+    monkeypatch.setattr(command, "documents", lambda: [document])
+    assert command.main(["--check"]) == 2
+    assert "notes_only`" not in document.read_text()
+    assert "README.md" in capsys.readouterr().out
+    assert command.main([]) == 0
+    assert "| `notes_only` | " in document.read_text()
+    assert command.main(["--check"]) == 0

@@ -1,0 +1,147 @@
+"""The editing experiment's summary on made-up measurements with known answers."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import pytest
+
+from experiments.editing.asking import Asked, KindsOfEdit
+from experiments.editing.cases import Cases, build_cases
+from experiments.editing.errata_summary import diagnostic
+from experiments.editing.frontier import FrontierEdit
+from experiments.editing.frontier_summary import gated_decisions
+from experiments.editing.horizon import Horizon, Turn, TurnResult
+from experiments.editing.measure import Measured
+from experiments.editing.scoring import EditScorer, Part
+from experiments.editing.settings import EditingSettings
+from experiments.editing.sweep import Sweep
+from experiments.editing.sweep_summary import selectors
+from experiments.editing.turns_summary import horizons
+from pkv_interp.measure.edit_decisions import ComparedDecision
+from pkv_interp.measure.edit_scenes import EditScene, SceneSource
+from pkv_interp.records.tables import by_table
+from pkv_interp.run.stage import Stage, key_of
+from pkv_interp.stats import Estimate
+from tests import runs
+from tests.experiments.configs import compose
+from tests.families import tiny
+
+SCORER = EditScorer({"seed": 0, "draws": 200})
+
+
+def settings() -> EditingSettings:
+    made = compose("editing", *runs.EDITING)
+    assert isinstance(made, EditingSettings)
+    return made
+
+
+@pytest.fixture(scope="module")
+def cases() -> Cases:
+    sizes = settings()
+    return build_cases(sizes, SceneSource.of(sizes, tiny("llama").tokenizer))
+
+
+def measured(cases: Cases, **stages: Any) -> Measured:
+    """Measurements of which a test makes up some stages; the others are empty."""
+    names = [field.name for field in dataclasses.fields(Measured) if field.name != "cases"]
+    empty: dict[str, Any] = {name: Stage({}) for name in names} | {"diagnostic": {}}
+    return Measured(cases, **(empty | stages))
+
+
+def stage(scenes: list[EditScene], results: list[Any]) -> Stage[Any]:
+    return Stage({key_of(scene): result for scene, result in zip(scenes, results, strict=True)})
+
+
+def stated(part: Part) -> dict[str, Estimate]:
+    return {headline.name: headline.estimate for headline in part[0]}
+
+
+def lines(part: Part, name: str, **wanted: Any) -> list[dict[str, Any]]:
+    table = by_table(part[1])[name]
+    return [line for line in table if all(line[k] == v for k, v in wanted.items())]
+
+
+def one(right: bool, margin: float = 1.0) -> ComparedDecision:
+    return ComparedDecision(margin if right else -margin, right, True, kl=0.5, margin_error=0.1)
+
+
+def test_k_star_is_the_first_size_that_is_as_good_as_full(cases: Cases) -> None:
+    never, late = [one(False), one(False)], [one(False), one(True)]
+    sweep = Sweep(one(False), one(True), {"causal": late, "recency": never}, random=[late, never])
+    found = measured(cases, sweep=stage(cases.one_way, [sweep for _ in cases.one_way]))
+    part = selectors(found, SCORER, (1, 8))
+    assert stated(part)["k_star"].value == 8.0
+    assert set(stated(part)) == {"k_star"}
+    stars = {line["selector"]: line["reached"] for line in lines(part, "k_star")}
+    assert stars == {"causal": True, "recency": False, "random": False}
+    halves = [line["value"] for line in lines(part, "k_sweep", selector="random")]
+    assert halves == [0.0, 0.5]
+    closed = [line["margin_recovery"] for line in lines(part, "k_sweep", selector="causal")]
+    assert closed == [0.0, 1.0]
+
+
+def edit(said: bool, needed: bool) -> Asked:
+    return Asked(said, needed, one(not needed), one(True), tokens=5, milliseconds=1.0, context=10)
+
+
+def test_precision_and_recall_count_what_was_said(cases: Cases) -> None:
+    used, scenes = settings().erratum, cases.one_way
+    # Said of 3, needed of 3, both at once of 2; the quiet wording says nothing.
+    found = [
+        KindsOfEdit(
+            {"gating": edit(True, True), "bystander": edit(i == 0, False), "value": edit(False, i < 1)}
+        )
+        for i in range(len(scenes))
+    ]
+    quiet = [
+        KindsOfEdit(
+            {"gating": edit(False, True), "bystander": edit(False, False), "value": edit(False, i < 1)}
+        )
+        for i in range(len(scenes))
+    ]
+    asked = {used: stage(scenes, found), "tagged": stage(scenes, quiet)}
+    part = diagnostic(measured(cases, diagnostic=asked), SCORER, used)
+    figures = stated(part)
+    assert figures["diagnostic_recall_tagged"].value == 0.0
+    assert "diagnostic_precision_tagged" not in figures
+    assert figures["diagnostic_precision"].value == pytest.approx(2 / 3)
+    assert figures["diagnostic_recall"].value == pytest.approx(2 / 3)
+    assert figures["value_field_only"].value == pytest.approx(1 / 2)
+    (value,) = lines(part, "diagnostic", wording=used, edit="value")
+    assert (value["said"], value["needed"], value["precision"]) == (0, 1, None)
+    (everything,) = lines(part, "diagnostic", wording=used, edit="all")
+    assert (everything["edits"], everything["share_asked"]) == (6, 0.5)
+
+
+def test_the_horizon_slope_is_a_slope_a_turn(cases: Cases) -> None:
+    def turn(n: int) -> Turn:
+        arm = TurnResult(one(n < 3), margin_error=0.25 * n, tokens=4)
+        return Turn(n, {"full_reprefill": TurnResult(one(True), 0.0, 9), "erratum": arm})
+
+    scenes = cases.horizons
+    lasting = [Horizon([turn(n) for n in range(1, 6)]) for _ in scenes]
+    part = horizons(measured(cases, horizons=stage(scenes, lasting)), SCORER)
+    figures = stated(part)
+    # Turns 1, 3 and 5 have the new value, and only the first of them is right; 2 and 4 have the old one.
+    assert figures["horizon_slope"].value == pytest.approx(float(np.polyfit([1, 3, 5], [1, 0, 0], 1)[0]))
+    assert figures["horizon"].value == pytest.approx(1 / 3)
+    old = lines(part, "horizon_slopes", turns="old", what="p_correct a turn", method="erratum")
+    assert [line["value"] for line in old] == [pytest.approx(-0.5)]
+    errors = lines(part, "horizon_slopes", what="margin_error a turn")
+    assert [(line["method"], line["value"]) for line in errors] == [("erratum", pytest.approx(0.25))] * 2
+
+
+def test_each_prompt_is_gated_on_once_by_its_own_text(cases: Cases) -> None:
+    found = FrontierEdit(one(False, 2.0), one(True, 3.0), {}, aligned=True, tokens=9, distance=4)
+    scenes = cases.frontier
+    decided = gated_decisions(measured(cases, frontier=stage(scenes, [found for _ in scenes])))
+    # Two families at one length and two places; each edit has two prompts.
+    assert len(decided) == 8
+    assert all(d.right and d.top_token_right for d in decided)  # stale follows the old value: right there
+    assert {d.gold_is_match: d.margin for d in decided if d.instance == scenes[0].instance} == {
+        scenes[0].task.matches: 3.0,
+        not scenes[0].task.matches: 2.0,
+    }

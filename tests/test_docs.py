@@ -1,0 +1,138 @@
+"""What README, docs and CONTRIBUTING tell a reader to run does run."""
+
+from __future__ import annotations
+
+import importlib
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from pkv_interp.editing import METHODS
+from tests.documents import PATHS, ROOT, Block, all_blocks, commands, made_by_recipes, text_of, write_files
+from tests.experiments.configs import commands as configured
+from tests.experiments.configs import compose
+
+COMMANDS = commands()
+#: Those that need nothing which the recipes only add; tests/test_recipes.py runs these.
+EXPERIMENTS = [
+    line
+    for line in COMMANDS
+    if line.startswith("python -m experiments.") and not any(name in line for name in made_by_recipes())
+]
+EXAMPLES = [block for block in all_blocks() if block.language == "python" and not block.what]
+#: Commands that only read what is committed, and take seconds.
+CHEAP = ("python -m pkv_interp.records check results/", "python -m experiments.docs --check")
+
+
+def test_the_texts_give_commands_and_examples() -> None:
+    assert len(EXPERIMENTS) >= 10
+    assert {block.document for block in EXAMPLES} >= {"README.md", "docs/architecture.md"}
+
+
+@pytest.mark.parametrize("path", PATHS, ids=lambda path: path.name)
+def test_every_module_target_and_link_exists(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    makefile = text_of("Makefile")
+    for target in re.findall(r"(?:`|^)make (\w+)", text, re.MULTILINE):
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+    for module in re.findall(r"python -m ([\w.]+)", text):
+        if module in ("pip", "pytest") or module.removeprefix("experiments.") in made_by_recipes():
+            continue
+        place = ROOT.joinpath(*module.split("."))
+        assert place.with_suffix(".py").is_file() or (place / "__main__.py").is_file(), module
+    for link in re.findall(r"(?<!!)\[[^\]]*\]\((?!https?:)([^)]+)\)", text):
+        name, _, anchor = link.partition("#")
+        target_file = path.parent / name if name else path
+        assert target_file.exists(), link
+        if anchor:
+            headings = re.findall(r"^#+ (.*)$", target_file.read_text(encoding="utf-8"), re.MULTILINE)
+            assert anchor in [_anchor(heading) for heading in headings], link
+
+
+def _anchor(heading: str) -> str:
+    return re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-")
+
+
+@pytest.mark.parametrize("line", EXPERIMENTS)
+def test_every_experiment_command_composes(
+    line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_files(tmp_path, "docs/architecture.md")
+    monkeypatch.chdir(tmp_path)
+    _, _, module, *arguments = shlex.split(line)
+    name = module.removeprefix("experiments.")
+    if name in ("docs", "summarise"):
+        assert [a for a in arguments if "=" in a] == []
+        assert callable(importlib.import_module(f"{module}.__main__").main)
+        return
+    assert name in configured(), line
+    swept = [""] if "--multirun" not in arguments else []
+    overrides = [a for a in arguments if a != "--multirun"]
+    for i, override in enumerate(overrides):
+        key, _, values = override.partition("=")
+        if "--multirun" in arguments and "," in values and not values.startswith("["):
+            swept += [f"{key}={value}" for value in values.split(",")]
+            overrides[i] = ""
+    for one in swept:
+        assert compose(name, *filter(None, [*overrides, one])).results_dir is not None
+
+
+@pytest.mark.parametrize("line", CHEAP)
+def test_cheap_commands_end_well(line: str) -> None:
+    assert line in COMMANDS
+    _, _, module, *arguments = shlex.split(line)
+    done = subprocess.run(
+        [sys.executable, "-m", module, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_every_command_of_the_house_is_told() -> None:
+    told = {shlex.split(line)[2].removeprefix("experiments.") for line in EXPERIMENTS}
+    assert set(configured()) <= told
+
+
+def test_every_editing_method_is_told_with_its_own_words() -> None:
+    table = text_of("docs/methods.md").partition("## Editing\n")[2].partition("\n## ")[0]
+    assert sorted(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)) == sorted(METHODS)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "block", [b for b in EXAMPLES if b.document != "README.md"], ids=lambda b: b.code.splitlines()[-1][:40]
+)
+def test_the_examples_of_the_docs_run(
+    block: Block, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_files(tmp_path, block.document)
+    exec(compile(block.code, block.document, "exec"), {})  # noqa: S102
+    wanted = re.findall(r"#> (.*)$", block.code, re.MULTILINE)
+    assert [line for line in capsys.readouterr().out.splitlines() if line] == wanted
+
+
+def test_hooks_fetch_nothing_and_are_what_ci_runs() -> None:
+    repositories = yaml.safe_load(text_of(".pre-commit-config.yaml"))["repos"]
+    assert [repository["repo"] for repository in repositories] == ["local"]
+    hooks = repositories[0]["hooks"]
+    assert {hook["entry"] for hook in hooks} == {"ruff check", "ruff format --check"}
+    for hook in hooks:
+        assert hook["language"] == "system"
+        tool = hook["entry"].split()[0]
+        assert shutil.which(tool, path=str(Path(sys.executable).parent)), tool
+
+
+def test_the_citation_names_us_and_the_paper() -> None:
+    found = yaml.safe_load(text_of("CITATION.cff"))
+    assert found["authors"] == [{"name": "The pkv_interp authors"}]
+    assert found["license"] == "Apache-2.0"
+    assert f'version = "{found["version"]}"' in text_of("pyproject.toml")
+    (paper,) = found["references"]
+    assert paper["url"] == "https://arxiv.org/abs/2606.17107"
+    assert "Apache License" in text_of("LICENSE")
