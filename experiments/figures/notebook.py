@@ -90,8 +90,9 @@ def beside_published(records: Iterable[RunRecord | None]) -> None:
             theirs = every[every["headline"] == name].assign(figure=name, ours=str(ours))
             found.append(theirs.assign(experiment=record.experiment))
     columns = ["experiment", "figure", "ours", "value", "ci_low", "ci_high", "model", "note"]
-    frame = pd.concat(found)[columns] if found else pd.DataFrame(columns=pd.Index(columns))
-    if len(frame):
-        display(frame.rename(columns={"value": "published"}).reset_index(drop=True))
+    if found:
+        frame = pd.concat(found).loc[:, columns].reset_index(drop=True)
+        frame.columns = pd.Index(["published" if name == "value" else name for name in columns])
+        display(frame)
     else:
         say("There is no figure to compare.")

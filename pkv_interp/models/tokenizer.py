@@ -43,7 +43,7 @@ def load_tokenizer(config: ModelConfig) -> PreTrainedTokenizerBase:
         return prepared(AutoTokenizer.from_pretrained(where, **options), config.name)
 
 
-def _place(config: ModelConfig) -> tuple[str, dict[str, str | bool]]:
+def _place(config: ModelConfig) -> tuple[str, dict[str, str]]:
     """Folder or repository of the tokenizer, and how to ask for it."""
     match config.source:
         case "embedded":

@@ -1,7 +1,7 @@
 """Settings of experiments whose prompts are made from scenarios, or are a researcher's own pairs."""
 
 import hashlib
-from functools import cached_property
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -83,7 +83,7 @@ class ScenarioSettings(ExperimentSettings):
     scenarios: OwnFile = None
     layout: str | None = None
 
-    @cached_property
+    @property
     def world(self) -> Scenarios:
         """The scenarios.
 
@@ -142,6 +142,7 @@ def _checked_pairs(value: Any) -> Any:
     return opened
 
 
+@cache
 def world_of(file: DataFile | None) -> Scenarios:
     """The scenarios of a file, or the packaged ones."""
     return default_scenarios() if file is None else Scenarios.load(file.path)

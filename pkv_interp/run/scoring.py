@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypedDict, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -16,13 +16,18 @@ from pkv_interp.run.settings import ExperimentSettings
 from pkv_interp.run.tolerances import Tolerance, tolerance_of
 from pkv_interp.stats import Estimate, max_t, mean, ratios_of_means
 from pkv_interp.stats.recovery import recovery_by_site
-from pkv_interp.stats.resampling import ResamplingOptions
 from pkv_interp.tasks import Case
 
 S = TypeVar("S", bound=ExperimentSettings)
-Resampling = ResamplingOptions
 #: Bounds of a divergence or an error, as the statistics take them.
 UNSIGNED = (0.0, float("inf"))
+
+
+class Resampling(TypedDict):
+    """How the intervals of a run are drawn."""
+
+    seed: int
+    draws: int
 
 
 class Sides(Protocol):
@@ -86,7 +91,7 @@ class Scoring(Generic[S]):
     head: Head
 
     @property
-    def resampling(self) -> ResamplingOptions:
+    def resampling(self) -> Resampling:
         """Seed and draws of every interval of the run."""
         draws = getattr(self.settings, "bootstrap_draws", 2000)
         return {"seed": self.settings.seed, "draws": int(draws)}
@@ -149,7 +154,7 @@ class Scorer:
         clean: np.ndarray,
         corrupt: np.ndarray,
         noise_floor: float,
-        resampling: ResamplingOptions,
+        resampling: Resampling,
     ) -> None:
         """Score cases whose prompts have the margins ``clean`` and ``corrupt``, both [cases], in logits."""
         self.cases, self.clean, self.corrupt = cases, clean, corrupt

@@ -114,9 +114,11 @@ def test_summarised_again_it_is_the_same_record(circuit_results: Path, tmp_path:
 
 
 def test_a_notebook_runs_it_in_a_line(circuit_results: Path, tmp_path: Path) -> None:
-    changes = dict(argument.split("=") for argument in runs.SMALL)
-    lists = {name: text.strip("[]").split(",") for name, text in changes.items() if text.startswith("[")}
-    record = find("circuit").run(results_dir=tmp_path, **(changes | lists))
+    changes: dict[str, Any] = {}
+    for argument in runs.SMALL:
+        name, _, text = argument.partition("=")
+        changes[name] = text.strip("[]").split(",") if text.startswith("[") else text
+    record = find("circuit").run(results_dir=tmp_path, **changes)
     whole = only(circuit_results)
     assert record.key == whole.key
     assert record.rows == whole.rows

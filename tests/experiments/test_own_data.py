@@ -67,7 +67,8 @@ def test_own_scenarios_run_and_are_known_by_their_content(tmp_path: Path) -> Non
         f"my_{name}" for name in ("orders", "support", "documents", "alerts")
     }
     assert {row.wording for row in record.rows} == {"when"}
-    assert record.config["scenarios"]["name"] == "my.yaml"
+    config: dict[str, Any] = record.config
+    assert config["scenarios"]["name"] == "my.yaml"
     assert record.path is not None
     again = EXPERIMENT.summarise_again(record.path)
     assert again.model_dump() == record.model_dump()
@@ -86,7 +87,7 @@ def test_own_pairs_run(tmp_path: Path) -> None:
     file = pairs(tmp_path / "my.jsonl")
     record = EXPERIMENT.run(pairs=file, results_dir=tmp_path / "results", **SIZES)
     assert {row.family for row in record.rows} == {"orders", "lamps"}
-    assert {line["arm"] for line in record.tables["states"]} == {"change_only", "notes_only"}
+    assert {str(line["arm"]) for line in record.tables["states"]} == {"change_only", "notes_only"}
     assert any(row.arm == "change_only" and row.split == "held_out" for row in record.rows)
     assert all(control.passed for control in record.controls)
 

@@ -43,8 +43,8 @@ class Measured:
 def question(**changes: Any) -> Asked:
     """What a run is asked for; ``config`` changes single settings, other names change the rest."""
     config = CONFIG | {"model": MODEL | changes.pop("model", {})} | changes.pop("config", {})
-    late = {"summary_only": ("bootstrap_draws",)}
-    given = {"experiment": "probe", "weights": "w", "seed": 0} | late | changes
+    late: dict[str, Any] = {"summary_only": ("bootstrap_draws",)}
+    given: dict[str, Any] = {"experiment": "probe", "weights": "w", "seed": 0} | late | changes
     return asked(given.pop("experiment"), config, **given)
 
 

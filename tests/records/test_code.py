@@ -61,7 +61,7 @@ def forget() -> None:
         cached.cache_clear()
 
 
-def moved(change: Callable[[], None]) -> tuple[bool, bool]:
+def moved(change: Callable[[], object]) -> tuple[bool, bool]:
     """Whether a change moves the measuring code and the summary's."""
     before = code_hash(MEASURE), code_hash(SUMMARY)
     change()
@@ -69,8 +69,8 @@ def moved(change: Callable[[], None]) -> tuple[bool, bool]:
     return code_hash(MEASURE) != before[0], code_hash(SUMMARY) != before[1]
 
 
-def appended(path: Path, line: str) -> Callable[[], None]:
-    return lambda: path.write_text(path.read_text() + line) and None
+def appended(path: Path, line: str) -> Callable[[], object]:
+    return lambda: path.write_text(path.read_text() + line)
 
 
 @pytest.mark.parametrize(

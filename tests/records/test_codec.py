@@ -81,8 +81,9 @@ def test_generic_stages_come_back() -> None:
 
 
 def test_numpy_scalars_and_tensors_are_numbers_and_arrays() -> None:
+    numbers: Any = (np.float32(1.5), np.bool_(True))
     odd = example(
-        sides=(Side(np.float32(1.5), np.bool_(True)), Side(np.float64(-2.0), False)),
+        sides=(Side(*numbers), Side(np.float64(-2.0), False)),
         heads=torch.arange(6, dtype=torch.float64).reshape(2, 3),
     )
     assert same(there_and_back(odd, Sites), example())
