@@ -15,11 +15,12 @@ from experiments.train_gate.judging import Answer, Answers, CacheStates, Mechani
 from experiments.train_gate.measure import ChatLosses, Measured
 from experiments.train_gate.settings import TrainGateSettings
 from experiments.train_gate.summary import summarise
+from experiments.train_gate.tables import ChatLoss
 from pkv_interp.errors import PkvError
 from pkv_interp.records import RunRecord, read
 from pkv_interp.records.archive import Head
 from pkv_interp.records.environment import environment
-from pkv_interp.records.tables import by_table
+from pkv_interp.records.tables import by_table, first_of
 from pkv_interp.run.report import Report
 from pkv_interp.run.scoring import Scoring
 from pkv_interp.training import chat, schedule
@@ -88,13 +89,13 @@ def test_a_repeat_goes_on_from_the_checkpoint_and_judges_every_snapshot(
     assert {line["step"] for line in record.tables["mechanism_by_step"]} == {3, 4}
     assert {path.name for path in (place / "work").glob("step-*")} == {"step-00003", "step-00004"}
     assert (place / "adapter" / "adapter_model.safetensors").is_file()
-    (losses,) = record.tables["chat_loss"]
-    assert losses["ratio"] == pytest.approx(losses["adapted"] / losses["base"])
-    assert losses["base"] != losses["adapted"]
+    losses = first_of(record, ChatLoss)
+    assert losses.ratio == pytest.approx(losses.adapted / losses.base)
+    assert losses.base != losses.adapted
 
 
 def test_the_record_is_about_the_adapted_model(record: RunRecord) -> None:
-    assert record.config["model"]["adapter"] is None
+    assert EXPERIMENT.settings.model_validate(record.config).model.adapter is None
     assert record.model["adapter_sha256"] is not None
     assert "self_patch" in {control.name for control in record.controls}
 
