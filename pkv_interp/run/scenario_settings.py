@@ -1,7 +1,7 @@
 """Settings of experiments whose prompts are made from scenarios, or are a researcher's own pairs."""
 
 import hashlib
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -142,10 +142,15 @@ def _checked_pairs(value: Any) -> Any:
     return opened
 
 
-@cache
 def world_of(file: DataFile | None) -> Scenarios:
     """The scenarios of a file, or the packaged ones."""
-    return default_scenarios() if file is None else Scenarios.load(file.path)
+    return default_scenarios() if file is None else _loaded(file.path, file.sha256)
+
+
+@lru_cache
+def _loaded(path: Path, _sha256: str) -> Scenarios:
+    """The scenarios of a file, read once for each content that it has."""
+    return Scenarios.load(path)
 
 
 def _world(info: ValidationInfo) -> Scenarios | None:

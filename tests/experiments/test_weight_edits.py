@@ -69,7 +69,7 @@ def test_the_record_is_valid_and_says_that_edits_were_taken_away(
     assert set(record.headline) == {"competence"}  # random weights claim nothing
     by_edits: dict[str, set[str]] = {}
     for line in record.tables["weight_edit"]:
-        by_edits.setdefault(line["edits"], set()).add(line["method"])
+        by_edits.setdefault(str(line["edits"]), set()).add(str(line["method"]))
     assert by_edits == {"cache": set(CACHE), "weights": set(WEIGHTS)}
 
 

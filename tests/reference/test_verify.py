@@ -48,8 +48,10 @@ class Wrong(Engine):
 
     mistake = ""
 
-    def prefill(self, ids: Sequence[int], capture: Any = frozenset()) -> Prefill:
-        made = super().prefill(ids, capture)
+    def prefill(
+        self, ids: Sequence[int], capture: Any = frozenset(), shared: Prefill | None = None
+    ) -> Prefill:
+        made = super().prefill(ids, capture, shared)
         return replace(made, logits=made.logits + 0.01) if self.mistake == "logits" else made
 
     def decode(
