@@ -10,8 +10,8 @@ from pkv_interp.measure.edit_scenes import EditScene
 from pkv_interp.records.schema import Row
 from pkv_interp.records.tables import TableRow
 from pkv_interp.run.report import Headline
-from pkv_interp.run.scoring import UNSIGNED
-from pkv_interp.stats import Estimate, ResamplingOptions, mean
+from pkv_interp.run.scoring import UNSIGNED, Resampling
+from pkv_interp.stats import Estimate, mean
 
 Part = tuple[list[Headline], list[TableRow]]
 
@@ -25,7 +25,7 @@ class EditScorer:
         rows: those noted so far.
     """
 
-    def __init__(self, resampling: ResamplingOptions) -> None:
+    def __init__(self, resampling: Resampling) -> None:
         """Score with these intervals; there are no rows yet."""
         self.resampling = resampling
         self.seed = resampling.get("seed", 0)

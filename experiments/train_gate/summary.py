@@ -73,7 +73,9 @@ def summarise(found: Measured, scoring: Scoring[TrainGateSettings]) -> Report:
 
 
 def _accuracy(answers: Sequence[Answer], scoring: Scoring[TrainGateSettings]) -> Estimate:
-    return mean([a.right for a in answers], [a.family for a in answers], bounds=SHARE, **scoring.resampling)
+    return mean(
+        [a.right for a in answers], [a.family for a in answers], bounds=(0.0, 1.0), **scoring.resampling
+    )
 
 
 def _accuracies(answers: Sequence[Answer], scoring: Scoring[TrainGateSettings]) -> list[Accuracy]:
