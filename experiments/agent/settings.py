@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from pydantic import Field, NonNegativeInt, PositiveInt, field_validator
+from pydantic import Field, NonNegativeInt, PositiveInt, ValidationInfo, field_validator
 
 from pkv_interp.agent.episodes import FEWEST, MOST
 from pkv_interp.composing.chunk import Sink
@@ -30,5 +30,7 @@ class AgentSettings(ExperimentSettings):
 
     @field_validator("domains")
     @classmethod
-    def _held_out_and_several(cls, names: tuple[str, ...] | None) -> tuple[str, ...] | None:
-        return of_split(names, "held_out", least=2)
+    def _held_out_and_several(
+        cls, names: tuple[str, ...] | None, info: ValidationInfo
+    ) -> tuple[str, ...] | None:
+        return of_split(names, info, least=2, split="held_out")

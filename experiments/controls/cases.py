@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from experiments.controls.settings import ControlsSettings
-from pkv_interp.tasks import DISCOVERY, HELD_OUT, Case, Style, families
+from pkv_interp.tasks import Case, Style
 from pkv_interp.tasks.off_template import TEMPLATES, off_template_case
 from pkv_interp.tasks.quads import Quad, quad, quad_twin
 
@@ -58,7 +58,8 @@ def build_quads(settings: ControlsSettings, tokenizer: Any) -> tuple[list[QuadAn
     Raises:
         PkvError: a family or a value is unknown, or prompts do not align under this tokenizer.
     """
-    families(list(settings.values))  # a name that is no family is refused, not ignored
+    world = settings.checked_world(tokenizer)
+    world.choose(list(settings.values))  # a name that is no family is refused, not ignored
     discovery, held_out = (_quads(settings, names, tokenizer) for names in _splits(settings))
     return discovery, held_out
 
@@ -94,20 +95,22 @@ def build_templates(settings: ControlsSettings, tokenizer: Any) -> list[Case]:
             seed=settings.seed,
             style=_style(settings),
             values=settings.values.get(family.name),
+            scenarios=settings.world,
         )
         for template in TEMPLATES
-        for family in families(chosen)
+        for family in settings.world.choose(chosen)
         for index in range(settings.template_instances)
     ]
 
 
 def _quads(settings: ControlsSettings, names: Sequence[str], tokenizer: Any) -> list[QuadAndTwin]:
     out = []
-    for shift, family in enumerate(families(names)):
+    for shift, family in enumerate(settings.world.choose(names)):
         fixed: dict[str, Any] = {
             "seed": settings.seed,
             "style": _style(settings),
             "values": settings.values.get(family.name),
+            "scenarios": settings.world,
         }
         for index in range(shift, shift + settings.instances):
             mine = quad(family, index, tokenizer, **fixed)
@@ -116,8 +119,13 @@ def _quads(settings: ControlsSettings, names: Sequence[str], tokenizer: Any) -> 
 
 
 def _splits(settings: ControlsSettings) -> tuple[Sequence[str], Sequence[str]]:
-    return settings.discovery or DISCOVERY, settings.held_out or HELD_OUT
+    return settings.split("discovery", settings.discovery), settings.split("held_out", settings.held_out)
 
 
 def _style(settings: ControlsSettings) -> Style:
-    return Style(n_fillers=settings.n_fillers, chat=settings.chat, thinking=settings.model.thinking)
+    return Style(
+        n_fillers=settings.n_fillers,
+        chat=settings.chat,
+        thinking=settings.model.thinking,
+        layout=settings.layout,
+    )

@@ -4,14 +4,14 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field, NonNegativeInt, PositiveInt, ValidationInfo, field_validator
 
-from pkv_interp.run.scenario_settings import of_split
+from pkv_interp.run.scenario_settings import ScenarioSettings, of_split
 from pkv_interp.run.settings import Draws, ExperimentSettings, Shares, Sizes, Threshold
 
 #: Size of the position sets that the headline speaks of.
 HEADLINE_K = 8
 
 
-class ControlsSettings(ExperimentSettings):
+class ControlsSettings(ScenarioSettings):
     """Settings of this experiment; configs/controls.yaml says what each means."""
 
     SUMMARY_ONLY: ClassVar[frozenset[str]] = ExperimentSettings.SUMMARY_ONLY | {"probe_rise"}
@@ -43,7 +43,7 @@ class ControlsSettings(ExperimentSettings):
     @field_validator("discovery", "held_out")
     @classmethod
     def _of_its_split(cls, names: tuple[str, ...] | None, info: ValidationInfo) -> tuple[str, ...] | None:
-        return of_split(names, info.field_name, least=2)
+        return of_split(names, info, least=2)
 
     @property
     def sizes(self) -> list[int]:
