@@ -1,7 +1,7 @@
 """Directions and sparse features in the record."""
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Float
@@ -88,15 +88,10 @@ def sparse(found: Measured, edited: Scorer, settings: ControlsSettings) -> Part:
     if not decoding.ranked:
         return Part([], [coder], [], [])
     best = _decoded(decoding, decoding.ranked[0], edited.resampling)
-    features = [
-        SparseFeature(
-            rank + 1,
-            feature,
-            float(decoding.auc_discovery[feature]),
-            **interval("auc_held_out", _decoded(decoding, feature, edited.resampling)),
-        )
-        for rank, feature in enumerate(decoding.ranked[: max(settings.sae_top)])
-    ]
+    features = []
+    for rank, feature in enumerate(decoding.ranked[: max(settings.sae_top)], start=1):
+        columns: dict[str, Any] = interval("auc_held_out", _decoded(decoding, feature, edited.resampling))
+        features.append(SparseFeature(rank, feature, float(decoding.auc_discovery[feature]), **columns))
     headlines, clamps = _clamps(found, edited, settings)
     what = "how well one sparse feature decodes the conclusion"
     return Part(

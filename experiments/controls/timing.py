@@ -1,5 +1,7 @@
 """When the conclusion is written at the aggregators, and when the decision commits to it."""
 
+from typing import Any
+
 import numpy as np
 from jaxtyping import Float
 
@@ -58,7 +60,7 @@ def _probes(
     p_values = max_t(rise, held.families, seed=held.resampling["seed"]).p_values
     lines: list[TableRow] = []
     for i, layer in enumerate(probes.layers):
-        columns = {}
+        columns: dict[str, Any] = {}
         for name, values in scored.items():
             columns |= interval(name, held.share(values[:, i]))
         lines.append(ProbeLayer(layer=layer, depth=depths[i], p_adjusted=float(p_values[i]), **columns))
@@ -79,7 +81,8 @@ def _on_held_out(probes: Probes, n_discovery: int) -> dict[str, Float[np.ndarray
 def _lens(lens: Float[np.ndarray, "quads cells layers"], held: Scorer) -> list[LensLayer]:
     n_layers = lens.shape[-1] - 1
     agree = (np.sign(lens) == np.sign(lens[..., -1:])).mean(1)
-    return [
-        LensLayer(layer, layer / n_layers, **interval("agrees", held.share(agree[:, layer])))
-        for layer in range(n_layers + 1)
-    ]
+    lines = []
+    for layer in range(n_layers + 1):
+        columns: dict[str, Any] = interval("agrees", held.share(agree[:, layer]))
+        lines.append(LensLayer(layer, layer / n_layers, **columns))
+    return lines

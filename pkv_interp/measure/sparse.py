@@ -120,8 +120,8 @@ def train_coder(
         optimiser.step()
         with torch.no_grad():
             decoder /= decoder.norm(dim=1, keepdim=True).clamp_min(1e-8)
-    weights = (tensor.detach().numpy() for tensor in (encoder.T, bias, decoder))
-    return SparseCoder(centre, scale, *weights, k)
+    weights = [tensor.detach().numpy() for tensor in (encoder.T, bias, decoder)]
+    return SparseCoder(centre, scale, weights[0], weights[1], weights[2], k)
 
 
 def auc_by_family(

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
+import zipfile
 from pathlib import Path
 
 import pytest
+import safetensors.numpy
 
+from experiments.controls.__main__ import EXPERIMENT
 from pkv_interp.errors import PkvError
 from pkv_interp.records import RunRecord, load_records, published
 from pkv_interp.records.__main__ import main as records_command
@@ -76,6 +80,23 @@ def test_identities_hold_in_the_tables(record: RunRecord) -> None:
     assert nothing["value"] == pytest.approx(0.0, abs=1e-3)
     for line in lines(record, "templates", arm="full_patch"):
         assert line["value"] == pytest.approx(1.0, abs=1e-3)
+
+
+def test_a_summary_of_the_stored_measurements_is_the_record(record: RunRecord, tmp_path: Path) -> None:
+    assert record.path is not None
+    copy = shutil.copytree(record.path.parent, tmp_path / "controls")
+    again = EXPERIMENT.summarise_again(copy / record.path.name)
+    for part in ("headline", "rows", "tables", "controls", "competence", "noise_floor", "keys"):
+        assert getattr(again, part) == getattr(record, part)
+
+
+def test_residual_streams_are_not_kept(record: RunRecord) -> None:
+    assert record.path is not None
+    with zipfile.ZipFile(record.path.with_name(record.path.stem + ".measurements.zip")) as stored:
+        arrays = safetensors.numpy.load(stored.read("arrays.safetensors"))
+    # Streams have five axes, of which the summary keeps none but layers and quads.
+    assert max(array.ndim for array in arrays.values()) == 2
+    assert sum(array.nbytes for array in arrays.values()) < 20_000
 
 
 def overridden(argument: str) -> list[str]:

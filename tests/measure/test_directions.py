@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pkv_interp.engine import Engine
-from pkv_interp.measure.directions import along, fit_direction, random_like, steer
+from pkv_interp.measure.directions import ablated, along, fit_direction, injected, random_like, steer
 from pkv_interp.measure.pairs import PairRun
 
 
@@ -42,3 +42,22 @@ def test_parts_along_and_across_and_random_directions() -> None:
     drawn = random_like(direction, rng)
     assert np.linalg.norm(drawn, axis=-1) == pytest.approx(np.linalg.norm(direction, axis=-1))
     assert abs((drawn * direction).sum()) < 0.6 * (direction**2).sum()
+
+
+def test_what_is_injected_sums_to_the_difference_and_what_is_ablated_goes_to_the_centre() -> None:
+    rng = np.random.default_rng(2)
+    first = np.tile([True, False], 20)
+    fitted = fit_direction(rng.normal(size=(40, 3, 12)) + first[:, None, None], first)
+    delta, residual = rng.normal(size=(2, 3, 12))
+    into = injected(fitted, delta, 2, np.random.default_rng(0))
+    assert not into["nothing"].any()
+    assert into["along"] + into["across"] == pytest.approx(into["full"])
+    assert into["full"] == pytest.approx(delta)
+    out = ablated(fitted, residual, 2, np.random.default_rng(0))
+    left = residual + out["ablate"] - fitted.centre
+    assert (left * fitted.difference).sum(-1) == pytest.approx(np.zeros(3), abs=1e-9)
+    for drawn in (into, out):
+        one, two = (vectors for name, vectors in drawn.items() if "random@" in name)
+        assert not np.allclose(one, two)
+    lengths = np.linalg.norm(into["add_random@0"], axis=-1)
+    assert lengths == pytest.approx(np.linalg.norm(fitted.difference, axis=-1))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from pkv_interp.measure.sparse import SparseCoder, auc_by_family, encode, train_coder
+from pkv_interp.measure.sparse import SparseCoder, auc_by_family, encode, rank_features, train_coder
 
 PROMPTS, PLACES, WIDTH, PLANTED = 120, 2, 24, 6
 FIRST = np.tile([True, False], PROMPTS // 2)
@@ -65,9 +65,7 @@ def test_a_clamp_moves_along_its_decoder_rows_alone(coder: SparseCoder, residual
     assert coder.clamp(one, [3, 5], target) == pytest.approx(np.zeros_like(one))
     target[:, 3] += 2.0
     moved = coder.clamp(one, [3, 5], target)
-    assert moved == pytest.approx(
-        np.tile(2.0 * coder.scale * coder.decoder[3], (PLACES, 1)), abs=1e-5
-    )
+    assert moved == pytest.approx(np.tile(2.0 * coder.scale * coder.decoder[3], (PLACES, 1)), abs=1e-5)
 
 
 def test_only_the_k_largest_stay_and_none_is_negative() -> None:
@@ -75,3 +73,21 @@ def test_only_the_k_largest_stay_and_none_is_negative() -> None:
     assert found.tolist() == [[3.0, 0.0, 2.0, 0.0]]
     none = encode(torch.tensor([[-3.0, -1.0, -2.0, -1.5]]), torch.eye(4), torch.zeros(4), 2)
     assert none.tolist() == [[0.0, 0.0, 0.0, 0.0]]
+
+
+def test_features_are_ranked_and_random_ones_are_others(coder: SparseCoder, residuals: np.ndarray) -> None:
+    families = [f"family{i // 40}" for i in range(PROMPTS)]
+    found = rank_features(coder, residuals, FIRST, families)
+    apart = np.abs(found.auc[found.ranked] - 0.5)
+    assert (np.diff(apart) <= 1e-12).all()
+    assert apart[0] > 0.4
+    active = (coder.codes(residuals) > 0).any((0, 1))
+    assert set(found.ranked) == set(np.flatnonzero(active).tolist())
+    others = found.random_others(5, np.random.default_rng(0))
+    assert len(set(others)) == 5
+    assert set(others) <= set(found.ranked[5:])
+    assert found.random_others(len(found.ranked) - 1, np.random.default_rng(0)) == []
+    best = found.ranked[0]
+    assert (
+        np.sign(found.yes[:, best] - found.no[:, best]).tolist() == [np.sign(found.auc[best] - 0.5)] * PLACES
+    )

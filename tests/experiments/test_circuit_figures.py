@@ -9,11 +9,12 @@ import numpy as np
 import plotly.graph_objects as go
 import pytest
 
-from pkv_interp import figures
+from experiments.circuit import figures
 from pkv_interp.errors import PkvError
+from pkv_interp.plots.tables import NOT_COMPETENT
 from pkv_interp.plots.theme import TEMPLATE
 from pkv_interp.records import RunRecord
-from tests.figures.examples import circuit_record, estimate
+from tests.plots.examples import circuit_record, estimate
 
 Draw = Callable[[RunRecord], Any]  # plotly types what a figure holds as unions of everything
 EVERY: tuple[Draw, ...] = (
@@ -49,8 +50,8 @@ def test_titles_name_model_and_sample_and_axes_have_titles(draw: Draw) -> None:
 
 @over_every
 def test_only_a_model_that_failed_the_gate_is_marked(draw: Draw) -> None:
-    assert figures.NOT_COMPETENT in draw(circuit_record(competent=False)).layout.title.text
-    assert figures.NOT_COMPETENT not in draw(circuit_record()).layout.title.text
+    assert NOT_COMPETENT in draw(circuit_record(competent=False)).layout.title.text
+    assert NOT_COMPETENT not in draw(circuit_record()).layout.title.text
 
 
 @over_every

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from experiments.figures import FIGURES
-from pkv_interp import figures
+from experiments.controls import figures
+from experiments.figures.__main__ import drawn_by
 from pkv_interp.records import RunRecord, load_records
 from tests.runs import ROOT
 
@@ -23,7 +23,7 @@ def lines(figure: Any) -> list[Any]:
 
 
 def test_all_of_them_are_drawn_by_the_command() -> None:
-    assert set(FIGURES["controls"].values()) == {figures.timing_curves, figures.specificity_curves}
+    assert set(drawn_by("controls").values()) == {figures.timing_curves, figures.specificity_curves}
 
 
 def test_timing_shows_every_probe_and_both_depths(record: RunRecord) -> None:

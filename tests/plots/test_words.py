@@ -7,12 +7,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from pkv_interp.figures.tokens import measured
 
-from pkv_interp.figures import token_bars, token_text
 from pkv_interp.plots.theme import VERMILLION
+from pkv_interp.plots.tokens import measured, token_bars, token_text
 from pkv_interp.plots.words import kind_runs, lay_out, shown
-from tests.figures.examples import circuit_record
+from tests.plots.examples import circuit_record
 
 
 def test_markup_and_line_breaks_are_shown_and_not_interpreted() -> None:

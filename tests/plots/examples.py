@@ -144,7 +144,7 @@ def circuit_record(
             "config": {"model": {"name": model}},
             "model": {"name": model, "revision": None, "weight_sha256": "0" * 64},
             "environment": Environment(
-                python="3", platform="none", packages={}, commit="unknown", dirty=None, code_version="0"
+                python="3", platform="none", packages={}, commit="unknown", dirty=None
             ),
             "seed": seed,
             "started_at": "2026-01-01T00:00:00+00:00",
