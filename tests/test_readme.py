@@ -19,7 +19,9 @@ TABLES = [
     (path.name, experiment, model, text)
     for path in PATHS
     for experiment, model, text in re.findall(
-        r"<!-- headlines (\S+) (\S+)[^>]*? -->(.*?)<!-- end -->", path.read_text(encoding="utf-8"), re.DOTALL
+        r"^<!-- headlines (\S+) (\S+)[^>]*? -->\n(.*?)^<!-- end -->",
+        path.read_text(encoding="utf-8"),
+        re.DOTALL | re.MULTILINE,
     )
 ]
 

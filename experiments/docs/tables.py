@@ -28,7 +28,7 @@ def headlines(record: RunRecord, options: Sequence[str]) -> str:
     if missing:
         raise PkvError(f"{record.path} states no headline '{missing[0]}'", "take it out of the table")
     beside = beside_published(record) if "published" in options else {}
-    models = list(dict.fromkeys(figure.model for figures in beside.values() for figure in figures))
+    models = list(dict.fromkeys(figure.model for name in names for figure in beside.get(name, [])))
     header = ["headline", "ours [95 %]", *models, "what"]
     lines = []
     for name in names:

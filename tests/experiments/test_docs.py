@@ -39,6 +39,11 @@ def test_headlines_by_name_with_published_figures(records: Records) -> None:
     ]
     assert lines[0][header.index("Qwen3-8B")] == "1.004"
     assert lines[1][header.index("Qwen3-8B")] == "-"
+    assert made(f"headlines circuit {MODEL} published competence", records)[0] == [
+        "headline",
+        "ours [95 %]",
+        "what",
+    ]
 
 
 def test_a_table_shows_the_lines_and_columns_that_are_asked_for(records: Records) -> None:
