@@ -75,7 +75,7 @@ class Plan:
 
 def measure_sites(engine: Engine, case: Case) -> SitesAndOutputs:
     """Cache states, positions, heads and MLPs at the decision, and the cheap screen of the same sites."""
-    pair = run_pair(engine, case)
+    pair = run_pair(engine, case, {"attention"})  # nothing here reads activations of the prefill
     cheap = screen(engine, pair)
     first, second = decisions(pair)
     sites = Sites(

@@ -4,16 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
-
 from experiments.composing.settings import CONDITIONS, LOOKUP, ComposingSettings
 from pkv_interp.prompts.blocks import BLOCKS, Span, block_span
 from pkv_interp.prompts.segments import Message, Prompt, Segment, build
 from pkv_interp.tasks import Case, Family, Instance, Scenarios, Style
 from pkv_interp.tasks.cases import CUE, paired
-from pkv_interp.tasks.draws import draw, stable_seed
+from pkv_interp.tasks.draws import draw
 from pkv_interp.tasks.off_template import off_template_case
-from pkv_interp.tasks.recipes import drawn_values
+from pkv_interp.tasks.recipes import Recipe, drawn_values
 
 _EARLIER = (
     Message("user", (Segment("conversation", "Good morning. Is the desk open today?"),)),
@@ -97,7 +95,7 @@ def build_scene(
         thinking=settings.model.thinking,
         layout=settings.layout,
     )
-    rng = np.random.default_rng([settings.seed, index, stable_seed(family.name)])
+    rng = Recipe(seed=settings.seed, scenarios=world).rng(family, index)
     values = drawn_values(family, rng, tokenizer, None)
     chosen = draw(family, rng, style.n_fillers, world)
     turn = index + world.position(family)

@@ -3,15 +3,15 @@
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
 from transformers import PreTrainedTokenizerBase
 
 from experiments.composing.settings import PREFIX
 from pkv_interp.cache.compute import Runner
 from pkv_interp.composing import Chunk, precompile, splice
 from pkv_interp.measure.timing import seconds
+from pkv_interp.streams import stream
 from pkv_interp.tasks import Family
-from pkv_interp.tasks.draws import draw, stable_seed
+from pkv_interp.tasks.draws import draw
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ def text_of(family: Family, tokens: int, tokenizer: PreTrainedTokenizerBase, see
         tokenizer: of the model.
         seed: of the sentences' order.
     """
-    rng = np.random.default_rng([seed, stable_seed(family.name)])
+    rng = stream(seed, "composing", "text", family.name)
     ids: list[int] = []
     while len(ids) < tokens:
         text = " ".join((family.role, *draw(family, rng, 32).fillers))

@@ -18,7 +18,7 @@ from pkv_interp.measure.matching import matched_share, random_positions_like
 from pkv_interp.measure.pairs import PairRun, cache_states
 from pkv_interp.measure.patching import joint_positions, order_by
 from pkv_interp.measure.residuals import residuals_at
-from pkv_interp.run.streams import stream
+from pkv_interp.streams import stream
 from pkv_interp.tasks.anchors import token_classes
 from pkv_interp.tasks.sites import positions_of
 

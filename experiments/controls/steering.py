@@ -12,7 +12,7 @@ from pkv_interp.engine import Engine
 from pkv_interp.measure.directions import ablated, fit_direction, injected, steer
 from pkv_interp.measure.residuals import QuadResiduals
 from pkv_interp.measure.sparse import RankedFeatures, auc_by_family, rank_features, train_coder
-from pkv_interp.run.streams import stream
+from pkv_interp.streams import stream
 from pkv_interp.tasks.quads import CELLS, Quad
 
 _CLEAN, _CORRUPT = CELLS.index("vv"), CELLS.index("vo")

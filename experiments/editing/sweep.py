@@ -16,7 +16,7 @@ from pkv_interp.measure.distance import relative_l2
 from pkv_interp.measure.edit_decisions import ComparedDecision, EditDecision, compared, scored
 from pkv_interp.measure.edit_ranking import LEARNED, notes_of
 from pkv_interp.measure.edit_scenes import EditScene, SceneSource, open_context
-from pkv_interp.run.streams import stream
+from pkv_interp.streams import stream
 
 #: The learned selector whose order ``oracle_patch`` takes as well, and that the headline speaks of.
 CAUSAL = "causal"

@@ -22,7 +22,7 @@ from pkv_interp.measure.patching import (
     sweep_positions,
     twin_margins,
 )
-from pkv_interp.run.streams import stream
+from pkv_interp.streams import stream
 from pkv_interp.tasks import Case
 from pkv_interp.tasks.anchors import token_classes
 

@@ -13,8 +13,9 @@ import numpy as np
 
 from pkv_interp.agent.world import World, guards
 from pkv_interp.errors import PkvError
+from pkv_interp.streams import stream
 from pkv_interp.tasks.alignment import aligned_values
-from pkv_interp.tasks.draws import Draw, draw, stable_seed
+from pkv_interp.tasks.draws import Draw, draw
 from pkv_interp.tasks.families import Family
 from pkv_interp.tasks.wordings import FILLERS
 
@@ -120,7 +121,7 @@ def designs(n: int, turns: int, seed: int) -> list[Design]:
     """
     if not FEWEST <= turns <= MOST:
         raise PkvError(f"an episode of {turns} turns", f"choose {FEWEST} to {MOST}")
-    rng = np.random.default_rng([seed, turns])
+    rng = stream(seed, "episode designs", turns)
     starts = list(product((True, False), repeat=3))
     schedules = [
         (change, min(change + 2, turns) if again and change < turns else None)
@@ -162,7 +163,7 @@ def episode(
     Raises:
         PkvError: no two values of the family share a token length.
     """
-    rng = np.random.default_rng([seed, index, stable_seed(family.name)])
+    rng = stream(seed, "episode", family.name, index)
     pairs = aligned_values(family, tokenizer)
     pair = pairs[int(rng.integers(len(pairs)))]
     trigger, other = pair if rng.integers(2) else pair[::-1]

@@ -51,8 +51,3 @@ def _cycle(rng: np.random.Generator, n: int, size: int) -> list[int]:
     while len(order) < n:
         order.extend(int(i) for i in rng.permutation(size))
     return order[:n]
-
-
-def stable_seed(name: str) -> int:
-    """A number for a name that is the same in every process (Python's hash is salted)."""
-    return int.from_bytes(name.encode(), "little") % (2**31)

@@ -11,7 +11,7 @@ from typing import Any, Unpack
 import numpy as np
 
 from pkv_interp.prompts.segments import Message, Segment
-from pkv_interp.tasks.draws import stable_seed
+from pkv_interp.streams import stream
 from pkv_interp.tasks.off_template import off_template
 from pkv_interp.tasks.recipes import Instance, Recipe, RecipeOptions, drawn_values
 from pkv_interp.tasks.scenarios import Family
@@ -100,7 +100,7 @@ def lookup_task(
     made = off_template("lookup", family, index, tokenizer, **recipe)
     first, second = made.values
     old, new = (second, first) if matches else (first, second)
-    rng = np.random.default_rng([recipe["seed"], 43, index, stable_seed(family.name)])
+    rng = stream(recipe["seed"], "edit", family.name, index)
     shown = _Shown(made.instance, made.field, made.messages(old))
     return _task(shown, (old, new), (old, new), matches, rng)
 

@@ -8,11 +8,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Unpack
 
-import numpy as np
-
 from pkv_interp.prompts.segments import Message, Segment, build
+from pkv_interp.streams import stream
 from pkv_interp.tasks.cases import CUE, Case, paired
-from pkv_interp.tasks.draws import Draw, draw, stable_seed
+from pkv_interp.tasks.draws import Draw, draw
 from pkv_interp.tasks.quads import value_pair
 from pkv_interp.tasks.recipes import Instance, Recipe, RecipeOptions
 from pkv_interp.tasks.scenarios import Family
@@ -129,7 +128,7 @@ def off_template(
             lookup's values are its two actions.
     """
     made = Recipe(**recipe)
-    rng = np.random.default_rng([made.seed, 42, index, stable_seed(family.name)])
+    rng = stream(made.seed, "off template", family.name, index)
     chosen = draw(family, rng, 0, made.scenarios)
     turn = int(rng.integers(2))
     pair = value_pair(family, tokenizer, made.seed, made.values)

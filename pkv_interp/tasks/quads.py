@@ -7,13 +7,11 @@ polarity pairs and field pairs of one surface (protocol of arXiv 2606.17107, dee
 from dataclasses import dataclass, replace
 from typing import Any, Unpack
 
-import numpy as np
-
 from pkv_interp.errors import PkvError
 from pkv_interp.prompts.segments import Prompt
+from pkv_interp.streams import stream
 from pkv_interp.tasks.alignment import aligned_values, check_values
 from pkv_interp.tasks.cases import Case, field_case
-from pkv_interp.tasks.draws import stable_seed
 from pkv_interp.tasks.recipes import RecipeOptions
 from pkv_interp.tasks.scenarios import Family
 
@@ -68,7 +66,7 @@ def value_pair(
         check_values(family, values, tokenizer)
         return values
     pairs = aligned_values(family, tokenizer)
-    return pairs[int(np.random.default_rng([seed, 41, stable_seed(family.name)]).integers(len(pairs)))]
+    return pairs[int(stream(seed, "values of a quad", family.name).integers(len(pairs)))]
 
 
 def quad(family: Family, index: int, tokenizer: Any, **recipe: Unpack[RecipeOptions]) -> Quad:

@@ -8,8 +8,9 @@ import numpy as np
 
 from pkv_interp.prompts.errata import UPDATES
 from pkv_interp.prompts.segments import Message, Prompt, Segment, build
+from pkv_interp.streams import stream as named_stream
 from pkv_interp.tasks.alignment import aligned_values, check_values
-from pkv_interp.tasks.draws import Draw, draw, stable_seed
+from pkv_interp.tasks.draws import Draw, draw
 from pkv_interp.tasks.lay_out import lay_out, statement
 from pkv_interp.tasks.layouts import Content, Style
 from pkv_interp.tasks.scenarios import Family, Scenarios, default_scenarios
@@ -48,7 +49,7 @@ class Recipe:
 
     def rng(self, family: Family, index: int, *stream: int) -> np.random.Generator:
         """The random numbers of one instance; ``stream`` tells uses apart."""
-        return np.random.default_rng([self.seed, index, stable_seed(family.name), *stream])
+        return named_stream(self.seed, "case", family.name, index, *stream)
 
     def instance(self, family: Family, index: int, rng: np.random.Generator) -> "Instance":
         """Draw an instance; ``rng`` has drawn the values already."""

@@ -4,16 +4,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 
 from pkv_interp.prompts.errata import UPDATES
 from pkv_interp.prompts.readout import action_ids
 from pkv_interp.prompts.segments import Prompt, Segment, build
+from pkv_interp.streams import stream
 from pkv_interp.tasks import Case, Family, Instance, Style, Update, field_case
 from pkv_interp.tasks.alignment import aligned_values
 from pkv_interp.tasks.cases import CUE
-from pkv_interp.tasks.draws import draw, stable_seed
+from pkv_interp.tasks.draws import draw
 from pkv_interp.tasks.wordings import RULES
 from pkv_interp.training.tokens import TokenSequence, pad
 from pkv_interp.training.trainer import micro_batches, supervised_losses
@@ -88,7 +88,7 @@ def _updated(
     family: Family, index: int, tokenizer: Any, seed: int, wording: str, about: str | None = None
 ) -> Iterator[Probe]:
     """Prompts with an update line; ``about`` names another field, so that the old value still holds."""
-    rng = np.random.default_rng([seed, index, stable_seed(family.name), 7])
+    rng = stream(seed, "gate evaluation", family.name, index)
     pairs = aligned_values(family, tokenizer)
     trigger, other = pairs[int(rng.integers(len(pairs)))]
     chosen = draw(family, rng, 2)

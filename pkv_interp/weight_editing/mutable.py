@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 
 from pkv_interp.prompts.readout import action_ids
+from pkv_interp.streams import stream
 from pkv_interp.tasks import Family, Instance, Message, Prompt, Segment, Style, build
 from pkv_interp.tasks.alignment import aligned_values
-from pkv_interp.tasks.draws import Draw, draw, stable_seed
+from pkv_interp.tasks.draws import Draw, draw
 from pkv_interp.tasks.wordings import RULES
 from pkv_interp.weight_editing.decisions import Choice
 from pkv_interp.weight_editing.statements import Statement, statement
@@ -101,7 +102,7 @@ def record_edit(
     Raises:
         PkvError: the family has no two values of one length, or an action is not one token.
     """
-    rng = np.random.default_rng([seed, 71, index, stable_seed(family.name)])
+    rng = stream(seed, "record edit", family.name, index)
     pairs = aligned_values(family, tokenizer)
     pair = pairs[int(rng.integers(len(pairs)))]
     turn = int(rng.integers(2))

@@ -7,7 +7,7 @@ import pytest
 
 from pkv_interp.errors import PkvError
 from pkv_interp.run.stage import Stage, key_of, stacked
-from pkv_interp.run.streams import stream, stream_number
+from pkv_interp.streams import stream, stream_number
 
 
 def test_a_stream_is_the_same_every_time_and_another_one_under_another_name() -> None:
