@@ -2,6 +2,6 @@
 
 from pkv_interp.engine.engine import Engine
 from pkv_interp.engine.logits import Contributions
-from pkv_interp.engine.results import Attribution, Decoded, Prefill, PrefillAttribution
+from pkv_interp.engine.results import Attribution, Decoded, Prefill
 
-__all__ = ["Attribution", "Contributions", "Decoded", "Engine", "Prefill", "PrefillAttribution"]
+__all__ = ["Attribution", "Contributions", "Decoded", "Engine", "Prefill"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from einops import rearrange, repeat
 from jaxtyping import Float
 from torch import Tensor
 
@@ -29,7 +30,7 @@ def decision_weights(
             less than one.
     """
     last = query[0, :, -1].float()
-    keys = key[0].float().repeat_interleave(query.shape[1] // key.shape[1], dim=0)
+    keys = repeat(key[0].float(), "kv t d -> (kv group) t d", group=query.shape[1] // key.shape[1])
     scores = torch.einsum("hd,htd->ht", last, keys) * scaling
     if softcap is not None:
         scores = softcap * torch.tanh(scores / softcap)
@@ -56,7 +57,7 @@ def attention_outputs(
     order of every sum does not depend on what comes later, and later columns weigh exactly 0.
     """
     group = query.shape[0] // key.shape[0]
-    queries = query.float().unflatten(0, (key.shape[0], group))
+    queries = rearrange(query.float(), "(kv group) t d -> kv group t d", group=group)
     keys, values = key.float()[:, None], value.float()[:, None]
     n_tokens = query.shape[1]
     outputs = []
@@ -72,7 +73,7 @@ def attention_outputs(
             hidden |= rows[:, None] - columns[None] >= window
         scores = scores.masked_fill(hidden, float("-inf"))
         if sinks is not None:
-            extra = sinks.float().view(key.shape[0], group, 1, 1).expand(-1, -1, stop - start, 1)
+            extra = repeat(sinks.float(), "(kv group) -> kv group s 1", group=group, s=stop - start)
             scores = torch.cat([scores, extra], -1)
         outputs.append(scores.softmax(-1)[..., :stop] @ values[:, :, :stop])
-    return torch.cat(outputs, 2).flatten(0, 1)
+    return rearrange(torch.cat(outputs, 2), "kv group t d -> (kv group) t d")

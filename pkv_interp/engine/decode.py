@@ -108,6 +108,6 @@ def run_rows(
         columns = column_layers(packing, base.cache, caches)
         entry = entry_of(base, packing, min(first_layer(row) for row in mine))
         shortcuts = Shortcuts(entry, live_mlps(mine, packing, base, len(windows)), keep)
-        out = packed_forward(tracer, base.ids, packing, columns, edits, like, shortcuts=shortcuts).logits
+        out = packed_forward(tracer, base.ids, packing, columns, edits, shortcuts=shortcuts).logits
         logits[torch.tensor(chunk, device=like.device)] = out.float()
     return Decoded(logits, logits.argmax(-1) if keep is None else None)

@@ -16,7 +16,7 @@ from pkv_interp.engine.attention import attention_outputs
 from pkv_interp.engine.chunks import Budget, memory_budget, most_tokens
 from pkv_interp.engine.decode import check_call, check_token_ids, require_decision_time, run_rows
 from pkv_interp.engine.prefill import check_prompt, run_prefill
-from pkv_interp.engine.results import Attribution, Decoded, Prefill, PrefillAttribution
+from pkv_interp.engine.results import Attribution, Decoded, Prefill
 from pkv_interp.errors import PkvError
 from pkv_interp.interventions import Row, Scope
 from pkv_interp.models.load import LoadedModel
@@ -156,24 +156,8 @@ class Engine:
         """
         check_call(self._scope(base, (donor,)), base, ((),), (donor,))
         check_token_ids(action_ids, self.spec.vocab_size)
-        return gradient.attribute(self._tracer, base, donor, action_ids, self.spec, self._like)
+        return gradient.attribute(self._tracer, base, donor, action_ids, self.spec)
 
-    def attribute_prefill(
-        self, base: Prefill, donor: Prefill, action_ids: tuple[int, int]
-    ) -> PrefillAttribution:
-        """First-order effects of the donor's heads and MLPs at every position, with the prefill run again.
-
-        Positions before the first token in which the prompts differ are not run: nothing differs there. Both
-        prompts need ``capture={"prefill"}``.
-
-        Raises:
-            PkvError: for a donor of another length, a token id out of range, or a missing capture.
-        """
-        check_call(self._scope(base, (donor,)), base, ((),), (donor,))
-        check_token_ids(action_ids, self.spec.vocab_size)
-        return gradient.attribute_prefill(self._tracer, base, donor, action_ids, self.spec, self._like)
-
-    @torch.no_grad()
     def lens(self, resid: Float[Tensor, "... d_model"]) -> Float[Tensor, "... vocab"]:
         """Logits of a residual stream through final norm and unembedding, before the softcap, float32."""
         return logits.lens(self.loaded.model, resid)

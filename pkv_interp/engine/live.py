@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from einops import rearrange
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
@@ -33,7 +34,7 @@ class LiveMLP:
 
     def pick(self, entering: Float[Tensor, "batch width d_model"]) -> Float[Tensor, "1 live d_model"]:
         """The live tokens of what enters the MLP."""
-        return entering.flatten(0, 1)[self.tokens][None]
+        return rearrange(entering, "batch s d -> (batch s) d")[self.tokens][None]
 
     def spread(
         self, written: Float[Tensor, "1 live d_model"], like: Float[Tensor, "batch width d_model"]

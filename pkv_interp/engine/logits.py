@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor
 
@@ -90,7 +91,7 @@ def contributions(model: Any, base: Prefill) -> Contributions:
     for index, layer in enumerate(model.model.layers):
         z = base.z[index]
         split = torch.diag_embed(torch.ones(z.shape[0], dtype=z.dtype, device=z.device))
-        alone = (split[..., None] * z[None]).flatten(1)
+        alone = rearrange(split[..., None] * z[None], "alone heads d -> alone (heads d)")
         bias = layer.self_attn.o_proj(torch.zeros_like(alone[0])).float()
         written = layer.self_attn.o_proj(alone).float() - bias
         mlp = base.mlp[index].float()

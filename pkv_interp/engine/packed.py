@@ -8,6 +8,7 @@ from typing import Any
 
 import nnsight
 import torch
+from einops import rearrange
 from jaxtyping import Float, Int
 from torch import Tensor
 
@@ -82,9 +83,7 @@ def packed_forward(
     packing: Packing,
     columns: Sequence[ColumnsLayer],
     edits: Sequence[LayerEdits],
-    like: Tensor,
     collect: bool = False,
-    from_embedding: bool = False,
     shortcuts: Shortcuts = Shortcuts(),  # noqa: B008 (frozen)
 ) -> PackedOutput:
     """Run the packed tokens of all rows at once, with every row's edits in place.
@@ -95,17 +94,15 @@ def packed_forward(
         packing: layout of the rows.
         columns: what each layer reads before the packed tokens (``column_layers``).
         edits: per layer (``layer_edits``).
-        like: a tensor of the model's dtype and device.
         collect: keep z and MLP outputs of every layer.
-        from_embedding: let gradients start at the embeddings (for a backward pass with frozen weights).
         shortcuts: what need not be computed; nothing may be edited or collected there.
     """
-    device = like.device
-    masks = layer_masks(packing, like.dtype, device)
+    dtype, device = columns[0].dtype, columns[0].device
+    masks = layer_masks(packing, dtype, device)
     mask_of = {
         layer: mask for group, mask in zip(packing.groups, masks, strict=True) for layer in group.layers
     }
-    position_of = torch.as_tensor(packing.position_of, device=device).view(packing.shape)
+    position_of = torch.as_tensor(packing.position_of, device=device).reshape(packing.shape)
     tokens = torch.tensor(ids, device=device)[position_of]
     positions = position_of[:1]
     # In a batch every row ends with its decision token.
@@ -118,8 +115,6 @@ def packed_forward(
     ):
         zs = nnsight.save([])
         mlps = nnsight.save([])
-        if from_embedding:
-            tracer.model.embed_tokens.output.requires_grad_(True)
         if entry is not None:
             for index in range(entry.layer):
                 layers[index].skip(entry.resid.reshape(*packing.shape, -1))
@@ -155,7 +150,7 @@ def packed_forward(
         if shortcuts.token_ids is not None:
             final = tracer.lm_head.input
             tracer.lm_head.skip(_unembed(final, tracer.lm_head._module, shortcuts.token_ids))
-        logits = tracer.output.logits.flatten(0, 1).save()
+        logits = rearrange(tracer.output.logits, "batch s vocab -> (batch s) vocab").save()
     # fmt: on
     return PackedOutput(logits, Collected(list(zs), list(mlps)) if collect else None)
 
@@ -170,13 +165,13 @@ def _unembed(
 
 def _assign_heads(z: Float[Tensor, "batch S width"], edit: HeadEdits) -> Float[Tensor, "batch S width"]:
     """A copy of ``z`` with the named heads of the named tokens replaced."""
-    edited = z.clone()
-    edited.view(z.shape[0] * z.shape[1], -1, edit.values.shape[-1])[edit.tokens, edit.heads] = edit.values
-    return edited
+    edited = rearrange(z.clone(), "batch s (heads d) -> (batch s) heads d", d=edit.values.shape[-1])
+    edited[edit.tokens, edit.heads] = edit.values
+    return rearrange(edited, "(batch s) heads d -> batch s (heads d)", batch=z.shape[0])
 
 
 def _assign(output: Float[Tensor, "batch S d_model"], edit: RowEdits) -> Float[Tensor, "batch S d_model"]:
     """A copy of ``output`` with the rows of ``edit`` kept or dropped, and its values added."""
-    edited = output.flatten(0, 1).clone()
+    edited = rearrange(output.clone(), "batch s d -> (batch s) d")
     edited[edit.tokens] = edit.keep * edited[edit.tokens] + edit.values
-    return edited.view_as(output)
+    return rearrange(edited, "(batch s) d -> batch s d", batch=output.shape[0])

@@ -8,6 +8,7 @@ from typing import Any
 
 import nnsight
 import torch
+from einops import rearrange
 from torch import Tensor
 from transformers.cache_utils import DynamicCache
 
@@ -97,7 +98,7 @@ def run_prefill(
         cache = out.past_key_values.save()
     # fmt: on
     frozen = FrozenCache.of(cache)
-    z_all = torch.stack(list(zs)).unflatten(-1, (spec.n_heads, spec.head_dim))
+    z_all = rearrange(torch.stack(list(zs)), "layers t (heads d) -> layers t heads d", heads=spec.n_heads)
     mlp_all, resid_all = torch.stack(list(mlps)), torch.stack(list(resids))
     found = Prefill(
         ids=tuple(int(token) for token in ids),

@@ -109,12 +109,3 @@ class Attribution:
     def kv(self) -> Float[Tensor, "L T-1"]:
         """Keys and values together."""
         return self.keys + self.values
-
-
-@dataclass(frozen=True, eq=False)
-class PrefillAttribution:
-    """As ``Attribution``, for edits during the prefill: heads Float[L, T, H] and MLPs Float[L, T]."""
-
-    margin: float
-    heads: Float[Tensor, "L T H"]
-    mlps: Float[Tensor, "L T"]

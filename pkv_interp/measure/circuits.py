@@ -13,11 +13,6 @@ from pkv_interp.measure.heads import Head, all_heads
 from pkv_interp.measure.pairs import PairRun, margins
 
 
-def mean_heads(pairs: Sequence[PairRun]) -> Float[torch.Tensor, "L H d_head"]:
-    """Mean head output at the decision token over both prompts of all pairs: what mean ablation puts in."""
-    return torch.stack([p.z for pair in pairs for p in (pair.clean, pair.corrupt)]).mean(0)
-
-
 def keep_only(
     engine: Engine,
     pair: PairRun,

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
+from einops import rearrange
 from jaxtyping import Float
 
 from pkv_interp.engine import Engine
@@ -17,7 +18,8 @@ def head_sweep(engine: Engine, pair: PairRun) -> Float[np.ndarray, "L H"]:
     """Margin after patching each head's z at the decision token, one at a time."""
     spec = engine.spec
     rows: list[Row] = [(HeadPatch(layer, head, 0),) for layer, head in all_heads(spec)]
-    return decode_margins(engine, pair, rows).reshape(spec.n_layers, spec.n_heads)
+    margins = decode_margins(engine, pair, rows)
+    return rearrange(margins, "(layers heads) -> layers heads", layers=spec.n_layers)
 
 
 def mlp_sweep(engine: Engine, pair: PairRun) -> Float[np.ndarray, " L"]:

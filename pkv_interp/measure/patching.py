@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from einops import rearrange
 from jaxtyping import Float
 
 from pkv_interp.cache.frozen import Part
@@ -36,7 +37,8 @@ def sweep_layers(engine: Engine, pair: PairRun, part: Part = "KV") -> Float[np.n
 def sweep_grid(engine: Engine, pair: PairRun, part: Part = "KV") -> Float[np.ndarray, "L notes"]:
     """Margin after patching each position of the notes in each single layer: L times P rows, packed."""
     n = engine.spec.n_layers
-    return decode_margins(engine, pair, grid_rows(pair, n, part)).reshape(n, len(pair.notes))
+    margins = decode_margins(engine, pair, grid_rows(pair, n, part))
+    return rearrange(margins, "(layers notes) -> layers notes", layers=n)
 
 
 def joint_positions(

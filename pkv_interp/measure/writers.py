@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
+from einops import rearrange
 from jaxtyping import Float
 
 from pkv_interp.engine import Engine
@@ -21,7 +22,7 @@ def write_sweep(engine: Engine, pair: PairRun, positions: Sequence[int]) -> Floa
     rows += [tuple(MLPPatch(la, 0, position=p) for p in positions) for la in range(spec.n_layers)]
     values = rerun_margins(engine, pair, rows)
     n = spec.n_layers * spec.n_heads
-    heads = values[:n].reshape(spec.n_layers, spec.n_heads)
+    heads = rearrange(values[:n], "(layers heads) -> layers heads", layers=spec.n_layers)
     return np.concatenate([heads, values[n:, None]], axis=1)
 
 

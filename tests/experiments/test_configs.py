@@ -6,10 +6,10 @@ import importlib
 from pathlib import Path
 
 import pytest
-from experiments.train_gate.settings import TrainGateSettings
 
 import experiments
 from experiments.circuit.settings import CircuitSettings
+from experiments.train_gate.settings import TrainGateSettings
 from pkv_interp.errors import PkvError
 from pkv_interp.models.catalogue import load_catalogue_entry
 from pkv_interp.run.command import CONFIGS
