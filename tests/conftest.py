@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # read when huggingface_hub is imported
@@ -41,69 +41,82 @@ def tiny(request: pytest.FixtureRequest) -> LoadedModel:
 
 
 @pytest.fixture(scope="session")
-def circuit_results(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Results folder with the record of one small circuit run on tiny-llama, made through its command line.
+def small_results(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Results folder with the record of one small run of an experiment on tiny-llama, by its command line.
 
-    Shared by the session: tests must leave it as it was.
+    Each is run once in a session, when it is first asked for: tests must leave it as it was.
     """
-    results = tmp_path_factory.mktemp("circuit") / "results"
-    done = runs.circuit(results)
-    assert done.returncode == 0, done.stderr
-    return results
+    made: dict[str, Path] = {}
+
+    def of(experiment: str) -> Path:
+        if experiment not in made:
+            results = tmp_path_factory.mktemp(experiment) / "results"
+            done = runs.small(experiment, results)
+            assert done.returncode == 0, done.stderr
+            made[experiment] = results
+        return made[experiment]
+
+    return of
 
 
 @pytest.fixture(scope="session")
-def blast_radius_results(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """As ``circuit_results``, of one small blast radius run."""
-    results = tmp_path_factory.mktemp("blast_radius") / "results"
-    done = runs.blast_radius(results)
-    assert done.returncode == 0, done.stderr
-    return results
+def circuit_results(small_results: Callable[[str], Path]) -> Path:
+    """Results of the small circuit run."""
+    return small_results("circuit")
 
 
 @pytest.fixture(scope="session")
-def patching_results(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """As ``circuit_results``, of one small patching run."""
-    results = tmp_path_factory.mktemp("patching") / "results"
-    done = runs.patching(results)
-    assert done.returncode == 0, done.stderr
-    return results
+def blast_radius_results(small_results: Callable[[str], Path]) -> Path:
+    """Results of the small blast radius run."""
+    return small_results("blast_radius")
 
 
 @pytest.fixture(scope="session")
-def editing_results(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """As ``circuit_results``, of one small editing run."""
-    results = tmp_path_factory.mktemp("editing") / "results"
-    done = runs.editing(results)
-    assert done.returncode == 0, done.stderr
-    return results
+def patching_results(small_results: Callable[[str], Path]) -> Path:
+    """Results of the small patching run."""
+    return small_results("patching")
 
 
 @pytest.fixture(scope="session")
-def weight_edits_results(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """As ``circuit_results``, of one small run of weight edits."""
-    results = tmp_path_factory.mktemp("weight_edits") / "results"
-    done = runs.weight_edits(results)
-    assert done.returncode == 0, done.stderr
-    return results
+def editing_results(small_results: Callable[[str], Path]) -> Path:
+    """Results of the small editing run."""
+    return small_results("editing")
 
 
 @pytest.fixture(scope="session")
-def composing_results(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """As ``circuit_results``, of one small composing run."""
-    results = tmp_path_factory.mktemp("composing") / "results"
-    done = runs.composing(results)
-    assert done.returncode == 0, done.stderr
-    return results
+def weight_edits_results(small_results: Callable[[str], Path]) -> Path:
+    """Results of the small weight edits run."""
+    return small_results("weight_edits")
 
 
 @pytest.fixture(scope="session")
-def keystone_results(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """As ``circuit_results``, of one small keystone run."""
-    results = tmp_path_factory.mktemp("keystone") / "results"
-    done = runs.keystone(results)
-    assert done.returncode == 0, done.stderr
-    return results
+def composing_results(small_results: Callable[[str], Path]) -> Path:
+    """Results of the small composing run."""
+    return small_results("composing")
+
+
+@pytest.fixture(scope="session")
+def keystone_results(small_results: Callable[[str], Path]) -> Path:
+    """Results of the small keystone run."""
+    return small_results("keystone")
+
+
+@pytest.fixture(scope="session")
+def agent_results(small_results: Callable[[str], Path]) -> Path:
+    """Results of the small agent run."""
+    return small_results("agent")
+
+
+@pytest.fixture(scope="session")
+def controls_results(small_results: Callable[[str], Path]) -> Path:
+    """Results of the small controls run."""
+    return small_results("controls")
+
+
+@pytest.fixture(scope="session")
+def bench_results(small_results: Callable[[str], Path]) -> Path:
+    """Results of the small bench run."""
+    return small_results("bench")
 
 
 @pytest.fixture(scope="session")

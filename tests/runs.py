@@ -114,6 +114,49 @@ KEYSTONE = (
     "bootstrap_draws=200",
     "threads=1",
 )
+CONTROLS = (
+    "model=tiny-llama",
+    "discovery=[orders,support]",
+    "held_out=[documents,alerts]",
+    "instances=2",
+    "n_fillers=1",
+    "top_k=[1,4]",
+    "random_draws=2",
+    "probe_layers=4",
+    "probe_shuffles=1",
+    "edit_layers=[0.5,1.0]",
+    "edit_draws=2",
+    "sae_features=32",
+    "sae_active=4",
+    "sae_steps=20",
+    "sae_top=[1,3]",
+    "bootstrap_draws=200",
+    "threads=1",
+)
+BENCH = (
+    "model=tiny-llama",
+    "n_fillers=1",
+    "patches=4",
+    "repeats=2",
+    "grid_sample=7",
+    "memory_patches=[5,50]",
+    "edit_lengths=[128,256]",
+    "edit_methods=[field_only,erratum,hoist,suffix_recompute]",
+    "edit_added=[16,48]",
+)
+#: By experiment: the smallest sizes that go through every part.
+ARGUMENTS = {
+    "agent": AGENT,
+    "bench": BENCH,
+    "blast_radius": BLAST,
+    "circuit": SMALL,
+    "composing": COMPOSING,
+    "controls": CONTROLS,
+    "editing": EDITING,
+    "keystone": KEYSTONE,
+    "patching": PATCHING,
+    "weight_edits": WEIGHT_EDITS,
+}
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
 
 
@@ -139,41 +182,46 @@ def run(module: str, *arguments: str, seconds: float = 300) -> subprocess.Comple
     return subprocess.CompletedProcess(process.args, process.returncode, out, error)
 
 
+def small(experiment: str, results: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """The small run of an experiment with its record under ``results``."""
+    return run(f"experiments.{experiment}", *ARGUMENTS[experiment], f"results_dir={results}", *arguments)
+
+
 def circuit(results: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """The small circuit run with its record under ``results``."""
-    return run("experiments.circuit", *SMALL, f"results_dir={results}", *arguments)
+    """As ``small``, of circuit."""
+    return small("circuit", results, *arguments)
 
 
 def blast_radius(results: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """The small blast radius run with its record under ``results``."""
-    return run("experiments.blast_radius", *BLAST, f"results_dir={results}", *arguments)
+    """As ``small``, of blast radius."""
+    return small("blast_radius", results, *arguments)
 
 
 def patching(results: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """The small patching run with its record under ``results``."""
-    return run("experiments.patching", *PATCHING, f"results_dir={results}", *arguments)
+    """As ``small``, of patching."""
+    return small("patching", results, *arguments)
 
 
 def agent(results: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """The small agent run with its record under ``results``."""
-    return run("experiments.agent", *AGENT, f"results_dir={results}", *arguments)
+    """As ``small``, of agent."""
+    return small("agent", results, *arguments)
 
 
 def editing(results: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """The small editing run with its record under ``results``."""
-    return run("experiments.editing", *EDITING, f"results_dir={results}", *arguments)
+    """As ``small``, of editing."""
+    return small("editing", results, *arguments)
 
 
 def weight_edits(results: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """The small run of weight edits with its record under ``results``."""
-    return run("experiments.weight_edits", *WEIGHT_EDITS, f"results_dir={results}", *arguments)
+    """As ``small``, of weight edits."""
+    return small("weight_edits", results, *arguments)
 
 
 def composing(results: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """The small composing run with its record under ``results``."""
-    return run("experiments.composing", *COMPOSING, f"results_dir={results}", *arguments)
+    """As ``small``, of composing."""
+    return small("composing", results, *arguments)
 
 
 def keystone(results: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """The small keystone run with its record under ``results``."""
-    return run("experiments.keystone", *KEYSTONE, f"results_dir={results}", *arguments)
+    """As ``small``, of keystone."""
+    return small("keystone", results, *arguments)

@@ -5,26 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from pkv_interp.records import RunRecord
+from tests import runs
 
-SMALL = (
-    "model=tiny-llama",
-    "discovery=[orders,support]",
-    "held_out=[documents,alerts]",
-    "instances=2",
-    "n_fillers=1",
-    "top_k=[1,4]",
-    "random_draws=2",
-    "probe_layers=4",
-    "probe_shuffles=1",
-    "edit_layers=[0.5,1.0]",
-    "edit_draws=2",
-    "sae_features=32",
-    "sae_active=4",
-    "sae_steps=20",
-    "sae_top=[1,3]",
-    "bootstrap_draws=200",
-    "threads=1",
-)
+SMALL = runs.CONTROLS
 #: What every competent run states; ``direction_full`` is the ceiling beside ``direction``.
 HEADLINES = {
     "trigger_only", "notes_only", "write_depth", "commit_depth", "top8", "random8", "injection",

@@ -36,11 +36,8 @@ NAMES = [arm.name for arm in ARMS]
 
 
 @pytest.fixture(scope="module")
-def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    made = tmp_path_factory.mktemp("agent") / "results"
-    done = runs.agent(made)
-    assert done.returncode == 0, done.stderr
-    return made
+def results(agent_results: Path) -> Path:
+    return agent_results
 
 
 @pytest.fixture(scope="module")

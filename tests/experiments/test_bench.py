@@ -18,20 +18,11 @@ from pkv_interp.measure.patching import grid_rows, position_rows, sweep_grid, sw
 from pkv_interp.records import RunRecord
 from pkv_interp.records.__main__ import main as records_command
 from pkv_interp.tasks import FAMILIES, Style, polarity_case
+from tests import runs
 from tests.experiments.configs import compose
 from tests.families import tiny
 
-SMALL = (
-    "model=tiny-llama",
-    "n_fillers=1",
-    "patches=4",
-    "repeats=2",
-    "grid_sample=7",
-    "memory_patches=[5,50]",
-    "edit_lengths=[128,256]",
-    "edit_methods=[field_only,erratum,hoist,suffix_recompute]",
-    "edit_added=[16,48]",
-)
+SMALL = runs.BENCH
 
 
 @pytest.fixture(scope="module")

@@ -1,23 +1,15 @@
 """Started, measured, summarised, failed: the life of a run on disk."""
 
-import errno
-import os
-import signal
-import subprocess
-import sys
-import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from pkv_interp import files
 from pkv_interp.errors import PkvError
-from pkv_interp.records import ControlFailure, Interrupted, Run, RunStore, arrays, check, read
+from pkv_interp.records import ControlFailure, Run, RunStore, arrays, check, read
 from pkv_interp.records.archive import archive_path
 from pkv_interp.records.code import Code
 from pkv_interp.records.run import control
@@ -201,96 +193,6 @@ def test_success_needs_the_facts_about_the_model(tmp_path: Path) -> None:
         carry_out(run, body)
 
 
-def test_interrupt_is_one_clear_error_and_keeps_parts(tmp_path: Path) -> None:
-    run = open_run(tmp_path)
-
-    def body() -> None:
-        once(run, "c")
-        raise KeyboardInterrupt
-
-    with pytest.raises(Interrupted, match="probe on tiny-llama was interrupted; run the same command again"):
-        carry_out(run, body)
-    assert (read(run.path).status, read(run.path).error) == ("error", "interrupted by the user")
-    assert run.stages.read("c", Part) is not None
-
-
-def _full(*_: Any) -> None:
-    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-
-def test_full_disk_is_one_clear_error_and_loses_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    run = open_run(tmp_path)
-
-    def body() -> None:
-        once(run, "one")
-        monkeypatch.setattr(files.os, "fsync", _full)
-        once(run, "two")
-
-    with pytest.raises(PkvError, match=r"cannot write .*: No space left on device; free some space"):
-        carry_out(run, body)
-    monkeypatch.undo()
-    assert "could not be recorded" in caplog.text
-    assert read(run.path).status == "started"
-    assert run.stages.read("one", Part) is not None
-    assert run.stages.read("two", Part) is None
-    assert list(tmp_path.rglob("*.part")) == []
-
-
-@pytest.mark.parametrize(
-    ("number", "kind", "message"),
-    [(errno.ENOSPC, PkvError, "cannot write .*; free some space"), (errno.ENOENT, FileNotFoundError, "gone")],
-)
-def test_disk_errors_of_the_experiment_itself(
-    tmp_path: Path, number: int, kind: type[Exception], message: str
-) -> None:
-    def body() -> None:
-        raise OSError(number, "gone")
-
-    with pytest.raises(kind, match=message):
-        carry_out(open_run(tmp_path), body)
-
-
-def test_full_disk_at_the_end_leaves_an_older_success_whole(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = finished(tmp_path)
-    before = path.read_bytes(), archive_path(path).read_bytes()
-    run = open_run(tmp_path, resume=False)
-
-    def body() -> None:
-        assert not run.done
-        measure(run)
-        monkeypatch.setattr(files.os, "replace", _full)
-        run.succeed(filled(), {})
-
-    with pytest.raises((PkvError, OSError), match="cannot write|No space left"):
-        carry_out(run, body)
-    monkeypatch.undo()
-    assert (path.read_bytes(), archive_path(path).read_bytes()) == before
-    assert list(tmp_path.rglob("*.part")) == []
-
-
-def test_forced_repeat_keeps_the_success_and_its_measurements_until_it_succeeds(tmp_path: Path) -> None:
-    path = finished(tmp_path)
-    first = read(path)
-    run = open_run(tmp_path, resume=False)
-
-    def body() -> None:
-        measure(run)
-        raise ValueError("half way")
-
-    with pytest.raises(ValueError, match="half way"):
-        carry_out(run, body)
-    assert read(path) == first
-    assert check(tmp_path) == (1, [])
-    with open_run(tmp_path, resume=False) as run:
-        fill(run)
-    assert read(path).started_at > first.started_at
-    assert check(tmp_path) == (1, [])
-
-
 def test_damaged_record_is_named_with_its_mend(tmp_path: Path) -> None:
     path = finished(tmp_path)
     path.write_text("{")
@@ -312,73 +214,6 @@ def test_bad_names_are_refused(tmp_path: Path) -> None:
         fill(run)
     assert run.path.parent == tmp_path / "probe"
     assert check(tmp_path) == (1, [])
-
-
-def test_unwritable_results_folder_is_told(tmp_path: Path) -> None:
-    (tmp_path / "results").write_text("a file")
-    run = open_run(tmp_path / "results")
-
-    def body() -> None:
-        raise AssertionError("never reached")
-
-    with pytest.raises(PkvError, match="cannot write"):
-        carry_out(run, body)
-
-
-SWEEP = """
-import os, signal, sys
-from pathlib import Path
-from tests.records.examples import fill, open_run
-from tests.records.test_run import Part
-
-results, die_at = Path(sys.argv[1]), sys.argv[2]
-for model in ("a", "b"):
-    with open_run(results, model={"name": model}) as run:
-        if run.done:
-            print("skip", model, flush=True)
-            continue
-        for i in range(3):
-            def compute(i=i):
-                if f"{model}{i}" == die_at:
-                    os.kill(os.getpid(), signal.SIGKILL)
-                print("compute", model, i, flush=True)
-                return Part(i)
-            run.stages.once(f"part/{i}", compute, Part, lambda: 0.0)
-        fill(run)
-"""
-
-
-def test_kill_9_loses_at_most_the_current_part(tmp_path: Path) -> None:
-    root = Path(__file__).parents[2]
-
-    def sweep(die_at: str) -> tuple[int, list[str]]:
-        done = subprocess.run(
-            [sys.executable, "-c", textwrap.dedent(SWEEP), str(tmp_path), die_at],
-            cwd=root,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=120,
-        )
-        return done.returncode, done.stdout.splitlines()
-
-    code, lines = sweep("b2")
-    assert code == -signal.SIGKILL
-    assert lines == ["compute a 0", "compute a 1", "compute a 2", "compute b 0", "compute b 1"]
-    statuses = sorted(read(path).status for path in (tmp_path / "probe").glob("*.json"))
-    assert statuses == ["started", "success"]
-    assert check(tmp_path) == (2, [])
-    assert sweep("never") == (0, ["skip a", "compute b 2"])
-    assert check(tmp_path) == (2, [])
-
-
-def test_left_over_parts_of_a_killed_write_are_removed(tmp_path: Path) -> None:
-    path = finished(tmp_path)
-    part = path.with_name(f".{path.name}.99999.part")
-    part.write_bytes(b"half")
-    assert check(tmp_path) == (1, [])
-    assert open_run(tmp_path).done
-    assert not part.exists()
 
 
 def test_seconds_are_those_of_measuring(tmp_path: Path) -> None:
