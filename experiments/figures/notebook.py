@@ -76,7 +76,8 @@ def headline(record: RunRecord | None, *names: str) -> None:
     if stated:
         display(pd.DataFrame([{"headline": n, **record.headline[n].model_dump()} for n in stated]))
     else:
-        say("This record states none of these figures: its model did not pass the competence gate.")
+        which = f"no {' or '.join(names)}" if names else "none of these figures"
+        say(f"This record states {which}: its model did not pass the competence gate.")
 
 
 def beside_published(records: Iterable[RunRecord | None]) -> None:

@@ -25,7 +25,7 @@ def test_it_says_which_record_it_fell_back_to(executed: Any) -> None:
     assert "circuit: no record of smollm2-135m-gate; this is the newest one present" in text
     assert "model tiny-llama, record tiny-llama-" in text
     assert NOT_COMPETENT in text
-    assert "states no headline figure" in text
+    assert "There is no figure to compare." in text
 
 
 def test_figures_are_inline(executed: Any) -> None:

@@ -20,12 +20,12 @@ LIVE, RECORDED = 2, 5
 
 @pytest.fixture(scope="module")
 def executed(editing_results: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """The notebook over a record that lacks one table, as one made with ``weights=null`` does."""
+    """The notebook over a record that lacks one table."""
     lacking = tmp_path_factory.mktemp("lacking") / "results"
     shutil.copytree(editing_results, lacking)
     (path,) = (lacking / "editing").glob("*.json")
     record = json.loads(path.read_text(encoding="utf-8"))
-    del record["tables"]["weight_edit"]
+    del record["tables"]["planted"]
     path.write_text(json.dumps(record), encoding="utf-8")
     return execute(NOTEBOOK, lacking, PKV_NOTEBOOK_MODEL="tiny-llama")
 
@@ -57,7 +57,7 @@ def test_figures_of_the_record_stand_beside_the_live_ones(executed: Any) -> None
 
 
 def test_a_table_that_is_missing_is_left_out_with_a_line(executed: Any) -> None:
-    assert re.search(r"left out: .*has no table 'weight_edit'", printed(executed))
+    assert re.search(r"left out: .*has no table 'planted'", printed(executed))
 
 
 def test_without_a_record_the_live_part_still_runs(without: Any) -> None:

@@ -71,7 +71,17 @@ def tables(n_layers: int, n_heads: int, top_k: tuple[int, ...], seed: int) -> di
     ]
     return {
         "read_heads": [
-            {"layer": la, "head": h, "rank": int(rank["r"][i]), "discovery": 0.0, "held_out": effect["r"][i]}
+            {
+                "layer": la,
+                "head": h,
+                "rank": int(rank["r"][i]),
+                "discovery": 0.0,
+                "held_out": effect["r"][i],
+                "ci_low": effect["r"][i] - 0.1,
+                "ci_high": effect["r"][i] + 0.1,
+                "attention_aggregators": 0.1,
+                "attention_field": 0.0,
+            }
             for i, (la, h) in enumerate(heads)
         ],
         "write_sample": [{"n_families": 2, "n_instances": 2}],
@@ -151,7 +161,7 @@ def circuit_record(
             "seconds": 1.0,
             "competence": Competence(accuracy=accuracy, threshold=0.8, passed=competent),
             "rows": rows,
-            "headline": {"faithfulness_auc": Estimate(**estimate(0.8))} if competent else {},
+            "headline": {"faithfulness_auc": estimate(0.8)} if competent else {},
             "tables": {name: [_plain(line) for line in lines] for name, lines in made.items()},
         }
     )

@@ -83,7 +83,7 @@ def appended(path: Path, line: str) -> Callable[[], object]:
         ("pkv_interp/engine/packed.py", "# a comment\n", (False, False)),
         ("pkv_interp/engine/packed.py", "X = 1\n", (True, True)),
         ("experiments/circuit/settings.py", "X = 1\n", (True, True)),
-        ("pkv_interp/streams.py", "X = 1\n", (True, False)),
+        ("pkv_interp/streams.py", "X = 1\n", (True, True)),
         ("experiments/circuit/figures.py", "X = 1\n", (False, False)),
         ("pkv_interp/plots/theme.py", "X = 1\n", (False, False)),
         ("experiments/patching/summary.py", "X = 1\n", (False, False)),

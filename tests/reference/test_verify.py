@@ -28,7 +28,7 @@ ALLOWED = 1e-3
 @cache
 def case_of(family: str) -> Case:
     tokenizer = model_of(family).tokenizer
-    return polarity_case(BY_NAME["orders"], 0, tokenizer, seed=0, style=Style(n_fillers=0))
+    return polarity_case(BY_NAME["orders"], 3, tokenizer, seed=0, style=Style(n_fillers=0))
 
 
 @pytest.mark.parametrize("family", FAMILIES)
