@@ -1,0 +1,48 @@
+"""Every committed record that has its measurements is repeated from them by the present summary."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from experiments import find
+from pkv_interp.records import read
+from pkv_interp.records.archive import archive_path
+from pkv_interp.records.load import record_files
+
+RESULTS = Path(__file__).parents[2] / "results"
+#: Local runs are not committed.
+MEASURED = [
+    path for path in record_files(RESULTS) if archive_path(path).is_file() and "local" not in path.parts
+]
+#: Most that the measurements of one run may take in the repository.
+MOST_BYTES = 3_000_000
+
+
+def test_there_are_some() -> None:
+    assert len(MEASURED) >= 1
+
+
+@pytest.mark.parametrize("path", MEASURED, ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_its_headlines_and_tables_follow_from_its_measurements(path: Path, tmp_path: Path) -> None:
+    before = read(path)
+    place = tmp_path / path.parent.name
+    shutil.copytree(path.parent, place)
+    after = find(before.experiment).summarise_again(place / path.name)
+    assert after.headline.keys() == before.headline.keys()
+    for name, figure in before.headline.items():
+        again = after.headline[name]
+        assert again.value == pytest.approx(figure.value, abs=1e-9), name
+        assert again.ci_low == pytest.approx(figure.ci_low, abs=1e-9), name
+        assert again.ci_high == pytest.approx(figure.ci_high, abs=1e-9), name
+    assert after.tables.keys() == before.tables.keys()
+    assert {name: len(lines) for name, lines in after.tables.items()} == {
+        name: len(lines) for name, lines in before.tables.items()
+    }
+
+
+@pytest.mark.parametrize("path", MEASURED, ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_its_measurements_are_small_enough_to_be_committed(path: Path) -> None:
+    assert archive_path(path).stat().st_size <= MOST_BYTES
