@@ -137,6 +137,7 @@ class Runner:
         ``extend``: no block computes scores of columns after its last token.
 
         Args:
+            cache: of the whole prompt; it is not changed.
             positions: ascending, without repeats.
             ids: the token at each position, which may differ from the one the cache was made with.
 
@@ -179,8 +180,11 @@ class Runner:
         """Run ``ids`` at the positions ``at``, block after block.
 
         Args:
-            masked: give the model positions and masks of ours, as tokens that leave gaps need; otherwise the
-                model makes its own for tokens that follow the filled columns.
+            layers: per layer the columns, into which the new ones are written.
+            ids: the tokens.
+            at: the position of each token.
+            masked: give the model explicit positions and masks, which tokens with gaps between them need;
+                otherwise the model makes its own for tokens that follow the filled columns.
         """
         model: Any = self.model
         tokens = torch.tensor([list(ids)], device=model.device)

@@ -199,6 +199,7 @@ class RunRecord(BaseModel):
 
     @property
     def model_name(self) -> str:
+        """Name of the model that was run."""
         return str(self.model["name"])
 
     @field_validator("model")
