@@ -100,7 +100,7 @@ def run_arms(
         options: dict[str, Any] = {"erratum": settings.erratum, "splice": joint}
         steps = own[arm.name] = run_episode(runner, opening, arm, tokenizer, **options)
         heard = [step.outcome for step in own[FULL.name]]
-        # An arm that heard the same from the tools has had the full arm's history all along.
+        # An arm whose tools answered the same has had the full arm's history all along.
         matched[arm.name] = (
             steps
             if [step.outcome for step in steps][:-1] == heard[:-1]

@@ -46,7 +46,7 @@ class GridTimes:
         positions: of the notes.
         tokens: of the prompt.
         sample: cells, evenly spread, that are run one by one.
-        rounds: one a repeat.
+        rounds: one per repeat.
     """
 
     cells: int
@@ -57,7 +57,7 @@ class GridTimes:
 
     @property
     def difference(self) -> float:
-        """Largest over all rounds, in logits."""
+        """Largest difference over all rounds, in logits."""
         return max(one.difference for one in self.rounds)
 
 

@@ -40,7 +40,7 @@ class PatchTimes:
     Attributes:
         patches: how many.
         tokens: of the prompt.
-        rounds: one a repeat.
+        rounds: one per repeat.
     """
 
     patches: int
@@ -49,7 +49,7 @@ class PatchTimes:
 
     @property
     def difference(self) -> float:
-        """Largest over all rounds, in logits."""
+        """Largest difference over all rounds, in logits."""
         return max(one.difference for one in self.rounds)
 
 

@@ -1,4 +1,4 @@
-"""The agent loop: decide, act, hear what the tool says, meet a changed state, decide again."""
+"""The agent loop: decide, act, read the tool's answer, meet a changed state, decide again."""
 
 from __future__ import annotations
 

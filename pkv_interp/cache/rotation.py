@@ -1,4 +1,4 @@
-"""Which rotation a model gives its keys, by layer: read from its rotary module, then held to the model."""
+"""Which rotation a model gives its keys, by layer: read from its rotary module, then checked on the model."""
 
 from __future__ import annotations
 

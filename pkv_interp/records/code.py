@@ -64,7 +64,7 @@ def _folder_of(package: str) -> Path | None:
 
 @lru_cache
 def _file_of(module: str) -> Path | None:
-    """The source of a module of ours, None for other modules and for names that are no module."""
+    """The source of a module of `PACKAGES`, None for other modules and for names that are no module."""
     top, *inner = module.split(".")
     folder = _folder_of(top) if top in PACKAGES else None
     if folder is None:
@@ -109,7 +109,7 @@ def _parsed(path: Path) -> ast.Module:
 
 @lru_cache
 def closure(roots: tuple[str, ...]) -> tuple[str, ...]:
-    """Every module of ours that importing ``roots`` can reach, packages on the way included, sorted."""
+    """Every module of `PACKAGES` that importing ``roots`` can reach, packages on the way included, sorted."""
     waiting, found = list(roots), dict[str, None]()
     while waiting:
         module = waiting.pop()

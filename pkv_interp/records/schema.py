@@ -110,7 +110,7 @@ class HeadlineFigure(Estimate):
 
     Attributes:
         what: what it is, in a few words.
-        needs_gate: it speaks of a mechanism, so it is stated only where the model passed the gate.
+        needs_gate: it is about a mechanism, so it is stated only where the model passed the gate.
         low, high: what it cannot go below or above, None where there is no such bound.
     """
 

@@ -68,7 +68,7 @@ def _opened(value: Any) -> Any:
     return DataFile.open(value) if isinstance(value, str | Path) else value
 
 
-#: A file of a user's own; None stands for the packaged one, or for none.
+#: A user's own file; None stands for the packaged one, or for none.
 OwnFile = Annotated[DataFile, BeforeValidator(_opened)] | None
 
 

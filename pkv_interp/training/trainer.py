@@ -170,7 +170,7 @@ def train(
         progress: called after each step.
 
     Returns:
-        One dict of losses and accuracies a step.
+        One dict of losses and accuracies per step.
     """
     params = {n: p for n, p in model.named_parameters() if p.requires_grad}
     check(settings.stages)

@@ -86,7 +86,7 @@ class Batch:
     targets: Tensor
 
     def log_probabilities(self) -> Float[Tensor, "statements vocab"]:
-        """Of the token after each statement, in float32, with gradients where hooks bring any."""
+        """Float32 log probabilities of the token after each statement, with gradients where hooks bring any."""
         model: Any = self.runner.model
         grown = DynamicCache()
         if self.caches is not None:
