@@ -94,7 +94,7 @@ def head_rows(n: int, spec: ModelSpec, rng: np.random.Generator) -> list[Row]:
 
 
 def time_patches(engine: Engine, pair: PairRun, rows: Sequence[Row], repeats: int) -> PatchTimes:
-    """Time both routes and the plain forward in turn, and see how far the two routes lie apart.
+    """Time both routes and the plain forward in turn, and measure how far the two routes differ.
 
     Args:
         engine: of the model.

@@ -129,7 +129,7 @@ class Runner:
 
     @torch.no_grad()
     def recompute(self, cache: FrozenCache, positions: Sequence[int], ids: Sequence[int]) -> Computed:
-        """Run the tokens at ``positions`` again, in place, against whatever the other columns hold.
+        """Run the tokens at ``positions`` again, in place, with the other columns as they are.
 
         In every layer each of the chosen tokens reads the fresh columns of the chosen tokens up to itself and
         the old columns of the rest. With all tokens from the first changed one on this is a re-prefill; with

@@ -42,7 +42,7 @@ class Budget:
 
 
 def memory_budget(megabytes: float | None, device: torch.device) -> int:
-    """Bytes to spend: as told, or half of what is free on a GPU, or 1 GiB."""
+    """Bytes to spend: as asked for, or half of what is free on a GPU, or 1 GiB."""
     if megabytes is not None:
         return int(megabytes * 2**20)
     if device.type == "cuda":

@@ -2,8 +2,8 @@
 
 Comments, docstrings, blank lines and line breaks are no part of the hash, so that a reworded docstring makes
 nothing stale; anything that Python would run differently is. Imports under ``TYPE_CHECKING`` are for readers
-and type checkers and are not followed. Files that are no Python (scenario tables) count where they lie in the
-folder of a module that is reached.
+and type checkers and are not followed. Other files (scenario tables) count where they are in the folder of a
+module that is reached.
 """
 
 import ast
@@ -125,7 +125,7 @@ def closure(roots: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _files(modules: Iterable[str]) -> dict[str, Path]:
-    """Sources and data files by a name that does not depend on where the packages lie."""
+    """Sources and data files by a name that does not depend on where the packages are installed."""
     out: dict[str, Path] = {}
     for module in modules:
         path = _file_of(module)

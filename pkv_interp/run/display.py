@@ -18,7 +18,7 @@ def headline_lines(record: RunRecord) -> list[str]:
 
 
 def show(console: Console, record: RunRecord, *, skipped: bool = False) -> None:
-    """Say what was found, how the gate and the controls went, and where the record lies.
+    """Print what was found, the outcome of the gate and the controls, and the path of the record.
 
     Args:
         console: to print on.

@@ -16,7 +16,7 @@ from pkv_interp.tasks.pairs import check_pairs
 
 
 class DataFile(BaseModel):
-    """A user's file, known by what is in it and not by where it lies.
+    """A user's file, identified by its content and not by its path.
 
     Attributes:
         name: of the file.
