@@ -2,7 +2,7 @@
 
 
 class PkvError(RuntimeError):
-    """Bad input, told in one line.
+    """Bad input, reported in one line.
 
     Args:
         cause: what is wrong, with the offending value in it.

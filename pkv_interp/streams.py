@@ -1,4 +1,4 @@
-"""Random streams by name: two streams of one seed have nothing to do with one another."""
+"""Random streams by name: streams of one seed with different names are independent."""
 
 import hashlib
 

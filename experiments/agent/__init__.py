@@ -5,6 +5,6 @@ was right before a change is refused after it, and success is what the tools say
 from a chunk that was prefilled by itself; at a change the field is computed again in place and an erratum is
 appended; all else is kept from turn to turn. Source of the question: arXiv 2606.17107, the unified agent.
 There the right word always comes first in the menu, right actions are written into the history and the state
-is told again beside the decision; here menus are balanced, histories are each arm's own, and nothing but an
-erratum, once, tells of a change.
+is stated again beside the decision; here menus are balanced, histories are each arm's own, and a change is
+announced by a single erratum.
 """

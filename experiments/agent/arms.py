@@ -100,7 +100,7 @@ def run_arms(
         options: dict[str, Any] = {"erratum": settings.erratum, "splice": joint}
         steps = own[arm.name] = run_episode(runner, opening, arm, tokenizer, **options)
         heard = [step.outcome for step in own[FULL.name]]
-        # An arm that heard the same from the tools has had the full arm's history all along.
+        # An arm whose tools answered the same has had the full arm's history all along.
         matched[arm.name] = (
             steps
             if [step.outcome for step in steps][:-1] == heard[:-1]
@@ -129,7 +129,7 @@ def _turns(one: Episode, own: Sequence[Step], matched: Sequence[Step], scale: fl
 
 
 def _checks(one: Episode, matched: dict[str, list[Step]], splice_in_place: float) -> Checks:
-    """How far arms lie apart that must be equal, and what the tools do with stale actions."""
+    """How far arms that must be equal differ, and what the tools do with stale actions."""
     same_text = [i for i, turn in enumerate(one.turns) if turn.value == one.turns[0].value]
     stale, current, world = [], [], one.world()
     for turn, now in enumerate(one.turns):

@@ -33,7 +33,7 @@ class Costs:
 
 
 def costs(episodes: Sequence[Episode], runs: Sequence[EpisodeRun], resampling: Resampling) -> Costs:
-    """How many times less an arm takes than the full one, and what it takes up to each turn, summed.
+    """By how many times an arm is cheaper than the full one, and its cost summed up to each turn.
 
     Args:
         episodes: all of one layout.

@@ -40,7 +40,7 @@ class Cost(EstimateRow):
 
 @dataclass(frozen=True)
 class Speed(EstimateRow):
-    """How many times less than the full arm an arm takes, in ``seconds`` or ``tokens`` (``what``)."""
+    """By how many times an arm is cheaper than the full one, in ``seconds`` or ``tokens`` (``what``)."""
 
     table = "speed"
     arm: str

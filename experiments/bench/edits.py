@@ -129,6 +129,6 @@ def _wording(context: EditableContext, size: int) -> str:
 
 
 def exact_edits_agree(context: EditableContext, task: EditTask) -> Agreement:
-    """How far the suffix that is computed again lies from the full re-prefill."""
+    """How far logits after a recomputed suffix differ from those of the full re-prefill."""
     full, suffix = (context.edit(task.field, task.new, name) for name in (FULL, "suffix_recompute"))
     return Agreement(float((full.logits() - suffix.logits()).abs().max()), len(full.ids))

@@ -46,7 +46,7 @@ class GridTimes:
         positions: of the notes.
         tokens: of the prompt.
         sample: cells, evenly spread, that are run one by one.
-        rounds: one a repeat.
+        rounds: one per repeat.
     """
 
     cells: int
@@ -57,7 +57,7 @@ class GridTimes:
 
     @property
     def difference(self) -> float:
-        """Largest over all rounds, in logits."""
+        """Largest difference over all rounds, in logits."""
         return max(one.difference for one in self.rounds)
 
 
@@ -75,7 +75,7 @@ def one_by_one(engine: Engine, pair: PairRun, rows: Sequence[Row]) -> Float[np.n
 
 
 def time_grid(engine: Engine, pair: PairRun, rows: Sequence[Row], n_sample: int, repeats: int) -> GridTimes:
-    """Time and peak memory of both routes on one grid, and how far their margins lie apart.
+    """Time and peak memory of both routes on one grid, and how far their margins differ.
 
     The packed route runs every cell. One by one takes the same time for each cell, so it is timed on an
     evenly spread sample.

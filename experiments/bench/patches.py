@@ -40,7 +40,7 @@ class PatchTimes:
     Attributes:
         patches: how many.
         tokens: of the prompt.
-        rounds: one a repeat.
+        rounds: one per repeat.
     """
 
     patches: int
@@ -49,7 +49,7 @@ class PatchTimes:
 
     @property
     def difference(self) -> float:
-        """Largest over all rounds, in logits."""
+        """Largest difference over all rounds, in logits."""
         return max(one.difference for one in self.rounds)
 
 
@@ -94,7 +94,7 @@ def head_rows(n: int, spec: ModelSpec, rng: np.random.Generator) -> list[Row]:
 
 
 def time_patches(engine: Engine, pair: PairRun, rows: Sequence[Row], repeats: int) -> PatchTimes:
-    """Time both routes and the plain forward in turn, and see how far the two routes lie apart.
+    """Time both routes and the plain forward in turn, and measure how far the two routes differ.
 
     Args:
         engine: of the model.

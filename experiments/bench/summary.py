@@ -27,7 +27,7 @@ STATED = ("field_only", "erratum", FULL)
 
 
 def summarise(found: Measured, _: Scoring[BenchSettings]) -> Report:
-    """Ratios, exponents and memory; times rest on no decision, so nothing waits for a gate."""
+    """Ratios, exponents and memory; times do not depend on decisions, so no headline needs the gate."""
     patches = found.patches
     speed = [line for name, times in patches.kinds.items() for line in _speed(name, times)]
     grids = [line for name, times in patches.grids.items() for line in _grid(name, times)]
@@ -193,7 +193,7 @@ def _growth(lines: Sequence[EditLatency], methods: Sequence[str]) -> list[Headli
 
 
 def _speedups(lines: Sequence[EditLatency]) -> list[Headline]:
-    """Of the stated methods over the full re-prefill, at the longest prompt."""
+    """Speed-ups of the stated methods over the full re-prefill, at the longest prompt."""
     longest = max(line.tokens for line in lines)
     out = []
     for method in STATED[:2]:

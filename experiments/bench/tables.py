@@ -7,7 +7,7 @@ from pkv_interp.records.tables import TableRow
 
 @dataclass(frozen=True)
 class Speed(TableRow):
-    """Random patches, one line a kind and repeat: seconds by each route, and how far the routes lie apart."""
+    """Random patches, one line per kind and repeat: seconds by route, and the difference of the routes."""
 
     table = "speed"
     work: str

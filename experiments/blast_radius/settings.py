@@ -7,7 +7,7 @@ from pydantic import NonNegativeInt, PositiveFloat, PositiveInt, field_validator
 from pkv_interp.run.scenario_settings import ScenarioSettings
 from pkv_interp.run.settings import Draws, ExperimentSettings, Threshold
 
-#: Size of the joint patches that the headline speaks of.
+#: Size of the joint patches in the headline.
 HEADLINE_K = 8
 
 

@@ -80,7 +80,7 @@ class ByChangedTokens(EstimateRow):
 
 @dataclass(frozen=True)
 class Trend(EstimateRow):
-    """A slope, one an instance and then averaged."""
+    """A slope: fitted for each instance, then averaged."""
 
     table = "trends"
     trend: str

@@ -83,7 +83,8 @@ def screening_scatter(record: RunRecord, *, name_first: int = 5) -> go.Figure:
     """First-order effect against the exact patch of the same heads and MLPs, with the identity line.
 
     Args:
-        name_first: so many sites of largest exact effect are named in each panel.
+        record: of the circuit experiment.
+        name_first: number of sites, those of largest exact effect, that are named in each panel.
     """
     sites_drawn, quality = table(record, ScreeningPoint), table(record, Screening)
     panels = (("heads", "heads", BLUE), ("mlps", "MLPs", ORANGE))

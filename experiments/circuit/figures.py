@@ -49,7 +49,8 @@ def head_heatmap(record: RunRecord, *, mark: int = 12) -> go.Figure:
     """Recovery when one head's output is patched: read heads above, write heads below, layer by head.
 
     Args:
-        mark: this many heads, ranked first on discovery families, get a ring.
+        record: of the circuit experiment.
+        mark: number of heads, ranked first on discovery families, that get a ring.
     """
     frames = [table(record, kind) for kind, _, _ in _PANELS]
     n_heads = int(frames[0]["head"].to_numpy().max()) + 1

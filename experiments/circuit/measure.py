@@ -1,4 +1,4 @@
-"""What the circuit experiment measures: sites, a plan, held-out scores, writers."""
+"""What the circuit experiment measures: sites, what discovery families choose, held-out scores, writers."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING

@@ -20,7 +20,7 @@ from pkv_interp.tasks import Case
 
 @dataclass(frozen=True)
 class Reading:
-    """One held-out case under the plan; margins in logits.
+    """One held-out case, scored with what discovery families chose; margins in logits.
 
     Attributes:
         top_aggregator, aggregators: with the KV of the best label's positions, and of all labels'.
@@ -54,7 +54,7 @@ def read(
     mean_outputs: Float[torch.Tensor, "layers heads d_head"],
     settings: CircuitSettings,
 ) -> Reading:
-    """Score one held-out case with the plan.
+    """Score one held-out case with what discovery families chose.
 
     Args:
         engine: of the model.

@@ -7,7 +7,7 @@ from pydantic import NonNegativeInt, PositiveInt, ValidationInfo, field_validato
 from pkv_interp.run.scenario_settings import PairSettings, of_split
 from pkv_interp.run.settings import Draws, Sizes, Threshold
 
-#: Size of the head sets that the headline speaks of.
+#: Size of the head sets in the headline.
 HEADLINE_K = 12
 
 

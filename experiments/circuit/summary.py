@@ -72,7 +72,7 @@ def _states(found: Measured, scorer: Scorer) -> tuple[list[Headline], list[Table
 
 
 def _decisions(found: Measured, scorer: Scorer) -> list[Row]:
-    """One row a case about what the model decides on both of its prompts."""
+    """One row per case about what the model decides on both of its prompts."""
     rows = []
     for case, site in zip(scorer.cases, found.sites.of(scorer.cases), strict=True):
         right: dict[str, float | int | str | bool | None] = {}

@@ -50,7 +50,7 @@ class Scene:
 
     @property
     def instance(self) -> str:
-        """The case's."""
+        """The case's instance name."""
         return self.case.instance
 
     @property

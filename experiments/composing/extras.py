@@ -68,7 +68,7 @@ def window_tables(found: Sequence[Diagnosis], resampling: Resampling) -> list[Wi
 def times(
     rounds: Sequence[Round], suffix: int, resampling: Resampling
 ) -> tuple[list[Headline], list[FirstToken]]:
-    """Ratios of full over composed by length, and exponents of both in the length, one fit a round.
+    """Ratios of full over composed by length, and exponents of both in the length, one fit per round.
 
     Args:
         rounds: all of the same lengths.

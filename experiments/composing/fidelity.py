@@ -1,4 +1,4 @@
-"""What splices keep: a line an arm, in every condition and at every point of a curve, and the rows."""
+"""What splices keep: one line per arm in every condition and at every point of a curve, and the rows."""
 
 import re
 from collections.abc import Sequence
@@ -63,7 +63,7 @@ def curve_tables(
 
 
 def condition_rows(name: str, scenes: Sequence[SceneResult], floor: float) -> list[Row]:
-    """One row a prompt and arm.
+    """One row per prompt and arm.
 
     Args:
         name: of the condition.

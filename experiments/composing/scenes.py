@@ -1,4 +1,4 @@
-"""What is done to one scene: chunks are spliced, repaired, decided on, and held against the full prefill."""
+"""What is done to one scene: chunks are spliced and repaired, and each decision compared with a prefill's."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

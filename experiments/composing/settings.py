@@ -18,7 +18,7 @@ CONDITIONS: dict[str, tuple[tuple[str, ...], bool, str]] = {
     "system_area": (("policy",), True, "system"),
     "mid_trajectory": (("policy",), True, "later_turn"),
 }
-#: The condition that headline figures speak of: a policy as a skill, with the state after it.
+#: The condition of the headline figures: a policy as a skill, with the state after it.
 MAIN = "rule"
 #: The condition in which a chunk's notes depend on a field that stands before it.
 BLIND = "rule_after_field"

@@ -67,10 +67,10 @@ def agreement(sides: Sequence[ScoredSide], arm: str, resampling: Resampling) -> 
 
     Args:
         sides: of scenes.
-        arm: held against the full prefill.
+        arm: compared with the full prefill.
         resampling: of the interval.
     """
-    # Where the full prefill is wrong, agreeing with it shows nothing.
+    # Agreement counts only where the full prefill is right.
     counted = [side for side in sides if side.counted]
     if not counted:
         return None
@@ -83,7 +83,7 @@ def same_token(sides: Sequence[ScoredSide], arm: str, resampling: Resampling) ->
 
     Args:
         sides: of scenes.
-        arm: held against the full prefill.
+        arm: compared with the full prefill.
         resampling: of the interval.
     """
     counted = [side for side in sides if side.counted]
@@ -97,7 +97,7 @@ def divergence(sides: Sequence[ScoredSide], arm: str, resampling: Resampling) ->
 
     Args:
         sides: of scenes.
-        arm: held against the full prefill.
+        arm: compared with the full prefill.
         resampling: of the interval.
     """
     return mean(values_of(sides, arm, "kl"), families_of(sides), bounds=UNSIGNED, **resampling)

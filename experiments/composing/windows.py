@@ -1,7 +1,7 @@
 """Which of three causes breaks a transplant in a model with sliding windows: sink, rope per layer, window.
 
-Each cause is handled or not, 2 x 2 x 2, and the transplant is held against a full prefill. Where all three
-are handled what is left is the price of a blind chunk.
+Each cause is handled or not, 2 x 2 x 2, and the transplant is compared with a full prefill. Where all three
+are handled, what is left is the cost of a blind chunk.
 """
 
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Do the notes carry the conclusion, and nothing else: controls of the claim, each with a known answer.
+"""Do the notes, and nothing else, carry the conclusion? Controls of the claim, each with a known answer.
 
 Quads: two field values crossed with two triggers. Sites, layers and features are chosen on discovery families
 and scored on held-out ones; a direction is fitted without the family that it is scored on.

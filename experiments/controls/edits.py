@@ -19,13 +19,13 @@ from pkv_interp.run.scoring import Resampling, Scorer, Scoring
 from pkv_interp.run.stage import stacked
 from pkv_interp.stats import Estimate, mean
 
-#: Arms that the headline speaks of; the full difference is the most that any edit at these places can do.
+#: Arms in the headline; the full difference is the most that any edit at these positions can do.
 _HEADLINES = {
     "add": ("direction", "difference of means added at aggregators"),
     "add_random": ("direction_random", "random directions of that length"),
     "full": ("direction_full", "the prompt's own whole difference there"),
 }
-#: Sizes of clamped sets that the headline speaks of.
+#: Sizes of clamped sets in the headline.
 _HEADLINE_CLAMPS = {1: "clamping the best feature", 30: "clamping the 30 best features"}
 Side = Literal["into", "out"]
 

@@ -7,7 +7,7 @@ from pkv_interp.records.tables import TableRow
 from pkv_interp.run.claims import Claim
 from pkv_interp.run.report import Headline
 
-#: Noise floors that claims are held against: a same-conclusion donor's KV at the changed span and the notes.
+#: Noise floors that claims are tested against: same-conclusion donors' KV at the changed span and the notes.
 TRIGGER_ALL, FIELD_ALL = "same_conclusion_trigger_all", "same_conclusion_field_all"
 
 

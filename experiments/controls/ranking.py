@@ -1,4 +1,4 @@
-"""Single positions of discovery quads, and the plan that they make."""
+"""Single positions of discovery quads, and the sites that are chosen from them."""
 
 from dataclasses import dataclass
 from typing import Literal

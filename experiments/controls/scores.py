@@ -77,7 +77,7 @@ class FieldScores:
 
 @dataclass(frozen=True)
 class QuadScores:
-    """A held-out quad under the plan.
+    """A held-out quad, scored with what discovery families chose.
 
     Attributes:
         decisions: on all four prompts.

@@ -7,7 +7,7 @@ from pydantic import Field, NonNegativeInt, PositiveInt, ValidationInfo, field_v
 from pkv_interp.run.scenario_settings import ScenarioSettings, of_split
 from pkv_interp.run.settings import Draws, ExperimentSettings, Shares, Sizes, Threshold
 
-#: Size of the position sets that the headline speaks of.
+#: Size of the position sets in the headline.
 HEADLINE_K = 8
 
 

@@ -15,7 +15,7 @@ class Cases:
         frontier: every method is measured on them, at all lengths and places.
         errata: shortest prompts, on which wordings and placements of errata are measured.
         planted: the same with a line in the conversation that states the old action.
-        one_way: shortest prompts, one edit a family, its direction going to and fro over families.
+        one_way: shortest prompts, one edit per family, whose direction alternates over families.
         chains: those with a chain of thought; none where none was asked for.
         horizons: those whose field changes every turn.
     """

@@ -19,7 +19,7 @@ class Reasoned:
     Attributes:
         plain: the decision without a chain.
         chain: the decision after one.
-        tokens: of the chain; so many the recomputation costs when it is moved into the chain.
+        tokens: of the chain, which is what the recomputation costs when it is moved into the chain.
         truncated: it was cut at the limit.
         text: of the chain.
     """

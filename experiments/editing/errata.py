@@ -16,7 +16,7 @@ MIDDLE = "conversation"
 
 @dataclass(frozen=True)
 class Errata:
-    """One edit told in every way; each decision is scored towards the action that its own text calls for.
+    """One edit under every erratum; each decision is scored towards the action that its own text calls for.
 
     Attributes:
         stale: the cache as it was, towards the new action.
@@ -85,7 +85,7 @@ def tell_every_way(loaded: LoadedModel, scene: EditScene, settings: EditingSetti
 
 
 def tell_against(loaded: LoadedModel, scene: EditScene, settings: EditingSettings) -> Planted:
-    """The edit told and refreshed where the conversation states the old action."""
+    """One edit by erratum and by refresh where the conversation states the old action."""
     context, task = open_context(loaded, scene), scene.task
     base = context.prefill()
     states = {

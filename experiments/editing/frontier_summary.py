@@ -1,4 +1,4 @@
-"""The frontier as a table, with its breakdowns by place and length, and the decisions that are gated on."""
+"""The frontier as a table, with breakdowns by place and length, and the decisions of the competence gate."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any

@@ -50,13 +50,13 @@ class EditScorer:
         decisions: Sequence[EditDecision],
         **extra: Sequence[Any],
     ) -> None:
-        """One row a scene: its margin, and what else is said of it.
+        """One row per scene: its margin, and the further columns.
 
         Args:
             scenes: that were decided.
             arm: its name.
-            decisions: of the arm, one a scene.
-            extra: further columns, one value a scene.
+            decisions: of the arm, one per scene.
+            extra: further columns, one value per scene.
         """
         for i, (scene, decision) in enumerate(zip(scenes, decisions, strict=True)):
             self.rows.append(

@@ -18,7 +18,7 @@ from pkv_interp.measure.edit_ranking import LEARNED, notes_of
 from pkv_interp.measure.edit_scenes import EditScene, SceneSource, open_context
 from pkv_interp.streams import stream
 
-#: The learned selector whose order ``oracle_patch`` takes as well, and that the headline speaks of.
+#: The learned selector of the headline, whose order ``oracle_patch`` takes as well.
 CAUSAL = "causal"
 PASTED, RANDOM = "oracle_patch", "random"
 

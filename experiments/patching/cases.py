@@ -37,7 +37,7 @@ class DoseCase:
     """One scored instance as prompts of growing length, and of growing repetition of the rule.
 
     Fillers are drawn before the record's number and the order of actions, so that prompts with other fillers
-    may speak of other records.
+    may be about other records.
 
     Attributes:
         at: the instance by dose, named as `dose_names` does.

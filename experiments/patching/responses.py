@@ -79,7 +79,7 @@ def _after_chain(scorer: Scorer, state: str, chains: list[Chain], competent: boo
     Args:
         scorer: of the prompts that ask for a reason.
         state: where the chains start.
-        chains: one a prompt.
+        chains: one per prompt.
         competent: the model's decisions after a chain may be read as evidence.
     """
     margin = stacked(chains, lambda chain: chain.margin)

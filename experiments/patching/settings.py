@@ -8,7 +8,7 @@ from pkv_interp.cache.frozen import Part
 from pkv_interp.run.scenario_settings import ScenarioSettings, SeveralFamilies
 from pkv_interp.run.settings import Draws, Shares, Sizes, Threshold, rising
 
-#: Size of the position sets that the headline speaks of.
+#: Size of the position sets in the headline.
 HEADLINE_K = 8
 
 

@@ -1,6 +1,6 @@
 """Training proper: replayed chats, the adapter, and the base model's chat loss before it.
 
-Replay text, checkpoint and snapshots lie in ``work_dir``, so that a repeat goes on from there.
+Replay text, checkpoint and snapshots are in ``work_dir``, so that a repeat continues from there.
 """
 
 import json

@@ -41,7 +41,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Answers:
-    """One answer a prompt, in the order of the prompts."""
+    """One answer per prompt, in the order of the prompts."""
 
     prompts: list[Answer]
 

@@ -1,4 +1,4 @@
-"""The way of the gate adapter: train it, judge it, measure the mechanism of every snapshot."""
+"""What the gate adapter's experiment measures: the finished adapter, and every snapshot's mechanism."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING

@@ -32,7 +32,7 @@ STATES = {
 
 
 def summarise(found: Measured, scoring: Scoring[TrainGateSettings]) -> Report:
-    """Estimates, tables and rows of a run. There is no gate: how competent the model is, is the finding."""
+    """Estimates, tables and rows of a run. There is no competence gate: competence is the finding itself."""
     answers = found.answers.prompts
     by_step = {
         step: {arm: _recovery(measured.pairs, arm, scoring) for arm in STATES}

@@ -57,7 +57,7 @@ class DrawnRecord:
 
 @dataclass(frozen=True)
 class DrawnRecords:
-    """One record a family."""
+    """One record per family."""
 
     records: list[DrawnRecord]
 
@@ -132,7 +132,7 @@ class RecordSource:
         return tuple(family for family in self.families if family.name in HELD_OUT) or self.families
 
     def draw(self, chosen: Sequence[Family], *, ranking: bool = False) -> DrawnRecords:
-        """One record a family; directions alternate over families.
+        """One record per family; directions alternate over families.
 
         A record that the model cannot decide stands in only where a family has no other among a few draws.
 

@@ -69,7 +69,7 @@ class WeightEditor:
 
     @property
     def record_value(self) -> ValueSettings:
-        """How that of a record is: its number says little by itself, so the value may go further."""
+        """How the value of a record is found: its number says little by itself, so it may move further."""
         return ValueSettings(steps=self.settings.value_steps, rate=1.0, reach=20.0, decay=0.0)
 
     def margin(self, edit: RecordEdit) -> float:
@@ -106,7 +106,7 @@ class WeightEditor:
         return made.steps
 
     def milliseconds(self, work: Callable[[], T]) -> tuple[float, T]:
-        """Of one piece of work: processor time per thread on a CPU, wall time on a GPU."""
+        """Milliseconds of one piece of work: processor time per thread on a CPU, wall time on a GPU."""
         taken, found = seconds(work, self.loaded.device)
         threads = torch.get_num_threads() if self.loaded.device.type == "cpu" else 1
         return 1e3 * taken / threads, found

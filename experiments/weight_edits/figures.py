@@ -30,7 +30,7 @@ _COLOURS = {"cache": BLUE, "weights": ORANGE}
 
 
 def weight_edit_bars(record: RunRecord) -> go.Figure:
-    """Success, contamination, collateral and latency of every method, one row of bars a method."""
+    """Success, contamination, collateral and latency of every method, one row of bars per method."""
     frame = table(record, WeightEdit).iloc[::-1]
     labels = [NAMES.get(str(method), str(method)) for method in frame["method"]]
     figure = make_subplots(

@@ -122,7 +122,7 @@ def _setup(found: Measured, scoring: Scoring[WeightEditsSettings]) -> WeightSetu
 
 
 def _first_rows(found: Measured) -> list[Row]:
-    """One row a family about what the model decides before any edit; margins are the first action's."""
+    """One row per family about what the model decides before any edit; margins are the first action's."""
     decided = {(one.family, one.gold_is_match): one for one in found.first.decisions}
     rows = []
     for family in dict.fromkeys(one.family for one in found.first.decisions):
@@ -148,7 +148,7 @@ def _first_rows(found: Measured) -> list[Row]:
 
 
 def _rows(found: Measured) -> list[Row]:
-    """One row a record and arm; the margin is towards the action of the new value."""
+    """One row per record and arm; the margin is towards the action of the new value."""
     return [
         Row(
             family=record.family,

@@ -10,7 +10,7 @@ class Arm:
     Attributes:
         composed: the policy comes from a chunk that was prefilled once, by itself.
         refresh: at a change the field's own tokens are computed again, in place.
-        erratum: at a change the new turn tells the new value.
+        erratum: at a change the new turn states the new value.
         reprefill: every turn's prompt states the world's value and is prefilled; ``"all"`` of it, or from the
             first token that differs from the turn before (``"changed"``, what a prefix cache does).
     """

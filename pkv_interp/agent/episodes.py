@@ -1,7 +1,7 @@
 """Episodes: several turns in one domain, whose state changes on the way and sometimes changes back.
 
 Order of the menu, the action that the trigger calls for, and the value at the start are balanced over a
-design's episodes, so that no order of words tells the right action.
+design's episodes, so that no order of words gives the right action away.
 """
 
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""The agent loop: decide, act, hear what the tool says, meet a changed state, decide again."""
+"""The agent loop: decide, act, read the tool's answer, meet a changed state, decide again."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def run_episode(
         opening: the first turn.
         arm: how the cache is kept up with the world.
         tokenizer: of the model.
-        erratum: wording of the erratum, told at each change by arms that tell it.
+        erratum: wording of the erratum, appended at each change by arms that use errata.
         splice: puts the precompiled policy in place; used by arms that compose.
         history: outcomes to write into the log in place of the arm's own, so that arms can be compared at
             equal history; the arm's own decisions are still put to the tools.

@@ -1,6 +1,6 @@
 """What the model is shown at one turn: notes, policy, state, tools, a log that only grows, the question.
 
-The log holds what the tools said and, where an arm tells them, errata. It stands after everything that is
+The log holds what the tools said and, in arms that use them, errata. It stands after everything that is
 kept and before the question, so that all of a turn's prompt but the question stays for the next one.
 """
 
@@ -51,7 +51,7 @@ class Transcript:
 
         Args:
             outcome: what the tool said.
-            erratum: wording that tells the world's new value (`erratum_line`); None where nothing is told.
+            erratum: wording of a line with the world's new value (`erratum_line`); None for no such line.
         """
         turn = self.turn + 1
         lines = [Segment("conversation", f"{outcome.text}\n")]

@@ -12,7 +12,7 @@ WAITING = "waiting"
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a tool answers. The text names neither the state nor the action, so that it tells no decision.
+    """What a tool answers. The text names neither the state nor the action, so it gives no decision away.
 
     Attributes:
         accepted: whether the tool did what it was called for.

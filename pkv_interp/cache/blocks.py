@@ -3,7 +3,7 @@
 A causal model may run tokens in any number of consecutive forwards. One forward over ``n`` tokens after a
 cache of ``c`` needs a mask, and its attention then computes all ``n * (c + n)`` scores, of which the mask
 drops ``n * n / 2``. In blocks of ``BLOCK`` tokens each block sees only the columns up to its own end, so no
-more than ``n * BLOCK / 2`` scores are computed in vain.
+more than ``n * BLOCK / 2`` scores are computed and then masked.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from transformers.cache_utils import DynamicLayer
 
-#: Tokens a forward. Fewer waste less attention (see above), more spread the fixed cost of a forward better
+#: Tokens per forward. Fewer waste less attention (see above), more spread the fixed cost of a forward better
 #: (measured from 128 to 2048 on a CPU core, prompts of 1.5k to 4k tokens).
 BLOCK = 512
 
@@ -53,7 +53,7 @@ class BlockLayer(DynamicLayer):
         self._first, self._start, self._stop = 0, 0, 0
 
     def place(self, at: Int[Tensor, " block"]) -> None:
-        """Say where the next forward's tokens stand: ascending positions within the final length."""
+        """Set the positions of the next forward's tokens, ascending and within the final length."""
         self._at, self._start, self._stop = at.to(self.columns[0].device), int(at[0]), int(at[-1]) + 1
         self._first = first_seen(self._start, self._window)
 

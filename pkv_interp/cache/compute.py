@@ -129,7 +129,7 @@ class Runner:
 
     @torch.no_grad()
     def recompute(self, cache: FrozenCache, positions: Sequence[int], ids: Sequence[int]) -> Computed:
-        """Run the tokens at ``positions`` again, in place, against whatever the other columns hold.
+        """Run the tokens at ``positions`` again, in place, with the other columns as they are.
 
         In every layer each of the chosen tokens reads the fresh columns of the chosen tokens up to itself and
         the old columns of the rest. With all tokens from the first changed one on this is a re-prefill; with
@@ -137,6 +137,7 @@ class Runner:
         ``extend``: no block computes scores of columns after its last token.
 
         Args:
+            cache: of the whole prompt; it is not changed.
             positions: ascending, without repeats.
             ids: the token at each position, which may differ from the one the cache was made with.
 
@@ -179,8 +180,11 @@ class Runner:
         """Run ``ids`` at the positions ``at``, block after block.
 
         Args:
-            masked: give the model positions and masks of ours, as tokens that leave gaps need; otherwise the
-                model makes its own for tokens that follow the filled columns.
+            layers: per layer the columns, into which the new ones are written.
+            ids: the tokens.
+            at: the position of each token.
+            masked: give the model explicit positions and masks, which tokens with gaps between them need;
+                otherwise the model makes its own for tokens that follow the filled columns.
         """
         model: Any = self.model
         tokens = torch.tensor([list(ids)], device=model.device)

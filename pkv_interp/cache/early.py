@@ -15,7 +15,7 @@ from pkv_interp.cache.compute import Runner
 from pkv_interp.cache.frozen import FrozenCache
 from pkv_interp.errors import PkvError
 
-#: The first layer whose values have read other tokens.
+#: The first layer whose values depend on other tokens; values at layer 0 depend only on their own token.
 EARLY_LAYER = 1
 
 
@@ -63,17 +63,23 @@ def most_moved(
     n: int,
     layer: int = EARLY_LAYER,
 ) -> list[int]:
-    """The ``n`` positions whose values at an early layer move most when they are read anew, in order.
+    """The ``n`` positions whose values at an early layer change most when they are computed again, in order.
 
     After CacheBlend (arXiv 2405.16444); the choice is made once here and not narrowed layer by layer. The
-    ``ids`` are run from ``start`` on behind what stands before, up to ``layer``; the squared difference of
-    their values there from the cached ones ranks the positions.
+    ``ids`` are run after the columns before ``start``, up to ``layer``; the squared difference of their
+    values there from the cached ones ranks the positions.
 
     Args:
+        runner: the model.
+        cache: whose values are compared with the new ones.
+        start: position of the first of ``ids``.
+        ids: tokens of consecutive positions.
         candidates: positions to choose from, among those of ``ids``.
+        n: how many positions are chosen.
+        layer: whose values are compared.
 
     Raises:
-        PkvError: a layer that cannot tell, as its values have read no other token, or that does not exist.
+        PkvError: layer 0, whose values depend only on their own token, or a layer that does not exist.
     """
     if not 1 <= layer < cache.n_layers:
         raise PkvError(

@@ -29,6 +29,7 @@ def reposition(
 
     Args:
         model: the model that made the cache.
+        cache: whose keys are turned; it is not changed.
         delta: positions to move by, either way; 0 gives the cache itself.
         start: position of the first column.
         source_length: length of the prefill that made the keys, when it is more than they reach: a slice.

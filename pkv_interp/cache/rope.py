@@ -154,6 +154,7 @@ def refuse_without_rotation(model: PreTrainedModel) -> None:
 
 
 def refusal(model: PreTrainedModel, why: str) -> PkvError:
+    """The error for a model whose keys cannot be moved; ``why`` continues "it ..."."""
     return PkvError(
         f"keys of {type(model).__name__} cannot be repositioned: it {why}",
         "prefill the chunk in place, or use a model with rotary positions",

@@ -1,4 +1,4 @@
-"""Which rotation a model gives its keys, by layer: read from its rotary module, then held to the model."""
+"""Which rotation a model gives its keys, by layer: read from its rotary module, then checked on the model."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def _keys_of_one_token(model: PreTrainedModel, position: int) -> list[Tensor]:
 
 
 def _layout(rotary: Rotary, at_zero: Tensor, moved: Tensor) -> Layout | None:
-    """How a layer turns its keys, told from one key at two positions."""
+    """How a layer turns its keys, inferred from one key at two positions."""
     allowed = _TOLERANCE.get(moved.dtype, 3e-2) * float(moved.float().abs().max())
     source = torch.zeros(1, device=moved.device)
     by = angles(rotary.short.to(moved.device), source, source + _PROBE)

@@ -18,7 +18,7 @@ _SEEN: weakref.WeakKeyDictionary[nn.Module, tuple[object, str]] = weakref.WeakKe
 
 
 def weights_of(model: PreTrainedModel) -> str:
-    """``weight_sha256``, taken again only when a weight was replaced or written to in place.
+    """``weight_sha256``, computed again only when a weight was replaced or written to in place.
 
     A write through ``.data`` leaves no trace in a tensor's version, so some of its numbers are looked at.
     """

@@ -45,7 +45,7 @@ class ChunkLibrary:
         context: Sequence[int] = (),
         sink: Sink = "none",
     ) -> Path:
-        """Where the chunk of this text lies, or would lie.
+        """The file of this text's chunk, whether it exists or not.
 
         Args:
             runner: the model.

@@ -19,9 +19,11 @@ def seam_repair(runner: Runner, cache: FrozenCache, span: Span, ids: Sequence[in
     that later tokens of the chunk made from the old ones stay.
 
     Args:
+        runner: the model.
+        cache: with the chunk spliced in; it is not changed.
         span: positions of the chunk, half open.
         ids: tokens of the whole cache, one per column.
-        k: how many; all of the chunk when it is shorter.
+        k: how many tokens; all of the chunk when it is shorter.
 
     Raises:
         PkvError: a span outside the cache, ids of another number, or k below 1.
@@ -51,6 +53,10 @@ def deviating_positions(
     """Positions of the chunks whose values at an early layer change most when they see their context.
 
     Args:
+        runner: the model.
+        cache: with the chunks spliced in.
+        spans: positions of each chunk, half open, in order.
+        ids: tokens of the whole cache, one per column.
         share: of the chunks' tokens, above 0 and up to 1; at least one is chosen.
         layer: the tokens from the first chunk on are run up to its values, and no further.
 

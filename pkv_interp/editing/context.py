@@ -24,8 +24,8 @@ _KEPT = 4
 class EditableContext:
     """A prompt whose fields can be changed in its cache. For any causal language model with KV per token.
 
-    What is cached ends with the last message's text. Behind it stand, when a decision is read or text is
-    written, the question, what the chat template puts after the message, and the cue; these run each time.
+    What is cached ends with the last message's text. When a decision is read or text is written, the
+    question, what the chat template puts after the message, and the cue come after it; these run each time.
     """
 
     def __init__(

@@ -14,7 +14,7 @@ class Diagnostic:
     Attributes:
         enough: both decide alike. Where a full re-prefill decides otherwise, that verdict is a miss.
         cheap: the cheap method, ``field_only``; ``stale`` where the value cannot be put in its place.
-        reference: the method it was held against, ``field_erratum`` or ``erratum``.
+        reference: the method it was compared with, ``field_erratum`` or ``erratum``.
         cheap_choice: option, or token text where no options were given.
         reference_choice: the same of the reference.
         cheap_margin: first option's logit minus the second's after the cheap method. Without options, the

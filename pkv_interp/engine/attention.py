@@ -22,7 +22,8 @@ def decision_weights(
     """Weights of the last query over all keys, in float32.
 
     Args:
-        query, key: after RoPE and after any norm on them.
+        query: after RoPE and after any norm on it.
+        key: likewise.
         scaling: factor on the scores.
         window: positions that the query sees, itself included, or None for all.
         softcap: bound of the tanh on the scores (Gemma 2).

@@ -1,4 +1,4 @@
-"""Splitting rows into chunks that fit a memory budget."""
+"""Splitting rows into groups that fit a memory budget, one packed forward each."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Budget:
 
 
 def memory_budget(megabytes: float | None, device: torch.device) -> int:
-    """Bytes to spend: as told, or half of what is free on a GPU, or 1 GiB."""
+    """Bytes to spend: as asked for, or half of what is free on a GPU, or 1 GiB."""
     if megabytes is not None:
         return int(megabytes * 2**20)
     if device.type == "cuda":
@@ -56,9 +56,9 @@ def most_tokens(device: torch.device) -> int:
 
 
 def chunk_rows(rows: Sequence[Row], length: int, budget: Budget) -> list[list[int]]:
-    """Indices of rows, in chunks that are each estimated to fit; one that fits nowhere is alone in its chunk.
+    """Indices of rows, in groups that are each estimated to fit; a row that is too large stands alone.
 
-    Rows are taken by first edited position, then by first edited layer, so that rows of one chunk share as
+    Rows are taken by first edited position, then by first edited layer, so that rows of one group share as
     much of the prefix, and skip as many layers, as they can.
     """
     starts = [first_edit(row, length) for row in rows]
@@ -80,7 +80,7 @@ def chunk_rows(rows: Sequence[Row], length: int, budget: Budget) -> list[list[in
 
 
 class _Load:
-    """Running upper bounds for the chunk being filled."""
+    """Running upper bounds for the group that is being filled."""
 
     def __init__(self, length: int) -> None:
         self._length = length

@@ -1,4 +1,4 @@
-"""Chunked runs of many rows over one base prompt."""
+"""Runs of many rows over one base prompt, in as few forwards as the memory budget allows."""
 
 from __future__ import annotations
 
@@ -89,11 +89,15 @@ def run_rows(
     budget: Budget,
     like: Tensor,
 ) -> Decoded:
-    """Run checked rows in chunks and put the results back in the order of the rows.
+    """Run checked rows in groups that fit the budget, and put the results back in the order of the rows.
 
     Args:
+        tracer: the nnsight wrapper of the model.
+        base: the prompt whose prefix all rows read.
+        rows: interventions, checked by ``check_call``.
+        donors: prompts that patches index.
         token_ids: tokens whose logits are kept; the whole vocabulary when None.
-        budget: how much memory a chunk may take.
+        budget: how much memory one forward may take.
         like: a tensor of the model's dtype and device.
     """
     windows = budget.spec.windows

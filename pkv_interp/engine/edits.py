@@ -49,7 +49,9 @@ def layer_edits(
 
     Args:
         rows: the rows in the order of ``packing``.
+        packing: where each row's tokens lie.
         donors: where the values of HeadPatch and MLPPatch come from.
+        n_layers: number of layers of the model.
         like: a tensor of the model's dtype and device.
 
     Raises:

@@ -128,6 +128,7 @@ class Engine:
         Args:
             base: run with ``capture={"queries"}``.
             cache: of the length of ``base.cache``.
+            layer: index of the layer.
 
         Raises:
             PkvError: queries were not captured, or the cache has another length.

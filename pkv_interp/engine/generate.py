@@ -81,7 +81,9 @@ def extend(loaded: LoadedModel, ids: Sequence[int], cache: FrozenCache) -> Prefi
     knockouts and KV patches. Activations inside the model are not captured: they are NaN.
 
     Args:
-        cache: of fewer tokens than ``ids``.
+        loaded: the model.
+        ids: the whole prompt.
+        cache: of its first tokens, at least one fewer than ``ids``.
 
     Raises:
         PkvError: the cache is longer than that.

@@ -3,7 +3,7 @@
 An edit in a layer changes its own tokens there and, from the next layer on, all of its row's. What is read
 above the last layer is the decision token alone. A row that is first edited in layer ``f`` thus needs the
 MLP's multiply-adds for its edited tokens in layer ``f``, for all its tokens above it, and for one token in
-the last layer; everything else is known from the base's prefill, or read by nobody.
+the last layer; everything else is known from the base's prefill, or is never read.
 """
 
 from __future__ import annotations
@@ -48,8 +48,10 @@ def live_mlps(rows: Sequence[Row], packing: Packing, base: Prefill, n_layers: in
 
     Args:
         rows: in the order of ``packing``.
+        packing: where each row's tokens lie.
         base: below the last layer the outputs of tokens before the decision are taken from its ``mlp_all``,
             where that was captured.
+        n_layers: number of layers of the model.
     """
     made: list[LiveMLP | None] = [None] * n_layers
     if not base.has_activations:

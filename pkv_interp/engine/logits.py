@@ -25,9 +25,9 @@ class Contributions:
 
     Attributes:
         embedding: what the first block reads.
-        heads: through o_proj, and through the norm behind the attention where the family has one.
+        heads: through o_proj, and through the norm after the attention where the family has one.
         attention_bias: the bias of o_proj, per layer.
-        mlps: through the norm behind the MLP where the family has one.
+        mlps: through the norm after the MLP where the family has one.
     """
 
     embedding: Float[Tensor, " d_model"]
@@ -42,10 +42,10 @@ class Contributions:
 
 
 def frozen_norm(norm: Any, reference: Float[Tensor, " d_model"]) -> Float[Tensor, " d_model"]:
-    """The factors by which an RMS norm multiplies ``reference``; applied to a part they keep sums.
+    """The factors by which an RMS norm multiplies ``reference``.
 
-    The gain is read off the norm's own output, so that families that store 1 + weight need no case of their
-    own.
+    With the norm's scale fixed in this way, scaled parts sum to the scaled whole. The gain is read off the
+    norm's own output, so that families that store 1 + weight need no case of their own.
 
     Raises:
         PkvError: when the module is not an RMS norm.
@@ -95,7 +95,7 @@ def contributions(model: Any, base: Prefill) -> Contributions:
         bias = layer.self_attn.o_proj(torch.zeros_like(alone[0])).float()
         written = layer.self_attn.o_proj(alone).float() - bias
         mlp = base.mlp[index].float()
-        # Only families with a norm behind the MLP have one behind the attention under this name.
+        # Only families with a norm after the MLP have one after the attention under this name.
         if hasattr(layer, "post_feedforward_layernorm"):
             scale = frozen_norm(layer.post_attention_layernorm, written.sum(0) + bias)
             written, bias = written * scale, bias * scale

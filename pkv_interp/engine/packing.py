@@ -48,7 +48,7 @@ class LayerGroup:
 
 @dataclass(frozen=True, eq=False)
 class Packing:
-    """The layout of one chunk of rows.
+    """The layout of the rows of one packed forward.
 
     Attributes:
         length: tokens of the base prompt.

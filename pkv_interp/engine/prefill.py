@@ -50,13 +50,17 @@ def run_prefill(
     Only what is asked for outlives the forward: single positions are copied out of the full activations.
 
     Args:
+        tracer: the nnsight wrapper of the model.
+        ids: the prompt, checked by ``check_prompt``.
+        spec: shape of the model.
+        capture: activations to keep besides those of the decision token.
         like: a tensor of the model's dtype and device.
         shared: a prompt whose first tokens need not be run again (``shared_prefix``).
     """
     start = 0 if shared is None else shared_prefix(ids, shared, capture)
     everywhere, weights, asking = "prefill" in capture, "attention" in capture, "queries" in capture
     layers = tracer.model.layers
-    # Families with norms behind attention and MLP keep the name of Llama's pre-MLP norm for the one behind
+    # Families with norms after attention and MLP use the name of Llama's pre-MLP norm for the norm after
     # attention.
     behind = hasattr(layers[0], "pre_feedforward_layernorm")
     mlp_norm = "pre_feedforward_layernorm" if behind else "post_attention_layernorm"

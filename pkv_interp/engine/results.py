@@ -26,8 +26,8 @@ class Prefill:
             one, or to less where the model has attention sinks.
         z_all, mlp_all, resid_all: with capture "prefill": the same at every position.
         resid_mid_all: with capture "prefill": the residual stream between attention and MLP of every block,
-            so that differences of neighbouring entries are exactly what each of the two wrote, norms behind
-            them included.
+            so that differences of neighbouring entries are exactly what each of the two wrote, the norms
+            after them included.
         queries: with capture "queries": what every head asks with at every position, after RoPE and norms.
     """
 
@@ -51,7 +51,7 @@ class Prefill:
 
     @property
     def has_activations(self) -> bool:
-        """False for the prompt of an edited cache, whose inner activations nobody captured (they are NaN)."""
+        """False for the prompt of an edited cache: its inner activations were not captured and are NaN."""
         return not bool(self.resid[0, 0].isnan())
 
     def need(self, name: str) -> Tensor:

@@ -52,8 +52,8 @@ def chain_states(pair: PairRun) -> dict[str, FrozenCache]:
 def run_chains(engine: Engine, pair: PairRun, scaffold: Sequence[int], most: int) -> list[Chain]:
     """A greedy chain from every cache state, then the decision after ``scaffold``.
 
-    The corrupt prompt's own ids stand before the chain except for the oracle; only the cache speaks of the
-    prompt, so this matters for nothing but the record. Knockouts act on the decision token alone.
+    The ids before the chain are the corrupt prompt's own, except for the oracle; the model reads the prompt
+    from the cache alone, so they matter only for the record. Knockouts act on the decision token alone.
 
     Args:
         engine: of the model that writes them.

@@ -1,4 +1,4 @@
-"""What the model decides on both prompts of a pair: competence, before its mechanism is spoken of."""
+"""What the model decides on both prompts of a pair: competence, which is measured before a mechanism."""
 
 from dataclasses import dataclass
 

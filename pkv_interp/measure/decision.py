@@ -1,4 +1,4 @@
-"""How clearly a model decides, and how far two of its decisions lie apart."""
+"""How clearly a model decides, and how far two of its decisions differ."""
 
 import torch
 from jaxtyping import Float

@@ -51,17 +51,17 @@ class SceneSettings(Protocol):
 
     @property
     def model(self) -> ModelConfig:
-        """Its thinking switch counts."""
+        """The model, whose thinking switch is used."""
         ...
 
     @property
     def seed(self) -> int:
-        """Of the draws."""
+        """Seed of the draws."""
         ...
 
     @property
     def families(self) -> tuple[str, ...] | None:
-        """Names; None stands for all."""
+        """Names of families; None stands for all."""
         ...
 
     @property
@@ -76,7 +76,7 @@ class SceneSettings(Protocol):
 
     @property
     def rank_instances(self) -> int:
-        """Instances a family that rank positions."""
+        """Instances per family that rank positions."""
         ...
 
     @property
@@ -95,7 +95,7 @@ class SceneSource:
         layout: name of the layout, None for the first one.
         tokenizer: of the model.
         seed: of the draws.
-        n_ranking: instances a family that rank positions.
+        n_ranking: instances per family that rank positions.
         chat: use the chat template.
         thinking: the template's thinking switch, None where it has none.
     """
@@ -145,7 +145,7 @@ class SceneSource:
 
         Args:
             style: of their prompts.
-            instances: scenes a family and direction.
+            instances: scenes per family and direction.
             planted: put a line that states the old action into the conversation.
 
         Raises:
@@ -219,11 +219,11 @@ class SceneSource:
 
 
 def alternating(scenes: Sequence[EditScene], instances: int) -> list[EditScene]:
-    """One scene of each family out of those of one style, its direction going to and fro over families.
+    """One scene of each family out of those of one style; its direction alternates over families.
 
     Args:
         scenes: of one style, in the order of `SceneSource.scenes`.
-        instances: scenes a family and direction among them.
+        instances: scenes per family and direction among them.
     """
     block = 2 * instances
     return [scenes[start + at % 2] for at, start in enumerate(range(0, len(scenes), block))]

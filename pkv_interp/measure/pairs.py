@@ -23,10 +23,12 @@ class PairRun:
 
     @property
     def clean_margin(self) -> float:
+        """Margin on the clean prompt, in logits."""
         return margin_of(self.clean, self.case.action_ids)
 
     @property
     def corrupt_margin(self) -> float:
+        """Margin on the corrupt prompt, in logits."""
         return margin_of(self.corrupt, self.case.action_ids)
 
     @property
@@ -59,6 +61,9 @@ def run_pair(engine: Engine, case: Case, capture: Iterable[str] = CAPTURE, *, sh
     """Prefill both prompts of a case.
 
     Args:
+        engine: of the model.
+        case: clean and corrupt prompt.
+        capture: activations to keep, as for ``Engine.prefill``.
         share: run the tokens before the change once. Controls that test whether both prompts agree there run
             each prompt on its own: what is shared agrees by construction.
     """

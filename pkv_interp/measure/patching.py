@@ -89,6 +89,7 @@ def order_by(effect: Mapping[str, float], names: Sequence[str], positions: Seque
     Args:
         effect: by name, measured on other instances.
         names: of each position in ``positions``.
+        positions: to be put in order.
     """
     known = [(-effect[n], -p) for n, p in zip(names, positions, strict=True) if n in effect]
     unknown = [-p for n, p in zip(names, positions, strict=True) if n not in effect]

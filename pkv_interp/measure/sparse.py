@@ -25,7 +25,7 @@ class SparseCoder:
     Attributes:
         centre: mean training residual of each aggregator.
         scale: mean norm of the centred residuals.
-        encoder, bias, decoder: weights, a row a feature; rows of the decoder have unit norm.
+        encoder, bias, decoder: weights, one row per feature; rows of the decoder have unit norm.
         k: features that may be active in one sample.
     """
 

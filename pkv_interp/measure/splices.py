@@ -1,4 +1,4 @@
-"""Spliced caches held against the prefill of the same tokens."""
+"""Spliced caches compared with the prefill of the same tokens."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

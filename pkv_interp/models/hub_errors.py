@@ -1,4 +1,4 @@
-"""What transformers and the hub client raise, told in one line."""
+"""What transformers and the hub client raise, reported in one line."""
 
 from __future__ import annotations
 

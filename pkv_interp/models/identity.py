@@ -12,7 +12,7 @@ _BLOCK = 1 << 22
 
 
 def requested_weights(config: ModelConfig) -> str:
-    """SHA-256 over what decides the weights and the tokenizer: files where they lie here, else names.
+    """SHA-256 over what decides the weights and the tokenizer: contents of local files, else names.
 
     A folder or file is read whole, so that other weights under the same path are other weights. Of a
     repository on a hub the name and the revision are taken.

@@ -1,4 +1,4 @@
-"""Tiny models with random weights, one per architecture, for tests: they know nothing and decide nothing."""
+"""Tiny models with random weights, one per architecture, for tests of the code and not of a mechanism."""
 
 from __future__ import annotations
 

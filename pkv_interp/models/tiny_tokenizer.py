@@ -81,7 +81,7 @@ def train_tokenizer(texts: Sequence[str]) -> Tokenizer:
 
 @lru_cache(maxsize=1)
 def _trained() -> str:
-    # The scenario texts sit in a later room of the house; only this random-weights tokenizer needs them here.
+    # `tasks` is above this package, so it is not imported at the top; no other module here needs its texts.
     from pkv_interp.tasks.corpus import corpus
 
     return train_tokenizer(corpus()).to_str()

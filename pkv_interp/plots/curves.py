@@ -26,7 +26,14 @@ def band(  # noqa: PLR0913  (a line and its band share one look)
     """Add a line with its interval as a band; a single family has no interval and gets none.
 
     Args:
+        figure: to draw on.
+        x: of each line of ``frame``.
+        frame: the estimates.
+        name: in the legend.
+        colour: of line and band.
         prefix: of the columns: ``value`` (or the prefix itself), ``ci_low``, ``ci_high``.
+        dash: of the line.
+        col: column of a figure of several panels, None where there is one panel.
     """
     value = prefix.rstrip("_") or "value"
     place = {} if col is None else {"row": 1, "col": col}

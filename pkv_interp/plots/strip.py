@@ -14,7 +14,9 @@ def mark_words(figure: go.Figure, words: Sequence[str], kinds: Sequence[str], *,
     """Label an x axis that counts tokens from 0 with their words, draw the spans below, name the kinds.
 
     Args:
-        words, kinds: per token.
+        figure: to draw on.
+        words: of each token.
+        kinds: of each token.
         panel: number of the lowest panel of a column that shares its x axis; the words stand there.
     """
     end = "" if panel == 1 else str(panel)

@@ -89,6 +89,7 @@ def sample_of_split(record: RunRecord, split: str) -> Sample:
     """Families and instances of a split, counted in the record's rows.
 
     Args:
+        record: whose rows are counted.
         split: as in the rows, ``"discovery"`` or ``"held_out"``.
     """
     seen: dict[str, set[str | int]] = {}

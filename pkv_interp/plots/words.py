@@ -72,7 +72,9 @@ def kind_runs(cells: Sequence[Cell], kinds: Sequence[str], label_scale: float = 
     """Runs of one kind per line, labelled where they have words and the label does not hit the one before it.
 
     Args:
-        label_scale: width of a label's character against that of the text.
+        cells: tokens as ``lay_out`` placed them.
+        kinds: of each token.
+        label_scale: width of a label's character relative to that of the text.
     """
     spans: list[tuple[int, int, int, str, str]] = []
     for cell, kind in zip(cells, kinds, strict=True):

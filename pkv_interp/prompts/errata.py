@@ -29,6 +29,8 @@ def erratum_line(field: str, value: str, wording: str = DEFAULT) -> str:
     """The line, ended by a line break.
 
     Args:
+        field: label of the field.
+        value: that the line gives.
         wording: a name in `ERRATA`, or a text of your own with ``{field}`` and ``{value}`` in it.
 
     Raises:

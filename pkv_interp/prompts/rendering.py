@@ -1,4 +1,4 @@
-"""From messages to the tokens that are cached, and the tokens of what stands behind them."""
+"""From messages to the tokens that are cached, and the tokens of text that comes after them."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class Renderer:
         return Head(tuple(messages), tokenise(text, *mark(messages, text), self.tokenizer), tail)
 
     def behind(self, text: str) -> tuple[int, ...]:
-        """Ids of a text that stands behind another one, tokenised on its own.
+        """Ids of a text that comes after another one, tokenised on its own.
 
         No BOS, and no blank that a tokenizer puts before a text: one character before it is tokenised too
         and left out, where the tokenizer keeps that character apart.

@@ -44,6 +44,7 @@ class Message:
 
     @property
     def text(self) -> str:
+        """The segments' texts, joined."""
         return "".join(s.text for s in self.segments)
 
 
@@ -147,6 +148,7 @@ def tokenise(
         text: as the model would see it; BOS is added where the tokenizer adds one and the text has none.
         marks: one of `KINDS` per character.
         names: name and half-open character span; spans of one name are joined.
+        tokenizer: a fast Hugging Face tokenizer.
 
     Raises:
         PkvError: a span has no token of its own, or BOS would stand twice.

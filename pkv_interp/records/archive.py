@@ -49,7 +49,7 @@ class Archive(Generic[M]):
 
 
 def archive_path(record: Path) -> Path:
-    """Where the measurements of a record lie: beside it."""
+    """Path of a record's measurements, which are beside it."""
     return record.with_name(record.stem + SUFFIX)
 
 

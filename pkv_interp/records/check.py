@@ -35,7 +35,7 @@ def _around(path: Path, record: RunRecord) -> list[Finding]:
         found.append(Finding("/key", f"{record.key[:12]}..., but the file is named {path.stem!r}"))
     if not isinstance(record.config.get("model"), dict):
         found.append(Finding("/config/model", "the model that was asked for is not there"))
-    # A misplaced record has its own line already, and would only be told twice.
+    # A misplaced record has its own line already, and would be reported twice.
     elif not found and record.keys is not None and record.keys != _keys_again(record, record.keys):
         found.append(Finding("/key", "not the key of this configuration, seed and code: one was edited"))
     found += _archive(path, record)

@@ -2,8 +2,8 @@
 
 Comments, docstrings, blank lines and line breaks are no part of the hash, so that a reworded docstring makes
 nothing stale; anything that Python would run differently is. Imports under ``TYPE_CHECKING`` are for readers
-and type checkers and are not followed. Files that are no Python (scenario tables) count where they lie in the
-folder of a module that is reached.
+and type checkers and are not followed. Other files (scenario tables) count where they are in the folder of a
+module that is reached.
 """
 
 import ast
@@ -64,7 +64,7 @@ def _folder_of(package: str) -> Path | None:
 
 @lru_cache
 def _file_of(module: str) -> Path | None:
-    """The source of a module of ours, None for other modules and for names that are no module."""
+    """The source of a module of `PACKAGES`, None for other modules and for names that are no module."""
     top, *inner = module.split(".")
     folder = _folder_of(top) if top in PACKAGES else None
     if folder is None:
@@ -109,7 +109,7 @@ def _parsed(path: Path) -> ast.Module:
 
 @lru_cache
 def closure(roots: tuple[str, ...]) -> tuple[str, ...]:
-    """Every module of ours that importing ``roots`` can reach, packages on the way included, sorted."""
+    """Every module of `PACKAGES` that importing ``roots`` can reach, packages on the way included, sorted."""
     waiting, found = list(roots), dict[str, None]()
     while waiting:
         module = waiting.pop()
@@ -125,7 +125,7 @@ def closure(roots: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _files(modules: Iterable[str]) -> dict[str, Path]:
-    """Sources and data files by a name that does not depend on where the packages lie."""
+    """Sources and data files by a name that does not depend on where the packages are installed."""
     out: dict[str, Path] = {}
     for module in modules:
         path = _file_of(module)

@@ -12,7 +12,7 @@ from pkv_interp.errors import PkvError
 from pkv_interp.records.code import Code
 from pkv_interp.records.schema import Keys
 
-#: Where results, caches and trained weights lie and how much memory may be used changes no measurement.
+#: Paths of results, caches and trained weights and the bound on memory change no measurement.
 IGNORED = frozenset(
     {"results_dir", "cache_dir", "work_dir", "adapter_dir", "hydra", "memory_budget_mb", "resume"}
 )

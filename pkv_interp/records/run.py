@@ -235,7 +235,7 @@ class Run:
 
     @property
     def seconds(self) -> float:
-        """Of work so far: of measuring where that is known, else of this sitting."""
+        """Seconds of work so far: of measuring where that is known, else of this sitting."""
         return self.head.seconds if self.head and self.head.seconds else time.monotonic() - self._clock
 
     def _write(self, record: RunRecord) -> None:

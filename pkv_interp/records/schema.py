@@ -110,7 +110,7 @@ class HeadlineFigure(Estimate):
 
     Attributes:
         what: what it is, in a few words.
-        needs_gate: it speaks of a mechanism, so it is stated only where the model passed the gate.
+        needs_gate: it is about a mechanism, so it is stated only where the model passed the gate.
         low, high: what it cannot go below or above, None where there is no such bound.
     """
 
@@ -199,6 +199,7 @@ class RunRecord(BaseModel):
 
     @property
     def model_name(self) -> str:
+        """Name of the model that was run."""
         return str(self.model["name"])
 
     @field_validator("model")

@@ -28,7 +28,7 @@ class Staleness:
 def staleness(record: RunRecord) -> Staleness | None:
     """What has changed since the record was made, None where nothing has.
 
-    The measurement key is told of first: with it the summary key moves too.
+    The measurement key is reported first: the summary key moves with it.
     """
     again = f"run experiments.{record.experiment} again"
     if record.keys is None:

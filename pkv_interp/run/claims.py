@@ -1,4 +1,4 @@
-"""Claims of "nothing" and of "everything", held against measured noise floors."""
+"""Claims of "nothing" and of "everything", tested against measured noise floors."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ class Claim:
         arm: its name.
         effect: [cases], in logits: what the arm moves, or how far it is from the full patch.
         scorer: of the cases.
-        floor: name of the noise floor that it is held against.
+        floor: name of the noise floor that it is tested against.
     """
 
     expected: str

@@ -1,4 +1,4 @@
-"""What a run says at its end: a line a headline, in 80 columns."""
+"""What a run prints at its end: one line per headline, in 80 columns."""
 
 from rich.console import Console
 
@@ -8,7 +8,7 @@ _WIDTH = 80
 
 
 def headline_lines(record: RunRecord) -> list[str]:
-    """One line a headline: name, figure and interval, and as much of what it is as fits."""
+    """One line per headline: name, figure and interval, and as much of what it is as fits."""
     widest = max((len(name) for name in record.headline), default=0)
     lines = []
     for name, figure in record.headline.items():
@@ -18,7 +18,7 @@ def headline_lines(record: RunRecord) -> list[str]:
 
 
 def show(console: Console, record: RunRecord, *, skipped: bool = False) -> None:
-    """Say what was found, how the gate and the controls went, and where the record lies.
+    """Print what was found, the outcome of the gate and the controls, and the path of the record.
 
     Args:
         console: to print on.

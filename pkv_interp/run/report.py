@@ -25,7 +25,7 @@ class Headline:
         name: by which README, docs and published figures refer to it.
         estimate: the figure.
         what: what it is, in at most ten words.
-        needs_gate: it speaks of a mechanism, so it is stated only where the model passed the gate.
+        needs_gate: it is about a mechanism, so it is stated only where the model passed the gate.
         bounds: what the quantity cannot go below and above.
     """
 
@@ -61,7 +61,7 @@ class Report:
     Attributes:
         headlines: in the order in which they are shown.
         tables: lines of all tables; each knows its table.
-        rows: one line an instance and arm.
+        rows: one line per instance and arm.
         gate: the competence gate, None for an experiment that has none.
         controls: checks with known answers that follow from what was measured.
         noise_floor: further noise floors, by name.

@@ -16,7 +16,7 @@ from pkv_interp.tasks.pairs import check_pairs
 
 
 class DataFile(BaseModel):
-    """A user's file, known by what is in it and not by where it lies.
+    """A user's file, identified by its content and not by its path.
 
     Attributes:
         name: of the file.
@@ -68,7 +68,7 @@ def _opened(value: Any) -> Any:
     return DataFile.open(value) if isinstance(value, str | Path) else value
 
 
-#: A file of a user's own; None stands for the packaged one, or for none.
+#: A user's own file; None stands for the packaged one, or for none.
 OwnFile = Annotated[DataFile, BeforeValidator(_opened)] | None
 
 

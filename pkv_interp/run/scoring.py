@@ -54,7 +54,7 @@ class SideMargins:
 
 @dataclass(frozen=True)
 class CompetenceRow(TableRow):
-    """How often the model is right, before its mechanism is spoken of."""
+    """How often the model is right: its competence, on which figures about a mechanism depend."""
 
     table = "competence"
     two_way: float

@@ -97,7 +97,7 @@ class ExperimentSettings(CommandSettings):
 
 #: Bootstrap draws; below 100 intervals are unreliable.
 Draws = Annotated[int, Field(ge=100, le=1_000_000)]
-#: Accuracy that both sides of a task must reach before a mechanism is spoken of.
+#: Accuracy that both sides of a task must reach before a figure about a mechanism is stated.
 Threshold = Annotated[float, Field(ge=0.0, le=1.0)]
 #: A part of a whole, more than nothing.
 Share = Annotated[float, Field(gt=0.0, le=1.0)]

@@ -1,4 +1,4 @@
-"""How far equal computations may lie apart, by dtype: the one table of it."""
+"""How far results of equivalent computations may differ, by dtype; no tolerance is stated elsewhere."""
 
 from dataclasses import dataclass
 

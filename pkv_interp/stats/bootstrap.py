@@ -4,7 +4,7 @@ Method: symmetric bootstrap-t (Hall, The Bootstrap and Edgeworth Expansion, 1992
 with the linearised standard error of a ratio. With 6 to 30 families plain percentile intervals cover 85 to
 93 %; ``tests/stats/test_coverage.py`` measures both. The critical value is capped at ``CAP`` times that of
 Student's t with n_families - 1 degrees of freedom: a draw that misses the few families that vary has a
-standard error near zero, and without a cap such draws make the interval as wide as one likes.
+standard error near zero, and without a cap such draws make the interval arbitrarily wide.
 """
 
 from collections.abc import Sequence

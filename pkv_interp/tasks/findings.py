@@ -1,4 +1,4 @@
-"""What is wrong with a file of a user's: every problem with its place, the reason and a suggestion."""
+"""What is wrong with a user's file: every problem with its place, the reason and a suggestion."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -33,7 +33,7 @@ class Finding:
 class FileProblems(PkvError):
     """A file that is not as it should be.
 
-    The one-line message tells the first problem and how many more there are; ``problems`` holds all of them.
+    The one-line message gives the first problem and how many more there are; ``problems`` holds all of them.
     """
 
     def __init__(self, problems: Sequence[Finding]) -> None:

@@ -110,10 +110,10 @@ def _trimmed(block: Iterable[Segment]) -> list[Segment]:
 
 
 def statement(text: str, trigger: str, actions: Sequence[str], *, last: bool) -> tuple[Segment, ...]:
-    """One statement of a rule.
+    r"""One statement of a rule.
 
     Args:
-        text: with the blanks ``{trigger}``, ``{act}`` and ``{other}`` as ``\\0``, ``\\1`` and ``\\2``.
+        text: with the blanks ``{trigger}``, ``{act}`` and ``{other}`` as ``\0``, ``\1`` and ``\2``.
         trigger: the value that the rule names.
         actions: the rule's action, then the other one.
         last: the last statement's parts are named spans; in the others only the trigger is.

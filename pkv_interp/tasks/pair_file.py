@@ -1,4 +1,4 @@
-"""Reading a file of pairs: one JSON object a line, each checked on its own."""
+"""Reading a file of pairs: one JSON object per line, each checked on its own."""
 
 import difflib
 import json
@@ -93,7 +93,7 @@ def _structure(entry: PairEntry) -> tuple[str, str] | None:
 
 
 def _told(place: str, error: ValidationError) -> list[Finding]:
-    """What pydantic found, one finding a key."""
+    """What pydantic found, one finding per key."""
     out: dict[str, Finding] = {}
     known = list(PairEntry.model_fields)
     for detail in error.errors():

@@ -1,6 +1,6 @@
-"""Pairs of a researcher's own: two prompts a line that differ in one span, with the answer each calls for.
+"""A researcher's own pairs: two prompts per line that differ in one span, with the answer each calls for.
 
-One JSON object a line: ``clean`` and ``corrupt`` (a text, or a list of messages with ``role`` and
+One JSON object per line: ``clean`` and ``corrupt`` (a text, or a list of messages with ``role`` and
 ``content``), ``answer`` (what clean calls for) and ``wrong`` (what corrupt calls for); optionally ``family``
 (the unit of every interval), ``split``, ``instance`` and ``chat`` (true puts a text into a user message).
 Nothing else is known about such a prompt, so its cases serve whatever needs no rule.

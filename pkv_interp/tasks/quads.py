@@ -42,10 +42,12 @@ class Quad:
 
     @property
     def family(self) -> str:
+        """Name of the scenario family."""
         return self.field.family
 
     @property
     def instance(self) -> str:
+        """Name of the instance, shared by its pairs."""
         return self.field.instance
 
     @property

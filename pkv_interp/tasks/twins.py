@@ -1,4 +1,4 @@
-"""Same-conclusion twins: the same decision about another record, to see what patches move by themselves."""
+"""Same-conclusion twins: the same decision about another record, for margin shifts by the patch itself."""
 
 from typing import Any, Unpack
 
@@ -13,8 +13,8 @@ _TRIES = 64
 def same_conclusion_twin(case: Case, index: int, tokenizer: Any, **recipe: Unpack[RecipeOptions]) -> Case:
     """The field case with another record number and other bystander fields, aligned with ``case`` by token.
 
-    Values, rule, fillers, action order and menu are those of ``case``, so a patch from the twin carries no
-    news about the decision: what it moves is the noise floor of patches between prompts.
+    Values, rule, fillers, action order and menu are those of ``case``, so a patch from the twin should not
+    change the decision: its margin shift is the noise floor of patches between prompts.
 
     Args:
         case: a field pair.

@@ -106,7 +106,7 @@ def _other_field(rng: np.random.Generator, rule: _Rule) -> str:
 
 
 def _bystanders(rng: np.random.Generator, rule: _Rule, breadth: float) -> list[tuple[str, str]]:
-    """Other fields; with breadth, some carry the values that the rule speaks of: the name must be read."""
+    """Distractor fields; with ``breadth``, some hold the rule's values, so that names must be matched."""
     lines = []
     for _ in range(int(rng.choice(4, p=(0.35, 0.3, 0.2, 0.15)))):
         name = _other_field(rng, rule)

@@ -19,7 +19,7 @@ class Stage(BaseModel):
         lr: learning rate at the first and, linearly from there, at the last step.
         mix: shares of plain, late, update and other-update examples; lessons are plain or late.
         breadth: of whole prompts, at the first and the last step (see `examples.make`).
-        chat: replayed chats a step; ``chat_weight`` is the weight of their loss.
+        chat: replayed chats per step; ``chat_weight`` is the weight of their loss.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

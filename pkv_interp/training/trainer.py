@@ -170,7 +170,7 @@ def train(
         progress: called after each step.
 
     Returns:
-        One dict of losses and accuracies a step.
+        One dict of losses and accuracies per step.
     """
     params = {n: p for n, p in model.named_parameters() if p.requires_grad}
     check(settings.stages)
@@ -205,12 +205,12 @@ def train(
 
 
 def snapshot_path(directory: Path, step: int) -> Path:
-    """Where the adapter after ``step`` steps lies."""
+    """Path of the adapter after ``step`` steps."""
     return directory / f"step-{step:05d}"
 
 
 def write_adapter(model: PeftModel, settings: TrainSettings, directory: Path) -> None:
-    """Write the adapter as peft does, in float16, with no trace of where the base model lay.
+    """Write the adapter as peft does, in float16, without the path of the base model.
 
     Args:
         model: with the trained adapter.

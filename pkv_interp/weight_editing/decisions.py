@@ -29,7 +29,7 @@ def margins(runner: Runner, asked: Sequence[Choice]) -> Float[np.ndarray, " choi
 
 
 def changed(before: ArrayLike, after: ArrayLike) -> Bool[np.ndarray, " choices"]:
-    """Which decisions came out the other way; both sides are measured margins.
+    """Which decisions have flipped; both sides are measured margins.
 
     Raises:
         PkvError: the two sides are not of the same decisions, or there is none.

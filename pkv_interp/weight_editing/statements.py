@@ -86,7 +86,7 @@ class Batch:
     targets: Tensor
 
     def log_probabilities(self) -> Float[Tensor, "statements vocab"]:
-        """Of the token after each statement, in float32, with gradients where hooks bring any."""
+        """Log probabilities of the token after each statement in float32, with gradients through hooks."""
         model: Any = self.runner.model
         grown = DynamicCache()
         if self.caches is not None:

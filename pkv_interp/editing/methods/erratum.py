@@ -16,7 +16,7 @@ def erratum(state: State, change: Change) -> Outcome:
 
 
 def append_erratum(state: State, change: Change) -> Outcome:
-    """Run the erratum's tokens after whatever the state's cache holds.
+    """Run the erratum's tokens after the state's cache as it is.
 
     Raises:
         PkvError: an unknown wording.

@@ -1,4 +1,4 @@
-"""What every method is held against."""
+"""The reference that every method is compared with."""
 
 from pkv_interp.editing.registry import Change, Outcome, register
 from pkv_interp.editing.state import State

@@ -1,4 +1,4 @@
-"""The floor that other methods are held against."""
+"""The floor that other methods are compared with."""
 
 from pkv_interp.editing.registry import Change, Outcome, register
 from pkv_interp.editing.state import State
