@@ -9,8 +9,9 @@ from pkv_interp.measure.anchor_ranking import anchors
 from pkv_interp.measure.patching import first_reaching
 from pkv_interp.records.tables import TableRow
 from pkv_interp.run.report import NOT_NEGATIVE, Headline
-from pkv_interp.run.scoring import Scorer
+from pkv_interp.run.scoring import UNSIGNED, Scorer
 from pkv_interp.run.stage import stacked
+from pkv_interp.stats import mean
 
 Part = tuple[list[Headline], list[TableRow]]
 #: Share of the recovery whose price in positions is the headline k90.
@@ -65,7 +66,8 @@ def _needed(found: Measured, held: Scorer) -> Part:
         for g, corrupt, gap, on in zip(grown, held.corrupt, held.gap, live, strict=True)
     ]
     counted = [n if n is not None else len(g) for n, g in zip(needed, grown, strict=True)]
-    estimate = held.mean(counted)
+    # No count is below nothing, and neither is its interval.
+    estimate = mean(counted, held.families, bounds=UNSIGNED, **held.resampling)
     pooled = [
         held.recovery([g[min(k, len(g) - 1)] for g in grown]).value for k in range(max(map(len, grown)))
     ]
