@@ -143,3 +143,10 @@ def test_the_additions_keep_the_rules_of_the_house(copy: Path) -> None:
     tests = ["tests/experiments/test_configs.py", "tests/test_architecture.py", "tests/test_docs.py"]
     out = run(copy, "-m", "pytest", "-p", "no:xdist", "-m", "not slow", "-k", wanted, *tests)
     assert " passed" in out
+
+
+def test_the_additions_keep_the_contracts(copy: Path) -> None:
+    added = "keys_or_values or small_run or next_tokens"
+    tests = ["tests/contracts/test_experiments.py", "tests/contracts/test_editing_methods.py"]
+    out = run(copy, "-m", "pytest", "-p", "no:xdist", "-k", added, *tests)
+    assert " passed" in out

@@ -2,9 +2,10 @@
 
 import re
 from pathlib import Path
+from typing import Annotated, Any
 
 import plotly.graph_objects as go
-from pydantic import PositiveFloat
+from pydantic import BeforeValidator, PositiveFloat
 from rich.console import Console
 
 from experiments.figures.rooms import drawn_by
@@ -15,11 +16,15 @@ from pkv_interp.run.command import command
 from pkv_interp.run.settings import CommandSettings
 
 
+def _one_or_more(value: Any) -> Any:
+    return value.split(",") if isinstance(value, str) else value
+
+
 class FiguresSettings(CommandSettings):
     """Settings of this command; configs/figures.yaml says what each means."""
 
     output_dir: Path = Path("results/figures")
-    models: tuple[str, ...] | None = None
+    models: Annotated[tuple[str, ...] | None, BeforeValidator(_one_or_more)] = None
     png: bool = True
     scale: PositiveFloat = 1.5
 
@@ -50,6 +55,9 @@ def figures(settings: FiguresSettings) -> None:
         save_html(drawn, folder)
         pictures |= {folder / f"{name}.png": figure for name, figure in drawn.items()}
         console.print(f"{folder}: {len(drawn)} figures from {record.path}", markup=False)
+    older = len(load_records(settings.results_dir, latest=False)) - len(load_records(settings.results_dir))
+    if older:
+        console.print(f"{older} older records of the same experiment and model were left out", markup=False)
     if not settings.png:
         return
     browser = find_browser()
