@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
-from dataclasses import is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ import experiments
 from experiments.figures.rooms import draw, drawn_by
 from pkv_interp.records import RunRecord, check, load_records
 from pkv_interp.records.archive import archive_path, read
+from pkv_interp.records.tables import TableRow
 from pkv_interp.run.scoring import Scoring
 from pkv_interp.run.settings import checked
 from tests import runs
@@ -86,11 +86,12 @@ def test_its_summary_is_the_same_every_time_and_says_what_each_figure_is(
     for headline in first.headlines:
         assert 3 <= len(headline.what) <= 90, headline.name
     for row in first.tables:
-        assert is_dataclass(row)
+        assert isinstance(row, TableRow)
         assert row.table
 
 
 def test_its_figures_are_drawn(made: tuple[Any, RunRecord]) -> None:
     experiment, record = made
     for name in drawn_by(experiment.name):
-        assert len(draw(record, name).data) >= 1 or draw(record, name).layout.annotations
+        figure: Any = draw(record, name)  # plotly types what a figure holds as unions of everything
+        assert len(figure.data) >= 1
