@@ -89,7 +89,8 @@ def beside_published(records: Iterable[RunRecord | None]) -> None:
         every = published(experiment=record.experiment)
         for name, ours in record.headline.items():
             theirs = every[every["headline"] == name].assign(figure=name, ours=str(ours))
-            found.append(theirs.assign(experiment=record.experiment))
+            if len(theirs):
+                found.append(theirs.assign(experiment=record.experiment))
     columns = ["experiment", "figure", "ours", "value", "ci_low", "ci_high", "model", "note"]
     if found:
         frame = pd.concat(found).loc[:, columns].reset_index(drop=True)
