@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
-from scipy.stats import rankdata
 
 from experiments.blast_radius.deviations import Effects
 from experiments.blast_radius.flips import OUTPUT, ScoredFlip
@@ -16,7 +15,7 @@ from pkv_interp.records.schema import Row
 from pkv_interp.records.tables import TableRow
 from pkv_interp.run.report import Headline
 from pkv_interp.run.scoring import Resampling, Scorer, Scoring, row_of
-from pkv_interp.stats import mean
+from pkv_interp.stats import mean, rank_correlation
 
 _GUIDES = {
     "output": "positions whose attention output deviates most",
@@ -75,12 +74,6 @@ def effects(semantic: Sequence[ScoredFlip], scoring: Scoring[BlastRadiusSettings
         [*correlations.tables, *guides.tables, *_kinds(swept, scorer), *_points(swept)],
         guides.rows,
     )
-
-
-def rank_correlation(x: Float[np.ndarray, " n"], y: Float[np.ndarray, " n"]) -> float | None:
-    """Spearman's rho of two lists of numbers; None where one side is constant."""
-    first, second = rankdata(x), rankdata(y)
-    return float(np.corrcoef(first, second)[0, 1]) if first.std() > 0 and second.std() > 0 else None
 
 
 def _correlations(swept: Sequence[Swept], resampling: Resampling) -> EffectsPart:

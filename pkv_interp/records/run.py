@@ -271,7 +271,11 @@ class Run:
             ) from error
         if isinstance(error, OSError) and error.errno is not None and error.errno in _DISK:
             raise disk_error(error, Path(error.filename or self.path.parent)) from error
-        if self.measured is not None and not isinstance(error, ControlFailure):
+        if self.measured is None or isinstance(error, ControlFailure):
+            return
+        if self.keep_until_success:
+            log.warning("what this repeat measured is kept in %s until the next one begins", self._archive)
+        else:
             log.warning(
                 "the summary failed, and all measurements are kept in %s; once it is mended, "
                 "`python -m experiments.summarise %s` needs no model",
