@@ -13,6 +13,7 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 import torch  # noqa: E402
+from filelock import FileLock  # noqa: E402
 
 from pkv_interp.models.catalogue import load_catalogue_entry  # noqa: E402
 from pkv_interp.models.load import LoadedModel, load  # noqa: E402
@@ -41,20 +42,24 @@ def tiny(request: pytest.FixtureRequest) -> LoadedModel:
 
 
 @pytest.fixture(scope="session")
-def small_results(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+def small_results(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Callable[[str], Path]:
     """Results folder with the record of one small run of an experiment on tiny-llama, by its command line.
 
-    Each is run once in a session, when it is first asked for: tests must leave it as it was.
+    Each is run once in a session, when it is first asked for, and all workers share it: tests must leave it
+    as it was.
     """
-    made: dict[str, Path] = {}
+    base = tmp_path_factory.getbasetemp()
+    shared = (base if worker_id == "master" else base.parent) / "small"
 
     def of(experiment: str) -> Path:
-        if experiment not in made:
-            results = tmp_path_factory.mktemp(experiment) / "results"
-            done = runs.small(experiment, results)
-            assert done.returncode == 0, done.stderr
-            made[experiment] = results
-        return made[experiment]
+        folder = shared / experiment
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder / "lock"):
+            if not (folder / "made").exists():
+                done = runs.small(experiment, folder / "results")
+                assert done.returncode == 0, done.stderr
+                (folder / "made").touch()
+        return folder / "results"
 
     return of
 
