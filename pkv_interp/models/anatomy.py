@@ -74,7 +74,7 @@ def read_anatomy(model: PreTrainedModel, recording: Recording) -> Anatomy:
         for block, layer in zip(recording.blocks, core.model.layers, strict=True)
     )
     centred = frozen_norm(core.model.norm, final[-1]).centred
-    factor, softcap = _logits(model, final, recording.logits)
+    factor, softcap = logit_rule(model, core.lm_head(core.model.norm(final)), recording.logits)
     return Anatomy(blocks, centred, factor, softcap)
 
 
@@ -120,13 +120,15 @@ def _nearest(measured: float, stated: Iterable[float | None], dtype: torch.dtype
     return min(near, key=lambda x: abs(measured - x)) if near else measured
 
 
-def _logits(
-    model: PreTrainedModel, final: Float[Tensor, "T d"], logits: Float[Tensor, "T vocab"]
+def logit_rule(
+    model: PreTrainedModel, unembedded: Float[Tensor, "T vocab"], logits: Float[Tensor, "T vocab"]
 ) -> tuple[float, float | None]:
-    """Factor and softcap that turn unembedded vectors into the model's logits best."""
-    core, config = model, model.config
-    raw = core.lm_head(core.model.norm(final)).double()  # pyright: ignore
-    wanted = logits.double()
+    """Factor and softcap that turn unembedded vectors into the model's logits best.
+
+    A softcap that the config states is taken only where the logits show it.
+    """
+    config: Any = model.config
+    raw, wanted = unembedded.double(), logits.double()
     stated = [1.0, getattr(config, "logit_scale", None)]
     if scaling := getattr(config, "logits_scaling", None):
         stated.append(1.0 / scaling)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from contextlib import suppress
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -87,7 +86,8 @@ def _read(file: Path) -> LoadCheck | None:
     try:
         numbers = json.loads(file.read_bytes())
         names = [field.name for field in fields(LoadCheck)]
-        if set(numbers) != set(names) or not all(math.isfinite(float(numbers[n])) for n in names):
+        # Cosines differ by 2 at most, no other error that passed is near 1, and NaN is below nothing.
+        if set(numbers) != set(names) or not all(0 <= float(numbers[name]) < 4 for name in names):
             return None
         return LoadCheck(**{name: float(numbers[name]) for name in names})
     except (OSError, ValueError, TypeError):

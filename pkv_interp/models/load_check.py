@@ -160,7 +160,7 @@ def _direct(model: Any, spec: ModelSpec, recording: Recording) -> float:
 
 
 def _rotation(model: Any) -> float:
-    """How far the rotation of early positions moves when a position past the stated limit is asked for."""
+    """How far the rotation of early positions moves when a position far past the stated limit is asked for."""
     module = getattr(model.model, "rotary_emb", None)
     if module is None:
         return 0.0
@@ -168,7 +168,7 @@ def _rotation(model: Any) -> float:
     limit = int(getattr(model.config, "max_position_embeddings", 0) or 0)
     like = torch.zeros(1, 1, 1, dtype=torch.float32, device=model.device)
     short = torch.arange(_POSITIONS, device=model.device)[None]
-    long = torch.cat([short, torch.tensor([[max(limit, _POSITIONS) + 1]], device=model.device)], 1)
+    long = torch.cat([short, torch.tensor([[2 * max(limit, _POSITIONS)]], device=model.device)], 1)
     kinds: Sequence[Any] = [None]
     if "layer_type" in inspect.signature(module.forward).parameters:
         kinds = sorted(set(getattr(model.config, "layer_types", None) or ["full_attention"]))

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Sequence
 from typing import Any
 
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 
-from pkv_interp.models.anatomy import Anatomy
+from pkv_interp.cache.measured import first_ids
+from pkv_interp.models.anatomy import Anatomy, logit_rule, softcapped
 from pkv_interp.models.norms import frozen_norm
+
+_TOKENS = 4
 
 
 def lens(model: Any, anatomy: Anatomy, resid: Float[Tensor, "... d_model"]) -> Float[Tensor, "... vocab"]:
@@ -44,6 +48,23 @@ def constant_logit(
     out = model.lm_head.weight[index].float() @ constant
     bias = getattr(model.lm_head, "bias", None)
     return (out if bias is None else out + bias[index].float()) * anatomy.logit_factor
+
+
+_RULES: weakref.WeakKeyDictionary[nn.Module, tuple[float, float | None]] = weakref.WeakKeyDictionary()
+
+
+def logits_of(model: Any, normed: Float[Tensor, "*n d_model"]) -> Float[Tensor, "*n vocab"]:
+    """Logits of vectors that have passed the final norm, with the model's own factor and softcap; float32.
+
+    For a model that was not loaded as a ``LoadedModel``: the rule is read off a forward, once.
+    """
+    if model not in _RULES:
+        with torch.no_grad():
+            ids = torch.tensor([first_ids(model, _TOKENS)], device=normed.device)
+            raw = model.lm_head(model.model(input_ids=ids, use_cache=False).last_hidden_state)
+            _RULES[model] = logit_rule(model, raw[0], model(input_ids=ids, use_cache=False).logits[0])
+    factor, softcap = _RULES[model]
+    return softcapped(model.lm_head(normed).float() * factor, softcap)
 
 
 def _index(token_ids: Sequence[int], like: Tensor) -> Int[Tensor, " tokens"]:
