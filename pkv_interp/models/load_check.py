@@ -160,7 +160,7 @@ def _direct(model: Any, spec: ModelSpec, recording: Recording) -> float:
 
 
 def _rotation(model: Any) -> float:
-    """How far the rotation of early positions moves when a position far past the stated limit is asked for."""
+    """How far the rotation of early positions moves in a prompt far past the stated limit."""
     module = getattr(model.model, "rotary_emb", None)
     if module is None:
         return 0.0
