@@ -13,10 +13,11 @@ PACKAGES = ("pkv_interp", "experiments")
 #: Rooms of the library from the ground up; a room imports from rooms before it only.
 FLOORS = (
     ("errors",),
-    ("files", "streams"),
+    ("files", "streams", "tolerances"),
     ("prompts",),
     ("tasks",),
-    ("cache", "models", "stats"),
+    ("cache", "stats"),
+    ("models",),
     ("interventions", "composing"),
     ("editing", "engine", "weight_editing"),
     ("reference",),

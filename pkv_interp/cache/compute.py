@@ -18,6 +18,7 @@ from transformers.cache_utils import DynamicCache
 
 from pkv_interp.cache.blocks import BlockLayer, blocks, first_seen
 from pkv_interp.cache.frozen import FrozenCache
+from pkv_interp.cache.measured import measured_columns
 from pkv_interp.cache.rope import Boundary, boundary_of, has_learned_positions
 from pkv_interp.errors import PkvError
 
@@ -47,7 +48,7 @@ class Runner:
     Attributes:
         model: the model, in eval mode.
         windows: per layer the number of positions a token sees, itself included, or None for all.
-        types: per layer "full_attention" or "sliding_attention".
+        types: per layer the kind of mask that it takes, "full_attention" or "sliding_attention".
         boundary: context length at which the rotary frequencies change, or None.
         places: positions that a model with learned ones has, or None.
     """
@@ -60,7 +61,7 @@ class Runner:
 
     @classmethod
     def of(cls, model: PreTrainedModel) -> Runner:
-        """Check that the model keeps one key and value per token in every layer, and read its windows.
+        """Check that the model keeps one key and value per token in every layer, and measure its windows.
 
         Raises:
             PkvError: naming what the model has instead (recurrent state, cross-attention, chunked windows).
@@ -69,10 +70,7 @@ class Runner:
         if getattr(config, "is_encoder_decoder", False):
             raise PkvError(f"{what} is an encoder-decoder", "use a decoder-only language model")
         n_layers = int(config.num_hidden_layers)
-        window = getattr(config, "sliding_window", None)
-        listed = getattr(config, "layer_types", None)
-        if listed is None:
-            listed = [SLIDING if window else FULL] * n_layers
+        listed = getattr(config, "layer_types", None) or [FULL] * n_layers
         odd = sorted(set(listed) - {FULL, SLIDING})
         if odd:
             raise PkvError(
@@ -86,7 +84,7 @@ class Runner:
                 f"{what} keeps its local windows out of layer_types",
                 "use a model whose windows its config lists",
             )
-        windows = tuple(int(window) if kind == SLIDING and window else None for kind in listed)
+        windows = measured_columns(model).windows
         places = int(config.max_position_embeddings) if has_learned_positions(model) else None
         return cls(model, windows, tuple(listed), boundary_of(model), places)
 

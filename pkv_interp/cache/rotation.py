@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from transformers import DynamicCache, PreTrainedModel
 
 from pkv_interp.cache.rope import Rotary, limit_of, refusal, refuse_without_rotation, rotary_of
+from pkv_interp.tolerances import tolerance_of
 
 Layout = Literal["half", "interleaved", "none"]
-_TOLERANCE = {torch.float32: 1e-4, torch.float16: 1e-2, torch.bfloat16: 3e-2}
 _PROBE = 5
 
 
@@ -115,7 +115,7 @@ def _keys_of_one_token(model: PreTrainedModel, position: int) -> list[Tensor]:
 
 def _layout(rotary: Rotary, at_zero: Tensor, moved: Tensor) -> Layout | None:
     """How a layer turns its keys, inferred from one key at two positions."""
-    allowed = _TOLERANCE.get(moved.dtype, 3e-2) * float(moved.float().abs().max())
+    allowed = tolerance_of(moved.dtype).layout * float(moved.float().abs().max())
     source = torch.zeros(1, device=moved.device)
     by = angles(rotary.short.to(moved.device), source, source + _PROBE)
     candidates: dict[Layout, Tensor] = {"none": at_zero}

@@ -1,7 +1,7 @@
 """Running prompts and counterfactuals. The only room that imports nnsight."""
 
 from pkv_interp.engine.engine import Engine
-from pkv_interp.engine.logits import Contributions
 from pkv_interp.engine.results import Attribution, Decoded, Prefill
+from pkv_interp.models.contributions import Contributions
 
 __all__ = ["Attribution", "Contributions", "Decoded", "Engine", "Prefill"]

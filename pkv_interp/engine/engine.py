@@ -11,14 +11,18 @@ from nnsight import NNsight
 from torch import Tensor
 
 from pkv_interp.cache import FrozenCache
-from pkv_interp.engine import gradient, logits
-from pkv_interp.engine.attention import attention_outputs
+from pkv_interp.engine import gradient
 from pkv_interp.engine.chunks import Budget, memory_budget, most_tokens
 from pkv_interp.engine.decode import check_call, check_token_ids, require_decision_time, run_rows
+from pkv_interp.engine.logits import contributions
 from pkv_interp.engine.prefill import check_prompt, run_prefill
 from pkv_interp.engine.results import Attribution, Decoded, Prefill
 from pkv_interp.errors import PkvError
 from pkv_interp.interventions import Row, Scope
+from pkv_interp.models import unembedding
+from pkv_interp.models.anatomy import softcapped
+from pkv_interp.models.attention import attention_outputs
+from pkv_interp.models.contributions import Contributions
 from pkv_interp.models.load import LoadedModel
 
 
@@ -143,7 +147,7 @@ class Engine:
             base.need("queries")[layer][:, : cache.length],
             cache.keys[layer][0],
             cache.values[layer][0],
-            float(attention.scaling),
+            self.spec.anatomy.blocks[layer].scaling,
             self.spec.windows[layer],
             self.spec.attention_softcap,
             attention.sinks if self.spec.sinks else None,
@@ -160,8 +164,11 @@ class Engine:
         return gradient.attribute(self._tracer, base, donor, action_ids, self.spec)
 
     def lens(self, resid: Float[Tensor, "... d_model"]) -> Float[Tensor, "... vocab"]:
-        """Logits of a residual stream through final norm and unembedding, before the softcap, float32."""
-        return logits.lens(self.loaded.model, resid)
+        """Logits of a residual stream through final norm and unembedding, before the softcap, float32.
+
+        With the model's own factor on its logits, where it has one.
+        """
+        return unembedding.lens(self.loaded.model, self.spec.anatomy, resid)
 
     @torch.no_grad()
     def final_logits(
@@ -169,10 +176,8 @@ class Engine:
     ) -> Float[Tensor, " tokens"]:
         """Logits of ``token_ids`` from the last residual, float32, with the softcap or before it."""
         check_token_ids(token_ids, self.spec.vocab_size)
-        out = logits.lens(self.loaded.model, resid_final)[
-            torch.tensor(list(token_ids), device=resid_final.device)
-        ]
-        return logits.apply_softcap(out, self.spec.softcap) if softcap else out
+        out = self.lens(resid_final)[torch.tensor(list(token_ids), device=resid_final.device)]
+        return softcapped(out, self.spec.softcap) if softcap else out
 
     @torch.no_grad()
     def direct_logit(
@@ -180,20 +185,46 @@ class Engine:
         components: Float[Tensor, "N d_model"],
         resid_final: Float[Tensor, " d_model"],
         token_ids: Sequence[int],
+        *,
+        without_constant: bool = False,
     ) -> Float[Tensor, "N tokens"]:
         """What each part of the residual adds to the logits, the final norm's scale held at ``resid_final``.
 
         Contributions of parts that sum to ``resid_final`` sum to the logits before the softcap
         (``final_logits(..., softcap=False)``). Float32.
+
+        Args:
+            components: parts of the last residual.
+            resid_final: the last residual.
+            token_ids: whose logits are wanted.
+            without_constant: leave out what biases of the final norm and the unembedding add to the logits;
+                it is no part's, and cancels between prompts.
+
+        Raises:
+            PkvError: there is such a constant, so that no parts sum to the logits, and it is not left out.
         """
         check_token_ids(token_ids, self.spec.vocab_size)
-        return logits.direct_logit(self.loaded.model, components, resid_final, token_ids)
+        model, anatomy = self.loaded.model, self.spec.anatomy
+        if not without_constant and self.constant_logit(resid_final, token_ids).any():
+            raise PkvError(
+                f"{type(model).__name__} adds a constant to its logits (a bias of its norm or unembedding)",
+                "pass without_constant=True and add Engine.constant_logit",
+            )
+        return unembedding.direct_logit(model, anatomy, components, resid_final, token_ids)
 
     @torch.no_grad()
-    def contributions(self, base: Prefill) -> logits.Contributions:
+    def constant_logit(
+        self, resid_final: Float[Tensor, " d_model"], token_ids: Sequence[int]
+    ) -> Float[Tensor, " tokens"]:
+        """What biases of the final norm and the unembedding add to the logits, whatever the stream holds."""
+        check_token_ids(token_ids, self.spec.vocab_size)
+        return unembedding.constant_logit(self.loaded.model, self.spec.anatomy, resid_final, token_ids)
+
+    @torch.no_grad()
+    def contributions(self, base: Prefill) -> Contributions:
         """What embedding, heads and MLPs write into the residual stream at the decision token.
 
         Raises:
             PkvError: when the parts do not sum to the residual, i.e. the model writes in another way.
         """
-        return logits.contributions(self.loaded.model, base)
+        return contributions(self.loaded.model, self.spec.anatomy, base)

@@ -13,9 +13,9 @@ from torch import Tensor
 from transformers.cache_utils import DynamicCache
 
 from pkv_interp.cache import FrozenCache
-from pkv_interp.engine.attention import decision_weights
 from pkv_interp.engine.results import Prefill
 from pkv_interp.errors import PkvError
+from pkv_interp.models.attention import decision_weights
 from pkv_interp.models.spec import ModelSpec
 
 CAPTURES = frozenset({"prefill", "attention", "queries"})
@@ -60,10 +60,8 @@ def run_prefill(
     start = 0 if shared is None else shared_prefix(ids, shared, capture)
     everywhere, weights, asking = "prefill" in capture, "attention" in capture, "queries" in capture
     layers = tracer.model.layers
-    # Families with norms after attention and MLP use the name of Llama's pre-MLP norm for the norm after
-    # attention.
-    behind = hasattr(layers[0], "pre_feedforward_layernorm")
-    mlp_norm = "pre_feedforward_layernorm" if behind else "post_attention_layernorm"
+    blocks = spec.anatomy.blocks
+    through = any(block.mlp_norm is not None or block.mlp_factor != 1 for block in blocks)
     tokens = torch.tensor([list(ids[start:])], device=like.device)
     # A cache without a config has a growing, full layer everywhere, also where the family slides.
     grown = shared.cache.slice(0, start).view() if shared is not None and start else DynamicCache()
@@ -75,11 +73,13 @@ def run_prefill(
         mlps = nnsight.save([])
         resids = nnsight.save([])
         mids = nnsight.save([])
+        writtens = nnsight.save([])
         attn = nnsight.save([])
         queries = nnsight.save([])
         resids.append(_keep(layers[0].input, everywhere))
         for index in range(spec.n_layers):
-            layer = layers[index]
+            layer, block = layers[index], blocks[index]
+            entering = layer.input
             if weights or asking:
                 # (module, query, key, value, mask), after RoPE and norms; what a family adds is in the
                 # keywords.
@@ -88,14 +88,24 @@ def run_prefill(
                     queries.append(args[1][0])
                 if weights:
                     attn.append(decision_weights(
-                        args[1], args[2], extra["scaling"], spec.windows[index], extra.get("softcap"),
+                        args[1], args[2], block.scaling, spec.windows[index], block.softcap,
                         extra.get("s_aux"),
                     ))
             zs.append(_keep(layer.self_attn.o_proj.input, everywhere))
             if everywhere:
-                mids.append(_keep(getattr(layer, mlp_norm).input, everywhere))
+                # What the attention adds to the stream, by construction: also where the MLP reads another
+                # vector (parallel blocks) or norms stand elsewhere.
+                added = (
+                    layer.self_attn.output[0] if block.attention_norm is None
+                    else getattr(layer, block.attention_norm).output
+                )
+                mids.append(_keep(entering + added * block.attention_factor, everywhere))
             written = layer.mlp.output
-            mlps.append(_keep(written[0] if isinstance(written, tuple) else written, everywhere))
+            written = written[0] if isinstance(written, tuple) else written
+            mlps.append(_keep(written, everywhere))
+            if everywhere and through:
+                passed = written if block.mlp_norm is None else getattr(layer, block.mlp_norm).output
+                writtens.append(_keep(passed * block.mlp_factor, everywhere))
             resids.append(_keep(layer.output, everywhere))
         out = tracer.output
         logits = out.logits[0, -1].float().save()
@@ -116,6 +126,7 @@ def run_prefill(
         mlp_all=mlp_all if everywhere else None,
         resid_all=resid_all if everywhere else None,
         resid_mid_all=torch.stack(list(mids)) if everywhere else None,
+        mlp_written_all=(torch.stack(list(writtens)) if through else mlp_all) if everywhere else None,
         queries=torch.stack(list(queries)) if asking else None,
     )
     return found if shared is None or not start else _with_prefix(found, shared, start)
@@ -135,7 +146,8 @@ def shared_prefix(ids: Sequence[int], shared: Prefill, capture: frozenset[str]) 
 
 def _with_prefix(found: Prefill, shared: Prefill, start: int) -> Prefill:
     """``found``, which holds the captures of a suffix, with those of the first ``start`` tokens added."""
-    names = [name for name in ("z_all", "mlp_all", "resid_all", "resid_mid_all") if found.z_all is not None]
+    every = ("z_all", "mlp_all", "resid_all", "resid_mid_all", "mlp_written_all")
+    names = [name for name in every if found.z_all is not None]
     joined = {name: torch.cat((shared.need(name)[:, :start], found.need(name)), 1) for name in names}
     if found.queries is not None:
         joined["queries"] = torch.cat((shared.need("queries")[:, :, :start], found.queries), 2)

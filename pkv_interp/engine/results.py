@@ -25,9 +25,10 @@ class Prefill:
         attn: with capture "attention": weights of the decision token over all positions, float32. Rows sum to
             one, or to less where the model has attention sinks.
         z_all, mlp_all, resid_all: with capture "prefill": the same at every position.
-        resid_mid_all: with capture "prefill": the residual stream between attention and MLP of every block,
-            so that differences of neighbouring entries are exactly what each of the two wrote, the norms
-            after them included.
+        resid_mid_all: with capture "prefill": what enters every block plus what its attention wrote to the
+            stream, the norm after it and its factor included. In a parallel block no module reads this sum.
+        mlp_written_all: with capture "prefill": what every MLP wrote to the stream, the norm after it and its
+            factor included; read apart from the stream, so the parts sum to it only if both are right.
         queries: with capture "queries": what every head asks with at every position, after RoPE and norms.
     """
 
@@ -42,6 +43,7 @@ class Prefill:
     mlp_all: Float[Tensor, "L T d_model"] | None = None
     resid_all: Float[Tensor, "L+1 T d_model"] | None = None
     resid_mid_all: Float[Tensor, "L T d_model"] | None = None
+    mlp_written_all: Float[Tensor, "L T d_model"] | None = None
     queries: Float[Tensor, "L H T d_head"] | None = None
 
     @property

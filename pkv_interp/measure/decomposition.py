@@ -21,7 +21,8 @@ class WriteShares:
             over its squared norm.
         mlp: the same for MLPs.
         embedding: the same for the embedding (0 where the token itself is the same).
-        error: largest deviation from 1 of the three summed; floating-point noise in an exact decomposition.
+        error: largest deviation from 1 of the three summed. The MLP's part is what it wrote, and not what is
+            left of the stream, so a stream that is read in the wrong place shows here.
     """
 
     attention: Float[np.ndarray, " L"]
@@ -42,7 +43,7 @@ def write_shares(pair: PairRun, positions: Sequence[int]) -> WriteShares:
         return difference.cpu().numpy()
 
     resid, mid = delta("resid_all"), delta("resid_mid_all")
-    attention, mlp = mid - resid[:-1], resid[1:] - mid
+    attention, mlp = mid - resid[:-1], delta("mlp_written_all")
     total = resid[1:]
     norm = np.einsum("lpd,lpd->l", total, total)
     live = norm > 1e-12
@@ -87,7 +88,8 @@ def direct_logits(engine: Engine, pair: PairRun) -> DirectLogits:
         parts = engine.contributions(prefill)
         heads = rearrange(parts.heads, "layer head d -> (layer head) d")
         stack = torch.cat([parts.embedding[None], parts.attention_bias, heads, parts.mlps])
-        direct = engine.direct_logit(stack, prefill.resid[-1], pair.case.action_ids)
+        # A constant of the final norm or the unembedding cancels between the sides.
+        direct = engine.direct_logit(stack, prefill.resid[-1], pair.case.action_ids, without_constant=True)
         final = engine.final_logits(prefill.resid[-1], pair.case.action_ids, softcap=False)
         sides.append(((direct[:, 0] - direct[:, 1]).double().cpu().numpy(), float(final[0] - final[1])))
     values, gap = sides[0][0] - sides[1][0], sides[0][1] - sides[1][1]

@@ -17,6 +17,8 @@ from pkv_interp.models.catalogue import ModelConfig
 from pkv_interp.models.checkpoint import Placement, check_directory, read_checkpoint
 from pkv_interp.models.gguf_file import check_gguf, fetch_gguf, quantisation_of, read_gguf
 from pkv_interp.models.hashing import weight_sha256
+from pkv_interp.models.kept_check import kept_check
+from pkv_interp.models.load_check import LoadCheck
 from pkv_interp.models.spec import ModelInfo, ModelSpec, spec_of
 from pkv_interp.models.tiny import tiny_model
 from pkv_interp.models.tokenizer import prepared
@@ -29,9 +31,10 @@ class LoadedModel:
     Attributes:
         model: the causal language model, on its device.
         tokenizer: a fast tokenizer whose chat template, if it has one, takes a system message.
-        spec: shape, windows and module names (checked).
+        spec: shape, windows and how it is built, held against its own forward.
         info: what a record says of it.
         config: what was asked for.
+        check: the numbers of that.
     """
 
     model: PreTrainedModel
@@ -39,6 +42,7 @@ class LoadedModel:
     spec: ModelSpec
     info: ModelInfo
     config: ModelConfig
+    check: LoadCheck
 
     @property
     def device(self) -> torch.device:
@@ -154,13 +158,14 @@ def assemble(opened: Opened, config: ModelConfig, placement: Placement) -> Loade
         # Checkpoints come in the dtype asked for; casting here would undo modules that are kept in float32.
         nn.Module.to(model, placement.device)
     model.eval().requires_grad_(False)
-    spec = spec_of(model)
+    spec, weights = spec_of(model), weight_sha256(model)
+    check = kept_check(model, spec, weights)
     info = ModelInfo(
         name=config.name,
         source=config.source,
         hub_id=config.hub_id,
         revision=opened.revision,
-        weight_sha256=weight_sha256(model),
+        weight_sha256=weights,
         adapter_sha256=adapter_sha256,
         dtype=str(model.dtype).removeprefix("torch."),
         device=str(model.device),
@@ -169,5 +174,6 @@ def assemble(opened: Opened, config: ModelConfig, placement: Placement) -> Loade
         quantised=opened.quantised,
         quantised_in_memory=held is not None,
         n_parameters=sum(parameter.numel() for parameter in model.parameters()),
+        check=check.numbers(),
     )
-    return LoadedModel(model, tokenizer, spec, info, config)
+    return LoadedModel(model, tokenizer, spec, info, config, check)

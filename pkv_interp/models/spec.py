@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any
 
-import torch
 from pydantic import BaseModel, ConfigDict
 from torch import nn
 from transformers import PreTrainedModel
 
+from pkv_interp.cache.measured import Columns, measured_columns, refuse_compressed
 from pkv_interp.errors import PkvError
+from pkv_interp.models.anatomy import Anatomy, read_anatomy
+from pkv_interp.models.recording import Attended, record
 
 FULL = "full_attention"
 SLIDING = "sliding_attention"
@@ -31,12 +34,11 @@ class ModelSpec:
         head_dim: width of one head.
         d_model: width of the residual stream.
         vocab_size: rows of the unembedding.
-        layer_types: per layer "full_attention" or "sliding_attention".
-        windows: per layer the number of positions a token sees, itself included, or None for all of them.
-        softcap: bound of the tanh on the final logits, or None.
-        attention_softcap: bound of the tanh on the attention scores, or None.
+        windows: per layer the number of positions a token sees, itself included, or None for all of them, as
+            the model applies them (a config may state a window that it does not).
         sinks: True where each head has a learned attention sink.
         tied: True where embedding and unembedding are one tensor.
+        anatomy: how its blocks and its last layer are built.
     """
 
     n_layers: int
@@ -45,12 +47,25 @@ class ModelSpec:
     head_dim: int
     d_model: int
     vocab_size: int
-    layer_types: tuple[str, ...]
     windows: tuple[int | None, ...]
-    softcap: float | None
-    attention_softcap: float | None
     sinks: bool
     tied: bool
+    anatomy: Anatomy
+
+    @property
+    def layer_types(self) -> tuple[str, ...]:
+        """Per layer "full_attention" or "sliding_attention"."""
+        return tuple(FULL if window is None else SLIDING for window in self.windows)
+
+    @property
+    def softcap(self) -> float | None:
+        """Bound of the tanh on the final logits, or None."""
+        return self.anatomy.softcap
+
+    @property
+    def attention_softcap(self) -> float | None:
+        """Bound of the tanh on the attention scores, or None; the same in all layers."""
+        return self.anatomy.blocks[0].softcap
 
     @property
     def group_size(self) -> int:
@@ -63,7 +78,8 @@ class ModelInfo(BaseModel):
 
     ``weight_sha256`` is taken over the state dict after an adapter was merged. ``quantised`` names the format
     the weights come from (None for unquantised); ``quantised_in_memory`` is True only while they are still
-    held that way, and then claims on weights are to be refused.
+    held that way, and then claims on weights are to be refused. ``check`` holds the numbers of the load
+    check, the largest relative error of each item (``pkv_interp.models.load_check``).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -81,6 +97,7 @@ class ModelInfo(BaseModel):
     quantised: str | None
     quantised_in_memory: bool
     n_parameters: int
+    check: dict[str, float] = {}
 
     def require_plain_weights(self, claim: str) -> None:
         """Refuse ``claim`` (a noun phrase) on weights that are held quantised in memory.
@@ -105,30 +122,34 @@ def _part(root: nn.Module, path: str, what: str) -> Any:
         ) from None
 
 
-def _layer_types(config: Any, n_layers: int, what: str) -> tuple[str, ...]:
-    # Mistral and Phi-3 have no layer_types: a window in the config holds for every layer.
+def _check_layer_types(config: Any, n_layers: int, what: str) -> None:
     listed = getattr(config, "layer_types", None)
     if listed is None:
-        listed = [SLIDING if getattr(config, "sliding_window", None) else FULL] * n_layers
+        return
     unknown = sorted(set(listed) - {FULL, SLIDING})
     if unknown or len(listed) != n_layers:
         raise PkvError(
             f"{what} names {len(listed)} layer types for {n_layers} layers, unknown among them: {unknown}",
             "use a model whose layers are all full or sliding attention",
         )
-    return tuple(listed)
+    if SLIDING in listed and not getattr(config, "sliding_window", None):
+        raise PkvError(
+            f"{what} has sliding layers and no sliding_window", "set sliding_window in its config.json"
+        )
 
 
 def spec_of(model: PreTrainedModel) -> ModelSpec:
-    """Read the shape of a causal language model and check its module names.
+    """Read the shape of a causal language model, off its config and off forwards of a few tokens.
 
     Args:
         model: a text model; multimodal wrappers are unwrapped by ``pkv_interp.models.load``.
 
     Raises:
-        PkvError: when a module that the engine reads is missing, or a layer is neither full nor sliding.
+        PkvError: when a module that the engine reads is missing, a layer is neither full nor sliding, layers
+            share or compress their caches, or the config says other shapes than the forward shows.
     """
     what = type(model).__name__
+    refuse_compressed(model)
     for path in _TOP_MODULES:
         _part(model, path, what)
     config: Any = model.config
@@ -157,13 +178,11 @@ def spec_of(model: PreTrainedModel) -> ModelSpec:
             f"o_proj of {what} reads {in_features} values, not {n_heads} heads of {head_dim}",
             "use a model whose o_proj reads the heads side by side",
         )
-
-    types = _layer_types(config, len(layers), what)
-    window = getattr(config, "sliding_window", None)
-    if SLIDING in types and not window:
-        raise PkvError(
-            f"{what} has sliding layers and no sliding_window", "set sliding_window in its config.json"
-        )
+    _check_layer_types(config, len(layers), what)
+    columns = measured_columns(model)
+    recording = record(model)
+    attended = [block.attended for block in recording.blocks if block.attended is not None]
+    _check_shapes(attended, columns, (n_heads, n_kv_heads, head_dim), what)
     embedding = model.get_input_embeddings()
     head: Any = model.lm_head
     return ModelSpec(
@@ -173,14 +192,27 @@ def spec_of(model: PreTrainedModel) -> ModelSpec:
         head_dim=head_dim,
         d_model=int(config.hidden_size),
         vocab_size=int(head.out_features),
-        layer_types=types,
-        windows=tuple(int(window) if kind == SLIDING and window else None for kind in types),
-        softcap=_number(getattr(config, "final_logit_softcapping", None)),
-        attention_softcap=_number(getattr(config, "attn_logit_softcapping", None)),
-        sinks=isinstance(getattr(attention, "sinks", None), torch.Tensor),
+        windows=columns.windows,
+        sinks=attended[0].sinks is not None,
         tied=embedding is not None and head.weight is embedding.weight,
+        anatomy=read_anatomy(model, recording),
     )
 
 
-def _number(value: float | None) -> float | None:
-    return None if value is None else float(value)
+def _check_shapes(
+    attended: Sequence[Attended], columns: Columns, stated: tuple[int, int, int], what: str
+) -> None:
+    """Refuse a config whose heads are not those of the forward."""
+    found = {(a.query.shape[0], a.key.shape[0], a.query.shape[2]) for a in attended}
+    found |= {(stated[0], columns.n_kv_heads, columns.head_dim)}
+    if found != {stated}:
+        heads, kv_heads, width = next(iter(found - {stated}))
+        raise PkvError(
+            f"the config of {what} states {stated[0]} heads over {stated[1]} KV heads of {stated[2]}, "
+            f"and its forward shows {heads} over {kv_heads} of {width}",
+            "correct its config.json",
+        )
+    if len({(a.softcap, a.sinks is None) for a in attended}) != 1:
+        raise PkvError(
+            f"layers of {what} differ in softcap or sinks", "use a model whose layers attend in one way"
+        )

@@ -13,10 +13,10 @@ from pkv_interp.records.schema import Competence, Row
 from pkv_interp.records.tables import TableRow
 from pkv_interp.run.report import SHARE, Headline
 from pkv_interp.run.settings import ExperimentSettings
-from pkv_interp.run.tolerances import Tolerance, tolerance_of
 from pkv_interp.stats import Estimate, max_t, mean, ratios_of_means
 from pkv_interp.stats.recovery import recovery_by_site
 from pkv_interp.tasks import Case
+from pkv_interp.tolerances import Tolerance, tolerance_of
 
 S = TypeVar("S", bound=ExperimentSettings)
 #: Bounds of a divergence or an error, as the statistics take them.

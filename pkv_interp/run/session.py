@@ -19,8 +19,8 @@ from pkv_interp.models.spec import ModelSpec
 from pkv_interp.models.tokenizer import load_tokenizer
 from pkv_interp.reference.verify import BridgeCheck, checked_by_default, verify_with_bridge
 from pkv_interp.run.stage import Named, Stage, key_of
-from pkv_interp.run.tolerances import Tolerance, noise_floor, tolerance_of
 from pkv_interp.streams import stream
+from pkv_interp.tolerances import Tolerance, noise_floor, tolerance_of
 
 if TYPE_CHECKING:
     from pkv_interp.records.run import Run

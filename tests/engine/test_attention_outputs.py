@@ -3,9 +3,10 @@
 import pytest
 import torch
 
-from pkv_interp.engine import Engine, attention
-from pkv_interp.engine.attention import attention_outputs
+from pkv_interp.engine import Engine
 from pkv_interp.errors import PkvError
+from pkv_interp.models import attention
+from pkv_interp.models.attention import attention_outputs
 from tests.engine.support import KERNELS, LENGTH, WINDOW, model_of
 from tests.families import ids_of
 

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from pkv_interp.engine import Contributions
-from pkv_interp.engine.logits import frozen_norm
 from pkv_interp.errors import PkvError
+from pkv_interp.models.norms import frozen_norm
 from tests.engine.support import model_of, setting
 from tests.families import FAMILIES
 
@@ -58,7 +58,7 @@ def test_frozen_norm_is_the_norm_at_its_reference() -> None:
     for family in FAMILIES:
         norm = model_of(family).model.model.norm
         at = 3 * torch.randn(64)
-        torch.testing.assert_close(frozen_norm(norm, at) * at, norm(at), atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(frozen_norm(norm, at).parts(at), norm(at), atol=1e-5, rtol=1e-5)
     with pytest.raises(PkvError, match="RMS"):
         frozen_norm(torch.nn.Identity(), torch.ones(4))
 

@@ -9,9 +9,9 @@ import torch
 from transformers.cache_utils import DynamicCache
 
 from pkv_interp.engine import Engine
-from pkv_interp.engine.attention import decision_weights
 from pkv_interp.engine.prefill import shared_prefix
 from pkv_interp.errors import PkvError
+from pkv_interp.models.attention import decision_weights
 from tests.engine.support import KERNELS, LENGTH, WINDOW, model_of, setting
 from tests.families import SLIDING_FAMILIES, ids_of
 

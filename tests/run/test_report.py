@@ -11,8 +11,8 @@ from pkv_interp.records import Competence, HeadlineFigure, read
 from pkv_interp.records.tables import EstimateRow, TableRow, by_table, frame_of, interval, rows_of
 from pkv_interp.run.display import headline_lines, show
 from pkv_interp.run.report import NOT_NEGATIVE, SHARE, Headline, Report
-from pkv_interp.run.tolerances import noise_floor, tolerance_of
 from pkv_interp.stats import Estimate
+from pkv_interp.tolerances import noise_floor, tolerance_of
 from tests.records.examples import fill, filled, finished, open_run
 
 RIGHT = Estimate(value=0.5, ci_low=0.4, ci_high=0.6, n_families=2, n_instances=4)

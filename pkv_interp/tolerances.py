@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+import torch
+
 from pkv_interp.errors import PkvError
 
 
@@ -13,6 +15,7 @@ class Tolerance:
         recovery: of a control in units of recovery.
         logits: of two routes to the same logits.
         keys: of turned keys, as a share of the largest.
+        layout: of one turned key, as a share of its largest value, by which the layout of its pairs is told.
         parts: of parts that must sum to a whole, relative to it.
         outputs: of attention outputs computed outside the model, relative.
     """
@@ -20,23 +23,26 @@ class Tolerance:
     recovery: float
     logits: float
     keys: float
+    layout: float
     parts: float
     outputs: float
 
 
 _BY_DTYPE = {
-    "float32": Tolerance(recovery=1e-3, logits=1e-3, keys=1e-4, parts=1e-3, outputs=1e-3),
-    "bfloat16": Tolerance(recovery=0.1, logits=0.5, keys=0.02, parts=0.1, outputs=0.05),
-    "float16": Tolerance(recovery=0.05, logits=0.1, keys=0.005, parts=0.1, outputs=0.01),
+    "float64": Tolerance(recovery=1e-3, logits=1e-3, keys=1e-4, layout=1e-4, parts=1e-6, outputs=1e-3),
+    "float32": Tolerance(recovery=1e-3, logits=1e-3, keys=1e-4, layout=1e-4, parts=1e-3, outputs=1e-3),
+    "bfloat16": Tolerance(recovery=0.1, logits=0.5, keys=0.02, layout=0.03, parts=0.1, outputs=0.05),
+    "float16": Tolerance(recovery=0.05, logits=0.1, keys=0.005, layout=0.01, parts=0.05, outputs=0.01),
 }
 
 
-def tolerance_of(dtype: str) -> Tolerance:
-    """Tolerances of a model's dtype.
+def tolerance_of(dtype: str | torch.dtype) -> Tolerance:
+    """Tolerances of a model's dtype, by name or as torch has it.
 
     Raises:
         PkvError: none are known for it.
     """
+    dtype = str(dtype).removeprefix("torch.")
     if dtype not in _BY_DTYPE:
         raise PkvError(f"no tolerances are known for {dtype}", f"set model.dtype to {', '.join(_BY_DTYPE)}")
     return _BY_DTYPE[dtype]
