@@ -19,7 +19,7 @@ from transformers.cache_utils import DynamicCache
 from pkv_interp.cache.blocks import BlockLayer, blocks, first_seen
 from pkv_interp.cache.forward import at_positions, fresh_rotation
 from pkv_interp.cache.frozen import FrozenCache
-from pkv_interp.cache.positions import Positions, positions_of
+from pkv_interp.cache.positions import Positions
 from pkv_interp.errors import PkvError
 
 SLIDING = "sliding_attention"
@@ -86,7 +86,7 @@ class Runner:
                 "use a model whose windows its config lists",
             )
         windows = tuple(int(window) if kind == SLIDING and window else None for kind in listed)
-        return cls(model, windows, tuple(listed), positions_of(model))
+        return cls(model, windows, tuple(listed), Positions.of(model))
 
     @torch.no_grad()
     def prefill(self, ids: Sequence[int]) -> Computed:
@@ -95,7 +95,7 @@ class Runner:
         Raises:
             PkvError: the prompt is empty or longer than the model serves, or an id is outside the vocabulary.
         """
-        self._check(ids)
+        self.check(ids)
         self.positions.check_served(len(ids))
         grown = DynamicCache()
         tokens = torch.tensor([list(ids)], device=self.model.device)
@@ -139,7 +139,7 @@ class Runner:
         if not cache.length:
             return self.prefill(ids)
         length = cache.length + len(ids)
-        self._check(ids)
+        self.check(ids)
         self.positions.check_cache(cache, length)
         self.positions.check_served(length)
         layers = self.layers(cache, length)
@@ -172,7 +172,7 @@ class Runner:
             )
         if len(ids) != len(where):
             raise PkvError(f"{len(ids)} ids for {len(where)} positions", "give one id per position")
-        self._check(ids)
+        self.check(ids)
         # The forward's frequencies follow from its last position, those of the cache from how it was made.
         self.positions.check_cache(cache, where[-1] + 1)
         self._check_masks()
@@ -255,7 +255,12 @@ class Runner:
                 "load the model with attn_implementation sdpa or eager",
             )
 
-    def _check(self, ids: Sequence[int]) -> None:
+    def check(self, ids: Sequence[int]) -> None:
+        """Refuse tokens that cannot be run.
+
+        Raises:
+            PkvError: there is none, or an id is outside the vocabulary.
+        """
         if not ids:
             raise PkvError("there is no token to run", "give at least one")
         size = int(self.model.config.get_text_config().vocab_size)

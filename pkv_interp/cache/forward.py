@@ -1,4 +1,4 @@
-"""What every forward of this suite hands to a model: explicit positions, and a rotation that remembers nothing.
+"""What every forward of this suite sees to: explicit positions, and a rotation that remembers nothing.
 
 A model object can remember an earlier prompt. Dynamic NTK keeps the frequencies of the longest prompt seen;
 vision models keep the offset of the last image, and add it to positions that they make themselves.

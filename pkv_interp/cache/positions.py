@@ -17,7 +17,7 @@ _KNOWN: weakref.WeakKeyDictionary[PreTrainedModel, Positions] = weakref.WeakKeyD
 
 @dataclass(frozen=True)
 class Positions:
-    """Of one model; ``positions_of`` makes it.
+    """Of one model; ``Positions.of`` reads them, once per model.
 
     Attributes:
         name: of the model's class.
@@ -28,6 +28,17 @@ class Positions:
     name: str
     served: int | None
     boundary: Boundary | None
+
+    @classmethod
+    def of(cls, model: PreTrainedModel) -> Positions:
+        """What the model's config and its rotary modules say.
+
+        Raises:
+            PkvError: the frequencies change at more than one length.
+        """
+        if model not in _KNOWN:
+            _KNOWN[model] = cls(type(model).__name__, served_by(model), boundary_of(model))
+        return _KNOWN[model]
 
     def check_served(self, length: int) -> None:
         """Refuse a text that is longer than the model serves.
@@ -58,6 +69,15 @@ class Positions:
         if cache.length:
             self._check(self.regime_of(cache), length)
 
+    def check_prompt(self, cache: FrozenCache, length: int) -> None:
+        """``check_cache`` for the columns that a prompt of ``length`` tokens left, so far as they say.
+
+        Raises:
+            PkvError: columns of two regimes would be mixed.
+        """
+        if cache.regime is not None:
+            self.check_cache(cache, length)
+
     def check_lengths(self, reach: int, length: int) -> None:
         """Refuse two lengths between which the rotary frequencies change: columns of both would be mixed.
 
@@ -74,14 +94,3 @@ class Positions:
                 f"cache would mix those of {made} and of {length} tokens",
                 "use full_reprefill, or keep the text shorter",
             )
-
-
-def positions_of(model: PreTrainedModel) -> Positions:
-    """Read from the model's config and its rotary modules, once per model.
-
-    Raises:
-        PkvError: the frequencies change at more than one length.
-    """
-    if model not in _KNOWN:
-        _KNOWN[model] = Positions(type(model).__name__, served_by(model), boundary_of(model))
-    return _KNOWN[model]

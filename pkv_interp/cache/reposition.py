@@ -8,7 +8,7 @@ from transformers import PreTrainedModel
 from transformers.cache_utils import Cache
 
 from pkv_interp.cache.frozen import FrozenCache
-from pkv_interp.cache.positions import positions_of
+from pkv_interp.cache.positions import Positions
 from pkv_interp.cache.rope import Rotary
 from pkv_interp.cache.rotation import angles, rotations_of, turn
 from pkv_interp.errors import PkvError
@@ -87,7 +87,7 @@ def reposition(
         key if rotary is None else turn(key, *turns(rotary), layout)
         for key, rotary, layout in zip(cache.keys, rotations.layers, rotations.layouts, strict=True)
     ]
-    return FrozenCache(tuple(keys), cache.values, positions_of(model).regime(target_length))
+    return FrozenCache(tuple(keys), cache.values, Positions.of(model).regime(target_length))
 
 
 def check_movable(model: PreTrainedModel, cache: FrozenCache | Cache) -> None:

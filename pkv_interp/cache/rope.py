@@ -87,15 +87,16 @@ def boundary_of(model: PreTrainedModel) -> Boundary | None:
     for module in text_decoder(model).modules():
         for prefix, kind in rope_kinds(module).items():
             if kind == "longrope":
-                stated = config.rope_parameters[prefix.removesuffix("_")] if prefix else config.rope_parameters
+                stated = (
+                    config.rope_parameters[prefix.removesuffix("_")] if prefix else config.rope_parameters
+                )
                 found.add(Boundary(int(stated["original_max_position_embeddings"]), True))
             elif kind == "dynamic":
                 found.add(Boundary(int(getattr(module, "original_max_seq_len")), False))  # noqa: B009
     lengths = {boundary.length for boundary in found}
     if len(lengths) > 1:
         raise PkvError(
-            f"the rotary frequencies of {type(model).__name__} change at several lengths, "
-            f"{sorted(lengths)}",
+            f"the rotary frequencies of {type(model).__name__} change at several lengths, {sorted(lengths)}",
             "use a model whose frequencies change at one length, or at none",
         )
     return Boundary(lengths.pop(), all(boundary.settles for boundary in found)) if found else None
