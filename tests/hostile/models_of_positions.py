@@ -33,28 +33,29 @@ BOUNDARY = 100
 #: More than the tiny tokenizers have; the last ones stand for images.
 VOCABULARY = 2000
 IMAGE, VISION_START, VISION_END, VIDEO = 1990, 1991, 1992, 1993
-_LONGROPE = {
-    "rope_type": "longrope",
-    "short_factor": [1.0 + 0.1 * i for i in range(8)],
-    "long_factor": [2.0 + 0.3 * i for i in range(8)],
-    "original_max_position_embeddings": BOUNDARY,
-}
-ROPES: dict[str, dict[str, Any]] = {
-    "default": {"rope_type": "default"},
-    "linear": {"rope_type": "linear", "factor": 4.0},
-    "dynamic": {"rope_type": "dynamic", "factor": 4.0},
-    "llama3": {
-        "rope_type": "llama3",
-        "factor": 8.0,
-        "low_freq_factor": 1.0,
-        "high_freq_factor": 4.0,
-        "original_max_position_embeddings": 64,
-    },
-    "yarn": {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": BOUNDARY},
-    "longrope": _LONGROPE,
-    "proportional": {"rope_type": "proportional", "partial_rotary_factor": 0.5},
-    "partial": {"rope_type": "default", "partial_rotary_factor": 0.5},
-}
+
+
+def ropes(boundary: int = BOUNDARY) -> dict[str, dict[str, Any]]:
+    """Rope types; those that follow the length of the context change past ``boundary`` tokens."""
+    original = {"original_max_position_embeddings": boundary}
+    factors = {
+        "short_factor": [1.0 + 0.1 * i for i in range(8)],
+        "long_factor": [2.0 + 0.3 * i for i in range(8)],
+    }
+    llama3 = {"rope_type": "llama3", "low_freq_factor": 1.0, "high_freq_factor": 4.0, "factor": 8.0}
+    return {
+        "default": {"rope_type": "default"},
+        "linear": {"rope_type": "linear", "factor": 4.0},
+        "dynamic": {"rope_type": "dynamic", "factor": 4.0},
+        "llama3": llama3 | original,
+        "yarn": {"rope_type": "yarn", "factor": 4.0} | original,
+        "longrope": {"rope_type": "longrope"} | factors | original,
+        "proportional": {"rope_type": "proportional", "partial_rotary_factor": 0.5},
+        "partial": {"rope_type": "default", "partial_rotary_factor": 0.5},
+    }
+
+
+ROPES = tuple(ropes())
 SHAPE: dict[str, Any] = {
     "vocab_size": VOCABULARY,
     "hidden_size": 64,
@@ -71,9 +72,9 @@ SHAPE: dict[str, Any] = {
 }
 
 
-def fresh(kind: str, model_type: str = "llama", **special: Any) -> PreTrainedModel:
+def fresh(kind: str, model_type: str = "llama", boundary: int = BOUNDARY, **special: Any) -> PreTrainedModel:
     """A model object that has seen no prompt; equal arguments give equal weights."""
-    rope: dict[str, Any] = {"rope_theta": 1e4, **ROPES[kind]}
+    rope: dict[str, Any] = {"rope_theta": 1e4, **ropes(boundary)[kind]}
     if model_type == "gemma3_text":  # one rotation per kind of layer
         rope = {"full_attention": rope, "sliding_attention": {"rope_type": "default", "rope_theta": 1e3}}
         special = {"sliding_window": 16, "sliding_window_pattern": 3, "query_pre_attn_scalar": 16} | special
@@ -81,15 +82,15 @@ def fresh(kind: str, model_type: str = "llama", **special: Any) -> PreTrainedMod
     elif model_type == "smollm3":
         special = {"no_rope_layers": [1, 0, 1]} | special
     if kind == "dynamic":
-        special = {"max_position_embeddings": BOUNDARY} | special
+        special = {"max_position_embeddings": boundary} | special
     config = CONFIG_MAPPING[model_type](**(SHAPE | {"rope_parameters": rope} | special))
     return _made(lambda: AutoModelForCausalLM.from_config(config, dtype=torch.float32))
 
 
 @cache
-def roped(kind: str, model_type: str = "llama") -> PreTrainedModel:
+def roped(kind: str, model_type: str = "llama", boundary: int = BOUNDARY) -> PreTrainedModel:
     """A shared model object; it has seen what other tests ran on it."""
-    return fresh(kind, model_type)
+    return fresh(kind, model_type, boundary)
 
 
 @cache
@@ -142,9 +143,18 @@ def words(n: int, seed: int = 0) -> list[int]:
 
 
 @torch.no_grad()
-def plain(model: PreTrainedModel, ids: Sequence[int], start: int = 0) -> tuple[FrozenCache, Tensor]:
-    """One forward of transformers' own over all tokens: cache, and logits after the last."""
-    grown, forward = DynamicCache(), model
+def plain(
+    model: PreTrainedModel, ids: Sequence[int], start: int = 0, over: FrozenCache | None = None
+) -> tuple[FrozenCache, Tensor]:
+    """One forward of transformers' own: cache, and logits after the last token.
+
+    Args:
+        model: as fresh from loading, where it can remember a prompt.
+        ids: all tokens, or those after a cache.
+        start: position of the first.
+        over: a cache of what stands before.
+    """
+    grown, forward = DynamicCache() if over is None else over.view(), model
     places = torch.arange(start, start + len(ids))[None]
     out: Any = forward(  # type: ignore[operator]
         input_ids=torch.tensor([list(ids)]), position_ids=places, past_key_values=grown, use_cache=True
