@@ -68,7 +68,8 @@ def models(draw: st.DrawFn) -> PreTrainedModel:
         window = draw(st.sampled_from((8, 16, 64))) if family in SLIDING_FAMILIES else None
         return tiny_loaded(family, window=window).model
     model_type = draw(st.sampled_from(TYPES))
-    kind = draw(st.sampled_from(ROPES)) if model_type in SCALED else "default"
+    kinds = ("default", "longrope", "partial") if model_type == "phi3" else ROPES
+    kind = draw(st.sampled_from(kinds)) if model_type in SCALED else "default"
     assume(kind != "partial" or model_type not in ("gemma3_text", "cohere"))
     return roped(kind, model_type, BOUNDARY)
 
