@@ -2,10 +2,11 @@
 PYTHON ?= python3
 VENV ?= .venv
 RESULTS ?= results/local
+DRAWS ?= 1000
 PY := $(VENV)/bin/python
 READY := $(VENV)/.ready
 
-.PHONY: help setup circuit summarise figures docs bench gate test lint fmt types pytest clean
+.PHONY: help setup circuit summarise figures docs bench gate test lint fmt types pytest fuzz clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -51,6 +52,9 @@ types: $(READY)
 
 pytest: $(READY)
 	$(PY) -m pytest -n 2
+
+fuzz: $(READY) ## thousands of drawn models, prompts and edits against their definitions (DRAWS=1000 of each kind)
+	PKV_FUZZ=$(DRAWS) $(PY) -m pytest -q tests/hostile/test_fuzz.py
 
 clean: ## remove local results and caches, keep .venv and committed records
 	rm -rf $(RESULTS) outputs .pytest_cache .ruff_cache

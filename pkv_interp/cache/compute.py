@@ -17,9 +17,10 @@ from transformers import PreTrainedModel
 from transformers.cache_utils import DynamicCache
 
 from pkv_interp.cache.blocks import BlockLayer, blocks, first_seen
+from pkv_interp.cache.forward import at_positions, fresh_rotation
 from pkv_interp.cache.frozen import FrozenCache
 from pkv_interp.cache.measured import measured_columns
-from pkv_interp.cache.rope import Boundary, boundary_of, has_learned_positions
+from pkv_interp.cache.positions import Positions
 from pkv_interp.errors import PkvError
 
 SLIDING = "sliding_attention"
@@ -49,15 +50,13 @@ class Runner:
         model: the model, in eval mode.
         windows: per layer the number of positions a token sees, itself included, or None for all.
         types: per layer the kind of mask that it takes, "full_attention" or "sliding_attention".
-        boundary: context length at which the rotary frequencies change, or None.
-        places: positions that a model with learned ones has, or None.
+        positions: how many it serves, and where its rotary frequencies change.
     """
 
     model: PreTrainedModel
     windows: tuple[int | None, ...]
     types: tuple[str, ...]
-    boundary: Boundary | None
-    places: int | None = None
+    positions: Positions
 
     @classmethod
     def of(cls, model: PreTrainedModel) -> Runner:
@@ -84,24 +83,43 @@ class Runner:
                 f"{what} keeps its local windows out of layer_types",
                 "use a model whose windows its config lists",
             )
-        windows = measured_columns(model).windows
-        places = int(config.max_position_embeddings) if has_learned_positions(model) else None
-        return cls(model, windows, tuple(listed), boundary_of(model), places)
+        return cls(model, measured_columns(model).windows, tuple(listed), Positions.of(model))
 
     @torch.no_grad()
     def prefill(self, ids: Sequence[int]) -> Computed:
         """Run a whole prompt.
 
         Raises:
-            PkvError: the prompt is empty, or an id is outside the vocabulary.
+            PkvError: the prompt is empty or longer than the model serves, or an id is outside the vocabulary.
         """
-        self._check(ids)
-        self._check_places(len(ids))
-        model: Any = self.model
+        self.check(ids)
+        self.positions.check_served(len(ids))
         grown = DynamicCache()
-        tokens = torch.tensor([list(ids)], device=model.device)
-        out = model(input_ids=tokens, past_key_values=grown, use_cache=True, logits_to_keep=1)
-        return Computed(FrozenCache.of(grown), out.logits[0, -1].float())
+        tokens = torch.tensor([list(ids)], device=self.model.device)
+        at = torch.arange(len(ids), device=self.model.device)
+        with fresh_rotation(self.model):
+            logits = self.forward(tokens, at, grown)
+        return Computed(FrozenCache.of(grown, self.positions.regime(len(ids))), logits[0, -1].float())
+
+    def forward(
+        self, tokens: Int[Tensor, "rows n"], at: Int[Tensor, " n"], cache: DynamicCache, **extra: Any
+    ) -> Float[Tensor, "rows 1 vocab"]:
+        """One forward of the model: logits after the last token of each row; ``cache`` grows by the tokens.
+
+        Call it within ``fresh_rotation``.
+
+        Args:
+            tokens: the same number of tokens in each row.
+            at: their positions.
+            cache: of everything before them.
+            **extra: more keywords of the model's.
+        """
+        model: Any = self.model
+        placed = at_positions(model, at, tokens.shape[0])
+        out = model(
+            input_ids=tokens, past_key_values=cache, use_cache=True, logits_to_keep=1, **placed, **extra
+        )
+        return out.logits
 
     @torch.no_grad()
     def extend(self, cache: FrozenCache, ids: Sequence[int]) -> Computed:
@@ -112,18 +130,18 @@ class Runner:
         layer, and of their attention to the columns before each of them.
 
         Raises:
-            PkvError: nothing to run, an id is outside the vocabulary, or the text grows past a length at
-                which the model's rotary frequencies change.
+            PkvError: nothing to run, an id is outside the vocabulary, or the text grows past what the model
+                serves, or to a length whose rotary frequencies are not those of the cache.
         """
         if not cache.length:
             return self.prefill(ids)
         length = cache.length + len(ids)
-        self.check_lengths(cache.length, length)
-        self._check(ids)
-        self._check_places(length)
+        self.check(ids)
+        self.positions.check_cache(cache, length)
+        self.positions.check_served(length)
         layers = self.layers(cache, length)
         at = torch.arange(cache.length, length, device=self.model.device)
-        return self._run_blocks(layers, ids, at, masked=False)
+        return self._run_blocks(layers, ids, at, length, masked=False)
 
     @torch.no_grad()
     def recompute(self, cache: FrozenCache, positions: Sequence[int], ids: Sequence[int]) -> Computed:
@@ -151,18 +169,20 @@ class Runner:
             )
         if len(ids) != len(where):
             raise PkvError(f"{len(ids)} ids for {len(where)} positions", "give one id per position")
-        self._check(ids)
-        self.check_lengths(where[-1] + 1, cache.length)
+        self.check(ids)
+        # The forward's frequencies follow from its last position, those of the cache from how it was made.
+        self.positions.check_cache(cache, where[-1] + 1)
         self._check_masks()
         at = torch.tensor(where, device=self.model.device)
-        return self._run_blocks(self.layers(cache, cache.length), ids, at, masked=True)
+        return self._run_blocks(self.layers(cache, cache.length), ids, at, where[-1] + 1, masked=True)
 
     def blocks(self, at: Int[Tensor, " n"]) -> Iterator[slice]:
         """The blocks in which tokens at the positions ``at`` are run: one where the rotation asks for it.
 
         Frequencies follow from the last position of a forward, and all blocks must have the same.
         """
-        one = self.boundary is not None and not self.boundary.same(int(at[0]) + 1, int(at[-1]) + 1)
+        boundary = self.positions.boundary
+        one = boundary is not None and not boundary.same(int(at[0]) + 1, int(at[-1]) + 1)
         return blocks(len(at), len(at) if one else None)
 
     def layers(self, cache: FrozenCache, length: int) -> list[BlockLayer]:
@@ -173,7 +193,13 @@ class Runner:
         ]
 
     def _run_blocks(
-        self, layers: list[BlockLayer], ids: Sequence[int], at: Int[Tensor, " n"], *, masked: bool
+        self,
+        layers: list[BlockLayer],
+        ids: Sequence[int],
+        at: Int[Tensor, " n"],
+        length: int,
+        *,
+        masked: bool,
     ) -> Computed:
         """Run ``ids`` at the positions ``at``, block after block.
 
@@ -181,24 +207,23 @@ class Runner:
             layers: per layer the columns, into which the new ones are written.
             ids: the tokens.
             at: the position of each token.
-            masked: give the model explicit positions and masks, which tokens with gaps between them need;
-                otherwise the model makes its own for tokens that follow the filled columns.
+            length: of the context that sets the rotary frequencies.
+            masked: give the model explicit masks, which tokens with gaps between them need; otherwise the
+                model makes its own for tokens that follow the filled columns.
         """
-        model: Any = self.model
-        tokens = torch.tensor([list(ids)], device=model.device)
+        tokens = torch.tensor([list(ids)], device=self.model.device)
         logits = tokens
-        for block in self.blocks(at):
-            mine = at[block]
-            for layer in layers:
-                layer.place(mine)
-            grown = DynamicCache()
-            grown.layers.extend(layers)
-            extra = {"position_ids": mine[None], "attention_mask": self._masks(mine)} if masked else {}
-            logits = model(
-                input_ids=tokens[:, block], past_key_values=grown, use_cache=True, logits_to_keep=1, **extra
-            ).logits
+        with fresh_rotation(self.model):
+            for block in self.blocks(at):
+                mine = at[block]
+                for layer in layers:
+                    layer.place(mine)
+                grown = DynamicCache()
+                grown.layers.extend(layers)
+                extra = {"attention_mask": self._masks(mine)} if masked else {}
+                logits = self.forward(tokens[:, block], mine, grown, **extra)
         keys, values = zip(*(layer.columns for layer in layers), strict=True)
-        return Computed(FrozenCache(keys, values), logits[0, -1].float())
+        return Computed(FrozenCache(keys, values, self.positions.regime(length)), logits[0, -1].float())
 
     def _masks(self, at: Int[Tensor, " block"]) -> Tensor | dict[str, Tensor]:
         """Additive masks of a block over what it is given, one per kind of layer where kinds differ."""
@@ -227,27 +252,12 @@ class Runner:
                 "load the model with attn_implementation sdpa or eager",
             )
 
-    def _check_places(self, length: int) -> None:
-        if self.places is not None and length > self.places:
-            raise PkvError(
-                f"{length} tokens were to be run and {type(self.model).__name__} has {self.places} positions",
-                "keep the text shorter",
-            )
-
-    def check_lengths(self, reach: int, length: int) -> None:
-        """Refuse two lengths between which the rotary frequencies change: columns of both would be mixed.
+    def check(self, ids: Sequence[int]) -> None:
+        """Refuse tokens that cannot be run.
 
         Raises:
-            PkvError: they do change.
+            PkvError: there is none, or an id is outside the vocabulary.
         """
-        if reach and self.boundary is not None and not self.boundary.same(reach, length):
-            raise PkvError(
-                f"the rotary frequencies of {type(self.model).__name__} change past {self.boundary.length} "
-                f"tokens, and the cache would mix those of {reach} and of {length} tokens",
-                "use full_reprefill, or keep the text shorter",
-            )
-
-    def _check(self, ids: Sequence[int]) -> None:
         if not ids:
             raise PkvError("there is no token to run", "give at least one")
         size = int(self.model.config.get_text_config().vocab_size)

@@ -12,6 +12,7 @@ from transformers.cache_utils import DynamicCache
 
 from pkv_interp.cache.blocks import BlockLayer
 from pkv_interp.cache.compute import Runner
+from pkv_interp.cache.forward import fresh_rotation
 from pkv_interp.cache.frozen import FrozenCache
 from pkv_interp.errors import PkvError
 
@@ -29,28 +30,32 @@ def early_values(
     ``Runner.extend``.
 
     Raises:
-        PkvError: there is no such layer.
+        PkvError: there is no such layer, or the text grows past what the model serves, or to a length whose
+            rotary frequencies are not those of the cache.
     """
     if not 0 <= layer < cache.n_layers:
         raise PkvError(f"layer {layer} is out of range", f"use 0 to {cache.n_layers - 1}")
-    model: Any = runner.model
+    model = runner.model
     length = cache.length + len(ids)
+    runner.positions.check_cache(cache, length)
+    runner.positions.check_served(length)
     layers = runner.layers(cache, length)
     layers[layer] = _LastLayer(cache.keys[layer], cache.values[layer], length, runner.windows[layer])
     tokens = torch.tensor([list(ids)], device=model.device)
     at = torch.arange(cache.length, length, device=model.device)
     values = []
-    for block in runner.blocks(at):
-        for each in layers:
-            each.place(at[block])
-        grown = DynamicCache()
-        grown.layers.extend(layers)
-        try:
-            model(input_ids=tokens[:, block], past_key_values=grown, use_cache=True, logits_to_keep=1)
-        except _ReachedError as reached:
-            values.append(reached.values)
-        else:
-            raise PkvError(f"the model does not write layer {layer} to its cache", "choose another layer")
+    with fresh_rotation(model):
+        for block in runner.blocks(at):
+            for each in layers:
+                each.place(at[block])
+            grown = DynamicCache()
+            grown.layers.extend(layers)
+            try:
+                runner.forward(tokens[:, block], at[block], grown)
+            except _ReachedError as reached:
+                values.append(reached.values)
+            else:
+                raise PkvError(f"the model does not write layer {layer} to its cache", "choose another layer")
     return torch.cat(values, 2)
 
 

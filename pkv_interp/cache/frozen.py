@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 from transformers.cache_utils import DynamicCache, DynamicLayer
 
+from pkv_interp.cache.regime import Regime, one_regime
 from pkv_interp.errors import PkvError
 
 Part = Literal["K", "V", "KV"]
@@ -27,10 +28,13 @@ class FrozenCache:
     Attributes:
         keys: per layer Float[1, n_kv_heads, T, head_dim].
         values: per layer Float[1, n_kv_heads, T, head_dim].
+        regime: rotary frequencies that the keys were made with, for a model whose frequencies follow the
+            length of the context; None for any other model, or where it is not known.
     """
 
     keys: tuple[Float[Tensor, "1 n_kv T d"], ...]
     values: tuple[Float[Tensor, "1 n_kv T d"], ...]
+    regime: Regime | None = None
 
     def __post_init__(self) -> None:
         if not self.keys or len(self.keys) != len(self.values):
@@ -46,10 +50,10 @@ class FrozenCache:
             )
 
     @classmethod
-    def of(cls, cache: DynamicCache) -> FrozenCache:
+    def of(cls, cache: DynamicCache, regime: Regime | None = None) -> FrozenCache:
         """The tensors that a forward left in ``cache``, a cache of full layers that is used no more."""
         layers: list[Any] = cache.layers
-        return cls(tuple(layer.keys for layer in layers), tuple(layer.values for layer in layers))
+        return cls(tuple(layer.keys for layer in layers), tuple(layer.values for layer in layers), regime)
 
     @property
     def n_layers(self) -> int:
@@ -94,6 +98,7 @@ class FrozenCache:
         return FrozenCache(
             tuple(key[:, :, start:stop] for key in self.keys),
             tuple(value[:, :, start:stop] for value in self.values),
+            self.regime,
         )
 
     def replace(
@@ -112,7 +117,7 @@ class FrozenCache:
             part: "K", "V" or "KV".
 
         Raises:
-            PkvError: for a donor of another length or shape, or a position or layer out of range.
+            PkvError: for a donor of another length, shape or regime, or a position or layer out of range.
         """
         if donor.length != self.length or donor.n_layers != self.n_layers:
             raise PkvError(
@@ -133,7 +138,7 @@ class FrozenCache:
                     edited = mine[layer].clone()
                     edited[:, :, index] = theirs[layer][:, :, index]
                     mine[layer] = edited
-        return FrozenCache(tuple(keys), tuple(values))
+        return FrozenCache(tuple(keys), tuple(values), one_regime((self.regime, donor.regime)))
 
 
 def _check_range(what: str, indices: Sequence[int], stop: int) -> None:

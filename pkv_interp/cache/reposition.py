@@ -8,6 +8,7 @@ from transformers import PreTrainedModel
 from transformers.cache_utils import Cache
 
 from pkv_interp.cache.frozen import FrozenCache
+from pkv_interp.cache.positions import Positions
 from pkv_interp.cache.rope import Rotary
 from pkv_interp.cache.rotation import angles, rotations_of, turn
 from pkv_interp.errors import PkvError
@@ -32,7 +33,8 @@ def reposition(
         cache: whose keys are turned; it is not changed.
         delta: positions to move by, either way; 0 gives the cache itself.
         start: position of the first column.
-        source_length: length of the prefill that made the keys, when it is more than they reach: a slice.
+        source_length: length of the prefill that made the keys, when it is more than they reach: a slice of a
+            cache that does not say its regime.
         target_length: length of the context that the moved keys are for, when it is more than they reach.
             Both lengths matter to rope types whose frequencies depend on them.
 
@@ -48,6 +50,9 @@ def reposition(
             "use a cache that this model made",
         )
     end = start + cache.length
+    if cache.regime is not None:
+        # Any length of the regime stands for all of them.
+        source_length = cache.regime.length or min(end, cache.regime.boundary)
     source_length = end if source_length is None else max(end, source_length)
     reach = end + delta
     target_length = reach if target_length is None else max(reach, target_length)
@@ -64,13 +69,13 @@ def reposition(
         )
     if cache.length == 0:
         return cache
-    positions = torch.arange(start, start + cache.length, device=cache.keys[0].device)
+    at = torch.arange(start, start + cache.length, device=cache.keys[0].device)
     made: dict[int, tuple[Tensor, Tensor]] = {}
 
     def turns(rotary: Rotary) -> tuple[Tensor, Tensor]:
         if id(rotary) not in made:
-            inverse = rotary.frequencies(source_length, target_length).to(positions.device)
-            by = angles(inverse, positions, positions + delta)
+            inverse = rotary.frequencies(source_length, target_length).to(at.device)
+            by = angles(inverse, at, at + delta)
             made[id(rotary)] = by.cos().float(), by.sin().float()
         return made[id(rotary)]
 
@@ -82,7 +87,7 @@ def reposition(
         key if rotary is None else turn(key, *turns(rotary), layout)
         for key, rotary, layout in zip(cache.keys, rotations.layers, rotations.layouts, strict=True)
     ]
-    return FrozenCache(tuple(keys), cache.values)
+    return FrozenCache(tuple(keys), cache.values, Positions.of(model).regime(target_length))
 
 
 def check_movable(model: PreTrainedModel, cache: FrozenCache | Cache) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,8 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 
+from pkv_interp.cache.forward import rope_kinds, text_decoder
+from pkv_interp.cache.regime import Boundary
 from pkv_interp.errors import PkvError
 
 _LEARNED = ("wpe", "embed_positions", "position_embeddings", "position_embedding")
@@ -73,45 +76,37 @@ def rotary_of(module: Any, config: Any, layer_type: str, model: PreTrainedModel)
     return Rotary(kind, short, None, boundary)
 
 
-@dataclass(frozen=True)
-class Boundary:
-    """A context length at which a model's rotary frequencies change.
-
-    Attributes:
-        length: longest context with the first frequencies.
-        settles: past it one other set holds (longrope); otherwise every length has its own (dynamic).
-    """
-
-    length: int
-    settles: bool
-
-    def same(self, one: int, other: int) -> bool:
-        """Whether contexts of these lengths have the same frequencies."""
-        past = [n > self.length for n in (one, other)]
-        return one == other or not any(past) or (all(past) and self.settles)
-
-
 def boundary_of(model: PreTrainedModel) -> Boundary | None:
-    """Where the model's rotary frequencies change with the length of the context; None where they do not."""
+    """Where the model's rotary frequencies change with the length of the context; None where they do not.
+
+    Raises:
+        PkvError: they change at more than one length.
+    """
     config: Any = model.config.get_text_config()
-    parameters: dict[str, Any] = getattr(config, "rope_parameters", None) or {}
-    stated = [parameters, *(p for p in parameters.values() if isinstance(p, dict))]
-    for name, module in model.named_modules():
-        kinds: Any = getattr(module, "rope_type", None) if name.endswith("rotary_emb") else None
-        for kind in kinds.values() if isinstance(kinds, dict) else (kinds,):
+    found: set[Boundary] = set()
+    for module in text_decoder(model).modules():
+        for prefix, kind in rope_kinds(module).items():
             if kind == "longrope":
-                original = next(o for p in stated if (o := p.get("original_max_position_embeddings")))
-                return Boundary(int(original), True)
-            if kind == "dynamic":
-                return Boundary(int(getattr(module, "original_max_seq_len")), False)  # noqa: B009
-    return None
+                stated = (
+                    config.rope_parameters[prefix.removesuffix("_")] if prefix else config.rope_parameters
+                )
+                found.add(Boundary(int(stated["original_max_position_embeddings"]), True))
+            elif kind == "dynamic":
+                found.add(Boundary(int(getattr(module, "original_max_seq_len")), False))  # noqa: B009
+    lengths = {boundary.length for boundary in found}
+    if len(lengths) > 1:
+        raise PkvError(
+            f"the rotary frequencies of {type(model).__name__} change at several lengths, {sorted(lengths)}",
+            "use a model whose frequencies change at one length, or at none",
+        )
+    return Boundary(lengths.pop(), all(boundary.settles for boundary in found)) if found else None
 
 
 def has_learned_positions(model: PreTrainedModel) -> bool:
-    """Whether an embedding of the position is added to that of the token."""
+    """Whether an embedding of the position is added to that of the token; a vision tower's is not text's."""
     return any(
         isinstance(module, nn.Embedding) and name.rsplit(".", 1)[-1] in _LEARNED
-        for name, module in model.named_modules()
+        for name, module in text_decoder(model).named_modules()
     )
 
 
@@ -126,15 +121,32 @@ def has_alibi(model: PreTrainedModel) -> bool:
     )
 
 
-def limit_of(config: Any, rotaries: Iterable[Rotary]) -> int:
-    """Positions served: what the config states, or what its scaling stretches that to."""
-    limit = int(config.max_position_embeddings)
-    parameters: dict[str, Any] = getattr(config, "rope_parameters", None) or {}
+def served_by(model: PreTrainedModel) -> int | None:
+    """Positions served: what the config states, or what its scaling stretches that to.
+
+    None without a limit: distances that are added to the scores (ALiBi), and dynamic NTK, which makes its
+    frequencies for any length.
+    """
+    config: Any = model.config.get_text_config()
+    stated = getattr(config, "max_position_embeddings", None)
+    if stated is None or has_alibi(model):
+        return None
+    limits, parameters = [int(stated)], getattr(config, "rope_parameters", None) or {}
     for one in (parameters, *(p for p in parameters.values() if isinstance(p, dict))):
-        original = one.get("original_max_position_embeddings")
-        if original and one.get("factor"):
-            limit = max(limit, int(original * one["factor"]))
-    return min([limit, *(r.boundary for r in rotaries if r.boundary is not None and r.long is None)])
+        kind, factor = one.get("rope_type"), one.get("factor")
+        if kind == "dynamic":
+            return None
+        original = int(stated) if kind == "linear" else one.get("original_max_position_embeddings")
+        if original and factor:
+            limits.append(int(original * factor))
+    return max(limits)
+
+
+def limit_of(model: PreTrainedModel, rotaries: Iterable[Rotary]) -> int:
+    """Positions to which keys can be moved: those served, and none past where dynamic NTK changes them."""
+    served = served_by(model)
+    ends = [r.boundary for r in rotaries if r.boundary is not None and r.long is None]
+    return min(ends + ([sys.maxsize] if served is None else [served]))
 
 
 def refuse_without_rotation(model: PreTrainedModel) -> None:

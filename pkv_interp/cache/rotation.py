@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from transformers import DynamicCache, PreTrainedModel
 
+from pkv_interp.cache.forward import at_positions, fresh_rotation, text_decoder
 from pkv_interp.cache.rope import Rotary, limit_of, refusal, refuse_without_rotation, rotary_of
 from pkv_interp.tolerances import tolerance_of
 
@@ -83,22 +84,29 @@ def rotations_of(model: PreTrainedModel) -> Rotations:
 def _find(model: PreTrainedModel) -> Rotations:
     config: Any = model.config.get_text_config()
     refuse_without_rotation(model)
-    modules = [m for name, m in model.named_modules() if name.rsplit(".", 1)[-1] == "rotary_emb"]
+    named = text_decoder(model).named_modules()
+    modules = [m for name, m in named if name.rsplit(".", 1)[-1] == "rotary_emb"]
     if len(modules) != 1:
         raise refusal(model, f"has {len(modules)} rotary modules where one is expected")
     probed = [_keys_of_one_token(model, at) for at in (0, _PROBE)]
     types = getattr(config, "layer_types", None) or ["full_attention"] * len(probed[0])
     known = {kind: rotary_of(modules[0], config, kind, model) for kind in sorted(set(types))}
+    limit = limit_of(model, known.values())
+    past = {b for r in known.values() if r.long is not None and (b := r.boundary) and b + 2 * _PROBE < limit}
+    far = {b: [_keys_of_one_token(model, b + at) for at in (_PROBE, 2 * _PROBE)] for b in past}
     layers: list[Rotary | None] = []
     layouts: list[Layout] = []
     for index, (kind, at_zero, moved) in enumerate(zip(types, *probed, strict=True)):
         rotary = known[kind]
-        layout = _layout(rotary, at_zero, moved)
+        layout = _layout(rotary.short, at_zero, moved)
+        if layout is not None and rotary.boundary in far and rotary.long is not None:
+            before, after = (keys[index] for keys in far[rotary.boundary])
+            layout = layout if _layout(rotary.long, before, after) == layout else None
         if layout is None:
             raise refusal(model, f"turns the keys of layer {index} in a way that is not recognised")
         layers.append(None if layout == "none" else rotary)
         layouts.append(layout)
-    return Rotations(tuple(layers), tuple(layouts), limit_of(config, known.values()))
+    return Rotations(tuple(layers), tuple(layouts), limit)
 
 
 @torch.no_grad()
@@ -107,22 +115,24 @@ def _keys_of_one_token(model: PreTrainedModel, position: int) -> list[Tensor]:
     ids = torch.full(
         (1, 1), min(300, int(model.config.get_text_config().vocab_size) - 1), device=model.device
     )
-    at = torch.full((1, 1), position, device=model.device)
-    model(input_ids=ids, position_ids=at, past_key_values=cache, use_cache=True)
+    at = torch.full((1,), position, device=model.device)
+    forward: Any = model
+    with fresh_rotation(model):
+        forward(input_ids=ids, past_key_values=cache, use_cache=True, **at_positions(model, at))
     layers: list[Any] = cache.layers
     return [layer.keys for layer in layers]
 
 
-def _layout(rotary: Rotary, at_zero: Tensor, moved: Tensor) -> Layout | None:
-    """How a layer turns its keys, inferred from one key at two positions."""
+def _layout(inverse: Float[Tensor, " r"], before: Tensor, moved: Tensor) -> Layout | None:
+    """How a layer turns its keys, inferred from one key at two positions that lie ``_PROBE`` apart."""
     allowed = tolerance_of(moved.dtype).layout * float(moved.float().abs().max())
     source = torch.zeros(1, device=moved.device)
-    by = angles(rotary.short.to(moved.device), source, source + _PROBE)
-    candidates: dict[Layout, Tensor] = {"none": at_zero}
+    by = angles(inverse.to(moved.device), source, source + _PROBE)
+    candidates: dict[Layout, Tensor] = {"none": before}
     if 2 * by.shape[-1] <= moved.shape[-1]:
         cos, sin = by.cos().float(), by.sin().float()
-        candidates["half"] = turn(at_zero, cos, sin, "half")
-        candidates["interleaved"] = turn(at_zero, cos, sin, "interleaved")
+        candidates["half"] = turn(before, cos, sin, "half")
+        candidates["interleaved"] = turn(before, cos, sin, "interleaved")
     errors = {
         layout: float((keys.float() - moved.float()).abs().max()) for layout, keys in candidates.items()
     }

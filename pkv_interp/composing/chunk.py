@@ -44,7 +44,7 @@ class Chunk:
 
 
 def token_ids(tokenizer: PreTrainedTokenizerBase, text: str | Sequence[int]) -> tuple[int, ...]:
-    """Ids of a text on its own, without special tokens; ids are taken as they are.
+    """Ids of a text that stands after others, without special tokens; ids are taken as they are.
 
     Raises:
         PkvError: nothing is left.
@@ -53,6 +53,35 @@ def token_ids(tokenizer: PreTrainedTokenizerBase, text: str | Sequence[int]) -> 
     if not ids:
         raise PkvError("a chunk without a token was given", "give some text")
     return tuple(int(token) for token in ids)
+
+
+def first_ids(tokenizer: PreTrainedTokenizerBase, text: str | Sequence[int]) -> tuple[int, ...]:
+    """Ids of a text that a context begins with: the special tokens that open a text are put before it.
+
+    What the tokenizer would put after a text (EOS) is left out. Ids are taken as they are.
+
+    Raises:
+        PkvError: nothing is left.
+    """
+    ids = token_ids(tokenizer, text)
+    if not isinstance(text, str):
+        return ids
+    encoded: Any = tokenizer(text)["input_ids"]
+    for opening in range(len(encoded) - len(ids) + 1):
+        if tuple(encoded[opening : opening + len(ids)]) == ids:
+            return tuple(int(token) for token in encoded[: opening + len(ids)])
+    return ids
+
+
+def prefix(runner: Runner, tokenizer: PreTrainedTokenizerBase, text: str | Sequence[int]) -> FrozenCache:
+    """The cache of what a context begins with, to splice chunks after: with BOS, where the model has one.
+
+    Chunks (``precompile``) and the text after them (``token_ids``) are encoded without.
+
+    Raises:
+        PkvError: an empty text, or an id outside the vocabulary.
+    """
+    return runner.prefill(first_ids(tokenizer, text)).cache
 
 
 def before(tokenizer: PreTrainedTokenizerBase, context: str | Sequence[int], sink: Sink) -> tuple[int, ...]:
@@ -96,7 +125,7 @@ def precompile(
     Args:
         runner: the model.
         tokenizer: of the model.
-        text: the chunk, as text or as ids.
+        text: the chunk, as text or as ids; text is encoded without special tokens, here and below.
         context: text or ids before it, for ``sink="prefix"``.
         sink: what the chunk's first tokens can attend to. "none": nothing, the chunk's own first token
             becomes the attention sink. "bos": the BOS token. "prefix": the context. What stands before is

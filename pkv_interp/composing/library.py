@@ -66,10 +66,17 @@ class ChunkLibrary:
             chunk: made by that model.
 
         Raises:
-            PkvError: the chunk is of another model, or the folder cannot be written to.
+            PkvError: the chunk is of another model or was not made as ``precompile`` does, or the folder
+                cannot be written to.
         """
         if chunk.identity != identity_of(runner.model):
             raise PkvError("the chunk was made by another model", "precompile it with this model")
+        made = runner.positions.regime(chunk.start + chunk.length)
+        if chunk.cache.regime not in (None, made):
+            raise PkvError(
+                f"the chunk has rotary frequencies of {chunk.cache.regime}, and its file stands for {made}",
+                "precompile it before it is put into a library",
+            )
         fields = _fields(runner, tokenizer, chunk.ids, chunk.context, chunk.sink)
         tensors = {"keys": _stacked(chunk.cache.keys), "values": _stacked(chunk.cache.values)}
         fields["content"] = _content(tensors)
@@ -108,7 +115,8 @@ class ChunkLibrary:
                     f"{path.name} was made with another {called}", "precompile the chunk with this model"
                 )
         keys, values = (tuple(t.to(runner.model.device)) for t in (tensors["keys"], tensors["values"]))
-        cache = FrozenCache(tuple(k[None] for k in keys), tuple(v[None] for v in values))
+        regime = runner.positions.regime(len(context) + len(ids))
+        cache = FrozenCache(tuple(k[None] for k in keys), tuple(v[None] for v in values), regime)
         return Chunk(tuple(ids), cache, len(context), tuple(context), sink, identity_of(runner.model))
 
     def fetch(

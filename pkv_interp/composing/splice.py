@@ -8,6 +8,7 @@ import torch
 
 from pkv_interp.cache.compute import Runner
 from pkv_interp.cache.frozen import FrozenCache
+from pkv_interp.cache.regime import one_regime
 from pkv_interp.cache.reposition import reposition
 from pkv_interp.composing.chunk import Chunk
 from pkv_interp.composing.identity import identity_of
@@ -18,7 +19,7 @@ def join(caches: Sequence[FrozenCache]) -> FrozenCache:
     """The columns of several caches side by side, as they are: a copy, nothing is turned.
 
     Raises:
-        PkvError: shapes, dtypes or devices that differ.
+        PkvError: shapes, dtypes, devices or rotary frequencies that differ.
     """
     forms = {
         (c.n_layers, c.keys[0].shape[1], c.keys[0].shape[3], c.keys[0].dtype, c.keys[0].device)
@@ -34,6 +35,7 @@ def join(caches: Sequence[FrozenCache]) -> FrozenCache:
     return FrozenCache(
         tuple(torch.cat([c.keys[i] for c in caches], 2) for i in layers),
         tuple(torch.cat([c.values[i] for c in caches], 2) for i in layers),
+        one_regime(c.regime for c in caches if c.length),
     )
 
 
@@ -52,13 +54,17 @@ def splice(
         target_length: of the whole context, for rope types whose frequencies depend on it.
 
     Raises:
-        PkvError: a chunk of another model, dtype or device, or one that cannot be moved there.
+        PkvError: a chunk of another model, dtype or device, or one that cannot be moved there; a prefix or
+            chunk whose rotary frequencies are not those of the whole.
     """
     if not isinstance(prefix, FrozenCache):
         raise PkvError(
             f"a {type(prefix).__name__} is no prefix", "give a FrozenCache, as runner.prefill(ids).cache"
         )
     mine = identity_of(runner.model)
+    whole = max(target_length or 0, prefix.length + sum(chunk.length for chunk in chunks))
+    if chunks:
+        runner.positions.check_cache(prefix, whole)
     parts, at = [prefix], prefix.length
     for number, chunk in enumerate(chunks, 1):
         if chunk.identity != mine:
@@ -72,9 +78,7 @@ def splice(
                 "make chunks with precompile",
             )
         parts.append(
-            reposition(
-                runner.model, chunk.cache, at - chunk.start, start=chunk.start, target_length=target_length
-            )
+            reposition(runner.model, chunk.cache, at - chunk.start, start=chunk.start, target_length=whole)
         )
         at += chunk.length
     return join(parts)

@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pkv_interp.cache.positions import Positions
+from pkv_interp.cache.regime import one_regime
 from pkv_interp.engine.chunks import Budget, chunk_rows
 from pkv_interp.engine.edits import layer_edits, require_captures, require_whole_patches
 from pkv_interp.engine.live import live_mlps
@@ -22,7 +24,8 @@ def check_call(scope: Scope, base: Prefill, rows: Sequence[Row], donors: Sequenc
     """Refuse a call that cannot be run as asked.
 
     Raises:
-        PkvError: no rows, a donor of another length, an index out of range, or an activation not captured.
+        PkvError: no rows, a donor of another length or other rotary frequencies, an index out of range, or an
+            activation not captured.
     """
     if not rows:
         raise PkvError("no rows were given", "give at least one row; () is the row without interventions")
@@ -32,6 +35,7 @@ def check_call(scope: Scope, base: Prefill, rows: Sequence[Row], donors: Sequenc
                 f"donor {index} has {donor.length} tokens and the base {base.length}",
                 "use pairs of equal length, token by token",
             )
+    one_regime(prefill.cache.regime for prefill in (base, *donors))
     scope.check(rows)
     require_captures(rows, donors, base.length)
     require_whole_patches(rows, [first_edit(row, base.length) for row in rows])
@@ -100,6 +104,7 @@ def run_rows(
         budget: how much memory one forward may take.
         like: a tensor of the model's dtype and device.
     """
+    Positions.of(tracer._module).check_prompt(base.cache, base.length)
     windows = budget.spec.windows
     width = budget.spec.vocab_size if token_ids is None else len(token_ids)
     logits = torch.empty(len(rows), width, device=like.device)

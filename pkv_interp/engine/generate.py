@@ -12,6 +12,9 @@ from torch import Tensor
 from transformers.cache_utils import DynamicCache, DynamicLayer
 
 from pkv_interp.cache import FrozenCache
+from pkv_interp.cache.forward import at_positions, fresh_rotation
+from pkv_interp.cache.positions import Positions
+from pkv_interp.cache.regime import Regime
 from pkv_interp.engine.results import Prefill
 from pkv_interp.errors import PkvError
 from pkv_interp.models.ending import end_tokens
@@ -40,10 +43,11 @@ def continue_greedily(
     """Continue each cache after the token ``last`` by the token of largest logit, ``most`` tokens at most.
 
     The caches are of one length and are read, never written: the forward grows a batch of copies. The model
-    makes its own masks and positions, so windows and softcaps are its own as well.
+    makes its own masks, so windows and softcaps are its own as well.
 
     Raises:
-        PkvError: caches of different lengths, or a limit below 1.
+        PkvError: caches of different lengths, a limit below 1, or a text that could grow past what the model
+            serves or past a length at which its rotary frequencies change.
     """
     lengths = {cache.length for cache in caches}
     if len(lengths) != 1 or most < 1:
@@ -51,6 +55,8 @@ def continue_greedily(
             f"{len(caches)} caches of {len(lengths)} lengths were to be continued by {most} tokens",
             "give caches of one length and a limit of at least 1",
         )
+    start = caches[0].length + 1
+    regime = _checked(loaded, caches, start + most)
     ends = end_tokens(loaded.model, loaded.tokenizer)
     cache = _batch(caches)
     new: list[list[int]] = [[] for _ in caches]
@@ -66,9 +72,8 @@ def continue_greedily(
             break
     else:
         _forward(loaded, [[token] for token in current], cache)  # the last choice has no column yet
-    start = caches[0].length + 1
     return [
-        Continuation(tuple(ids), _row(cache, row, start + len(ids)), stopped[row])
+        Continuation(tuple(ids), _row(cache, row, start + len(ids), regime), stopped[row])
         for row, ids in enumerate(new)
     ]
 
@@ -86,12 +91,14 @@ def extend(loaded: LoadedModel, ids: Sequence[int], cache: FrozenCache) -> Prefi
         cache: of its first tokens, at least one fewer than ``ids``.
 
     Raises:
-        PkvError: the cache is longer than that.
+        PkvError: the cache is longer than that, the prompt longer than the model serves, or its rotary
+            frequencies are not those of the cache.
     """
     if cache.length >= len(ids):
         raise PkvError(
             f"a cache of {cache.length} tokens leaves none of {len(ids)} to run", "give a shorter cache"
         )
+    regime = _checked(loaded, [cache], len(ids))
     grown = cache.view()
     logits = _forward(loaded, [list(ids[cache.length :])], grown)[0, -1].float()
     spec = loaded.spec
@@ -101,7 +108,7 @@ def extend(loaded: LoadedModel, ids: Sequence[int], cache: FrozenCache) -> Prefi
 
     return Prefill(
         ids=tuple(ids),
-        cache=FrozenCache.of(grown).slice(0, len(ids) - 1),
+        cache=FrozenCache.of(grown, regime).slice(0, len(ids) - 1),
         logits=logits,
         z=unknown(spec.n_layers, spec.n_heads, spec.head_dim),
         mlp=unknown(spec.n_layers, spec.d_model),
@@ -115,7 +122,21 @@ def _forward(
     """Logits after the last token of each row; ``cache`` grows by the tokens."""
     model: Any = loaded.model
     tokens = torch.tensor(rows, device=loaded.device)
-    return model(input_ids=tokens, past_key_values=cache, use_cache=True, logits_to_keep=1).logits
+    start = cache.get_seq_length()
+    at = torch.arange(start, start + tokens.shape[1], device=loaded.device)
+    placed = at_positions(model, at, len(rows))
+    with fresh_rotation(model):
+        out = model(input_ids=tokens, past_key_values=cache, use_cache=True, logits_to_keep=1, **placed)
+    return out.logits
+
+
+def _checked(loaded: LoadedModel, caches: Sequence[FrozenCache], length: int) -> Regime | None:
+    """The frequencies of a context that the caches may be continued to."""
+    positions = Positions.of(loaded.model)
+    positions.check_served(length)
+    for cache in caches:
+        positions.check_cache(cache, length)
+    return positions.regime(length)
 
 
 def _batch(caches: Sequence[FrozenCache]) -> DynamicCache:
@@ -131,10 +152,11 @@ def _batch(caches: Sequence[FrozenCache]) -> DynamicCache:
     return batch
 
 
-def _row(batch: DynamicCache, row: int, length: int) -> FrozenCache:
+def _row(batch: DynamicCache, row: int, length: int, regime: Regime | None) -> FrozenCache:
     """One row's first ``length`` columns."""
     layers: list[Any] = batch.layers
     return FrozenCache(
         tuple(layer.keys[row : row + 1, :, :length] for layer in layers),
         tuple(layer.values[row : row + 1, :, :length] for layer in layers),
+        regime,
     )

@@ -13,6 +13,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from pkv_interp.cache import ColumnsLayer, FrozenCache, columns_cache
+from pkv_interp.cache.forward import reset_rotation
 from pkv_interp.engine.edits import HeadEdits, LayerEdits, RowEdits
 from pkv_interp.engine.live import LiveMLP
 from pkv_interp.engine.masks import layer_masks
@@ -108,6 +109,8 @@ def packed_forward(
     # In a batch every row ends with its decision token.
     wanted = 1 if packing.stacked else torch.as_tensor(packing.decision, device=device)
     layers, entry, live = tracer.model.layers, shortcuts.entry, shortcuts.live
+    # The rows hold the prompt's last token, so their frequencies are those of the prompt.
+    reset_rotation(tracer._module)
     # fmt: off
     with tracer.trace(
         input_ids=tokens, position_ids=positions, attention_mask=mask_of[0],
@@ -152,6 +155,7 @@ def packed_forward(
             tracer.lm_head.skip(_unembed(final, tracer.lm_head._module, shortcuts.token_ids))
         logits = rearrange(tracer.output.logits, "batch s vocab -> (batch s) vocab").save()
     # fmt: on
+    reset_rotation(tracer._module)
     return PackedOutput(logits, Collected(list(zs), list(mlps)) if collect else None)
 
 

@@ -13,6 +13,8 @@ from torch import Tensor
 from transformers.cache_utils import DynamicCache
 
 from pkv_interp.cache import FrozenCache
+from pkv_interp.cache.forward import reset_rotation
+from pkv_interp.cache.positions import Positions
 from pkv_interp.engine.results import Prefill
 from pkv_interp.errors import PkvError
 from pkv_interp.models.attention import decision_weights
@@ -65,9 +67,16 @@ def run_prefill(
     tokens = torch.tensor([list(ids[start:])], device=like.device)
     # A cache without a config has a growing, full layer everywhere, also where the family slides.
     grown = shared.cache.slice(0, start).view() if shared is not None and start else DynamicCache()
+    places = torch.arange(start, len(ids), device=like.device)[None]
+    model = tracer._module
+    positions = Positions.of(model)
+    positions.check_served(len(ids))
+    if shared is not None and start:
+        positions.check_cache(shared.cache, len(ids))
+    reset_rotation(model)
     # fmt: off
     with tracer.trace(
-        input_ids=tokens, past_key_values=grown, use_cache=True, logits_to_keep=1,
+        input_ids=tokens, position_ids=places, past_key_values=grown, use_cache=True, logits_to_keep=1,
     ):
         zs = nnsight.save([])
         mlps = nnsight.save([])
@@ -111,7 +120,8 @@ def run_prefill(
         logits = out.logits[0, -1].float().save()
         cache = out.past_key_values.save()
     # fmt: on
-    frozen = FrozenCache.of(cache)
+    reset_rotation(model)
+    frozen = FrozenCache.of(cache, positions.regime(len(ids)))
     z_all = rearrange(torch.stack(list(zs)), "layers t (heads d) -> layers t heads d", heads=spec.n_heads)
     mlp_all, resid_all = torch.stack(list(mlps)), torch.stack(list(resids))
     found = Prefill(

@@ -19,6 +19,7 @@ from transformer_lens.model_bridge.sources import build_bridge_from_module
 from transformers.cache_utils import DynamicCache
 
 from pkv_interp.cache import FrozenCache
+from pkv_interp.cache.forward import reset_rotation
 from pkv_interp.engine.results import Prefill
 from pkv_interp.errors import PkvError
 from pkv_interp.interventions import HeadPatch, Knockout, MLPPatch, ResidualEdit, Row
@@ -66,6 +67,7 @@ class BridgeTwin(OneByOne):
         wanted = ("hook_z", "mlp.hook_out", "hook_pattern", "hook_resid_post", "hook_in")
         tokens = torch.tensor([list(ids)], device=self.device)
         cache = DynamicCache()
+        reset_rotation(self.bridge)
         _, acts = self.bridge.run_with_cache(
             tokens, names_filter=lambda name: name.endswith(wanted), past_key_values=cache, use_cache=True
         )
@@ -107,6 +109,7 @@ class BridgeTwin(OneByOne):
         hooks = self._edits(row, positions, len(ids), donors)
         for layer, closed in closed_positions(knockouts, self.spec.n_layers).items():
             hooks.append((f"blocks.{layer}.attn.hook_attn_scores", _close(closed)))
+        reset_rotation(self.bridge)
         out = self.bridge.run_with_hooks(
             tokens, fwd_hooks=hooks, past_key_values=cache, use_cache=True, return_type="logits"
         )

@@ -11,6 +11,7 @@ from torch import Tensor
 from transformers.cache_utils import DynamicCache
 
 from pkv_interp.cache import FrozenCache
+from pkv_interp.cache.regime import Regime
 from pkv_interp.engine.results import Decoded, Prefill
 from pkv_interp.interventions import Knockout, KVPatch, Row, first_edit
 
@@ -76,12 +77,18 @@ class OneByOne(ABC):
 
         Args:
             ids: the whole prompt.
-            row: interventions; those at the last token are left out.
+            row: interventions; those at the last token change no column before it.
             donors: prompts that patches index.
         """
         cache = DynamicCache()
-        self._forward(ids, range(len(ids) - 1), cache, row, donors)
-        return FrozenCache.of(cache)
+        # The last token is run as well, since rotary frequencies may follow from its position.
+        self._forward(ids, range(len(ids)), cache, row, donors)
+        return FrozenCache.of(cache, self._regime(len(ids))).slice(0, len(ids) - 1)
+
+    def _regime(self, length: int) -> Regime | None:
+        """The rotary frequencies of a prompt, where the twin knows them."""
+        del length
+        return None
 
     @torch.no_grad()
     def _decide(

@@ -1,6 +1,6 @@
 """The engine's twin in plain PyTorch: every row alone, over an edited cache, with hooks.
 
-It shares no code with the packed forward: the model makes its own masks and positions. It is also the
+It shares no code with the packed forward: the model makes its own masks. It is also the
 baseline that the packed decode is timed against: one token per patch over a cache that is shared where it is
 not edited.
 """
@@ -16,6 +16,9 @@ from jaxtyping import Float
 from torch import Tensor
 from transformers.cache_utils import DynamicCache
 
+from pkv_interp.cache.forward import fresh_rotation
+from pkv_interp.cache.positions import Positions
+from pkv_interp.cache.regime import Regime
 from pkv_interp.engine.results import Prefill
 from pkv_interp.interventions import Knockout, Row
 from pkv_interp.models.load import LoadedModel
@@ -29,6 +32,9 @@ class Sequential(OneByOne):
 
     loaded: LoadedModel
 
+    def _regime(self, length: int) -> Regime | None:
+        return Positions.of(self.loaded.model).regime(length)
+
     def _forward(
         self,
         ids: Sequence[int],
@@ -41,6 +47,17 @@ class Sequential(OneByOne):
         model: Any = self.loaded.model
         tokens = torch.tensor([[ids[position] for position in positions]], device=model.device)
         closed = closed_positions(knockouts, self.loaded.spec.n_layers)
-        with edited(model, row, positions, donors), knocked_out(model, closed, len(ids)):
-            out = model(input_ids=tokens, past_key_values=cache, use_cache=True, logits_to_keep=1)
+        places = torch.tensor([list(positions)], device=model.device)
+        with (
+            fresh_rotation(model),
+            edited(model, row, positions, donors),
+            knocked_out(model, closed, len(ids)),
+        ):
+            out = model(
+                input_ids=tokens,
+                position_ids=places,
+                past_key_values=cache,
+                use_cache=True,
+                logits_to_keep=1,
+            )
         return out.logits[0, -1].float()

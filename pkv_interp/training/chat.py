@@ -12,6 +12,8 @@ from typing import Any
 
 import torch
 
+from pkv_interp.cache.forward import fresh_rotation
+
 TOPICS: tuple[str, ...] = (
     "photosynthesis",
     "the moon",
@@ -123,15 +125,16 @@ def sample_replies(
                 padding_side="left",
                 add_special_tokens=not (bos and part[0].startswith(bos)),
             ).to(model.device)
-            out = model.generate(
-                **encoded,
-                do_sample=True,
-                temperature=temperature,
-                top_p=0.95,
-                top_k=0,
-                max_new_tokens=max_new_tokens,
-                pad_token_id=tokenizer.eos_token_id,
-            )
+            with fresh_rotation(model):
+                out = model.generate(
+                    **encoded,
+                    do_sample=True,
+                    temperature=temperature,
+                    top_p=0.95,
+                    top_k=0,
+                    max_new_tokens=max_new_tokens,
+                    pad_token_id=tokenizer.eos_token_id,
+                )
             new = out[:, encoded["input_ids"].shape[1] :]
             texts = tokenizer.batch_decode(new, skip_special_tokens=True)
             chats.extend(Chat(p, t) for p, t in zip(part, texts, strict=True) if t.strip())

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from pkv_interp.cache.forward import first_positions, fresh_rotation
 from pkv_interp.models.unembedding import logits_of
 from pkv_interp.prompts.errata import UPDATES
 from pkv_interp.prompts.readout import action_ids
@@ -130,7 +131,10 @@ def answer(model: Any, tokenizer: Any, found: Sequence[Probe], budget: int = 409
     owner = {id(sequences[id(p)]): p for p in found}
     out: dict[int, tuple[float, int]] = {}
     for group in micro_batches(list(sequences.values()), budget):
-        hidden = model.model(input_ids=pad(group, fill).to(model.device), use_cache=False).last_hidden_state
+        ids = pad(group, fill).to(model.device)
+        with fresh_rotation(model):
+            out = model.model(input_ids=ids, use_cache=False, **first_positions(model.model, ids))
+        hidden = out.last_hidden_state
         last = torch.tensor([len(s.ids) - 1 for s in group], device=hidden.device)
         logits = logits_of(model, hidden[torch.arange(len(group), device=hidden.device), last])
         for sequence, row in zip(group, logits, strict=True):

@@ -14,6 +14,7 @@ from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dic
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
+from pkv_interp.cache.forward import first_positions, fresh_rotation
 from pkv_interp.models.unembedding import logits_of
 from pkv_interp.training.examples import KINDS
 from pkv_interp.training.schedule import Stage, at, check
@@ -101,7 +102,9 @@ def supervised_losses(model: Any, group: list[TokenSequence], fill: int) -> tupl
     rows = torch.tensor([r for r, s in enumerate(group) for _ in s.targets], device=ids.device)
     cols = torch.tensor([t for s in group for t in s.targets], device=ids.device)
     core: Any = model.get_base_model() if isinstance(model, PeftModel) else model
-    hidden = core.model(input_ids=ids, use_cache=False).last_hidden_state[rows, cols]
+    placed = first_positions(core.model, ids)
+    with fresh_rotation(core):
+        hidden = core.model(input_ids=ids, use_cache=False, **placed).last_hidden_state[rows, cols]
     logits = logits_of(core, hidden)
     gold = ids[rows, cols + 1]
     return torch.nn.functional.cross_entropy(logits, gold, reduction="none"), logits.argmax(-1) == gold

@@ -10,6 +10,7 @@ import torch
 from peft import LoraConfig, get_peft_model
 from transformers import PreTrainedModel
 
+from pkv_interp.cache.forward import first_positions, fresh_rotation
 from pkv_interp.errors import PkvError
 from pkv_interp.weight_editing.projections import down_projections
 from pkv_interp.weight_editing.statements import Statement
@@ -116,7 +117,11 @@ def _train(
             for group in groups.values():
                 ids = torch.tensor([one.ids for one in group], device=model.device)
                 targets = torch.tensor([one.target for one in group], device=model.device)
-                logits = core(input_ids=ids, use_cache=False, logits_to_keep=1).logits[:, -1].float()
+                with fresh_rotation(model):
+                    out = core(
+                        input_ids=ids, use_cache=False, logits_to_keep=1, **first_positions(model, ids)
+                    )
+                logits = out.logits[:, -1].float()
                 loss = torch.nn.functional.cross_entropy(logits, targets, reduction="sum")
                 (loss / len(statements)).backward()
         optimiser.step()

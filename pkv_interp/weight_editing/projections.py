@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from pkv_interp.cache.forward import first_positions, fresh_rotation
 from pkv_interp.errors import PkvError
 
 
@@ -77,7 +78,9 @@ def inputs_of(
     handles = [m.register_forward_pre_hook(hold(la)) for la, m in zip(layers, modules, strict=True)]
     core: Any = model
     try:
-        core(input_ids=torch.tensor([list(ids)], device=model.device), use_cache=False, logits_to_keep=1)
+        tokens = torch.tensor([list(ids)], device=model.device)
+        with fresh_rotation(model):
+            core(input_ids=tokens, use_cache=False, logits_to_keep=1, **first_positions(model, tokens))
     except _Read:
         pass
     finally:

@@ -10,6 +10,7 @@ from torch import Tensor
 from transformers.cache_utils import DynamicCache
 
 from pkv_interp.cache.compute import Runner
+from pkv_interp.cache.forward import fresh_rotation
 from pkv_interp.cache.frozen import FrozenCache
 from pkv_interp.errors import PkvError
 
@@ -87,15 +88,21 @@ class Batch:
 
     def log_probabilities(self) -> Float[Tensor, "statements vocab"]:
         """Log probabilities of the token after each statement in float32, with gradients through hooks."""
-        model: Any = self.runner.model
+        model = self.runner.model
         grown = DynamicCache()
+        start = self.caches[0].length if self.caches else 0
+        length = start + self.suffixes.shape[1]
+        for cache in self.caches or ():
+            self.runner.positions.check_cache(cache, length)
         if self.caches is not None:
             for index in range(self.caches[0].n_layers):
                 keys = torch.cat([cache.keys[index] for cache in self.caches])
                 values = torch.cat([cache.values[index] for cache in self.caches])
                 grown.update(keys, values, index)
-        out = model(input_ids=self.suffixes, past_key_values=grown, use_cache=True, logits_to_keep=1)
-        return out.logits[:, -1].float().log_softmax(-1)
+        at = torch.arange(start, length, device=model.device)
+        with fresh_rotation(model):
+            logits = self.runner.forward(self.suffixes, at, grown)
+        return logits[:, -1].float().log_softmax(-1)
 
 
 def batches(runner: Runner, statements: Sequence[Statement]) -> list[Batch]:

@@ -1,0 +1,323 @@
+"""Drawn architectures, rotations, windows, tokenizers, prompts and edits, against their definitions.
+
+``make fuzz`` draws thousands (``PKV_FUZZ`` is the number); otherwise the same draws are made each time.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from pkv_interp.cache import FrozenCache, Runner, reposition
+from pkv_interp.cache.early import early_values, most_moved
+from pkv_interp.cache.forward import fresh_rotation
+from pkv_interp.composing import precompile, seam_repair, splice
+from pkv_interp.editing import METHODS, EditableContext, State, field, user
+from pkv_interp.editing.in_place import in_place
+from pkv_interp.editing.methods.epic import LINKS, chunk_starts
+from pkv_interp.editing.registry import Change, find
+from pkv_interp.engine import Engine
+from pkv_interp.errors import PkvError
+from pkv_interp.interventions import KVPatch
+from pkv_interp.models.tiny_tokenizer import tiny_tokenizer
+from pkv_interp.reference.sequential import Sequential
+from tests.families import FAMILIES, SLIDING_FAMILIES, tiny_loaded
+from tests.hostile import one_token_at_a_time as slow
+from tests.hostile.models_of_positions import ROPES, close, plain, roped, words
+
+DRAWS = int(os.environ.get("PKV_FUZZ", "0"))
+
+
+def fuzz(draws: int) -> settings:
+    """So many draws, the same each time; or ``PKV_FUZZ`` new ones."""
+    return settings(
+        max_examples=DRAWS or draws,
+        derandomize=not DRAWS,
+        deadline=None,
+        database=None,
+        print_blob=True,
+        suppress_health_check=list(HealthCheck),
+    )
+
+
+BOUNDARY = 48
+TYPES = ("llama", "gemma3_text", "smollm3", "glm", "olmo2", "cohere", "stablelm", "qwen3_moe", "phi3")
+#: Types whose rotation takes a scaled rope type.
+SCALED = ("llama", "gemma3_text", "smollm3", "qwen3_moe", "phi3")
+VALUES = ("pending", "shipped", "ready", "cold", "open", "closed", "shipped late on Tuesday")
+FILLER = ("The", "lamp", "of", "the", "archive", "is", "on", "second", "floor", "and", "not", "known")
+
+
+@cache
+def tokenizer_of(style: str) -> PreTrainedTokenizerBase:
+    return tiny_tokenizer(style)
+
+
+@st.composite
+def models(draw: st.DrawFn) -> PreTrainedModel:
+    """A tiny model; those of one draw are made once."""
+    if draw(st.booleans()):
+        family = draw(st.sampled_from(FAMILIES))
+        window = draw(st.sampled_from((8, 16, 64))) if family in SLIDING_FAMILIES else None
+        return tiny_loaded(family, window=window).model
+    model_type = draw(st.sampled_from(TYPES))
+    kinds = ("default", "longrope", "partial") if model_type == "phi3" else ROPES
+    kind = draw(st.sampled_from(kinds)) if model_type in SCALED else "default"
+    assume(kind != "partial" or model_type not in ("gemma3_text", "cohere"))
+    return roped(kind, model_type, BOUNDARY)
+
+
+def crossing(run: Runner, *lengths: int) -> bool:
+    """Whether contexts of these lengths have rotary frequencies of their own."""
+    return len({run.positions.regime(n) for n in lengths}) > 1
+
+
+def refused(run: Runner, error: PkvError) -> bool:
+    """Whether a refusal is for lengths between which the rotary frequencies change."""
+    return run.positions.boundary is not None and str(run.positions.boundary.length) in error.cause
+
+
+@fuzz(50)
+@given(models(), st.integers(2, 80), st.integers(1, 79), st.integers(1, 6), st.integers(0, 2**16), st.data())
+def test_caches(
+    model: PreTrainedModel, length: int, cut: int, width: int, seed: int, data: st.DataObject
+) -> None:
+    """extend == prefill, recompute == prefill, scattered recompute == one token at a time, early values."""
+    cut = min(cut, length - 1)
+    run, ids = Runner.of(model), words(length, seed)
+    new = [*ids[:cut], *words(length - cut, seed + 1)]
+    field_ends = min(length, cut + width)
+    edited = [*ids[:cut], *new[cut:field_ends], *ids[field_ends:]]
+    with fresh_rotation(model):
+        whole, logits = plain(model, ids)
+        after, after_logits = plain(model, edited)
+    base = run.prefill(ids)
+    close(base.cache, whole)
+    torch.testing.assert_close(base.logits, logits, atol=1e-4, rtol=0)
+    # A cache of the whole prompt, cut: what follows is the prompt's.
+    grown = run.extend(base.cache.slice(0, cut), ids[cut:])
+    close(grown.cache, whole)
+    torch.testing.assert_close(grown.logits, logits, atol=1e-4, rtol=0)
+    layer = data.draw(st.integers(0, whole.n_layers - 1))
+    early = early_values(run, base.cache.slice(0, cut), ids[cut:], layer)
+    torch.testing.assert_close(early, whole.values[layer][:, :, cut:], atol=1e-4, rtol=0)
+    # A shorter prompt's own cache: the same, or refused where the frequencies differ.
+    if crossing(run, cut, length):
+        with pytest.raises(PkvError, match="frequencies"):
+            run.extend(run.prefill(ids[:cut]).cache, ids[cut:])
+    else:
+        close(run.extend(run.prefill(ids[:cut]).cache, ids[cut:]).cache, whole)
+    rest = run.recompute(base.cache, range(cut, length), edited[cut:])
+    close(rest.cache, after)
+    torch.testing.assert_close(rest.logits, after_logits, atol=1e-4, rtol=0)
+    chosen = sorted({cut, *data.draw(st.lists(st.integers(cut, length - 1), max_size=6))})
+    if crossing(run, chosen[-1] + 1, length):
+        with pytest.raises(PkvError, match="frequencies"):
+            run.recompute(base.cache, chosen, [edited[i] for i in chosen])
+    else:
+        got = run.recompute(base.cache, chosen, [edited[i] for i in chosen]).cache
+        with fresh_rotation(model):
+            close(got, slow.rerun(model, whole, chosen, edited, length))
+
+
+@fuzz(50)
+@given(models(), st.integers(1, 40), st.integers(1, 40), st.integers(0, 60), st.integers(0, 2**16))
+def test_moved_chunks(model: PreTrainedModel, before: int, length: int, delta: int, seed: int) -> None:
+    """reposition == keys of the model at that place, splice + repair of all == prefill."""
+    run, prefix, ids = Runner.of(model), words(before, seed), words(length, seed + 1)
+    chunk = precompile(run, tokenizer_of("llama"), ids)
+    whole = before + length
+    if crossing(run, length, length + delta):
+        with pytest.raises(PkvError):
+            reposition(model, chunk.cache, delta)
+    else:
+        try:
+            moved = reposition(model, chunk.cache, delta)
+        except PkvError as error:  # dynamic NTK: no keys past its boundary are moved
+            assert refused(run, error)  # noqa: PT017
+        else:
+            with fresh_rotation(model):
+                close(moved, plain(model, ids, start=delta)[0])
+    head = run.prefill(prefix).cache
+    if crossing(run, before, length, whole):
+        with pytest.raises(PkvError):
+            splice(run, head, chunk)
+        return
+    spliced = splice(run, head, chunk)
+    repaired = seam_repair(run, spliced, (before, whole), [*prefix, *ids], length)
+    with fresh_rotation(model):
+        want = plain(model, [*prefix, *ids])
+    close(repaired.cache, want[0])
+    torch.testing.assert_close(repaired.logits, want[1], atol=1e-4, rtol=0)
+
+
+@fuzz(20)
+@given(st.sampled_from(FAMILIES), st.sampled_from((8, 24)), st.integers(2, 50), st.integers(0, 99), st.data())
+def test_decode(family: str, window: int, length: int, seed: int, data: st.DataObject) -> None:
+    """A packed decode == one forward over the patched cache == the slow twin, windows and all."""
+    loaded = tiny_loaded(family, window=window if family in SLIDING_FAMILIES else None)
+    engine, ids = Engine(loaded), words(length, seed)
+    start = data.draw(st.integers(0, length - 2))
+    stop = data.draw(st.integers(start + 1, length - 1))
+    other = [*ids[:start], *words(length - start, seed + 1)[:-1], ids[-1]][:length]
+    base, donor = engine.prefill(ids), engine.prefill(other)
+    rows = [(), (KVPatch(tuple(range(start, stop)), 0),), (KVPatch((start,), 0, (1,), "V"),)]
+    got = engine.decode(base, rows, (donor,)).logits
+    torch.testing.assert_close(got, Sequential(loaded).decode(base, rows, (donor,)).logits, atol=1e-4, rtol=0)
+    patched = slow.pasted(base.cache, range(start, stop), donor.cache)
+    for row, cached in ((0, base.cache), (1, patched)):
+        want = plain(loaded.model, ids[-1:], length - 1, cached)[1]
+        torch.testing.assert_close(got[row], want, atol=1e-4, rtol=0)
+
+
+def written(draw: st.DrawFn, name: str) -> str:
+    """A method as a user writes it, with a drawn amount."""
+    method = METHODS[name]
+    if method.amount == "none" or (not method.required and draw(st.booleans())):
+        return name
+    amounts = ("0", "0.25", "1", "all") if method.amount == "share" else ("0", "1", "3", "8", "all")
+    return f"{name}@{draw(st.sampled_from(amounts))}"
+
+
+@st.composite
+def edits(draw: st.DrawFn) -> tuple[str, str, str]:
+    """Field, value and method."""
+    name = draw(st.sampled_from(sorted(METHODS)))
+    chosen = draw(st.sampled_from(("order status", "language")))
+    return chosen, draw(st.sampled_from(VALUES)), written(draw, name)
+
+
+@st.composite
+def contexts(draw: st.DrawFn) -> EditableContext:
+    """A prompt with two fields anywhere in it."""
+    gaps = [" ".join(draw(st.lists(st.sampled_from(FILLER), max_size=n))) for n in (8, 8, 20)]
+    parts: list[Any] = [f"{gaps[0]}\norder status: ", field("order status", draw(st.sampled_from(VALUES)))]
+    parts += [f"\n{gaps[1]}\nlanguage: ", field("language", draw(st.sampled_from(VALUES)))]
+    if draw(st.booleans()):
+        parts.append(f"\n\n{gaps[2]}")
+    tokenizer = tokenizer_of(draw(st.sampled_from(("llama", "qwen3", "gemma3", "phi3"))))
+    messages = [user(*parts)]
+    return EditableContext(draw(models()), tokenizer, messages, "What now?", chat=draw(st.booleans()))
+
+
+@fuzz(80)
+@given(contexts(), st.lists(edits(), min_size=1, max_size=2))
+def test_editing_methods(context: EditableContext, steps: list[tuple[str, str, str]]) -> None:
+    """Every method == its definition by a re-encode, on a fresh state and on what another edit left."""
+    run, state = context.runner, context.prefill()
+    for name, value, method in steps:
+        try:
+            after = state.edit(name, value, method)
+        except PkvError as error:
+            assert _may_be_refused(run, error), error  # noqa: PT017
+            return
+        with fresh_rotation(run.model):
+            _is_defined(state, after, Change(name, value, method, find(method, {})[1]))
+        try:
+            logits = after.logits()
+        except PkvError as error:
+            assert refused(run, error)  # noqa: PT017
+            return
+        suffix = context.renderer.behind(after.suffix())
+        with fresh_rotation(run.model):
+            want = plain(run.model, suffix, after.cache.length, after.cache)[1]
+        torch.testing.assert_close(logits, want, atol=1e-4, rtol=0)
+        state = after
+
+
+def _may_be_refused(run: Runner, error: PkvError) -> bool:
+    told = ("needs another number of tokens", "was moved to the end", "stands after it", "asks for")
+    return refused(run, error) or any(words_ in error.cause for words_ in told)
+
+
+def _is_defined(state: State, after: State, change: Change) -> None:
+    """The new state's columns are those that its method promises."""
+    model, ids = state.context.runner.model, after.ids
+    assert after.cache.length == len(ids)
+    name = change.method.partition("@")[0]
+    if after.fresh:
+        close(after.cache, plain(model, ids)[0])
+        return
+    assert name != "full_reprefill"
+    if after.diagnostic is not None:
+        close(after.cache, state.edit(change.field, change.value, after.diagnostic.used).cache)
+        return
+    if name == "stale" or (ids == state.ids and after.cost.tokens == 0):
+        close(after.cache, state.cache, 0.0)
+        return
+    if name in ("erratum", "hoist"):
+        old = _common(state.cache, after.cache)
+        close(after.cache, slow.appended(model, after.cache.slice(0, old), ids[old:]))
+        return
+    if name == "suffix_recompute":
+        _is_suffix_recompute(state, after, change)
+        return
+    place = in_place(state, change, beside_notices=True)
+    if name == "oracle_patch":
+        count = len(place.after) if change.amount == float("inf") else int(change.amount or 0)
+        taken = [*place.own, *list(reversed(place.after))[:count]]
+        close(after.cache, slow.pasted(state.cache, taken, plain(model, place.ids)[0]))
+        return
+    made = slow.rerun(model, state.cache, _rerun(state, change), place.ids, len(place.ids))
+    if name == "field_erratum":
+        made = slow.appended(model, made, ids[len(place.ids) :])
+    close(after.cache, made)
+
+
+def _rerun(state: State, change: Change) -> list[int]:
+    """Positions that a method runs again."""
+    place = in_place(state, change, beside_notices=True)
+    name, later = change.method.partition("@")[0], list(place.after)
+    count = len(later) if change.amount == float("inf") else int(change.amount or 0)
+    if name in ("field_only", "field_erratum"):
+        return list(place.own)
+    if name == "recompute":
+        return sorted({*place.own, *later[len(later) - count :]})
+    if name == "epic":
+        links = LINKS if change.amount is None else change.amount
+        starts = [s for s in (*chunk_starts(place.layout), len(place.ids))]
+        near = [i for i in later if i - max(s for s in starts if s <= i) < links]
+        return sorted({*place.own, *near})
+    assert name == "cacheblend", f"{name} has no definition here: give it one"
+    run, n = state.context.runner, round(float(change.amount or 0.0) * len(later))
+    start = place.own[0]
+    moved = most_moved(run, state.cache, start, place.ids[start:], later, n)
+    return sorted({*place.own, *moved})
+
+
+def _is_suffix_recompute(state: State, after: State, change: Change) -> None:
+    """Run from the first changed token on, or head, moved middle and end."""
+    model, ids = state.context.runner.model, after.ids
+    start = _common(state.cache, after.cache)
+    if change.amount is None:
+        close(after.cache, slow.appended(model, after.cache.slice(0, start), ids[start:]))
+        return
+    kept = 0
+    while kept < min(len(ids), len(state.ids)) - start and _value_equal(state.cache, after.cache, kept):
+        kept += 1
+    last = min(int(min(change.amount, len(ids))), len(ids))
+    if last:
+        head = after.cache.slice(0, len(ids) - last)
+        close(after.cache, slow.appended(model, head, ids[len(ids) - last :]))
+    # Keys of the first layer depend on their token and its position alone.
+    torch.testing.assert_close(after.cache.keys[0], plain(model, ids)[0].keys[0], atol=1e-4, rtol=0)
+
+
+def _value_equal(one: FrozenCache, two: FrozenCache, back: int) -> bool:
+    return torch.equal(one.values[-1][:, :, -1 - back], two.values[-1][:, :, -1 - back])
+
+
+def _common(one: FrozenCache, two: FrozenCache) -> int:
+    """Number of columns that are bit for bit the same from the first on."""
+    n = min(one.length, two.length)
+    same = torch.ones(n, dtype=torch.bool)
+    for x, y in zip(slow.columns(one), slow.columns(two), strict=True):
+        same &= (x[:, :, :n] == y[:, :, :n]).all(-1).all(1)[0]
+    return n if bool(same.all()) else int((~same).nonzero()[0])
