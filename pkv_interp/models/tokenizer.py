@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
-from transformers import AutoTokenizer, PreTrainedTokenizerBase
+from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from pkv_interp.errors import PkvError
 from pkv_interp.models import embedded
@@ -28,6 +29,27 @@ def prepared(tokenizer: PreTrainedTokenizerBase, name: str) -> PreTrainedTokeniz
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer
+
+
+def check_vocabulary(tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel, name: str) -> None:
+    """Refuse a tokenizer that gives ids for which the model has no embedding.
+
+    Special tokens past the end are let through: text models of multimodal families keep that of the image.
+
+    Raises:
+        PkvError: a token of ordinary text has no row.
+    """
+    embedding: Any = model.get_input_embeddings()
+    rows = int(embedding.weight.shape[0])
+    if len(tokenizer) <= rows:
+        return
+    special = {index for index, token in tokenizer.added_tokens_decoder.items() if token.special}
+    beyond = sorted(i for i in tokenizer.get_vocab().values() if i >= rows and i not in special)
+    if beyond:
+        raise PkvError(
+            f"the tokenizer of {name} has {len(beyond)} ids past the model's {rows} embeddings, first {beyond[0]}",
+            "use the tokenizer that belongs to the model",
+        )
 
 
 def load_tokenizer(config: ModelConfig) -> PreTrainedTokenizerBase:
