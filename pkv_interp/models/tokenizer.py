@@ -60,13 +60,13 @@ def load_tokenizer(config: ModelConfig) -> PreTrainedTokenizerBase:
     """
     if config.source == "tiny":
         return prepared(tiny_tokenizer(str(config.family)), config.name)
-    where, options = _place(config)
+    where, options = place_of(config)
     with told_as_pkv_error(where, config.revision), quiet():
         return prepared(AutoTokenizer.from_pretrained(where, **options), config.name)
 
 
-def _place(config: ModelConfig) -> tuple[str, dict[str, str]]:
-    """Folder or repository of the tokenizer, and how to ask for it."""
+def place_of(config: ModelConfig) -> tuple[str, dict[str, str]]:
+    """Folder or repository of a tokenizer or configuration, and how to ask for it; not for tiny models."""
     match config.source:
         case "embedded":
             return str(embedded.embedded_directory(config.package or embedded.DEFAULT)), {}
