@@ -158,9 +158,9 @@ def read_gguf(
 
 
 def _settle_all(config: Any, head: GgufHead, name: str) -> None:
-    kind = head.metadata.get("general.type", "model")
+    kind = str(head.metadata.get("general.type", "model"))
     if kind != "model":
-        raise PkvError(f"{name} holds a {kind}, not a model", "give the file of the model itself")
+        raise PkvError(f"{name} is of type {kind}, not model", "give the file of the model itself")
     if int(head.metadata.get("split.count", 0)) > 1:
         raise PkvError(f"{name} is one of {head.metadata['split.count']} parts", "join them with gguf-split")
     keys = architecture_keys(head.metadata)
