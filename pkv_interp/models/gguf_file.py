@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
-from contextlib import redirect_stderr
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,7 +47,7 @@ def check_gguf(file: Path) -> None:
 
 @dataclass(frozen=True)
 class GgufHead:
-    """Metadata of a GGUF file, the types and sizes of its tensors, and the tensors that hold rotary factors."""
+    """Metadata of a GGUF file, types and sizes of its tensors, and those that hold rotary factors."""
 
     metadata: Mapping[str, Any]
     types: Mapping[str, str]
@@ -108,6 +108,22 @@ def quantisation_of(file: Path) -> str | None:
 def read_gguf(
     file: Path, dtype: torch.dtype, attention: str | None = None
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """``read_gguf_model`` and the file's tokenizer.
+
+    Args:
+        file: a file that passed ``check_gguf``.
+        dtype: dtype of the weights to return.
+        attention: "sdpa", "eager", or None for the architecture's own choice.
+
+    Raises:
+        PkvError: as ``read_gguf_model``, or the tokenizer cannot be read.
+    """
+    model = read_gguf_model(file, dtype, attention)
+    with _told(file):
+        return model, AutoTokenizer.from_pretrained(str(file.parent), gguf_file=file.name)
+
+
+def read_gguf_model(file: Path, dtype: torch.dtype, attention: str | None = None) -> PreTrainedModel:
     """Dequantise a GGUF file.
 
     Args:
@@ -116,35 +132,25 @@ def read_gguf(
         attention: "sdpa", "eager", or None for the architecture's own choice.
 
     Returns:
-        A model that holds plain floats and can be saved as safetensors, and its tokenizer.
+        A model that holds plain floats and can be saved as safetensors.
 
     Raises:
         PkvError: when transformers cannot read the file or its architecture, or would leave out a part of it.
     """
     where, name = str(file.parent), file.name
     head = read_head(file)
-    try:
-        # The bar over the tensors is tqdm's own, out of reach of the switch in transformers.
-        with quiet(warnings=False), redirect_stderr(io.StringIO()):
-            config: Any = AutoConfig.from_pretrained(where, gguf_file=name)
-            _settle_all(config, head, name)
-            tokenizer = AutoTokenizer.from_pretrained(where, gguf_file=name)
-            loaded: Any = AutoModelForCausalLM.from_pretrained(
-                where,
-                gguf_file=name,
-                config=config,
-                dtype=dtype,
-                attn_implementation=attention,
-                trust_remote_code=False,
-                output_loading_info=True,
-            )
-    except PkvError:
-        raise
-    except Exception as error:  # a file is input: whatever a library raises over it is told in one line
-        raise PkvError(
-            f"transformers cannot read {file}: {error}",
-            "use a GGUF file of an architecture that transformers lists",
-        ) from error
+    with _told(file):
+        config: Any = AutoConfig.from_pretrained(where, gguf_file=name)
+        _settle_all(config, head, name)
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
+            where,
+            gguf_file=name,
+            config=config,
+            dtype=dtype,
+            attn_implementation=attention,
+            trust_remote_code=False,
+            output_loading_info=True,
+        )
     model, report = loaded
     check_report(model, report, name, part_of_a_whole=False)
     _check_tensors(model, head, name)
@@ -154,7 +160,23 @@ def read_gguf(
     model.is_quantized = False
     if hasattr(model.config, "quantization_config"):
         del model.config.quantization_config
-    return model, tokenizer
+    return model
+
+
+@contextmanager
+def _told(file: Path) -> Iterator[None]:
+    """Turn what transformers raises over a file into one line, its bars and tables kept off the screen."""
+    try:
+        # The bar over the tensors is tqdm's own, out of reach of the switch in transformers.
+        with quiet(warnings=False), redirect_stderr(io.StringIO()):
+            yield
+    except PkvError:
+        raise
+    except Exception as error:  # a file is input: whatever a library raises over it is told in one line
+        raise PkvError(
+            f"transformers cannot read {file}: {error}",
+            "use a GGUF file of an architecture that transformers lists",
+        ) from error
 
 
 def _settle_all(config: Any, head: GgufHead, name: str) -> None:

@@ -1,7 +1,7 @@
-"""What the metadata of a GGUF file says of the architecture, held against the configuration that is made of it.
+"""What the metadata of a GGUF file says of the architecture, held against the model that is made of it.
 
-The reader of transformers takes over a part of the keys and leaves the rest out in silence. Here a key is applied,
-found to be what the model does anyway, or the file is refused by the key's name.
+The reader of transformers takes over a part of the keys and leaves the rest out in silence. Here a key is
+applied, found to be what the model does anyway, or the file is refused by the key's name.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from typing import Any
 from pkv_interp.errors import PkvError
 from pkv_interp.models.spec import FULL, SLIDING
 
-#: Key of the file, without the architecture's name: attributes of configurations that hold the same, the first
-#: one that a configuration has counts. A file's 0 is a configuration's None.
+#: Key of the file, without the architecture's name: attributes of configurations that hold the same, of which
+#: the first that a configuration has counts. A file's 0 is a configuration's None.
 _ATTRIBUTES: dict[str, tuple[str, ...]] = {
     "context_length": ("max_position_embeddings",),
     "embedding_length": ("hidden_size",),
@@ -54,6 +54,7 @@ _ONLY: dict[str, tuple[Any, ...]] = {
 #: Keys that say nothing about a forward. The data layout is undone by the reader of transformers.
 _COSMETIC = frozenset({"tensor_data_layout", "rope.scaling.finetuned", "pooling_type"})
 _HEAD_DIMS = ("key_length", "value_length", "key_length_swa", "value_length_swa")
+HINT = "use the safetensors checkpoint that the file was made from"
 ROPE_SCALING = "rope.scaling."
 _PATTERN = "attention.sliding_window_pattern"
 
@@ -119,7 +120,8 @@ def check_key(config: Any, key: str, value: Any, file: str) -> None:
     elif key == "rope.freq_base_swa":
         held = rope_of_kind(config, SLIDING).get("rope_theta")
     elif key == "attention.scale":
-        held = float(getattr(config, "query_pre_attn_scalar", None) or _head_dim(config)) ** -0.5 if value else value
+        scalar = float(getattr(config, "query_pre_attn_scalar", None) or _head_dim(config))
+        held = scalar**-0.5 if value else value
     elif key == "expert_feed_forward_length":
         held = getattr(config, "moe_intermediate_size", None) or config.intermediate_size
     elif key == _PATTERN:
@@ -134,11 +136,11 @@ def check_key(config: Any, key: str, value: Any, file: str) -> None:
 def rope_of_kind(config: Any, kind: str) -> dict[str, Any]:
     """Rotary parameters of layers of a kind; of all of them where kinds do not differ."""
     told: Any = config.rope_parameters or {}
-    return told[kind] if kind in told else told
+    return told.get(kind, told)
 
 
 def same(one: Any, other: Any) -> bool:
-    """Whether two values are equal as far as float32 tells; 0 and None both say that there is no such thing."""
+    """Whether two values are equal as far as float32 tells; 0 and None both mean that there is none."""
     if not one or not other:
         return not one and not other
     if isinstance(one, int | float) and isinstance(other, int | float):
@@ -197,6 +199,4 @@ def _single(value: Any, key: str, file: str) -> Any:
 
 
 def _refused(file: str, key: str, value: Any, why: str) -> PkvError:
-    return PkvError(
-        f"{file} says {key} = {value}, and {why}", "use the safetensors checkpoint that the file was made from"
-    )
+    return PkvError(f"{file} says {key} = {value}, and {why}", HINT)

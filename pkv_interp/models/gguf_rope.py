@@ -10,7 +10,7 @@ import numpy as np
 from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 
 from pkv_interp.errors import PkvError
-from pkv_interp.models.gguf_metadata import ROPE_SCALING, rope_of_kind, same
+from pkv_interp.models.gguf_metadata import HINT, ROPE_SCALING, rope_of_kind, same
 
 #: Tensors that hold factors of rotary frequencies and no weights.
 FACTORS = "rope_freqs.weight"
@@ -20,8 +20,11 @@ ROPE_TENSORS = (FACTORS, SHORT, LONG)
 _LENGTHS = tuple(1 << power for power in range(10, 21))
 _YARN = {"yarn_beta_fast": "beta_fast", "yarn_beta_slow": "beta_slow"}
 #: Keys of scaling with the one value that is followed here.
-_ONLY: dict[str, tuple[float, ...]] = {"yarn_ext_factor": (1.0, -1.0), "yarn_log_multiplier": (0.0,), "alpha": (0.0,)}
-_HINT = "use the safetensors checkpoint that the file was made from"
+_ONLY: dict[str, tuple[float, ...]] = {
+    "yarn_ext_factor": (1.0, -1.0),
+    "yarn_log_multiplier": (0.0,),
+    "alpha": (0.0,),
+}
 
 
 def settle_rope(config: Any, keys: Mapping[str, Any], tensors: Mapping[str, np.ndarray], file: str) -> None:
@@ -131,4 +134,4 @@ def _longrope(
 
 
 def _refused(file: str, name: str, value: Any) -> PkvError:
-    return PkvError(f"{file} scales rotary positions by {name} = {value}, which is not followed here", _HINT)
+    return PkvError(f"{file} scales rotary positions by {name} = {value}, which is not followed here", HINT)

@@ -18,7 +18,7 @@ _SECONDS = 20.0
 
 
 def resolve_commit(hub_id: str, revision: str | None, *, ask_hub: bool = True) -> str:
-    """The commit of a branch or tag: as the hub says, or as the local cache knows it where there is no network.
+    """The commit of a branch or tag, from the hub, or from the local cache where there is no network.
 
     Args:
         hub_id: of the repository.

@@ -1,4 +1,4 @@
-"""What a loaded model is: weights, configuration, modules, rotation, dtype. Caches, chunks and records use this one."""
+"""What a loaded model is, in one place for caches, chunks and records."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ _SEEN: weakref.WeakKeyDictionary[nn.Module, tuple[object, str]] = weakref.WeakKe
 
 
 def identity_of(model: PreTrainedModel) -> str:
-    """One name for all that keys and values depend on besides the tokens: caches of equal identity may be joined."""
+    """One name for all that a cache depends on besides its tokens: caches of equal identity may be joined."""
     return _sha256(identity_parts(model))
 
 
@@ -115,7 +115,7 @@ def config_of(model: PreTrainedModel) -> dict[str, Any]:
 
 
 def modules_of(model: nn.Module) -> dict[str, Any]:
-    """What the modules themselves hold: their classes, their plain attributes, and buffers that are not saved.
+    """What the modules themselves hold: classes, plain attributes, and buffers that are not saved.
 
     A forward reads these and not the configuration they were made from: an epsilon, a scale or a number of
     experts that is changed on a module changes every key and value.
@@ -150,7 +150,7 @@ def _plain(value: Any) -> Any:
 
 
 def _unsaved_buffers(module: nn.Module) -> Iterator[tuple[str, list[str]]]:
-    """Buffers that no checkpoint holds, such as rotary frequencies, to five digits: devices differ in the last.
+    """Buffers that no checkpoint holds (rotary frequencies), to five digits: devices differ in the last.
 
     Where frequencies follow the length of the last prompt, those that the model was made with are taken.
     """

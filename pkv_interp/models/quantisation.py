@@ -34,7 +34,8 @@ def stated(config: Mapping[str, Any], where: str) -> str | None:
         PkvError: transformers does not know the method, and would take the packed numbers for weights.
     """
     texts = [inner for inner in config.values() if isinstance(inner, Mapping)]
-    found = next((part["quantization_config"] for part in (config, *texts) if part.get("quantization_config")), None)
+    all_stated = (part.get("quantization_config") for part in (config, *texts))
+    found = next((one for one in all_stated if one), None)
     if found is None:
         return None
     method = str(found.get("quant_method", "")) if isinstance(found, Mapping) else ""

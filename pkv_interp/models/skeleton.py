@@ -1,4 +1,4 @@
-"""A model without weights, made of its configuration alone, so that what it cannot do is told before it loads."""
+"""A model without weights, made of its configuration alone: what it cannot do is told before it loads."""
 
 from __future__ import annotations
 

@@ -47,7 +47,8 @@ def check_vocabulary(tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel,
     beyond = sorted(i for i in tokenizer.get_vocab().values() if i >= rows and i not in special)
     if beyond:
         raise PkvError(
-            f"the tokenizer of {name} has {len(beyond)} ids past the model's {rows} embeddings, first {beyond[0]}",
+            f"the tokenizer of {name} has {len(beyond)} ids past the model's {rows} embeddings, "
+            f"first {beyond[0]}",
             "use the tokenizer that belongs to the model",
         )
 

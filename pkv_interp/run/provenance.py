@@ -1,4 +1,4 @@
-"""Whether the model that was loaded is the one that the run is keyed by, and the one of its earlier sittings."""
+"""Whether a loaded model is the one that the run is keyed by, and the one of its earlier sittings."""
 
 from pkv_interp.errors import PkvError
 from pkv_interp.models.load import LoadedModel

@@ -27,8 +27,8 @@ def down_projections(model: PreTrainedModel) -> tuple[nn.Linear, ...]:
             mlp = type(core.model.layers[index].mlp).__name__
             raise PkvError(
                 f"layer {index} of {type(model).__name__} has no plain linear down projection ({mlp})",
-                "set model to an unquantised one with a gated MLP (Llama, Qwen3, Gemma, Mistral, Phi-3), or edit "
-                "this one's cache",
+                "set model to an unquantised one with a gated MLP (Llama, Qwen3, Gemma, Mistral, Phi-3), "
+                "or edit this one's cache",
             )
         plain.append(module)
     return tuple(plain)

@@ -12,7 +12,13 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from tokenizers import AddedToken
-from transformers import AutoModelForCausalLM
+from transformers import (
+    AutoModelForCausalLM,
+    Gemma3Config,
+    Gemma3ForConditionalGeneration,
+    Gemma3TextConfig,
+    SiglipVisionConfig,
+)
 
 from experiments import find
 from pkv_interp.errors import PkvError
@@ -53,7 +59,7 @@ def refused(folder: Path, match: str, **overrides: Any) -> None:
         ("model.layers.0.mlp.up_proj.bias", {}, "first model.layers.0.mlp.up_proj.bias"),
         ("visual.patch_embed.weight", {}, "first visual.patch_embed.weight"),
         (None, {"num_hidden_layers": 2}, r"leaves out, first model\.layers\.2\."),
-        (None, {"attention_bias": True}, r"lacks 12 weights, first model\.layers\.0\.self_attn\.k_proj\.bias"),
+        (None, {"attention_bias": True}, r"lacks 12 weights, first .*self_attn\.k_proj\.bias"),
         (None, {"tie_word_embeddings": True}, "stores lm_head.weight different from the embedding"),
         (None, {"num_key_value_heads": 4}, r"cannot load .*|lacks .* weights"),
     ],
@@ -168,7 +174,7 @@ def test_damaged_files_are_one_line(tmp_path: Path, broken: Callable[[Path], obj
     assert "\n" not in str(caught.value)
 
 
-def test_weight_edits_of_a_mixture_of_experts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_weight_edits_of_a_mixture_of_experts(tmp_path: Path) -> None:
     """T20: refused after 51 s; now by its configuration, before weights are read."""
     save_tiny(tmp_path / "m", "gpt-oss")
     (tmp_path / "m" / "model.safetensors").write_bytes(b"never read")
@@ -184,8 +190,6 @@ def test_weight_edits_of_a_mixture_of_experts(tmp_path: Path, monkeypatch: pytes
 
 def test_a_multimodal_checkpoint_whose_text_part_has_weights_too_many(tmp_path: Path) -> None:
     """T17: parts for images are left out, biases of the text part are not."""
-    from transformers import Gemma3Config, Gemma3ForConditionalGeneration, Gemma3TextConfig, SiglipVisionConfig
-
     text, tokenizer = tiny_model("gemma3", 0)
     inner = {k: v for k, v in text.config.to_dict().items() if k not in ("model_type", "architectures")}
     small = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
@@ -197,6 +201,8 @@ def test_a_multimodal_checkpoint_whose_text_part_has_weights_too_many(tmp_path: 
     tokenizer.save_pretrained(tmp_path)
     assert isinstance(load_local(tmp_path).model, type(AutoModelForCausalLM.from_config(text.config)))
     file = tmp_path / "model.safetensors"
-    name = next(n for n in load_file(file) if n.endswith("layers.0.self_attn.q_proj.weight") and "language" in n)
-    save_file(load_file(file) | {name.replace("weight", "bias"): torch.ones(64)}, file, metadata={"format": "pt"})
+    tensors = load_file(file)
+    name = next(n for n in tensors if "language" in n and n.endswith("0.self_attn.q_proj.weight"))
+    tensors[name.replace("weight", "bias")] = torch.ones(64)
+    save_file(tensors, file, metadata={"format": "pt"})
     refused(tmp_path, r"leaves out, first model\.layers\.0\.self_attn\.q_proj\.bias")

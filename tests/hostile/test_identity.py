@@ -212,9 +212,7 @@ def test_a_run_on_other_weights_in_the_folder_is_run_again(tmp_path: Path) -> No
     assert CALLS == []
 
 
-def test_parts_of_an_earlier_sitting_are_of_the_same_model(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_parts_of_an_earlier_sitting_are_of_the_same_model(tmp_path: Path) -> None:
     """S7: resumed under one key with other weights in memory, as when a cached conversion is replaced."""
     run = {"model": "tiny-llama", "results_dir": tmp_path, "instances": 1, "verify": "none"}
     with pytest.raises(PkvError, match="not finite"):

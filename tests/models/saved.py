@@ -67,12 +67,12 @@ def save_gguf(
     metadata: dict[str, Any] | None = None,
     tensors: dict[str, np.ndarray] | None = None,
 ) -> None:
-    """Write a tiny dense model as GGUF as llama.cpp's converter does, with more or other metadata where given.
+    """Write a tiny dense model as GGUF as llama.cpp's converter does, with other metadata where given.
 
     Args:
         file: to write.
         model: Llama, Qwen3, Gemma 2, Gemma 3 or Phi-3.
-        tokenizer: of the model.
+        tokenizer: of the model; None leaves it out.
         kind: of the matrices, "F32", "F16" or "Q4_1"; norms are F32.
         metadata: keys without the architecture's name, or whole ones that begin with "general.".
         tensors: further tensors by name.
@@ -99,18 +99,9 @@ def save_gguf(
     }
     for key, value in (keys | (metadata or {})).items():
         _add(writer, key if key.startswith("general.") else f"{architecture}.{key}", value)
-    backend = json.loads(tokenizer.backend_tokenizer.to_str())
-    special = {entry["content"] for entry in backend["added_tokens"]}
-    tokens = sorted(backend["model"]["vocab"], key=backend["model"]["vocab"].__getitem__)
-    writer.add_tokenizer_model("gpt2")
-    writer.add_token_list(tokens)
-    writer.add_token_types([3 if token in special else 1 for token in tokens])
-    writer.add_token_merges([" ".join(merge) for merge in backend["model"]["merges"]])
-    writer.add_bos_token_id(int(tokenizer.bos_token_id or 0))
-    writer.add_eos_token_id(int(tokenizer.eos_token_id or 0))
-    writer.add_pad_token_id(int(tokenizer.pad_token_id or 0))
-    writer.add_chat_template(str(tokenizer.chat_template))
-
+    writer.add_pad_token_id(int(config.pad_token_id or 0))
+    if tokenizer is not None:
+        _add_tokenizer(writer, tokenizer)
     (named,) = (arch for arch, name in gguf.MODEL_ARCH_NAMES.items() if name == architecture)
     names = gguf.get_tensor_name_map(named, config.num_hidden_layers)
     stored: dict[str, np.ndarray] = {}
@@ -132,6 +123,19 @@ def save_gguf(
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
+
+
+def _add_tokenizer(writer: gguf.GGUFWriter, tokenizer: Any) -> None:
+    backend = json.loads(tokenizer.backend_tokenizer.to_str())
+    special = {entry["content"] for entry in backend["added_tokens"]}
+    tokens = sorted(backend["model"]["vocab"], key=backend["model"]["vocab"].__getitem__)
+    writer.add_tokenizer_model("gpt2")
+    writer.add_token_list(tokens)
+    writer.add_token_types([3 if token in special else 1 for token in tokens])
+    writer.add_token_merges([" ".join(merge) for merge in backend["model"]["merges"]])
+    writer.add_bos_token_id(int(tokenizer.bos_token_id or 0))
+    writer.add_eos_token_id(int(tokenizer.eos_token_id or 0))
+    writer.add_chat_template(str(tokenizer.chat_template))
 
 
 def _add(writer: gguf.GGUFWriter, key: str, value: Any) -> None:
