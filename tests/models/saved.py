@@ -78,7 +78,7 @@ def save_gguf(
         tensors: further tensors by name.
     """
     config: Any = model.config
-    architecture = _ARCHITECTURES.get(config.model_type, config.model_type)
+    architecture: str = _ARCHITECTURES.get(str(config.model_type), str(config.model_type))
     head_dim = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
     rope = config.rope_parameters
     writer = gguf.GGUFWriter(str(file), architecture)
