@@ -24,7 +24,7 @@ from experiments.weight_edits.editor import WeightEditor
 from experiments.weight_edits.settings import WeightEditsSettings
 from pkv_interp.run.stage import Stage
 from pkv_interp.weight_editing.facts import known_facts
-from pkv_interp.weight_editing.projections import down_projections
+from pkv_interp.weight_editing.projections import down_projections, require_dense
 
 if TYPE_CHECKING:
     from pkv_interp.run.session import Session
@@ -61,7 +61,9 @@ def measure(session: "Session[WeightEditsSettings]") -> Measured:
     Raises:
         PkvError: the weights are held quantised, or the MLPs have no plain down projection.
     """
-    settings, loaded = session.settings, session.loaded
+    settings = session.settings
+    require_dense(settings.model)  # before minutes are spent on weights
+    loaded = session.loaded
     loaded.info.require_plain_weights("weight editing")
     down_projections(loaded.model)
     editor, source = WeightEditor(loaded, settings), RecordSource.of(settings, loaded)

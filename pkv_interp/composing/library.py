@@ -17,7 +17,7 @@ from transformers import PreTrainedTokenizerBase
 from pkv_interp.cache.compute import Runner
 from pkv_interp.cache.frozen import FrozenCache
 from pkv_interp.composing.chunk import Chunk, Sink, before, precompile, token_ids
-from pkv_interp.composing.identity import identity_of, rope_of, tokenizer_sha256, weights_of
+from pkv_interp.composing.identity import identity_of, identity_parts, tokenizer_sha256
 from pkv_interp.errors import PkvError
 from pkv_interp.files import atomic_write
 
@@ -25,6 +25,7 @@ from pkv_interp.files import atomic_write
 _MODEL_FIELDS = {
     "weights": "weights",
     "rope": "rope configuration",
+    "config": "configuration",
     "dtype": "dtype",
     "tokenizer": "tokenizer",
 }
@@ -110,7 +111,7 @@ class ChunkLibrary:
             raise _damaged(path)
         mine = _fields(runner, tokenizer, ids, context, sink)
         for field, called in _MODEL_FIELDS.items():
-            if fields[field] != mine[field]:
+            if fields.get(field) != mine[field]:
                 raise PkvError(
                     f"{path.name} was made with another {called}", "precompile the chunk with this model"
                 )
@@ -152,9 +153,7 @@ def _fields(
     runner: Runner, tokenizer: PreTrainedTokenizerBase, ids: Sequence[int], context: Sequence[int], sink: str
 ) -> dict[str, str]:
     return {
-        "weights": weights_of(runner.model),
-        "rope": rope_of(runner.model),
-        "dtype": str(runner.model.dtype),
+        **identity_parts(runner.model),
         "tokenizer": tokenizer_sha256(tokenizer),
         "ids": json.dumps(list(ids)),
         "context": json.dumps(list(context)),

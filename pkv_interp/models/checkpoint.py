@@ -13,6 +13,7 @@ from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
     BitsAndBytesConfig,
+    PreTrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
@@ -20,7 +21,10 @@ from transformers.utils.hub import cached_file, extract_commit_hash
 
 from pkv_interp.errors import PkvError
 from pkv_interp.models.hub_errors import told_as_pkv_error
+from pkv_interp.models.leftovers import check_report
+from pkv_interp.models.quantisation import stated, stored, told
 from pkv_interp.models.quiet import quiet
+from pkv_interp.models.requested import shards_of
 
 # A multimodal checkpoint names its language model in one of two ways, by the age of the file.
 _UNWRAP = {r"^language_model\.lm_head\.": "lm_head.", r"^(model\.)?language_model\.(model\.)?": "model."}
@@ -37,9 +41,17 @@ class Placement:
     quantise_4bit: bool = False
 
 
-def read_checkpoint(
-    where: str, placement: Placement, revision: str | None = None
-) -> tuple[PreTrainedModel, PreTrainedTokenizerBase, str | None]:
+@dataclass(frozen=True)
+class Checkpoint:
+    """What was read: model, tokenizer, the commit of a hub's revision, and the stored quantisation."""
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    commit: str | None
+    quantised: str | None
+
+
+def read_checkpoint(where: str, placement: Placement, revision: str | None = None) -> Checkpoint:
     """Load a causal language model and its tokenizer from safetensors; no code of the checkpoint is run.
 
     Of a multimodal checkpoint the language model alone is loaded.
@@ -49,11 +61,9 @@ def read_checkpoint(
         placement: dtype, device and attention.
         revision: branch, tag or commit; ignored for a directory.
 
-    Returns:
-        Model, tokenizer, and the commit the revision resolved to (None for a directory).
-
     Raises:
-        PkvError: when it cannot be reached, read, or has weights missing.
+        PkvError: when it cannot be reached or read, has weights missing or left over, or ties weights that it
+            stores different.
     """
     common: dict[str, Any] = {"trust_remote_code": False}
     extra: dict[str, Any] = {}
@@ -61,43 +71,43 @@ def read_checkpoint(
         extra["quantization_config"] = _four_bit(placement)
     if placement.device != "cpu":
         extra["device_map"] = {"": placement.device}
-    with told_as_pkv_error(where, revision), quiet():
-        commit = None
-        if not Path(where).is_dir():
-            commit = extract_commit_hash(cached_file(where, "config.json", revision=revision), None)
+    # Warnings of transformers are tables over many lines; what matters in them is refused below by name.
+    with told_as_pkv_error(where, revision), quiet(warnings=False):
+        commit, folder = None, Path(where)
+        if not folder.is_dir():
+            file = cached_file(where, "config.json", revision=revision)
+            commit, folder = extract_commit_hash(file, None), Path(str(file)).parent
             common["revision"] = commit or revision  # the branch may move between two requests
+        raw, _ = PreTrainedConfig.get_config_dict(where, **common)
+        quantised = stated(raw, where)
         config: Any = AutoConfig.from_pretrained(where, **common)
         text = config.get_text_config()
         if text is not config:
             extra["key_mapping"] = _UNWRAP
         tokenizer = AutoTokenizer.from_pretrained(where, **common)
-        # The vision weights are left out on purpose, and transformers would list every one of them.
-        with quiet(warnings=text is config):
-            loaded: Any = AutoModelForCausalLM.from_pretrained(
-                where,
-                config=text,
-                dtype=placement.dtype,
-                attn_implementation=placement.attention,
-                use_safetensors=True,
-                output_loading_info=True,
-                **common,
-                **extra,
-            )
-    model, report = loaded
-    missing = sorted(report["missing_keys"]) + sorted(map(str, report["mismatched_keys"]))
-    if missing:
-        raise PkvError(
-            f"checkpoint {where} lacks {len(missing)} weights, first {missing[0]}",
-            "fetch or save it again, whole",
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
+            where,
+            config=text,
+            dtype=placement.dtype,
+            attn_implementation=placement.attention,
+            use_safetensors=True,
+            output_loading_info=True,
+            **common,
+            **extra,
         )
-    return model, tokenizer, commit
+    model, report = loaded
+    check_report(model, report, where, part_of_a_whole=text is not config)
+    name = quantised or stored(folder.glob("*.safetensors"))
+    if placement.quantise_4bit:
+        name = "bitsandbytes nf4"
+    return Checkpoint(model, tokenizer, commit, told(name, model))
 
 
 def check_directory(path: str) -> Path:
     """Resolve ``path`` and check that it is a directory with safetensors weights.
 
     Raises:
-        PkvError: when it is missing, has no config.json, or holds pickled weights only.
+        PkvError: when it is missing, has no config.json, holds pickled weights only, or a shard is missing.
     """
     directory = Path(path).expanduser()
     if not directory.is_dir():
@@ -114,6 +124,14 @@ def check_directory(path: str) -> Path:
                 "convert them to safetensors",
             )
         raise PkvError(f"{directory} has no *.safetensors", "save the weights there as safetensors")
+    for index in directory.glob("*.safetensors.index.json"):
+        named = shards_of(index)
+        absent = [name for name in named if not (directory / name).is_file()]
+        if absent and not (directory / "model.safetensors").is_file():
+            raise PkvError(
+                f"{directory} lacks {len(absent)} of {len(named)} shards, first {absent[0]}",
+                "fetch or copy it again, whole",
+            )
     return directory
 
 

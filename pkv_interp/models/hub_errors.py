@@ -15,7 +15,6 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
-from safetensors import SafetensorError
 
 from pkv_interp.errors import PkvError
 
@@ -39,16 +38,7 @@ def told_as_pkv_error(where: str, revision: str | None) -> Iterator[None]:
             f"{where} does not fit the GPU",
             "take a smaller model, or model.quantise_4bit=true, or model.device=cpu",
         ) from error
-    except (
-        OSError,
-        ValueError,
-        KeyError,
-        RuntimeError,
-        ImportError,
-        NotImplementedError,
-        SafetensorError,
-        httpx.HTTPError,
-    ) as error:
+    except Exception as error:  # a checkpoint is input: whatever a library raises over it is told in one line
         if isinstance(error, PkvError):
             raise
         raise PkvError(*_cause_and_hint(error, where, revision)) from error
@@ -71,6 +61,11 @@ def _cause_and_hint(error: Exception, where: str, revision: str | None) -> tuple
         )
     if any(isinstance(link, EntryNotFoundError) for link in chain):
         return f"{where} has no such file: {error}", "check model.gguf_file"
+    if any(isinstance(link, ImportError) for link in chain):
+        return (
+            f"{where} cannot be loaded on this machine: {error}",
+            "install what it names, or use an unquantised checkpoint",
+        )
     return (
         f"cannot load {where}: {error}",
         "use a causal language model with safetensors and a fast tokenizer",

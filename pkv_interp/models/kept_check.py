@@ -37,20 +37,20 @@ _CODE = (
 )
 
 
-def kept_check(model: PreTrainedModel, spec: ModelSpec, weights: str) -> LoadCheck:
+def kept_check(model: PreTrainedModel, spec: ModelSpec, identity: str) -> LoadCheck:
     """``check_model``, or its numbers from the user's cache folder.
 
     Args:
         model: the model.
         spec: what was read of it.
-        weights: sha256 of its weights.
+        identity: of the model (`models.identity`).
 
     Raises:
         PkvError: our reading of the model is wrong.
     """
     if sum(parameter.numel() for parameter in model.parameters()) < SMALL:
         return check_model(model, spec)
-    file = cache_root() / "load_checks" / f"{_key(model, spec, weights)}.json"
+    file = cache_root() / "load_checks" / f"{_key(model, spec, identity)}.json"
     found = _read(file)
     if found is None:
         found = check_model(model, spec)
@@ -60,11 +60,11 @@ def kept_check(model: PreTrainedModel, spec: ModelSpec, weights: str) -> LoadChe
     return found
 
 
-def _key(model: PreTrainedModel, spec: ModelSpec, weights: str) -> str:
+def _key(model: PreTrainedModel, spec: ModelSpec, identity: str) -> str:
     digest = hashlib.sha256()
     config: Any = model.config
     stated = (
-        weights,
+        identity,
         config.to_json_string(use_diff=False),
         config._attn_implementation,
         str(model.device),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
@@ -16,12 +15,14 @@ from pkv_interp.models.adapter import find_adapter, merge_adapter
 from pkv_interp.models.catalogue import ModelConfig
 from pkv_interp.models.checkpoint import Placement, check_directory, read_checkpoint
 from pkv_interp.models.gguf_file import check_gguf, fetch_gguf, quantisation_of, read_gguf
-from pkv_interp.models.hashing import weight_sha256
+from pkv_interp.models.identity import identity_of, tokenizer_sha256, weights_of
 from pkv_interp.models.kept_check import kept_check
+from pkv_interp.models.leftovers import check_finite
 from pkv_interp.models.load_check import LoadCheck
+from pkv_interp.models.quantisation import held_packed
 from pkv_interp.models.spec import ModelInfo, ModelSpec, spec_of
 from pkv_interp.models.tiny import tiny_model
-from pkv_interp.models.tokenizer import prepared
+from pkv_interp.models.tokenizer import check_vocabulary, prepared
 
 
 @dataclass(frozen=True)
@@ -108,9 +109,9 @@ def _open(config: ModelConfig, placement: Placement) -> Opened:
             return Opened(model, tokenizer)
         case "embedded":
             name = config.package or embedded.DEFAULT
-            model, tokenizer, _ = read_checkpoint(str(embedded.embedded_directory(name)), placement)
+            found = read_checkpoint(str(embedded.embedded_directory(name)), placement)
             package = embedded.PACKAGES[name]
-            return Opened(model, tokenizer, package.revision, package.quantised)
+            return Opened(found.model, found.tokenizer, package.revision, package.quantised)
         case "gguf":
             if config.path is not None:
                 file, commit = Path(config.path).expanduser(), None
@@ -120,20 +121,11 @@ def _open(config: ModelConfig, placement: Placement) -> Opened:
             quantised = quantisation_of(file)
             return Opened(*read_gguf(file, placement.dtype, placement.attention), commit, quantised)
         case "local":
-            model, tokenizer, _ = read_checkpoint(str(check_directory(str(config.path))), placement)
-            return Opened(model, tokenizer, None, _held_as(model))
+            found = read_checkpoint(str(check_directory(str(config.path))), placement)
+            return Opened(found.model, found.tokenizer, None, found.quantised)
         case "hub":
-            model, tokenizer, commit = read_checkpoint(str(config.hub_id), placement, config.revision)
-            return Opened(model, tokenizer, commit or config.revision, _held_as(model))
-
-
-def _held_as(model: PreTrainedModel) -> str | None:
-    """Name of the format the weights are held in, when that is not plain floats."""
-    held: Any = getattr(model.config, "quantization_config", None)
-    if held is None:
-        return None
-    method = held.get("quant_method") if isinstance(held, dict) else getattr(held, "quant_method", None)
-    return f"{getattr(method, 'value', method)}{' nf4' if getattr(model, 'is_loaded_in_4bit', False) else ''}"
+            found = read_checkpoint(str(config.hub_id), placement, config.revision)
+            return Opened(found.model, found.tokenizer, found.commit or config.revision, found.quantised)
 
 
 def assemble(opened: Opened, config: ModelConfig, placement: Placement) -> LoadedModel:
@@ -146,33 +138,38 @@ def assemble(opened: Opened, config: ModelConfig, placement: Placement) -> Loade
     """
     model, tokenizer = opened.model, opened.tokenizer
     tokenizer = prepared(tokenizer, config.name)
-    held = _held_as(model)
+    check_vocabulary(tokenizer, model, config.name)
+    packed = held_packed(model)
     adapter_sha256 = None
     if config.adapter is not None:
-        if held is not None:
+        if packed:
             raise PkvError(
-                f"adapter {config.adapter} cannot be merged into {held} weights", "use unquantised weights"
+                f"adapter {config.adapter} cannot be merged into {opened.quantised} weights",
+                "use unquantised weights",
             )
         model, adapter_sha256 = merge_adapter(model, find_adapter(config.adapter))
-    if held is None:
+    if not packed:
         # Checkpoints come in the dtype asked for; casting here would undo modules that are kept in float32.
         nn.Module.to(model, placement.device)
     model.eval().requires_grad_(False)
-    spec, weights = spec_of(model), weight_sha256(model)
-    check = kept_check(model, spec, weights)
+    check_finite(model, config.name)
+    spec, identity = spec_of(model), identity_of(model)
+    check = kept_check(model, spec, identity)
     info = ModelInfo(
         name=config.name,
         source=config.source,
         hub_id=config.hub_id,
         revision=opened.revision,
-        weight_sha256=weights,
+        weight_sha256=weights_of(model),
+        identity=identity,
+        tokenizer_sha256=tokenizer_sha256(tokenizer),
         adapter_sha256=adapter_sha256,
         dtype=str(model.dtype).removeprefix("torch."),
         device=str(model.device),
         attention=str(model.config._attn_implementation),
         random_weights=config.source == "tiny",
         quantised=opened.quantised,
-        quantised_in_memory=held is not None,
+        quantised_in_memory=packed,
         n_parameters=sum(parameter.numel() for parameter in model.parameters()),
         check=check.numbers(),
     )

@@ -76,7 +76,8 @@ class ModelSpec:
 class ModelInfo(BaseModel):
     """What a record says of the model that was run.
 
-    ``weight_sha256`` is taken over the state dict after an adapter was merged. ``quantised`` names the format
+    ``weight_sha256`` is taken over the state dict after an adapter was merged, ``identity`` over all that a
+    forward reads (see ``models.identity``). ``quantised`` names the format
     the weights come from (None for unquantised); ``quantised_in_memory`` is True only while they are still
     held that way, and then claims on weights are to be refused. ``check`` holds the numbers of the load
     check, the largest relative error of each item (``pkv_interp.models.load_check``).
@@ -89,6 +90,8 @@ class ModelInfo(BaseModel):
     hub_id: str | None
     revision: str | None
     weight_sha256: str
+    identity: str
+    tokenizer_sha256: str
     adapter_sha256: str | None
     dtype: str
     device: str

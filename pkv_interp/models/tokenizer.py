@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
-from transformers import AutoTokenizer, PreTrainedTokenizerBase
+from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from pkv_interp.errors import PkvError
 from pkv_interp.models import embedded
@@ -30,6 +31,28 @@ def prepared(tokenizer: PreTrainedTokenizerBase, name: str) -> PreTrainedTokeniz
     return tokenizer
 
 
+def check_vocabulary(tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel, name: str) -> None:
+    """Refuse a tokenizer that gives ids for which the model has no embedding.
+
+    Special tokens past the end are let through: text models of multimodal families keep that of the image.
+
+    Raises:
+        PkvError: a token of ordinary text has no row.
+    """
+    embedding: Any = model.get_input_embeddings()
+    rows = int(embedding.weight.shape[0])
+    if len(tokenizer) <= rows:
+        return
+    special = {index for index, token in tokenizer.added_tokens_decoder.items() if token.special}
+    beyond = sorted(i for i in tokenizer.get_vocab().values() if i >= rows and i not in special)
+    if beyond:
+        raise PkvError(
+            f"the tokenizer of {name} has {len(beyond)} ids past the model's {rows} embeddings, "
+            f"first {beyond[0]}",
+            "use the tokenizer that belongs to the model",
+        )
+
+
 def load_tokenizer(config: ModelConfig) -> PreTrainedTokenizerBase:
     """The tokenizer that ``load(config)`` would give.
 
@@ -38,13 +61,13 @@ def load_tokenizer(config: ModelConfig) -> PreTrainedTokenizerBase:
     """
     if config.source == "tiny":
         return prepared(tiny_tokenizer(str(config.family)), config.name)
-    where, options = _place(config)
+    where, options = place_of(config)
     with told_as_pkv_error(where, config.revision), quiet():
         return prepared(AutoTokenizer.from_pretrained(where, **options), config.name)
 
 
-def _place(config: ModelConfig) -> tuple[str, dict[str, str]]:
-    """Folder or repository of the tokenizer, and how to ask for it."""
+def place_of(config: ModelConfig) -> tuple[str, dict[str, str]]:
+    """Folder or repository of a tokenizer or configuration, and how to ask for it; not for tiny models."""
     match config.source:
         case "embedded":
             return str(embedded.embedded_directory(config.package or embedded.DEFAULT)), {}

@@ -11,7 +11,7 @@ import logging
 import re
 import shutil
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -27,6 +27,7 @@ from pkv_interp.records.codec import Encoded, decode, encode
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 _TREE, _ARRAYS = "tree.json", "arrays.safetensors"
+_PART, _MODEL = ".part.zip", "model.json"
 #: Every member of an archive gets this time, so that the same measurements give the same bytes.
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 
@@ -93,7 +94,7 @@ class StageFolder:
 
     def _path(self, name: str) -> Path:
         readable = re.sub(r"[^A-Za-z0-9._-]+", "-", name)[:60].strip(".-")
-        return self.folder / f"{readable}-{sha256(name.encode())[:12]}.part.zip"
+        return self.folder / f"{readable}-{sha256(name.encode())[:12]}{_PART}"
 
     def once(
         self, name: str, compute: Callable[[], T], kind: type[T], clock: Callable[[], float]
@@ -140,6 +141,30 @@ class StageFolder:
         except (PkvError, OSError, KeyError, TypeError) as error:
             log.warning("%s in %s cannot be used and is measured again (%s)", name, path, error)
             return None
+
+    def claim(self, model: Mapping[str, str]) -> None:
+        """Say which model the parts are measured with; the folder keeps it with them.
+
+        Args:
+            model: what it is, each thing with a name to be used in a refusal.
+
+        Raises:
+            PkvError: finished parts are of another model, or the disk is full.
+        """
+        place = self.folder / _MODEL
+        try:
+            earlier = json.loads(place.read_text("utf-8"))
+        except (OSError, ValueError):
+            earlier = None
+        if earlier == dict(model):
+            return
+        if isinstance(earlier, dict) and any(self.folder.glob(f"*{_PART}")):
+            changed = next((name for name in model if earlier.get(name) != model[name]), "model")
+            raise PkvError(
+                f"finished parts of this run were measured with another {changed}",
+                "bring it back to go on, or set resume=false to begin anew",
+            )
+        atomic_write(place, json.dumps(dict(model)).encode())
 
     def remove(self) -> None:
         """Delete all parts of the run, and the parent folder when it was the last run in it."""

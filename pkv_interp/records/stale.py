@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from pkv_interp.errors import PkvError
 from pkv_interp.models.catalogue import ModelConfig
-from pkv_interp.models.identity import requested_weights
+from pkv_interp.models.requested import requested_weights
 from pkv_interp.records.archive import archive_path
 from pkv_interp.records.code import code_of
 from pkv_interp.records.schema import RunRecord
@@ -47,6 +47,6 @@ def staleness(record: RunRecord) -> Staleness | None:
 def _weights(record: RunRecord) -> str | None:
     """Identity of the weights as they are now, None where they cannot be looked at from here."""
     try:
-        return requested_weights(ModelConfig.model_validate(record.config["model"]))
+        return requested_weights(ModelConfig.model_validate(record.config["model"]), ask_hub=False)
     except (PkvError, ValidationError, OSError, KeyError):
         return None

@@ -10,7 +10,7 @@ from typing import Any, Generic, TypeVar
 from rich.console import Console
 
 from pkv_interp.errors import PkvError
-from pkv_interp.models.identity import requested_weights
+from pkv_interp.models.requested import requested_weights
 from pkv_interp.records.archive import Head, archive_path
 from pkv_interp.records.code import Code, code_of
 from pkv_interp.records.environment import environment

@@ -18,6 +18,7 @@ from pkv_interp.models.load import LoadedModel, load
 from pkv_interp.models.spec import ModelSpec
 from pkv_interp.models.tokenizer import load_tokenizer
 from pkv_interp.reference.verify import BridgeCheck, checked_by_default, verify_with_bridge
+from pkv_interp.run.provenance import check_provenance
 from pkv_interp.run.stage import Named, Stage, key_of
 from pkv_interp.streams import stream
 from pkv_interp.tolerances import Tolerance, noise_floor, tolerance_of
@@ -50,8 +51,10 @@ class Session(Generic[S]):
 
     @cached_property
     def loaded(self) -> LoadedModel:
-        """The model, loaded when it is first asked for."""
-        return load(self.settings.model)
+        """The model, loaded when it is first asked for, and held against the run's key and earlier parts."""
+        loaded = load(self.settings.model)
+        check_provenance(self.run, loaded)
+        return loaded
 
     @cached_property
     def tokenizer(self) -> Any:

@@ -10,6 +10,8 @@ from transformers import PreTrainedModel
 
 from pkv_interp.cache.forward import first_positions, fresh_rotation
 from pkv_interp.errors import PkvError
+from pkv_interp.models.catalogue import ModelConfig
+from pkv_interp.models.skeleton import skeleton
 
 
 def down_projections(model: PreTrainedModel) -> tuple[nn.Linear, ...]:
@@ -26,7 +28,8 @@ def down_projections(model: PreTrainedModel) -> tuple[nn.Linear, ...]:
             mlp = type(core.model.layers[index].mlp).__name__
             raise PkvError(
                 f"layer {index} of {type(model).__name__} has no plain linear down projection ({mlp})",
-                "use an unquantised model with a gated MLP: Llama, Qwen3, Gemma, Mistral or Phi-3",
+                "set model to an unquantised one with a gated MLP (Llama, Qwen3, Gemma, Mistral, Phi-3), "
+                "or edit this one's cache",
             )
         plain.append(module)
     return tuple(plain)
@@ -42,6 +45,21 @@ def down_projection(model: PreTrainedModel, layer: int) -> nn.Linear:
     if not 0 <= layer < len(modules):
         raise PkvError(f"layer {layer} is out of range", f"use 0 to {len(modules) - 1}")
     return modules[layer]
+
+
+def require_dense(config: ModelConfig) -> None:
+    """Refuse a model that weights cannot be edited in, by its configuration alone.
+
+    Raises:
+        PkvError: it is to be held quantised, or a layer has no plain down projection.
+    """
+    if config.quantise_4bit:
+        raise PkvError("weight editing needs plain weights", "set model.quantise_4bit=false")
+    modules = skeleton(config)
+    try:
+        down_projections(modules)
+    except PkvError as error:
+        raise PkvError(f"weights of {config.name} cannot be edited: {error.cause}", error.hint) from error
 
 
 class _Read(Exception):
