@@ -20,6 +20,8 @@ from pkv_interp.cache.blocks import BlockLayer, blocks, first_seen
 from pkv_interp.cache.frozen import FrozenCache
 from pkv_interp.cache.rope import Boundary, boundary_of, has_learned_positions
 from pkv_interp.errors import PkvError
+from pkv_interp.finite import finite_logits
+from pkv_interp.ids import TokenIds, as_ids
 
 SLIDING = "sliding_attention"
 FULL = "full_attention"
@@ -91,22 +93,22 @@ class Runner:
         return cls(model, windows, tuple(listed), boundary_of(model), places)
 
     @torch.no_grad()
-    def prefill(self, ids: Sequence[int]) -> Computed:
+    def prefill(self, ids: TokenIds) -> Computed:
         """Run a whole prompt.
 
         Raises:
-            PkvError: the prompt is empty, or an id is outside the vocabulary.
+            PkvError: the prompt is empty, an id is outside the vocabulary, or logits are not finite.
         """
-        self._check(ids)
+        ids = self._checked(ids)
         self._check_places(len(ids))
         model: Any = self.model
         grown = DynamicCache()
         tokens = torch.tensor([list(ids)], device=model.device)
         out = model(input_ids=tokens, past_key_values=grown, use_cache=True, logits_to_keep=1)
-        return Computed(FrozenCache.of(grown), out.logits[0, -1].float())
+        return Computed(FrozenCache.of(grown), finite_logits(out.logits[0, -1].float()))
 
     @torch.no_grad()
-    def extend(self, cache: FrozenCache, ids: Sequence[int]) -> Computed:
+    def extend(self, cache: FrozenCache, ids: TokenIds) -> Computed:
         """Run ``ids`` after a cache, at positions ``cache.length`` and on; its columns stay bit for bit.
 
         The tokens go through the model in blocks (``pkv_interp.cache.blocks``), so that the suffix of a
@@ -119,16 +121,16 @@ class Runner:
         """
         if not cache.length:
             return self.prefill(ids)
+        ids = self._checked(ids)
         length = cache.length + len(ids)
         self.check_lengths(cache.length, length)
-        self._check(ids)
         self._check_places(length)
         layers = self.layers(cache, length)
         at = torch.arange(cache.length, length, device=self.model.device)
         return self._run_blocks(layers, ids, at, masked=False)
 
     @torch.no_grad()
-    def recompute(self, cache: FrozenCache, positions: Sequence[int], ids: Sequence[int]) -> Computed:
+    def recompute(self, cache: FrozenCache, positions: TokenIds, ids: TokenIds) -> Computed:
         """Run the tokens at ``positions`` again, in place, with the other columns as they are.
 
         In every layer each of the chosen tokens reads the fresh columns of the chosen tokens up to itself and
@@ -145,15 +147,15 @@ class Runner:
             PkvError: positions not ascending or outside the cache, ids of another number, an attention that
                 takes no explicit mask, or rotary frequencies that differ between here and the cache's end.
         """
-        where = list(positions)
+        where = list(as_ids(positions))
         if where != sorted(set(where)) or not where or where[0] < 0 or where[-1] >= cache.length:
             raise PkvError(
                 f"{len(where)} positions do not ascend inside a cache of {cache.length} tokens",
                 "give each position once, in order",
             )
+        ids = self._checked(ids)
         if len(ids) != len(where):
             raise PkvError(f"{len(ids)} ids for {len(where)} positions", "give one id per position")
-        self._check(ids)
         self.check_lengths(where[-1] + 1, cache.length)
         self._check_masks()
         at = torch.tensor(where, device=self.model.device)
@@ -200,7 +202,7 @@ class Runner:
                 input_ids=tokens[:, block], past_key_values=grown, use_cache=True, logits_to_keep=1, **extra
             ).logits
         keys, values = zip(*(layer.columns for layer in layers), strict=True)
-        return Computed(FrozenCache(keys, values), logits[0, -1].float())
+        return Computed(FrozenCache(keys, values), finite_logits(logits[0, -1].float()))
 
     def _masks(self, at: Int[Tensor, " block"]) -> Tensor | dict[str, Tensor]:
         """Additive masks of a block over what it is given, one per kind of layer where kinds differ."""
@@ -249,10 +251,8 @@ class Runner:
                 "use full_reprefill, or keep the text shorter",
             )
 
-    def _check(self, ids: Sequence[int]) -> None:
-        if not ids:
+    def _checked(self, ids: TokenIds) -> tuple[int, ...]:
+        tokens = as_ids(ids, int(self.model.config.get_text_config().vocab_size))
+        if not tokens:
             raise PkvError("there is no token to run", "give at least one")
-        size = int(self.model.config.get_text_config().vocab_size)
-        for token in ids:
-            if not 0 <= token < size:
-                raise PkvError(f"token id {token} is out of range", f"use 0 to {size - 1}")
+        return tokens

@@ -12,6 +12,8 @@ from torch import Tensor
 from pkv_interp.cache import FrozenCache
 from pkv_interp.cache.compute import Runner
 from pkv_interp.errors import PkvError
+from pkv_interp.finite import finite_logits
+from pkv_interp.ids import TokenIds, as_ids
 from pkv_interp.models.ending import end_tokens
 
 _THOUGHT_ENDS = "</think>"
@@ -58,7 +60,7 @@ def generate(
     runner: Runner,
     tokenizer: Any,
     cache: FrozenCache,
-    ids: Sequence[int],
+    ids: TokenIds,
     most: int,
     sampling: Sampling = GREEDY,
     stop: str | Sequence[str] = (),
@@ -75,8 +77,8 @@ def generate(
         stop: one text or several at which to stop; the text ends before the first of them.
 
     Raises:
-        PkvError: a limit below 1, a temperature below 0, an empty stop text, or a text that could grow past a
-            length at which the rotary frequencies change.
+        PkvError: a limit below 1, a temperature below 0, an empty stop text, logits that are not finite, or a
+            text that could grow past a length at which the rotary frequencies change.
     """
     if most < 1 or not 0.0 <= sampling.temperature < float("inf"):
         raise PkvError(
@@ -86,6 +88,7 @@ def generate(
     stops = (stop,) if isinstance(stop, str) else tuple(stop)
     if "" in stops:
         raise PkvError("an empty stop text was given", "give the words at which the text shall end")
+    ids = as_ids(ids, int(runner.model.config.get_text_config().vocab_size))
     runner.check_lengths(cache.length, cache.length + len(ids) + most)
     model: Any = runner.model
     ends = end_tokens(model, tokenizer)
@@ -99,7 +102,7 @@ def generate(
             use_cache=True,
             logits_to_keep=1,
         )
-        token = _pick(out.logits[0, -1].float(), sampling.temperature, drawn)
+        token = _pick(finite_logits(out.logits[0, -1].float()), sampling.temperature, drawn)
         if token in ends:
             return Generation(_text(tokenizer, new), tuple(new), True)
         new.append(token)

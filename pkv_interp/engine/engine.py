@@ -14,10 +14,12 @@ from pkv_interp.cache import FrozenCache
 from pkv_interp.engine import gradient, logits
 from pkv_interp.engine.attention import attention_outputs
 from pkv_interp.engine.chunks import Budget, memory_budget, most_tokens
-from pkv_interp.engine.decode import check_call, check_token_ids, require_decision_time, run_rows
+from pkv_interp.engine.decode import check_call, require_decision_time, run_rows
 from pkv_interp.engine.prefill import check_prompt, run_prefill
 from pkv_interp.engine.results import Attribution, Decoded, Prefill
 from pkv_interp.errors import PkvError
+from pkv_interp.finite import finite, finite_logits
+from pkv_interp.ids import TokenIds, as_ids
 from pkv_interp.interventions import Row, Scope
 from pkv_interp.models.load import LoadedModel
 
@@ -53,31 +55,33 @@ class Engine:
 
     def prefill(
         self,
-        ids: Sequence[int],
+        ids: TokenIds,
         capture: frozenset[str] | set[str] = frozenset(),
         shared: Prefill | None = None,
     ) -> Prefill:
         """Run a prompt once and keep cache, logits and the activations of the decision token (the last).
 
         Args:
-            ids: token ids, at least two.
+            ids: token ids, at least two; see ``pkv_interp.ids``.
             capture: "prefill" for activations at every position, "attention" for the decision token's
                 weights, "queries" for the queries at every position.
             shared: a prompt of the same length and captures; the tokens with which both begin are taken from
                 it and not run again.
 
         Raises:
-            PkvError: for an id outside the vocabulary, a prompt too short, or an unknown capture.
+            PkvError: for an id outside the vocabulary, a prompt too short, an unknown capture, or logits that
+                are not finite.
         """
-        check_prompt(ids, self.spec, frozenset(capture))
-        return run_prefill(self._tracer, ids, self.spec, frozenset(capture), self._like, shared)
+        tokens = as_ids(ids, self.spec.vocab_size)
+        check_prompt(tokens, frozenset(capture))
+        return run_prefill(self._tracer, tokens, self.spec, frozenset(capture), self._like, shared)
 
     def decode(
         self,
         base: Prefill,
         rows: Sequence[Row],
         donors: Sequence[Prefill] = (),
-        token_ids: Sequence[int] | None = None,
+        token_ids: TokenIds | None = None,
     ) -> Decoded:
         """The decision token of ``base`` under each row of decision-time interventions, in few forwards.
 
@@ -93,15 +97,15 @@ class Engine:
         """
         check_call(self._scope(base, donors), base, rows, donors)
         require_decision_time(rows, base.length)
-        check_token_ids(token_ids, self.spec.vocab_size)
-        return run_rows(self._tracer, base, rows, donors, token_ids, self._budget(), self._like)
+        tokens = None if token_ids is None else as_ids(token_ids, self.spec.vocab_size)
+        return run_rows(self._tracer, base, rows, donors, tokens, self._budget(), self._like)
 
     def rerun(
         self,
         base: Prefill,
         rows: Sequence[Row],
         donors: Sequence[Prefill] = (),
-        token_ids: Sequence[int] | None = None,
+        token_ids: TokenIds | None = None,
     ) -> Decoded:
         """As ``decode``, for rows that also edit the prefill: each is run again from its first edit on.
 
@@ -112,8 +116,8 @@ class Engine:
             PkvError: as ``decode``, or for an activation that a donor did not capture.
         """
         check_call(self._scope(base, donors), base, rows, donors)
-        check_token_ids(token_ids, self.spec.vocab_size)
-        return run_rows(self._tracer, base, rows, donors, token_ids, self._budget(), self._like)
+        tokens = None if token_ids is None else as_ids(token_ids, self.spec.vocab_size)
+        return run_rows(self._tracer, base, rows, donors, tokens, self._budget(), self._like)
 
     @torch.no_grad()
     def attention_outputs(
@@ -156,22 +160,24 @@ class Engine:
             PkvError: for a donor of another length or a token id out of range.
         """
         check_call(self._scope(base, (donor,)), base, ((),), (donor,))
-        check_token_ids(action_ids, self.spec.vocab_size)
-        return gradient.attribute(self._tracer, base, donor, action_ids, self.spec)
+        as_ids(action_ids, self.spec.vocab_size)
+        found = gradient.attribute(self._tracer, base, donor, action_ids, self.spec)
+        for sites in (found.keys, found.values, found.heads, found.mlps):
+            finite(sites, "the first-order effects")
+        return found
 
     def lens(self, resid: Float[Tensor, "... d_model"]) -> Float[Tensor, "... vocab"]:
         """Logits of a residual stream through final norm and unembedding, before the softcap, float32."""
-        return logits.lens(self.loaded.model, resid)
+        return finite_logits(logits.lens(self.loaded.model, resid), "the lens's logits")
 
     @torch.no_grad()
     def final_logits(
-        self, resid_final: Float[Tensor, " d_model"], token_ids: Sequence[int], softcap: bool = True
+        self, resid_final: Float[Tensor, " d_model"], token_ids: TokenIds, softcap: bool = True
     ) -> Float[Tensor, " tokens"]:
         """Logits of ``token_ids`` from the last residual, float32, with the softcap or before it."""
-        check_token_ids(token_ids, self.spec.vocab_size)
-        out = logits.lens(self.loaded.model, resid_final)[
-            torch.tensor(list(token_ids), device=resid_final.device)
-        ]
+        token_ids = as_ids(token_ids, self.spec.vocab_size)
+        out = logits.lens(self.loaded.model, resid_final)[..., list(token_ids)]
+        finite_logits(out)
         return logits.apply_softcap(out, self.spec.softcap) if softcap else out
 
     @torch.no_grad()
@@ -179,15 +185,16 @@ class Engine:
         self,
         components: Float[Tensor, "N d_model"],
         resid_final: Float[Tensor, " d_model"],
-        token_ids: Sequence[int],
+        token_ids: TokenIds,
     ) -> Float[Tensor, "N tokens"]:
         """What each part of the residual adds to the logits, the final norm's scale held at ``resid_final``.
 
         Contributions of parts that sum to ``resid_final`` sum to the logits before the softcap
         (``final_logits(..., softcap=False)``). Float32.
         """
-        check_token_ids(token_ids, self.spec.vocab_size)
-        return logits.direct_logit(self.loaded.model, components, resid_final, token_ids)
+        token_ids = as_ids(token_ids, self.spec.vocab_size)
+        found = logits.direct_logit(self.loaded.model, components, resid_final, token_ids)
+        return finite(found, "the direct contributions")
 
     @torch.no_grad()
     def contributions(self, base: Prefill) -> logits.Contributions:

@@ -14,6 +14,8 @@ from transformers.cache_utils import DynamicCache, DynamicLayer
 from pkv_interp.cache import FrozenCache
 from pkv_interp.engine.results import Prefill
 from pkv_interp.errors import PkvError
+from pkv_interp.finite import finite_logits
+from pkv_interp.ids import TokenIds, as_ids
 from pkv_interp.models.ending import end_tokens
 from pkv_interp.models.load import LoadedModel
 
@@ -43,7 +45,7 @@ def continue_greedily(
     makes its own masks and positions, so windows and softcaps are its own as well.
 
     Raises:
-        PkvError: caches of different lengths, or a limit below 1.
+        PkvError: caches of different lengths, a limit below 1, or logits that are not finite.
     """
     lengths = {cache.length for cache in caches}
     if len(lengths) != 1 or most < 1:
@@ -74,7 +76,7 @@ def continue_greedily(
 
 
 @torch.no_grad()
-def extend(loaded: LoadedModel, ids: Sequence[int], cache: FrozenCache) -> Prefill:
+def extend(loaded: LoadedModel, ids: TokenIds, cache: FrozenCache) -> Prefill:
     """The prompt ``ids`` over a cache that holds its first tokens and may be an edited one.
 
     Tokens after the cache are run, so that ``Engine.decode`` can ask for the decision of the last one under
@@ -88,6 +90,7 @@ def extend(loaded: LoadedModel, ids: Sequence[int], cache: FrozenCache) -> Prefi
     Raises:
         PkvError: the cache is longer than that.
     """
+    ids = as_ids(ids, loaded.spec.vocab_size)
     if cache.length >= len(ids):
         raise PkvError(
             f"a cache of {cache.length} tokens leaves none of {len(ids)} to run", "give a shorter cache"
@@ -115,7 +118,8 @@ def _forward(
     """Logits after the last token of each row; ``cache`` grows by the tokens."""
     model: Any = loaded.model
     tokens = torch.tensor(rows, device=loaded.device)
-    return model(input_ids=tokens, past_key_values=cache, use_cache=True, logits_to_keep=1).logits
+    out = model(input_ids=tokens, past_key_values=cache, use_cache=True, logits_to_keep=1)
+    return finite_logits(out.logits)
 
 
 def _batch(caches: Sequence[FrozenCache]) -> DynamicCache:

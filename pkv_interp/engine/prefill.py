@@ -16,22 +16,20 @@ from pkv_interp.cache import FrozenCache
 from pkv_interp.engine.attention import decision_weights
 from pkv_interp.engine.results import Prefill
 from pkv_interp.errors import PkvError
+from pkv_interp.finite import finite, finite_logits
 from pkv_interp.models.spec import ModelSpec
 
 CAPTURES = frozenset({"prefill", "attention", "queries"})
 
 
-def check_prompt(ids: Sequence[int], spec: ModelSpec, capture: frozenset[str]) -> None:
+def check_prompt(ids: Sequence[int], capture: frozenset[str]) -> None:
     """Refuse prompts and captures that make no sense.
 
     Raises:
-        PkvError: under two tokens, an id outside the vocabulary, or an unknown capture.
+        PkvError: under two tokens, or an unknown capture.
     """
     if len(ids) < 2:
         raise PkvError(f"a prompt of {len(ids)} tokens has no prefix", "give at least two tokens")
-    for token in ids:
-        if not 0 <= token < spec.vocab_size:
-            raise PkvError(f"token id {token} is out of range", f"use 0 to {spec.vocab_size - 1}")
     if unknown := set(capture) - CAPTURES:
         raise PkvError(f"capture {sorted(unknown)} is unknown", f"choose from {sorted(CAPTURES)}")
 
@@ -101,6 +99,9 @@ def run_prefill(
         logits = out.logits[0, -1].float().save()
         cache = out.past_key_values.save()
     # fmt: on
+    finite_logits(logits)
+    # A number that is not finite stays in the stream, so its end tells of every activation that was kept.
+    finite(resids[-1], "the model's activations")
     frozen = FrozenCache.of(cache)
     z_all = rearrange(torch.stack(list(zs)), "layers t (heads d) -> layers t heads d", heads=spec.n_heads)
     mlp_all, resid_all = torch.stack(list(mlps)), torch.stack(list(resids))

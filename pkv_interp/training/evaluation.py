@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from pkv_interp.finite import finite_logits
 from pkv_interp.prompts.errata import UPDATES
 from pkv_interp.prompts.readout import action_ids
 from pkv_interp.prompts.segments import Prompt, Segment, build
@@ -132,6 +133,7 @@ def answer(model: Any, tokenizer: Any, found: Sequence[Probe], budget: int = 409
         hidden = model.model(input_ids=pad(group, fill).to(model.device), use_cache=False).last_hidden_state
         last = torch.tensor([len(s.ids) - 1 for s in group], device=hidden.device)
         logits = model.lm_head(hidden[torch.arange(len(group), device=hidden.device), last]).float()
+        finite_logits(logits)
         for sequence, row in zip(group, logits, strict=True):
             probe = owner[id(sequence)]
             margin = float(row[probe.action_ids[0]] - row[probe.action_ids[1]])

@@ -14,6 +14,7 @@ from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dic
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
+from pkv_interp.finite import finite
 from pkv_interp.training.examples import KINDS
 from pkv_interp.training.schedule import Stage, at, check
 from pkv_interp.training.tokens import TokenSequence, encode_example, pad
@@ -103,7 +104,9 @@ def supervised_losses(model: Any, group: list[TokenSequence], fill: int) -> tupl
     hidden = core.model(input_ids=ids, use_cache=False).last_hidden_state[rows, cols]
     logits = core.lm_head(hidden).float()
     gold = ids[rows, cols + 1]
-    return torch.nn.functional.cross_entropy(logits, gold, reduction="none"), logits.argmax(-1) == gold
+    losses = torch.nn.functional.cross_entropy(logits, gold, reduction="none")
+    finite(losses.detach(), "the training losses", "train in float32, or lower the learning rate")
+    return losses, logits.argmax(-1) == gold
 
 
 def fast_bfloat16(device: torch.device) -> bool:

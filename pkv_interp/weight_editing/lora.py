@@ -11,6 +11,7 @@ from peft import LoraConfig, get_peft_model
 from transformers import PreTrainedModel
 
 from pkv_interp.errors import PkvError
+from pkv_interp.finite import finite
 from pkv_interp.weight_editing.projections import down_projections
 from pkv_interp.weight_editing.statements import Statement
 
@@ -118,6 +119,7 @@ def _train(
                 targets = torch.tensor([one.target for one in group], device=model.device)
                 logits = core(input_ids=ids, use_cache=False, logits_to_keep=1).logits[:, -1].float()
                 loss = torch.nn.functional.cross_entropy(logits, targets, reduction="sum")
+                finite(loss.detach(), "the losses of the targets")
                 (loss / len(statements)).backward()
         optimiser.step()
         if (step % settings.check_every == 0 or step == settings.steps) and flipped():

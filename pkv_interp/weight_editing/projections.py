@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from pkv_interp.errors import PkvError
+from pkv_interp.finite import finite
 
 
 def down_projections(model: PreTrainedModel) -> tuple[nn.Linear, ...]:
@@ -83,4 +84,4 @@ def inputs_of(
     finally:
         for handle in handles:
             handle.remove()
-    return [held[layer] for layer in layers]
+    return [finite(held[layer], f"the inputs of layer {layer}'s down projection") for layer in layers]
