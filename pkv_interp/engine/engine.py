@@ -197,6 +197,20 @@ class Engine:
         return finite(found, "the direct contributions")
 
     @torch.no_grad()
+    def written(
+        self, base: Prefill, positions: Sequence[int]
+    ) -> tuple[Float[Tensor, "L P d_model"], Float[Tensor, "L P d_model"]]:
+        """What attention and MLP of every block add to the stream at the positions, float32.
+
+        From the modules' own outputs and not from differences of the stream.
+
+        Raises:
+            PkvError: the base was run without ``capture={"prefill"}``, or something is not finite.
+        """
+        attention, mlps = logits.written(self.loaded.model, base, positions)
+        return finite(attention, "what attention writes"), finite(mlps, "what MLPs write")
+
+    @torch.no_grad()
     def contributions(self, base: Prefill) -> logits.Contributions:
         """What embedding, heads and MLPs write into the residual stream at the decision token.
 

@@ -81,6 +81,26 @@ def direct_logit(
     return scaled @ model.lm_head.weight[index].float().T
 
 
+def written(
+    model: Any, base: Prefill, positions: Sequence[int]
+) -> tuple[Float[Tensor, "L P d_model"], Float[Tensor, "L P d_model"]]:
+    """What attention and MLP of every block add to the stream at the positions, by the modules themselves.
+
+    Attention's output projection and, where a family has them, the norms after attention and MLP run again on
+    what went into them, so that nothing here rests on where the stream was read. Float32.
+    """
+    at, attention, mlps = list(positions), [], []
+    for index, layer in enumerate(model.model.layers):
+        z = rearrange(base.need("z_all")[index, at], "p heads d -> p (heads d)")
+        out, mlp = layer.self_attn.o_proj(z), base.need("mlp_all")[index, at]
+        # Only families with a norm after the MLP have one after the attention under this name.
+        if hasattr(layer, "post_feedforward_layernorm"):
+            out, mlp = layer.post_attention_layernorm(out), layer.post_feedforward_layernorm(mlp)
+        attention.append(out.float())
+        mlps.append(mlp.float())
+    return torch.stack(attention), torch.stack(mlps)
+
+
 def contributions(model: Any, base: Prefill) -> Contributions:
     """Split the last residual of ``base`` into embedding, heads, biases and MLPs (float32).
 
