@@ -22,8 +22,8 @@ class WriteShares:
         mlp: the same for MLPs.
         embedding: the same for the embedding (0 where the token itself is the same).
         error: largest miss of the three summed, as a share of the difference; and of the stream between
-            attention and MLP, as a share of the stream. Parts are what the modules wrote and the whole is what
-            the stream holds, so that a stream read at another place shows here.
+            attention and MLP, as a share of the stream. Parts are what the modules wrote and the whole is
+            what the stream holds, so that a stream read at another place shows here.
     """
 
     attention: Float[np.ndarray, " L"]
