@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float
 
+from pkv_interp.finite import finite
 from pkv_interp.measure.heads import Head, top_heads
 
 

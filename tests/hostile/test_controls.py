@@ -65,7 +65,8 @@ def pair() -> PairRun:
 
 @cache
 def scene() -> tuple[SceneSource, EditScene]:
-    source = SceneSource.of(compose("editing", *runs.EDITING), tiny("llama").tokenizer)  # type: ignore[arg-type]
+    settings: Any = compose("editing", *runs.EDITING)
+    source = SceneSource.of(settings, tiny("llama").tokenizer)
     return source, source.scenes(source.style(1), 1)[0]
 
 
@@ -111,9 +112,10 @@ def composing_checks() -> Any:
 
 
 def agent_checks() -> Any:
-    loaded, settings = tiny("llama"), compose("agent", *runs.AGENT)
+    loaded = tiny("llama")
+    settings: Any = compose("agent", *runs.AGENT)
     episode, style = support.one(), Style(n_fillers=2, field_late=True)
-    return run_arms(Runner.of(loaded.model), loaded.tokenizer, episode, style, settings).checks  # type: ignore[arg-type]
+    return run_arms(Runner.of(loaded.model), loaded.tokenizer, episode, style, settings).checks
 
 
 def errata() -> Any:
