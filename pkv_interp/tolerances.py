@@ -1,10 +1,13 @@
 """How far results of equivalent computations may differ, by dtype; no tolerance is stated elsewhere."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
 from pkv_interp.errors import PkvError
+
+#: The largest logit of a trained model, roughly: what the tolerance of logits is stated for.
+ORDINARY_LOGIT = 25.0
 
 
 @dataclass(frozen=True)
@@ -18,6 +21,7 @@ class Tolerance:
         layout: of one turned key, as a share of its largest value, by which the layout of its pairs is told.
         parts: of parts that must sum to a whole, relative to it.
         outputs: of attention outputs computed outside the model, relative.
+        routers: of the logits of two experts, below which rounding chooses between them.
     """
 
     recovery: float
@@ -26,13 +30,29 @@ class Tolerance:
     layout: float
     parts: float
     outputs: float
+    routers: float
+
+    def for_logits_of(self, size: float) -> "Tolerance":
+        """The same for a model whose largest logit is ``size``: rounding is a share of what is rounded.
+
+        The logits' tolerance is stated for logits of ordinary size and never rises above that.
+        """
+        return replace(self, logits=self.logits * min(1.0, size / ORDINARY_LOGIT))
 
 
 _BY_DTYPE = {
-    "float64": Tolerance(recovery=1e-3, logits=1e-3, keys=1e-4, layout=1e-4, parts=1e-6, outputs=1e-3),
-    "float32": Tolerance(recovery=1e-3, logits=1e-3, keys=1e-4, layout=1e-4, parts=1e-3, outputs=1e-3),
-    "bfloat16": Tolerance(recovery=0.1, logits=0.5, keys=0.02, layout=0.03, parts=0.1, outputs=0.05),
-    "float16": Tolerance(recovery=0.05, logits=0.1, keys=0.005, layout=0.01, parts=0.05, outputs=0.01),
+    "float64": Tolerance(
+        recovery=1e-3, logits=1e-3, keys=1e-4, layout=1e-4, parts=1e-6, outputs=1e-3, routers=1e-5
+    ),
+    "float32": Tolerance(
+        recovery=1e-3, logits=1e-3, keys=1e-4, layout=1e-4, parts=1e-3, outputs=1e-3, routers=1e-5
+    ),
+    "bfloat16": Tolerance(
+        recovery=0.1, logits=0.5, keys=0.02, layout=0.03, parts=0.1, outputs=0.05, routers=0.05
+    ),
+    "float16": Tolerance(
+        recovery=0.05, logits=0.1, keys=0.005, layout=0.01, parts=0.05, outputs=0.01, routers=0.005
+    ),
 }
 
 

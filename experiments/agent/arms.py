@@ -51,15 +51,18 @@ class Checks:
         prefix_cache_equals_full: largest difference in logits over all turns.
         splice_in_place: largest difference in logits when the policy, computed after its own prefix, is put
             back there.
+        tied: turns left out of the three above, at which experts are chosen by rounding; the three are None
+            where no turn is left.
         stale_refused: share of actions that were right before the change which the tools refuse after it.
         current_accepted: share of actions that are right now which the tools accept.
     """
 
-    stale_equals_full: float
-    prefix_cache_equals_full: float
-    splice_in_place: float
+    stale_equals_full: float | None
+    prefix_cache_equals_full: float | None
+    splice_in_place: float | None
     stale_refused: float
     current_accepted: float
+    tied: int = 0
 
 
 @dataclass(frozen=True)
@@ -80,7 +83,12 @@ class EpisodeRun:
 
 
 def run_arms(
-    runner: Runner, tokenizer: Any, one: Episode, style: Style, settings: AgentSettings
+    runner: Runner,
+    tokenizer: Any,
+    one: Episode,
+    style: Style,
+    settings: AgentSettings,
+    tie: float = 0.0,
 ) -> EpisodeRun:
     """All arms over one episode, and its checks; the policy's chunk is made before the first turn.
 
@@ -90,6 +98,7 @@ def run_arms(
         one: the episode.
         style: the prompt layout.
         settings: of the chunk and the erratum.
+        tie: logits of two experts closer than this are a tie.
     """
     opening = Transcript.open(one, style)
     prompt = opening.prompt(tokenizer)
@@ -112,7 +121,12 @@ def run_arms(
         {arm.name: _turns(one, own[arm.name], matched[arm.name], scale) for arm in ARMS},
         setup * scale,
         end - start,
-        _checks(one, matched, _apart(spliced.logits, matched[FULL.name][0].logits)),
+        _checks(
+            one,
+            matched,
+            _apart(spliced.logits, matched[FULL.name][0].logits),
+            tie,
+        ),
     )
 
 
@@ -128,9 +142,18 @@ def _turns(one: Episode, own: Sequence[Step], matched: Sequence[Step], scale: fl
     )
 
 
-def _checks(one: Episode, matched: dict[str, list[Step]], splice_in_place: float) -> Checks:
-    """How far arms that must be equal differ, and what the tools do with stale actions."""
-    same_text = [i for i, turn in enumerate(one.turns) if turn.value == one.turns[0].value]
+def _checks(one: Episode, matched: dict[str, list[Step]], splice_in_place: float, tie: float) -> Checks:
+    """How far arms that must be equal differ, and what the tools do with stale actions.
+
+    Args:
+        one: the episode.
+        matched: the turns of every arm at the full arm's history.
+        splice_in_place: how far the first turn is off where its policy was spliced in.
+        tie: a turn with a choice of experts closer than this is not compared.
+    """
+    # The full arm runs the whole prompt at every turn, so that it meets every tie that another arm can meet.
+    told = [i for i, step in enumerate(matched[FULL.name]) if step.tie > tie]
+    same_text = [i for i in told if one.turns[i].value == one.turns[0].value]
     stale, current, world = [], [], one.world()
     for turn, now in enumerate(one.turns):
         world.change(now.value)
@@ -141,15 +164,16 @@ def _checks(one: Episode, matched: dict[str, list[Step]], splice_in_place: float
     full = matched[FULL.name]
     return Checks(
         stale_equals_full=_far(matched["stale"], full, same_text),
-        prefix_cache_equals_full=_far(matched["prefix_cache"], full, range(len(one.turns))),
-        splice_in_place=splice_in_place,
+        prefix_cache_equals_full=_far(matched["prefix_cache"], full, told),
+        splice_in_place=splice_in_place if 0 in told else None,
         stale_refused=sum(stale) / len(stale),
         current_accepted=sum(current) / len(current),
+        tied=len(one.turns) - len(told),
     )
 
 
-def _far(first: Sequence[Step], second: Sequence[Step], turns: Sequence[int]) -> float:
-    return max(_apart(first[turn].logits, second[turn].logits) for turn in turns)
+def _far(first: Sequence[Step], second: Sequence[Step], turns: Sequence[int]) -> float | None:
+    return max((_apart(first[turn].logits, second[turn].logits) for turn in turns), default=None)
 
 
 def _apart(first: torch.Tensor, second: torch.Tensor) -> float:

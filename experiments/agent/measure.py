@@ -34,17 +34,24 @@ def measure(session: "Session[AgentSettings]") -> Measured:
     settings, tokenizer = session.settings, session.tokenizer
     runner = Runner.of(session.loaded.model)
     cases = build_cases(settings, tokenizer)
+    tie = session.tolerance.routers
     # The first forward of a process pays for what later ones find ready.
     runner.prefill(tokenizer("warm up", add_special_tokens=False)["input_ids"])
 
     def each(stage: str, chosen: Sequence[Episode], *, field_late: bool) -> Stage[EpisodeRun]:
         style = style_of(settings, field_late=field_late)
         return session.each(
-            stage, chosen, lambda one: run_arms(runner, tokenizer, one, style, settings), EpisodeRun
+            stage, chosen, lambda one: run_arms(runner, tokenizer, one, style, settings, tie), EpisodeRun
         )
 
-    return Measured(
+    measured = Measured(
         cases,
         each("episodes", cases.all, field_late=settings.field_late),
         each("other layout", cases.both_layouts, field_late=not settings.field_late),
     )
+    tied = sum(run.checks.tied for run in (*measured.episodes.all(), *measured.other_layout.all()))
+    if tied:
+        session.run.remarks.append(
+            f"{tied} turns are left out of the controls: a router ties, and rounding chooses the experts"
+        )
+    return measured

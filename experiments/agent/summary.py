@@ -86,8 +86,9 @@ def controls(checks: Sequence[Checks], scoring: Scoring[AgentSettings]) -> list[
     }
     return [
         *(
-            control(name, max(values), 0.0, allowed, f"largest difference in logits, {what}")
+            control(name, max(told), 0.0, allowed, f"largest difference in logits, {what}")
             for name, (values, what) in apart.items()
+            if (told := [value for value in values if value is not None])
         ),
         *(
             control(name, min(values), 1.0, 0.0, f"lowest share over episodes, {what}")

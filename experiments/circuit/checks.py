@@ -72,7 +72,7 @@ def decompositions(found: Measured, held: Scorer, scoring: Scoring[CircuitSettin
                 float(stacked(reading, lambda r: r.share_error).max()),
                 0.0,
                 allowed,
-                "attention, MLP and embedding shares against 1, all depths",
+                "what attention, MLP and embedding wrote against the stream, all depths",
             ),
         ],
     )

@@ -72,7 +72,7 @@ def read(
         joint_heads(engine, pair, flat), "(sizes draws) -> sizes draws", sizes=len(settings.sizes)
     )
     sizes = sizes_of(settings.shares, engine.spec.n_layers * engine.spec.n_heads)
-    direct, shares = direct_logits(engine, pair), write_shares(pair, joint)
+    direct, shares = direct_logits(engine, pair), write_shares(engine, pair, joint)
     return Reading(
         top_aggregator=float(kv[0]),
         aggregators=float(kv[1]),

@@ -13,6 +13,7 @@ from pkv_interp.cache.frozen import FrozenCache
 from pkv_interp.cache.reposition import reposition
 from pkv_interp.cache.rotation import rotations_of
 from pkv_interp.composing import link_repair
+from pkv_interp.measure.controls import size_of
 from pkv_interp.measure.splices import first_keys_apart, spliced_in_context
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ class Checks:
         whole_chunk: of a repair of every token of the chunks, in logits.
         turned: of the first layer's keys of chunks made elsewhere, as a share of the largest.
         noise: of a prefill in two parts, in logits.
+        size: no error but the largest logit, which rounding is a share of.
     """
 
     own_position: float
@@ -42,6 +44,7 @@ class Checks:
     whole_chunk: float
     turned: float
     noise: float
+    size: float
 
 
 def check_splices(session: "Session[ComposingSettings]", runner: Runner, scenes: Sequence[Scene]) -> None:
@@ -57,6 +60,7 @@ def check_splices(session: "Session[ComposingSettings]", runner: Runner, scenes:
     """
     tokenizer = session.tokenizer
     found = session.once("splice checks", lambda: measure_checks(runner, tokenizer, scenes), Checks)
+    session.size = found.size
     allowed, detail = session.tolerance, f"one scene of each of {len(scenes)} conditions"
     back = THERE_AND_BACK[session.loaded.info.dtype]
     keys = f"first layer's keys of chunks made elsewhere against a full prefill's, as a share, {detail}"
@@ -88,6 +92,7 @@ def measure_checks(runner: Runner, tokenizer: PreTrainedTokenizerBase, scenes: S
         whole_chunk=max(one.whole_chunk for one in found),
         turned=max(one.turned for one in found),
         noise=max(one.noise for one in found),
+        size=max(one.size for one in found),
     )
 
 
@@ -106,6 +111,7 @@ def _of_prompt(runner: Runner, prompt: SplicedPrompt) -> Checks:
         whole_chunk=off(repaired.cache),
         turned=first_keys_apart(spliced, prompt.full.cache.slice(0, prompt.stop)),
         noise=float((extended - prompt.full.logits).abs().max()),
+        size=size_of(prompt.full.logits),
     )
 
 

@@ -33,13 +33,13 @@ def dissociation(
 ) -> Part:
     """Recovery by cache state over both splits, and the identity that both states together are the whole."""
     estimates = {arm: scorer.arm(arm, stacked(sides, lambda s, arm=arm: s.states[arm])) for arm in _STATES}
-    missed = np.abs(stacked(sides, lambda s: s.states["full_patch"]) - scorer.clean).sum()
+    missed = np.abs(stacked(sides, lambda s: s.states["full_patch"]) - scorer.clean)
     whole = control(
         "trigger_and_notes",
-        1.0 - float(missed / np.abs(scorer.gap).sum()),
-        1.0,
-        scoring.tolerance.recovery,
-        f"an identity: trigger and notes together, {len(sides)} cases",
+        float(missed.max()),
+        0.0,
+        scoring.floor,
+        f"logits, trigger and notes together against the clean prompt, {len(sides)} cases",
     )
     return Part(
         [Headline(arm, estimate, _STATES[arm]) for arm, estimate in estimates.items()],

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from experiments.keystone.contexts import Versions, at_own_position, composed
 from experiments.keystone.settings import CUTS, EDITED
+from pkv_interp.measure.controls import size_of
 from pkv_interp.measure.edit_scenes import EditScene
 from pkv_interp.measure.splices import first_keys_apart
 from pkv_interp.models.load import LoadedModel
@@ -23,11 +24,13 @@ class Checks:
         own_position: of a splice at its own position, in logits.
         noise: of a prefill in two parts, in logits.
         turned: of the first layer's keys of a composed context, as a share of the largest.
+        size: no error but the largest logit, which rounding is a share of.
     """
 
     own_position: float
     noise: float
     turned: float
+    size: float
 
 
 def check_splices(session: "Session[KeystoneSettings]", scenes: Sequence[EditScene]) -> None:
@@ -40,8 +43,10 @@ def check_splices(session: "Session[KeystoneSettings]", scenes: Sequence[EditSce
     Raises:
         ControlFailure: an error is too large.
     """
-    loaded, allowed = session.loaded, session.tolerance
+    loaded = session.loaded
     found = session.once("splice checks", lambda: _worst([check(loaded, one) for one in scenes]), Checks)
+    session.size = found.size
+    allowed = session.tolerance
     logits = f"logits, {len(scenes)} edits on both values"
     keys = "first layer's keys of a composed context against a prefill's, as a share"
     session.control("splice_at_own_position", found.own_position, 0.0, allowed.logits, logits)
@@ -63,7 +68,7 @@ def check(loaded: LoadedModel, scene: EditScene) -> Checks:
             own = at_own_position(loaded, state, blocks).logits()
             moved = composed(loaded, state, blocks)
             apart = first_keys_apart(moved.cache, state.cache)
-            found.append(Checks(float((own - want).abs().max()), noise, apart))
+            found.append(Checks(float((own - want).abs().max()), noise, apart, size_of(once)))
     return _worst(found)
 
 
@@ -72,4 +77,5 @@ def _worst(found: Sequence[Checks]) -> Checks:
         own_position=max(one.own_position for one in found),
         noise=max(one.noise for one in found),
         turned=max(one.turned for one in found),
+        size=max(one.size for one in found),
     )

@@ -85,11 +85,10 @@ def _states(held: Scorer, margins: dict[str, np.ndarray]) -> list[States]:
 
 
 def _full_downstream(held: Scorer, full: np.ndarray, scoring: Scoring[PatchingSettings]) -> Control:
-    errors = np.abs(full - held.clean).sum() / np.abs(held.gap).sum()
     return control(
         "full_downstream",
-        1.0 - float(errors),
-        1.0,
-        scoring.tolerance.recovery,
-        f"an identity: field and notes together, {len(full)} scored cases",
+        float(np.abs(full - held.clean).max()),
+        0.0,
+        scoring.floor,
+        f"logits, field and notes together against the clean prompt, {len(full)} scored cases",
     )

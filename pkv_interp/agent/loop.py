@@ -15,6 +15,7 @@ from pkv_interp.agent.transcript import Span, Transcript, field_span, policy_spa
 from pkv_interp.agent.world import Outcome
 from pkv_interp.cache.compute import Computed, Runner
 from pkv_interp.cache.frozen import FrozenCache
+from pkv_interp.cache.routing import closest_choice
 from pkv_interp.measure.decision import token_margin
 from pkv_interp.measure.timing import seconds
 from pkv_interp.prompts.readout import action_ids
@@ -37,6 +38,7 @@ class Step:
         tokens: run through the model for this turn, until the first token of the answer.
         length: of the prompt.
         seconds: until the first token; on a CPU the process's own time.
+        tie: the closest choice of experts in this turn's forwards (`closest_choice`); infinite without any.
     """
 
     action: str
@@ -47,6 +49,7 @@ class Step:
     tokens: int
     length: int
     seconds: float
+    tie: float = float("inf")
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,12 +93,13 @@ def run_episode(
             transcript = transcript.stating(now.value)
         world.open(now.record)
         prompt = transcript.prompt(tokenizer)
-        took, (done, tokens) = seconds(
-            lambda p=prompt, k=kept: (
-                _first(runner, p, arm, splice) if k is None else _next(runner, p.ids, arm, k, field)
-            ),
-            runner.model.device,
-        )
+        with closest_choice(runner.model) as tie:
+            took, (done, tokens) = seconds(
+                lambda p=prompt, k=kept: (
+                    _first(runner, p, arm, splice) if k is None else _next(runner, p.ids, arm, k, field)
+                ),
+                runner.model.device,
+            )
         kept = _Kept(prompt.ids, done.cache)
         ids = action_ids(prompt, episode.actions, tokenizer)
         margin = float(token_margin(done.logits, ids))
@@ -110,6 +114,7 @@ def run_episode(
                 tokens,
                 len(prompt),
                 took,
+                tie.gap,
             )
         )
     return steps

@@ -22,6 +22,8 @@ from pkv_interp.cache.frozen import FrozenCache
 from pkv_interp.cache.measured import measured_columns
 from pkv_interp.cache.positions import Positions
 from pkv_interp.errors import PkvError
+from pkv_interp.finite import finite_logits
+from pkv_interp.ids import TokenIds, as_ids
 
 SLIDING = "sliding_attention"
 FULL = "full_attention"
@@ -86,20 +88,22 @@ class Runner:
         return cls(model, measured_columns(model).windows, tuple(listed), Positions.of(model))
 
     @torch.no_grad()
-    def prefill(self, ids: Sequence[int]) -> Computed:
+    def prefill(self, ids: TokenIds) -> Computed:
         """Run a whole prompt.
 
         Raises:
-            PkvError: the prompt is empty or longer than the model serves, or an id is outside the vocabulary.
+            PkvError: the prompt is empty or longer than the model serves, an id is outside the vocabulary, or
+                logits are not finite.
         """
-        self.check(ids)
+        ids = self._checked(ids)
         self.positions.check_served(len(ids))
         grown = DynamicCache()
         tokens = torch.tensor([list(ids)], device=self.model.device)
         at = torch.arange(len(ids), device=self.model.device)
         with fresh_rotation(self.model):
             logits = self.forward(tokens, at, grown)
-        return Computed(FrozenCache.of(grown, self.positions.regime(len(ids))), logits[0, -1].float())
+        made = FrozenCache.of(grown, self.positions.regime(len(ids)))
+        return Computed(made, finite_logits(logits[0, -1].float()))
 
     def forward(
         self, tokens: Int[Tensor, "rows n"], at: Int[Tensor, " n"], cache: DynamicCache, **extra: Any
@@ -122,7 +126,7 @@ class Runner:
         return out.logits
 
     @torch.no_grad()
-    def extend(self, cache: FrozenCache, ids: Sequence[int]) -> Computed:
+    def extend(self, cache: FrozenCache, ids: TokenIds) -> Computed:
         """Run ``ids`` after a cache, at positions ``cache.length`` and on; its columns stay bit for bit.
 
         The tokens go through the model in blocks (``pkv_interp.cache.blocks``), so that the suffix of a
@@ -135,8 +139,8 @@ class Runner:
         """
         if not cache.length:
             return self.prefill(ids)
+        ids = self._checked(ids)
         length = cache.length + len(ids)
-        self.check(ids)
         self.positions.check_cache(cache, length)
         self.positions.check_served(length)
         layers = self.layers(cache, length)
@@ -144,7 +148,7 @@ class Runner:
         return self._run_blocks(layers, ids, at, length, masked=False)
 
     @torch.no_grad()
-    def recompute(self, cache: FrozenCache, positions: Sequence[int], ids: Sequence[int]) -> Computed:
+    def recompute(self, cache: FrozenCache, positions: TokenIds, ids: TokenIds) -> Computed:
         """Run the tokens at ``positions`` again, in place, with the other columns as they are.
 
         In every layer each of the chosen tokens reads the fresh columns of the chosen tokens up to itself and
@@ -161,15 +165,15 @@ class Runner:
             PkvError: positions not ascending or outside the cache, ids of another number, an attention that
                 takes no explicit mask, or rotary frequencies that differ between here and the cache's end.
         """
-        where = list(positions)
+        where = list(as_ids(positions))
         if where != sorted(set(where)) or not where or where[0] < 0 or where[-1] >= cache.length:
             raise PkvError(
                 f"{len(where)} positions do not ascend inside a cache of {cache.length} tokens",
                 "give each position once, in order",
             )
+        ids = self._checked(ids)
         if len(ids) != len(where):
             raise PkvError(f"{len(ids)} ids for {len(where)} positions", "give one id per position")
-        self.check(ids)
         # The forward's frequencies follow from its last position, those of the cache from how it was made.
         self.positions.check_cache(cache, where[-1] + 1)
         self._check_masks()
@@ -223,7 +227,8 @@ class Runner:
                 extra = {"attention_mask": self._masks(mine)} if masked else {}
                 logits = self.forward(tokens[:, block], mine, grown, **extra)
         keys, values = zip(*(layer.columns for layer in layers), strict=True)
-        return Computed(FrozenCache(keys, values, self.positions.regime(length)), logits[0, -1].float())
+        made = FrozenCache(keys, values, self.positions.regime(length))
+        return Computed(made, finite_logits(logits[0, -1].float()))
 
     def _masks(self, at: Int[Tensor, " block"]) -> Tensor | dict[str, Tensor]:
         """Additive masks of a block over what it is given, one per kind of layer where kinds differ."""
@@ -258,9 +263,7 @@ class Runner:
         Raises:
             PkvError: there is none, or an id is outside the vocabulary.
         """
-        if not ids:
+        tokens = as_ids(ids, int(self.model.config.get_text_config().vocab_size))
+        if not tokens:
             raise PkvError("there is no token to run", "give at least one")
-        size = int(self.model.config.get_text_config().vocab_size)
-        for token in ids:
-            if not 0 <= token < size:
-                raise PkvError(f"token id {token} is out of range", f"use 0 to {size - 1}")
+        return tokens

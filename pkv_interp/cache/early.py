@@ -15,6 +15,7 @@ from pkv_interp.cache.compute import Runner
 from pkv_interp.cache.forward import fresh_rotation
 from pkv_interp.cache.frozen import FrozenCache
 from pkv_interp.errors import PkvError
+from pkv_interp.finite import finite
 
 #: The first layer whose values depend on other tokens; values at layer 0 depend only on their own token.
 EARLY_LAYER = 1
@@ -56,7 +57,7 @@ def early_values(
                 values.append(reached.values)
             else:
                 raise PkvError(f"the model does not write layer {layer} to its cache", "choose another layer")
-    return torch.cat(values, 2)
+    return finite(torch.cat(values, 2), "the values of that layer")
 
 
 def most_moved(

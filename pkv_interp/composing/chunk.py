@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -12,6 +11,7 @@ from pkv_interp.cache.compute import Runner
 from pkv_interp.cache.frozen import FrozenCache
 from pkv_interp.composing.identity import identity_of
 from pkv_interp.errors import PkvError
+from pkv_interp.ids import TokenIds, as_ids
 
 Sink = Literal["none", "bos", "prefix"]
 SINKS: tuple[str, ...] = get_args(Sink)
@@ -43,19 +43,20 @@ class Chunk:
         return len(self.ids)
 
 
-def token_ids(tokenizer: PreTrainedTokenizerBase, text: str | Sequence[int]) -> tuple[int, ...]:
+def token_ids(tokenizer: PreTrainedTokenizerBase, text: str | TokenIds) -> tuple[int, ...]:
     """Ids of a text that stands after others, without special tokens; ids are taken as they are.
 
     Raises:
         PkvError: nothing is left.
     """
-    ids: Any = tokenizer(text, add_special_tokens=False)["input_ids"] if isinstance(text, str) else text
+    given: Any = tokenizer(text, add_special_tokens=False)["input_ids"] if isinstance(text, str) else text
+    ids = as_ids(given)
     if not ids:
         raise PkvError("a chunk without a token was given", "give some text")
-    return tuple(int(token) for token in ids)
+    return ids
 
 
-def first_ids(tokenizer: PreTrainedTokenizerBase, text: str | Sequence[int]) -> tuple[int, ...]:
+def first_ids(tokenizer: PreTrainedTokenizerBase, text: str | TokenIds) -> tuple[int, ...]:
     """Ids of a text that a context begins with: the special tokens that open a text are put before it.
 
     What the tokenizer would put after a text (EOS) is left out. Ids are taken as they are.
@@ -73,7 +74,7 @@ def first_ids(tokenizer: PreTrainedTokenizerBase, text: str | Sequence[int]) -> 
     return ids
 
 
-def prefix(runner: Runner, tokenizer: PreTrainedTokenizerBase, text: str | Sequence[int]) -> FrozenCache:
+def prefix(runner: Runner, tokenizer: PreTrainedTokenizerBase, text: str | TokenIds) -> FrozenCache:
     """The cache of what a context begins with, to splice chunks after: with BOS, where the model has one.
 
     Chunks (``precompile``) and the text after them (``token_ids``) are encoded without.
@@ -84,7 +85,7 @@ def prefix(runner: Runner, tokenizer: PreTrainedTokenizerBase, text: str | Seque
     return runner.prefill(first_ids(tokenizer, text)).cache
 
 
-def before(tokenizer: PreTrainedTokenizerBase, context: str | Sequence[int], sink: Sink) -> tuple[int, ...]:
+def before(tokenizer: PreTrainedTokenizerBase, context: str | TokenIds, sink: Sink) -> tuple[int, ...]:
     """The tokens that stand before a chunk while it is computed.
 
     Args:
@@ -97,15 +98,16 @@ def before(tokenizer: PreTrainedTokenizerBase, context: str | Sequence[int], sin
     """
     if sink not in SINKS:
         raise PkvError(f"sink '{sink}' is unknown", f"use one of {', '.join(SINKS)}")
-    if isinstance(context, str) and context:
-        context = token_ids(tokenizer, context)
+    if isinstance(context, str):
+        context = token_ids(tokenizer, context) if context else ()
+    context = as_ids(context)
     if (sink == "prefix") != bool(context):
         raise PkvError(
             f"sink '{sink}' was given {len(context)} tokens of context",
             "give a context with sink='prefix' and with no other",
         )
     if sink != "bos":
-        return tuple(int(token) for token in context)
+        return context
     bos = tokenizer.bos_token_id
     if not isinstance(bos, int):
         raise PkvError("the tokenizer has no BOS token", "use sink='none' or 'prefix'")
@@ -115,9 +117,9 @@ def before(tokenizer: PreTrainedTokenizerBase, context: str | Sequence[int], sin
 def precompile(
     runner: Runner,
     tokenizer: PreTrainedTokenizerBase,
-    text: str | Sequence[int],
+    text: str | TokenIds,
     *,
-    context: str | Sequence[int] = (),
+    context: str | TokenIds = (),
     sink: Sink = "none",
 ) -> Chunk:
     """Prefill a chunk once (arXiv 2606.17107, composing).

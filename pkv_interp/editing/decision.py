@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from pkv_interp.errors import PkvError
+from pkv_interp.finite import finite, finite_logits
 from pkv_interp.prompts.rendering import Renderer
 
 
@@ -79,9 +80,12 @@ def read_decision(
         logits: over the vocabulary at the decision.
         options: words, at least two.
         ids: their tokens.
+
+    Raises:
+        PkvError: logits are not finite, or the model rules an option out.
     """
-    chances = logits.softmax(-1)
-    scores = logits[list(ids)]
+    chances = finite_logits(logits).softmax(-1)
+    scores = finite(logits[list(ids)], "the options' logits")
     best = torch.topk(chances, 5)
     return Decision(
         choice=options[int(scores.argmax())],

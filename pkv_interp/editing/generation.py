@@ -13,6 +13,8 @@ from pkv_interp.cache import FrozenCache
 from pkv_interp.cache.compute import Runner
 from pkv_interp.cache.forward import fresh_rotation
 from pkv_interp.errors import PkvError
+from pkv_interp.finite import finite_logits
+from pkv_interp.ids import TokenIds, as_ids
 from pkv_interp.models.ending import end_tokens
 
 _THOUGHT_ENDS = "</think>"
@@ -59,7 +61,7 @@ def generate(
     runner: Runner,
     tokenizer: Any,
     cache: FrozenCache,
-    ids: Sequence[int],
+    ids: TokenIds,
     most: int,
     sampling: Sampling = GREEDY,
     stop: str | Sequence[str] = (),
@@ -76,8 +78,9 @@ def generate(
         stop: one text or several at which to stop; the text ends before the first of them.
 
     Raises:
-        PkvError: a limit below 1, a temperature below 0, an empty stop text, or a text that could grow past
-            what the model serves or past a length at which the rotary frequencies change.
+        PkvError: a limit below 1, a temperature below 0, an empty stop text, logits that are not finite, or a
+            text that could grow past what the model serves or past a length at which the rotary frequencies
+            change.
     """
     if most < 1 or not 0.0 <= sampling.temperature < float("inf"):
         raise PkvError(
@@ -87,12 +90,12 @@ def generate(
     stops = (stop,) if isinstance(stop, str) else tuple(stop)
     if "" in stops:
         raise PkvError("an empty stop text was given", "give the words at which the text shall end")
-    runner.check(ids)
+    model = runner.model
+    ids = as_ids(ids, int(model.config.get_text_config().vocab_size))
     runner.positions.check_cache(cache, cache.length + len(ids) + most)
     if not cache.length:
         runner.positions.check_lengths(len(ids), len(ids) + most)
     runner.positions.check_served(cache.length + len(ids) + most)
-    model = runner.model
     ends = end_tokens(model, tokenizer)
     drawn = torch.Generator().manual_seed(sampling.seed)
     grown = cache.view()
@@ -101,7 +104,7 @@ def generate(
         at = torch.arange(grown.get_seq_length(), grown.get_seq_length() + len(current), device=model.device)
         with fresh_rotation(model):
             logits = runner.forward(torch.tensor([current], device=model.device), at, grown)
-        token = _pick(logits[0, -1].float(), sampling.temperature, drawn)
+        token = _pick(finite_logits(logits[0, -1].float()), sampling.temperature, drawn)
         if token in ends:
             return Generation(_text(tokenizer, new), tuple(new), True)
         new.append(token)

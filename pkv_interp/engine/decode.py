@@ -17,6 +17,7 @@ from pkv_interp.engine.packed import Entry, Shortcuts, column_layers, packed_for
 from pkv_interp.engine.packing import Packing, pack
 from pkv_interp.engine.results import Decoded, Prefill
 from pkv_interp.errors import PkvError
+from pkv_interp.finite import finite_logits
 from pkv_interp.interventions import Row, Scope, first_edit, first_layer, is_decision_time
 
 
@@ -55,17 +56,6 @@ def require_decision_time(rows: Sequence[Row], length: int) -> None:
                     f"a {type(edit).__name__} at position {position} changes the prefill",
                     "run these rows with engine.rerun",
                 )
-
-
-def check_token_ids(token_ids: Sequence[int] | None, vocab_size: int) -> None:
-    """Refuse token ids outside the vocabulary.
-
-    Raises:
-        PkvError: naming the first offending id.
-    """
-    for token in token_ids or ():
-        if not 0 <= token < vocab_size:
-            raise PkvError(f"token id {token} is out of range", f"use 0 to {vocab_size - 1}")
 
 
 def entry_of(base: Prefill, packing: Packing, layer: int) -> Entry | None:
@@ -119,4 +109,5 @@ def run_rows(
         shortcuts = Shortcuts(entry, live_mlps(mine, packing, base, len(windows)), keep)
         out = packed_forward(tracer, base.ids, packing, columns, edits, shortcuts=shortcuts).logits
         logits[torch.tensor(chunk, device=like.device)] = out.float()
+    finite_logits(logits, "the logits of these rows")
     return Decoded(logits, logits.argmax(-1) if keep is None else None)

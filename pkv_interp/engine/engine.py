@@ -13,11 +13,13 @@ from torch import Tensor
 from pkv_interp.cache import FrozenCache
 from pkv_interp.engine import gradient
 from pkv_interp.engine.chunks import Budget, memory_budget, most_tokens
-from pkv_interp.engine.decode import check_call, check_token_ids, require_decision_time, run_rows
-from pkv_interp.engine.logits import contributions
+from pkv_interp.engine.decode import check_call, require_decision_time, run_rows
+from pkv_interp.engine.logits import contributions, written
 from pkv_interp.engine.prefill import check_prompt, run_prefill
 from pkv_interp.engine.results import Attribution, Decoded, Prefill
 from pkv_interp.errors import PkvError
+from pkv_interp.finite import finite, finite_logits
+from pkv_interp.ids import TokenIds, as_ids
 from pkv_interp.interventions import Row, Scope
 from pkv_interp.models import unembedding
 from pkv_interp.models.anatomy import softcapped
@@ -57,31 +59,33 @@ class Engine:
 
     def prefill(
         self,
-        ids: Sequence[int],
+        ids: TokenIds,
         capture: frozenset[str] | set[str] = frozenset(),
         shared: Prefill | None = None,
     ) -> Prefill:
         """Run a prompt once and keep cache, logits and the activations of the decision token (the last).
 
         Args:
-            ids: token ids, at least two.
+            ids: token ids, at least two; see ``pkv_interp.ids``.
             capture: "prefill" for activations at every position, "attention" for the decision token's
                 weights, "queries" for the queries at every position.
             shared: a prompt of the same length and captures; the tokens with which both begin are taken from
                 it and not run again.
 
         Raises:
-            PkvError: for an id outside the vocabulary, a prompt too short, or an unknown capture.
+            PkvError: for an id outside the vocabulary, a prompt too short, an unknown capture, or logits that
+                are not finite.
         """
-        check_prompt(ids, self.spec, frozenset(capture))
-        return run_prefill(self._tracer, ids, self.spec, frozenset(capture), self._like, shared)
+        tokens = as_ids(ids, self.spec.vocab_size)
+        check_prompt(tokens, frozenset(capture))
+        return run_prefill(self._tracer, tokens, self.spec, frozenset(capture), self._like, shared)
 
     def decode(
         self,
         base: Prefill,
         rows: Sequence[Row],
         donors: Sequence[Prefill] = (),
-        token_ids: Sequence[int] | None = None,
+        token_ids: TokenIds | None = None,
     ) -> Decoded:
         """The decision token of ``base`` under each row of decision-time interventions, in few forwards.
 
@@ -97,15 +101,15 @@ class Engine:
         """
         check_call(self._scope(base, donors), base, rows, donors)
         require_decision_time(rows, base.length)
-        check_token_ids(token_ids, self.spec.vocab_size)
-        return run_rows(self._tracer, base, rows, donors, token_ids, self._budget(), self._like)
+        tokens = None if token_ids is None else as_ids(token_ids, self.spec.vocab_size)
+        return run_rows(self._tracer, base, rows, donors, tokens, self._budget(), self._like)
 
     def rerun(
         self,
         base: Prefill,
         rows: Sequence[Row],
         donors: Sequence[Prefill] = (),
-        token_ids: Sequence[int] | None = None,
+        token_ids: TokenIds | None = None,
     ) -> Decoded:
         """As ``decode``, for rows that also edit the prefill: each is run again from its first edit on.
 
@@ -116,8 +120,8 @@ class Engine:
             PkvError: as ``decode``, or for an activation that a donor did not capture.
         """
         check_call(self._scope(base, donors), base, rows, donors)
-        check_token_ids(token_ids, self.spec.vocab_size)
-        return run_rows(self._tracer, base, rows, donors, token_ids, self._budget(), self._like)
+        tokens = None if token_ids is None else as_ids(token_ids, self.spec.vocab_size)
+        return run_rows(self._tracer, base, rows, donors, tokens, self._budget(), self._like)
 
     @torch.no_grad()
     def attention_outputs(
@@ -160,23 +164,27 @@ class Engine:
             PkvError: for a donor of another length or a token id out of range.
         """
         check_call(self._scope(base, (donor,)), base, ((),), (donor,))
-        check_token_ids(action_ids, self.spec.vocab_size)
-        return gradient.attribute(self._tracer, base, donor, action_ids, self.spec)
+        as_ids(action_ids, self.spec.vocab_size)
+        found = gradient.attribute(self._tracer, base, donor, action_ids, self.spec)
+        for sites in (found.keys, found.values, found.heads, found.mlps):
+            finite(sites, "the first-order effects")
+        return found
 
     def lens(self, resid: Float[Tensor, "... d_model"]) -> Float[Tensor, "... vocab"]:
         """Logits of a residual stream through final norm and unembedding, before the softcap, float32.
 
         With the model's own factor on its logits, where it has one.
         """
-        return unembedding.lens(self.loaded.model, self.spec.anatomy, resid)
+        found = unembedding.lens(self.loaded.model, self.spec.anatomy, resid)
+        return finite_logits(found, "the lens's logits")
 
     @torch.no_grad()
     def final_logits(
-        self, resid_final: Float[Tensor, " d_model"], token_ids: Sequence[int], softcap: bool = True
+        self, resid_final: Float[Tensor, " d_model"], token_ids: TokenIds, softcap: bool = True
     ) -> Float[Tensor, " tokens"]:
         """Logits of ``token_ids`` from the last residual, float32, with the softcap or before it."""
-        check_token_ids(token_ids, self.spec.vocab_size)
-        out = self.lens(resid_final)[torch.tensor(list(token_ids), device=resid_final.device)]
+        token_ids = as_ids(token_ids, self.spec.vocab_size)
+        out = self.lens(resid_final)[..., list(token_ids)]
         return softcapped(out, self.spec.softcap) if softcap else out
 
     @torch.no_grad()
@@ -184,7 +192,7 @@ class Engine:
         self,
         components: Float[Tensor, "N d_model"],
         resid_final: Float[Tensor, " d_model"],
-        token_ids: Sequence[int],
+        token_ids: TokenIds,
         *,
         without_constant: bool = False,
     ) -> Float[Tensor, "N tokens"]:
@@ -203,21 +211,36 @@ class Engine:
         Raises:
             PkvError: there is such a constant, so that no parts sum to the logits, and it is not left out.
         """
-        check_token_ids(token_ids, self.spec.vocab_size)
+        token_ids = as_ids(token_ids, self.spec.vocab_size)
         model, anatomy = self.loaded.model, self.spec.anatomy
         if not without_constant and self.constant_logit(resid_final, token_ids).any():
             raise PkvError(
                 f"{type(model).__name__} adds a constant to its logits (a bias of its norm or unembedding)",
                 "pass without_constant=True and add Engine.constant_logit",
             )
-        return unembedding.direct_logit(model, anatomy, components, resid_final, token_ids)
+        found = unembedding.direct_logit(model, anatomy, components, resid_final, token_ids)
+        return finite(found, "the direct contributions")
+
+    @torch.no_grad()
+    def written(
+        self, base: Prefill, positions: Sequence[int]
+    ) -> tuple[Float[Tensor, "L P d_model"], Float[Tensor, "L P d_model"]]:
+        """What attention and MLP of every block add to the stream at the positions, float32.
+
+        From the modules' own outputs and not from differences of the stream.
+
+        Raises:
+            PkvError: the base was run without ``capture={"prefill"}``, or something is not finite.
+        """
+        attention, mlps = written(self.loaded.model, self.spec.anatomy, base, positions)
+        return finite(attention, "what attention writes"), finite(mlps, "what MLPs write")
 
     @torch.no_grad()
     def constant_logit(
         self, resid_final: Float[Tensor, " d_model"], token_ids: Sequence[int]
     ) -> Float[Tensor, " tokens"]:
         """What biases of the final norm and the unembedding add to the logits, whatever the stream holds."""
-        check_token_ids(token_ids, self.spec.vocab_size)
+        token_ids = as_ids(token_ids, self.spec.vocab_size)
         return unembedding.constant_logit(self.loaded.model, self.spec.anatomy, resid_final, token_ids)
 
     @torch.no_grad()

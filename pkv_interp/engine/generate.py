@@ -17,6 +17,8 @@ from pkv_interp.cache.positions import Positions
 from pkv_interp.cache.regime import Regime
 from pkv_interp.engine.results import Prefill
 from pkv_interp.errors import PkvError
+from pkv_interp.finite import finite_logits
+from pkv_interp.ids import TokenIds, as_ids
 from pkv_interp.models.ending import end_tokens
 from pkv_interp.models.load import LoadedModel
 
@@ -46,8 +48,8 @@ def continue_greedily(
     makes its own masks, so windows and softcaps are its own as well.
 
     Raises:
-        PkvError: caches of different lengths, a limit below 1, or a text that could grow past what the model
-            serves or past a length at which its rotary frequencies change.
+        PkvError: caches of different lengths, a limit below 1, logits that are not finite, or a text that could
+            grow past what the model serves or past a length at which its rotary frequencies change.
     """
     lengths = {cache.length for cache in caches}
     if len(lengths) != 1 or most < 1:
@@ -79,7 +81,7 @@ def continue_greedily(
 
 
 @torch.no_grad()
-def extend(loaded: LoadedModel, ids: Sequence[int], cache: FrozenCache) -> Prefill:
+def extend(loaded: LoadedModel, ids: TokenIds, cache: FrozenCache) -> Prefill:
     """The prompt ``ids`` over a cache that holds its first tokens and may be an edited one.
 
     Tokens after the cache are run, so that ``Engine.decode`` can ask for the decision of the last one under
@@ -94,6 +96,7 @@ def extend(loaded: LoadedModel, ids: Sequence[int], cache: FrozenCache) -> Prefi
         PkvError: the cache is longer than that, the prompt longer than the model serves, or its rotary
             frequencies are not those of the cache.
     """
+    ids = as_ids(ids, loaded.spec.vocab_size)
     if cache.length >= len(ids):
         raise PkvError(
             f"a cache of {cache.length} tokens leaves none of {len(ids)} to run", "give a shorter cache"
@@ -127,7 +130,7 @@ def _forward(
     placed = at_positions(model, at, len(rows))
     with fresh_rotation(model):
         out = model(input_ids=tokens, past_key_values=cache, use_cache=True, logits_to_keep=1, **placed)
-    return out.logits
+    return finite_logits(out.logits)
 
 
 def _checked(loaded: LoadedModel, caches: Sequence[FrozenCache], length: int) -> Regime | None:

@@ -2,13 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
+
+import torch
+from einops import rearrange
+from jaxtyping import Float
+from torch import Tensor
 
 from pkv_interp.engine.results import Prefill
 from pkv_interp.errors import PkvError
 from pkv_interp.models.anatomy import Anatomy
+from pkv_interp.models.anatomy import written as added
 from pkv_interp.models.contributions import Contributions, split_stream
 from pkv_interp.tolerances import tolerance_of
+
+
+def written(
+    model: Any, anatomy: Anatomy, base: Prefill, positions: Sequence[int]
+) -> tuple[Float[Tensor, "L P d_model"], Float[Tensor, "L P d_model"]]:
+    """What attention and MLP of every block add to the stream at the positions, by the modules themselves.
+
+    Attention's output projection and, where a family has them, the norms after attention and MLP run again on
+    what went into them, so that nothing here rests on where the stream was read. Float32.
+    """
+    at, attention, mlps = list(positions), [], []
+    for index, (layer, block) in enumerate(zip(model.model.layers, anatomy.blocks, strict=True)):
+        z = rearrange(base.need("z_all")[index, at], "p heads d -> p (heads d)")
+        out, mlp = layer.self_attn.o_proj(z), base.need("mlp_all")[index, at]
+        attention.append(added(layer, block.attention_norm, block.attention_factor, out).float())
+        mlps.append(added(layer, block.mlp_norm, block.mlp_factor, mlp).float())
+    return torch.stack(attention), torch.stack(mlps)
 
 
 def contributions(model: Any, anatomy: Anatomy, base: Prefill) -> Contributions:

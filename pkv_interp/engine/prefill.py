@@ -17,23 +17,21 @@ from pkv_interp.cache.forward import reset_rotation
 from pkv_interp.cache.positions import Positions
 from pkv_interp.engine.results import Prefill
 from pkv_interp.errors import PkvError
+from pkv_interp.finite import finite, finite_logits
 from pkv_interp.models.attention import decision_weights
 from pkv_interp.models.spec import ModelSpec
 
 CAPTURES = frozenset({"prefill", "attention", "queries"})
 
 
-def check_prompt(ids: Sequence[int], spec: ModelSpec, capture: frozenset[str]) -> None:
+def check_prompt(ids: Sequence[int], capture: frozenset[str]) -> None:
     """Refuse prompts and captures that make no sense.
 
     Raises:
-        PkvError: under two tokens, an id outside the vocabulary, or an unknown capture.
+        PkvError: under two tokens, or an unknown capture.
     """
     if len(ids) < 2:
         raise PkvError(f"a prompt of {len(ids)} tokens has no prefix", "give at least two tokens")
-    for token in ids:
-        if not 0 <= token < spec.vocab_size:
-            raise PkvError(f"token id {token} is out of range", f"use 0 to {spec.vocab_size - 1}")
     if unknown := set(capture) - CAPTURES:
         raise PkvError(f"capture {sorted(unknown)} is unknown", f"choose from {sorted(CAPTURES)}")
 
@@ -63,7 +61,6 @@ def run_prefill(
     everywhere, weights, asking = "prefill" in capture, "attention" in capture, "queries" in capture
     layers = tracer.model.layers
     blocks = spec.anatomy.blocks
-    through = any(block.mlp_norm is not None or block.mlp_factor != 1 for block in blocks)
     tokens = torch.tensor([list(ids[start:])], device=like.device)
     # A cache without a config has a growing, full layer everywhere, also where the family slides.
     grown = shared.cache.slice(0, start).view() if shared is not None and start else DynamicCache()
@@ -82,7 +79,6 @@ def run_prefill(
         mlps = nnsight.save([])
         resids = nnsight.save([])
         mids = nnsight.save([])
-        writtens = nnsight.save([])
         attn = nnsight.save([])
         queries = nnsight.save([])
         resids.append(_keep(layers[0].input, everywhere))
@@ -112,15 +108,15 @@ def run_prefill(
             written = layer.mlp.output
             written = written[0] if isinstance(written, tuple) else written
             mlps.append(_keep(written, everywhere))
-            if everywhere and through:
-                passed = written if block.mlp_norm is None else getattr(layer, block.mlp_norm).output
-                writtens.append(_keep(passed * block.mlp_factor, everywhere))
             resids.append(_keep(layer.output, everywhere))
         out = tracer.output
         logits = out.logits[0, -1].float().save()
         cache = out.past_key_values.save()
     # fmt: on
     reset_rotation(model)
+    finite_logits(logits)
+    # A number that is not finite stays in the stream, so its end tells of every activation that was kept.
+    finite(resids[-1], "the model's activations")
     frozen = FrozenCache.of(cache, positions.regime(len(ids)))
     z_all = rearrange(torch.stack(list(zs)), "layers t (heads d) -> layers t heads d", heads=spec.n_heads)
     mlp_all, resid_all = torch.stack(list(mlps)), torch.stack(list(resids))
@@ -136,7 +132,6 @@ def run_prefill(
         mlp_all=mlp_all if everywhere else None,
         resid_all=resid_all if everywhere else None,
         resid_mid_all=torch.stack(list(mids)) if everywhere else None,
-        mlp_written_all=(torch.stack(list(writtens)) if through else mlp_all) if everywhere else None,
         queries=torch.stack(list(queries)) if asking else None,
     )
     return found if shared is None or not start else _with_prefix(found, shared, start)
@@ -156,7 +151,7 @@ def shared_prefix(ids: Sequence[int], shared: Prefill, capture: frozenset[str]) 
 
 def _with_prefix(found: Prefill, shared: Prefill, start: int) -> Prefill:
     """``found``, which holds the captures of a suffix, with those of the first ``start`` tokens added."""
-    every = ("z_all", "mlp_all", "resid_all", "resid_mid_all", "mlp_written_all")
+    every = ("z_all", "mlp_all", "resid_all", "resid_mid_all")
     names = [name for name in every if found.z_all is not None]
     joined = {name: torch.cat((shared.need(name)[:, :start], found.need(name)), 1) for name in names}
     if found.queries is not None:

@@ -27,8 +27,6 @@ class Prefill:
         z_all, mlp_all, resid_all: with capture "prefill": the same at every position.
         resid_mid_all: with capture "prefill": what enters every block plus what its attention wrote to the
             stream, the norm after it and its factor included. In a parallel block no module reads this sum.
-        mlp_written_all: with capture "prefill": what every MLP wrote to the stream, the norm after it and its
-            factor included; read apart from the stream, so the parts sum to it only if both are right.
         queries: with capture "queries": what every head asks with at every position, after RoPE and norms.
     """
 
@@ -43,7 +41,6 @@ class Prefill:
     mlp_all: Float[Tensor, "L T d_model"] | None = None
     resid_all: Float[Tensor, "L+1 T d_model"] | None = None
     resid_mid_all: Float[Tensor, "L T d_model"] | None = None
-    mlp_written_all: Float[Tensor, "L T d_model"] | None = None
     queries: Float[Tensor, "L H T d_head"] | None = None
 
     @property

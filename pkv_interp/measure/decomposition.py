@@ -21,8 +21,9 @@ class WriteShares:
             over its squared norm.
         mlp: the same for MLPs.
         embedding: the same for the embedding (0 where the token itself is the same).
-        error: largest deviation from 1 of the three summed. The MLP's part is what it wrote, and not what is
-            left of the stream, so a stream that is read in the wrong place shows here.
+        error: largest miss of the three summed, as a share of the difference; and of the stream between
+            attention and MLP, as a share of the stream. Parts are what the modules wrote and the whole is
+            what the stream holds, so that a stream read at another place shows here.
     """
 
     attention: Float[np.ndarray, " L"]
@@ -31,32 +32,47 @@ class WriteShares:
     error: float
 
 
-def write_shares(pair: PairRun, positions: Sequence[int]) -> WriteShares:
+#: Of a difference smaller than this share of the stream, rounding is too large a part to be judged by it.
+SMALL = 0.05
+
+
+def write_shares(engine: Engine, pair: PairRun, positions: Sequence[int]) -> WriteShares:
     """Split the residual difference at the positions into attention, MLP and embedding, for every depth.
 
     Depths at which the prompts do not differ yet are reported as 0 shares.
+
+    Args:
+        engine: that ran the pair.
+        pair: with the captures of the prefill.
+        positions: of the notes that are split.
     """
     at = list(positions)
+    sides = (pair.clean, pair.corrupt)
 
-    def delta(name: str) -> Float[np.ndarray, "L P d"]:
-        difference = pair.clean.need(name)[:, at].double() - pair.corrupt.need(name)[:, at].double()
-        return difference.cpu().numpy()
+    def stream(name: str) -> list[Float[np.ndarray, "L P d"]]:
+        return [side.need(name)[:, at].double().cpu().numpy() for side in sides]
 
-    resid, mid = delta("resid_all"), delta("resid_mid_all")
-    attention, mlp = mid - resid[:-1], delta("mlp_written_all")
-    total = resid[1:]
+    wrote = [[part.double().cpu().numpy() for part in engine.written(side, at)] for side in sides]
+    resid, mid = stream("resid_all"), stream("resid_mid_all")
+    attention, mlp = (wrote[0][part] - wrote[1][part] for part in (0, 1))
+    total = resid[0][1:] - resid[1][1:]
     norm = np.einsum("lpd,lpd->l", total, total)
     live = norm > 1e-12
     safe = np.where(live, norm, 1.0)
 
     def share(part: Float[np.ndarray, "L P d"]) -> Float[np.ndarray, " L"]:
-        return np.where(live, np.einsum("lpd,lpd->l", np.cumsum(part, axis=0), total) / safe, 0.0)
+        return np.where(live, np.einsum("lpd,lpd->l", part, total) / safe, 0.0)
 
-    start = np.broadcast_to(resid[:1], total.shape)
-    embedding = np.where(live, np.einsum("lpd,lpd->l", start, total) / safe, 0.0)
-    shares = share(attention), share(mlp)
-    error = float(np.abs(shares[0] + shares[1] + embedding - 1)[live].max(initial=0.0))
-    return WriteShares(shares[0], shares[1], embedding, error)
+    shares = share(np.cumsum(attention, axis=0)), share(np.cumsum(mlp, axis=0))
+    embedding = share(np.broadcast_to(resid[0][:1] - resid[1][:1], total.shape))
+    size = np.sqrt(np.einsum("lpd,lpd->l", resid[0][1:], resid[0][1:]))
+    weight = np.minimum(np.sqrt(norm) / (SMALL * size), 1.0)
+    summed = (np.abs(shares[0] + shares[1] + embedding - 1) * weight)[live].max(initial=0.0)
+    between = max(
+        float(np.linalg.norm(m - r[:-1] - w[0]) / np.linalg.norm(m))
+        for m, r, w in zip(mid, resid, wrote, strict=True)
+    )
+    return WriteShares(shares[0], shares[1], embedding, max(float(summed), between))
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,14 @@ from einops import rearrange
 from jaxtyping import Float
 
 from pkv_interp.engine import Engine
+from pkv_interp.finite import finite
 from pkv_interp.interventions import HeadPatch, MLPPatch, Row
 from pkv_interp.measure.pairs import PairRun, decode_margins
 from pkv_interp.models.spec import ModelSpec
 
 Head = tuple[int, int]
+#: The way out where a ranking has no numbers to go by.
+RANKED = "check that the margins of clean and corrupt prompts differ"
 
 
 def head_sweep(engine: Engine, pair: PairRun) -> Float[np.ndarray, "L H"]:
@@ -39,6 +42,7 @@ def all_heads(spec: ModelSpec) -> list[Head]:
 
 def top_heads(effect: Float[np.ndarray, "L H"], k: int) -> list[Head]:
     """The k heads of largest effect, best first."""
+    finite(effect, "the effects to rank", RANKED)
     order = np.argsort(-effect, axis=None, kind="stable")[:k]
     return [(int(i) // effect.shape[1], int(i) % effect.shape[1]) for i in order]
 

@@ -7,7 +7,9 @@ import numpy as np
 from jaxtyping import Float
 
 from pkv_interp.engine import Decoded, Engine, Prefill
+from pkv_interp.finite import finite
 from pkv_interp.interventions import KVPatch, Row
+from pkv_interp.measure.decision import token_margin
 from pkv_interp.tasks import Case
 
 CAPTURE = frozenset({"prefill", "attention"})
@@ -49,12 +51,12 @@ class PairRun:
 
 def margin_of(prefill: Prefill, action_ids: tuple[int, int]) -> float:
     """First action's logit minus the second's at the decision token."""
-    return float(prefill.logits[action_ids[0]] - prefill.logits[action_ids[1]])
+    return float(token_margin(prefill.logits, action_ids))
 
 
 def margins(decoded: Decoded) -> Float[np.ndarray, " rows"]:
     """Margins of rows decoded for ``token_ids=action_ids``."""
-    return (decoded.logits[:, 0] - decoded.logits[:, 1]).double().cpu().numpy()
+    return finite((decoded.logits[:, 0] - decoded.logits[:, 1]).double(), "the margins").cpu().numpy()
 
 
 def run_pair(engine: Engine, case: Case, capture: Iterable[str] = CAPTURE, *, share: bool = True) -> PairRun:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float
 
+from pkv_interp.finite import finite
 from pkv_interp.measure.heads import Head, top_heads
 
 
@@ -23,7 +24,17 @@ def pooled_effect(
     patched = np.asarray(patched, float)
     shape = (-1,) + (1,) * (patched.ndim - 1)
     moved = patched - np.asarray(corrupt, float).reshape(shape)
-    return moved.sum(0) / float(np.asarray(clean, float).sum() - np.asarray(corrupt, float).sum())
+    gap = float(np.asarray(clean, float).sum() - np.asarray(corrupt, float).sum())
+    return finite(moved.sum(0) / scale(gap), "the effects to rank")
+
+
+def scale(gap: float) -> float:
+    """What summed effects are divided by: the summed gaps, or one logit where those are exactly zero.
+
+    Half precision can leave a model that cannot tell the prompts apart with no gap at all. An order needs no
+    unit, and no recovery of such a model is stated.
+    """
+    return gap if gap else 1.0
 
 
 def rank_heads(effect: Float[np.ndarray, "L H"]) -> list[Head]:
@@ -53,9 +64,7 @@ def rank_labels(
             moved[name] = moved.get(name, 0.0) + float(np.mean([values[i] for i in at]))
             base[name] = base.get(name, 0.0) + gap
             seen[name] = seen.get(name, 0) + 1
-    scored = [
-        (name, moved[name] / base[name]) for name in moved if 2 * seen[name] >= len(gaps) and base[name] != 0
-    ]
+    scored = [(name, moved[name] / scale(base[name])) for name in moved if 2 * seen[name] >= len(gaps)]
     return sorted(scored, key=lambda item: (-item[1], item[0]))
 
 
@@ -75,4 +84,4 @@ def pool_by_name(
         for name, value in zip(mine, found, strict=True):
             total[name] = total.get(name, 0.0) + float(value)
             weight[name] = weight.get(name, 0.0) + share
-    return {name: total[name] / weight[name] for name in total if weight[name] != 0}
+    return {name: total[name] / scale(weight[name]) for name in total}

@@ -5,6 +5,7 @@ from typing import Any
 
 from pkv_interp.errors import PkvError
 from pkv_interp.prompts.segments import Prompt
+from pkv_interp.prompts.special import encode
 
 
 def action_ids(prompt: Prompt, actions: Sequence[str], tokenizer: Any) -> tuple[int, int]:
@@ -19,20 +20,18 @@ def action_ids(prompt: Prompt, actions: Sequence[str], tokenizer: Any) -> tuple[
     """
     found: list[int] = []
     hint = "choose a shorter action word for this tokenizer"
-    bos = bool(tokenizer.bos_token) and prompt.text.startswith(tokenizer.bos_token)
+    # What the tokenizer put before the text covers none of its characters.
+    added = next((i for i, token in enumerate(prompt.tokens) if token), 0)
+    before = prompt.ids[added:]
     for action in actions:
         blank = "" if prompt.text[-1:].isspace() or action[:1].isspace() else " "
-        ids = list(tokenizer(f"{prompt.text}{blank}{action}", add_special_tokens=not bos)["input_ids"])
-        extra = ids[len(prompt.ids) : len(prompt.ids) + 1]
-        written = ids[len(prompt.ids) :]
-        if len(written) == 2 and written[-1] == tokenizer.eos_token_id:
-            written = written[:1]
-        if tuple(ids[: len(prompt.ids)]) != prompt.ids or len(written) != 1:
+        ids, _ = encode(f"{prompt.text}{blank}{action}", tokenizer, prefix=False)
+        if tuple(ids[:-1]) != before:
             raise PkvError(
                 f"the action '{action}' is not one token after '{prompt.tokens[-1]}'",
                 "end the prompt without a blank" if prompt.text.endswith(" ") else hint,
             )
-        found.extend(extra)
+        found.append(ids[-1])
     if found[0] == found[1]:
         raise PkvError(
             f"the actions {actions[0]} and {actions[1]} share their token",

@@ -6,13 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from jinja2 import TemplateError
-
 from pkv_interp.errors import PkvError
+from pkv_interp.prompts.placement import Rendered
 from pkv_interp.prompts.segments import Message, Prompt, Segment, mark, render, tokenise
 
 #: Stands where the question will, so that a template which trims a message leaves the context's end alone.
-_HERE = "[[question]]"
+_HERE = "?"
 
 
 @dataclass(frozen=True)
@@ -53,16 +52,13 @@ class Renderer:
         *before, last = messages
         opened = replace(last, segments=(*last.segments, Segment("decision", _HERE)))
         chat = self.chat and self.tokenizer.chat_template is not None
-        try:
-            rendered = render((*before, opened), self.tokenizer, chat, self.thinking)
-        except TemplateError as error:
-            raise PkvError(
-                f"the chat template refuses these messages ({error})", "use other roles, or chat=False"
-            ) from error
-        text, found, tail = rendered.rpartition(_HERE)
-        if not found:
-            raise PkvError(f"the chat template drops the {last.role} message", "set chat=False")
-        return Head(tuple(messages), tokenise(text, *mark(messages, text), self.tokenizer), tail)
+        rendered = render((*before, opened), self.tokenizer, chat, self.thinking)
+        end = rendered.starts[-1] + len(last.text)
+        if any(start > end for start in rendered.starts):
+            raise PkvError("the chat template puts messages in another order", "set chat=False")
+        text, tail = rendered.text[:end], rendered.text[end + len(_HERE) :]
+        marks, names = mark(messages, Rendered(text, rendered.starts))
+        return Head(tuple(messages), tokenise(text, marks, names, self.tokenizer, prefix=not chat), tail)
 
     def behind(self, text: str) -> tuple[int, ...]:
         """Ids of a text that comes after another one, tokenised on its own.

@@ -5,7 +5,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from pkv_interp.errors import PkvError
+from pkv_interp.prompts import placement
+from pkv_interp.prompts.placement import Rendered
+from pkv_interp.prompts.special import encode
 
+#: A named stretch of characters: its name, where it starts, and where it ends.
+Name = tuple[str, int, int]
 #: The kind of text of which nothing else is known.
 PLAIN = "plain"
 #: Kinds a segment can have. ``template`` is whatever the chat template adds around our text.
@@ -75,15 +80,6 @@ class Prompt:
         return len(self.ids) - 1
 
 
-def render(messages: Sequence[Message], tokenizer: Any, chat: bool, thinking: bool | None) -> str:
-    """Text of the messages, through the chat template when ``chat``, as the model would see it."""
-    if not chat:
-        return "\n\n".join(m.text for m in messages) + "\n"
-    turns = [{"role": m.role, "content": m.text} for m in messages]
-    options: dict[str, Any] = {} if thinking is None else {"enable_thinking": thinking}
-    return tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True, **options)
-
-
 def build(
     messages: Sequence[Message],
     cue: Segment,
@@ -106,69 +102,52 @@ def build(
     """
     chat = chat and tokenizer.chat_template is not None
     rendered = render(messages, tokenizer, chat, thinking)
-    text = rendered + cue.text
-    marks, names = mark(messages, text)
-    marks[len(rendered) :] = [cue.kind] * len(cue.text)
-    names.append((cue.name or "decision", len(rendered), len(text)))
-    return tokenise(text, marks, names, tokenizer)
+    text = rendered.text + cue.text
+    marks, names = mark(messages, rendered)
+    marks += [cue.kind] * len(cue.text)
+    names.append((cue.name or "decision", len(rendered.text), len(text)))
+    return tokenise(text, marks, names, tokenizer, prefix=not chat)
 
 
-def mark(messages: Sequence[Message], text: str) -> tuple[list[str], list[tuple[str, int, int]]]:
-    """The kind of every character of a rendered text, and the character span of every named segment.
+def render(messages: Sequence[Message], tokenizer: Any, chat: bool, thinking: bool | None) -> Rendered:
+    """Text of the messages, through the chat template when ``chat``, and the place of each.
 
     Raises:
-        PkvError: the text does not hold the messages as they were written.
+        PkvError: the template refuses the messages, leaves one out, repeats it or changes its text.
     """
-    marks = ["template"] * len(text)
-    names: list[tuple[str, int, int]] = []
-    cursor = 0
-    for message in messages:
-        start = text.find(message.text, cursor)
-        if start < 0:
-            raise PkvError(
-                f"the chat template changes the text of the {message.role} message",
-                "set chat=false for this model",
-            )
+    return placement.render([(m.role, m.text) for m in messages], tokenizer, chat, thinking)
+
+
+def mark(messages: Sequence[Message], rendered: Rendered) -> tuple[list[str], list[Name]]:
+    """The kind of every character of a rendered text, and the character span of every named segment."""
+    marks = ["template"] * len(rendered.text)
+    names: list[Name] = []
+    for message, start in zip(messages, rendered.starts, strict=True):
         for segment in message.segments:
             end = start + len(segment.text)
             marks[start:end] = [segment.kind] * (end - start)
             if segment.name:
                 names.append((segment.name, start, end))
             start = end
-        cursor = start
     return marks, names
 
 
 def tokenise(
-    text: str, marks: Sequence[str], names: Sequence[tuple[str, int, int]], tokenizer: Any
+    text: str, marks: Sequence[str], names: Sequence[Name], tokenizer: Any, *, prefix: bool
 ) -> Prompt:
-    """Tokens of a rendered text, each of one kind, and the token span of every name.
+    """Tokens of a text, each of one kind, and the token span of every name.
 
     Args:
-        text: as the model would see it; BOS is added where the tokenizer adds one and the text has none.
+        text: as the model would see it.
         marks: one of `KINDS` per character.
         names: name and half-open character span; spans of one name are joined.
         tokenizer: a fast Hugging Face tokenizer.
+        prefix: the tokenizer's own prefix (BOS) belongs before the text; a chat template writes it itself.
 
     Raises:
-        PkvError: a span has no token of its own, or BOS would stand twice.
+        PkvError: a span has no token of its own.
     """
-    bos = tokenizer.bos_token
-    has_bos = bool(bos) and text.startswith(bos)
-    # A template that already writes BOS must not get a second one from the tokenizer.
-    encoded = tokenizer(text, add_special_tokens=not has_bos, return_offsets_mapping=True)
-    ids, offsets = list(encoded["input_ids"]), list(encoded["offset_mapping"])
-    if (
-        not has_bos
-        and ids
-        and tokenizer.eos_token_id is not None
-        and len(ids) > 1
-        and ids[-1] == tokenizer.eos_token_id
-        and offsets[-1][0] == offsets[-1][1]
-    ):
-        ids, offsets = ids[:-1], offsets[:-1]
-    if tokenizer.bos_token_id is not None and ids[:2] == [tokenizer.bos_token_id] * 2:
-        raise PkvError("the prompt starts with a doubled BOS token", "report the tokenizer, this is a bug")
+    ids, offsets = encode(text, tokenizer, prefix=prefix)
     kinds, anchors = [], []
     for start, end in offsets:
         inside = start

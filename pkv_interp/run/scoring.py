@@ -163,19 +163,23 @@ class Scorer:
         self.noise_floor = noise_floor
         # Near ties are left out. Where nothing else is left (a random model) all are kept: rows flag them,
         # and the competence gate has failed.
-        self.floor = noise_floor if (np.abs(self.gap) > noise_floor).any() else 0.0
+        measured = clean - corrupt
+        self.floor = noise_floor if (np.abs(measured) > noise_floor).any() else 0.0
+        # Half precision can leave such a model with no gap at all: then effects are told in noise floors.
+        told = measured[np.abs(measured) > self.floor].sum() != 0.0
+        self._denominators = measured if told else np.full_like(measured, noise_floor)
         self.rows: list[Row] = []
 
     @property
     def gap(self) -> np.ndarray:
-        """Clean minus corrupt margins: the denominators."""
-        return self.clean - self.corrupt
+        """The denominators: clean minus corrupt margins, or the noise floor where those sum to nothing."""
+        return self._denominators
 
     def recoveries(self, patched: ArrayLike) -> list[Estimate]:
         """Recovery of many arms, [cases, arms], each a ratio of means over families."""
         found = recovery_by_site(
             np.asarray(patched, float),
-            self.clean,
+            self.corrupt + self.gap,
             self.corrupt,
             self.families,
             noise_floor=self.floor,
@@ -218,7 +222,7 @@ class Scorer:
         for i, case in enumerate(self.cases):
             mine = {k: v[i] if isinstance(v, list | np.ndarray) else v for k, v in extra.items()}
             margins = {"clean": float(self.clean[i]), "corrupt": float(self.corrupt[i])}
-            near = bool(abs(self.gap[i]) <= self.noise_floor)
+            near = bool(abs(self.clean[i] - self.corrupt[i]) <= self.noise_floor)
             self.rows.append(
                 row_of(
                     case,

@@ -10,8 +10,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from jinja2 import TemplateError
-
 from pkv_interp.errors import PkvError
 from pkv_interp.prompts.readout import action_ids
 from pkv_interp.prompts.segments import PLAIN, Message, Prompt, Segment, mark, render, tokenise
@@ -110,17 +108,13 @@ def _difference(clean: Prompt, corrupt: Prompt) -> str:
 def _prompt(side: str | Sequence[MessageEntry], chat: bool, tokenizer: Any) -> Prompt:
     """A text as it stands, or messages through the chat template up to where the answer starts."""
     if isinstance(side, str) and not chat:
-        return tokenise(side, [PLAIN] * len(side), [], tokenizer)
+        return tokenise(side, [PLAIN] * len(side), [], tokenizer, prefix=True)
     turns = [MessageEntry(role="user", content=side)] if isinstance(side, str) else side
     messages = [Message(turn.role, (Segment(PLAIN, turn.content),)) for turn in turns]
     if tokenizer.chat_template is None:
         raise PkvError("the tokenizer has no chat template", "give clean and corrupt as texts, without chat")
-    try:
-        text = render(messages, tokenizer, True, None)
-    except TemplateError as error:
-        raise PkvError(f"the chat template refuses these messages ({error})", "use other roles") from error
-    marks, names = mark(messages, text)
-    return tokenise(text, marks, names, tokenizer)
+    rendered = render(messages, tokenizer, True, None)
+    return tokenise(rendered.text, *mark(messages, rendered), tokenizer, prefix=False)
 
 
 def _spanned(prompt: Prompt, spans: dict[str, tuple[int, int]]) -> Prompt:

@@ -112,7 +112,6 @@ def sample_replies(
         batch_size: chats per forward.
     """
     rendered = [_rendered(m, tokenizer) for m in messages]
-    bos = tokenizer.bos_token
     chats: list[Chat] = []
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -123,7 +122,8 @@ def sample_replies(
                 return_tensors="pt",
                 padding=True,
                 padding_side="left",
-                add_special_tokens=not (bos and part[0].startswith(bos)),
+                # A template writes what belongs before a text itself.
+                add_special_tokens=tokenizer.chat_template is None,
             ).to(model.device)
             with fresh_rotation(model):
                 out = model.generate(

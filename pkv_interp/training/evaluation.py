@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from pkv_interp.cache.forward import first_positions, fresh_rotation
+from pkv_interp.finite import finite_logits
 from pkv_interp.models.unembedding import logits_of
 from pkv_interp.prompts.errata import UPDATES
 from pkv_interp.prompts.readout import action_ids
@@ -137,6 +138,7 @@ def answer(model: Any, tokenizer: Any, found: Sequence[Probe], budget: int = 409
         hidden = out.last_hidden_state
         last = torch.tensor([len(s.ids) - 1 for s in group], device=hidden.device)
         logits = logits_of(model, hidden[torch.arange(len(group), device=hidden.device), last])
+        finite_logits(logits)
         for sequence, row in zip(group, logits, strict=True):
             probe = owner[id(sequence)]
             margin = float(row[probe.action_ids[0]] - row[probe.action_ids[1]])

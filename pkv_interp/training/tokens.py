@@ -7,6 +7,8 @@ import torch
 from jaxtyping import Int
 
 from pkv_interp.errors import PkvError
+from pkv_interp.prompts import placement
+from pkv_interp.prompts.special import encode
 from pkv_interp.training.chat import Chat
 from pkv_interp.training.examples import Example
 
@@ -28,30 +30,25 @@ class TokenSequence:
     kind: str
 
 
-def _encode(text: str, tokenizer: Any) -> tuple[list[int], list[tuple[int, int]]]:
-    bos = tokenizer.bos_token
-    encoded = tokenizer(
-        text, add_special_tokens=not (bos and text.startswith(bos)), return_offsets_mapping=True
-    )
-    return list(encoded["input_ids"]), list(encoded["offset_mapping"])
-
-
 def render(example: Example, tokenizer: Any) -> tuple[str, list[int]]:
     """Text of the conversation and the character at which each answer word starts (its blank included)."""
-    turns: list[dict[str, str]] = [{"role": "system", "content": example.system}]
+    turns = [("system", example.system)]
     for turn in example.turns:
-        turns.append({"role": "user", "content": turn.text})
-        turns.append({"role": "assistant", "content": f"{turn.cue} {turn.answer}"})
-    if example.chat and tokenizer.chat_template is not None:
-        text = tokenizer.apply_chat_template(turns, tokenize=False)
-    else:
-        text = "\n\n".join([example.system, *(f"{t.text}\n{t.cue} {t.answer}" for t in example.turns)])
-    starts, at = [], 0
+        turns += [("user", turn.text), ("assistant", f"{turn.cue} {turn.answer}")]
+    if _templated(example, tokenizer):
+        rendered = placement.render(turns, tokenizer, True, None, asked=False)
+        answers = rendered.starts[2::2]
+        return rendered.text, [at + len(t.cue) for at, t in zip(answers, example.turns, strict=True)]
+    text, starts = example.system, []
     for turn in example.turns:
-        at = text.index(turn.text, at) + len(turn.text)
-        at = text.index(f"{turn.cue} {turn.answer}", at) + len(turn.cue)
-        starts.append(at)
+        text += f"\n\n{turn.text}\n{turn.cue}"
+        starts.append(len(text))
+        text += f" {turn.answer}"
     return text, starts
+
+
+def _templated(example: Example, tokenizer: Any) -> bool:
+    return example.chat and tokenizer.chat_template is not None
 
 
 def encode_example(example: Example, tokenizer: Any) -> TokenSequence:
@@ -61,7 +58,7 @@ def encode_example(example: Example, tokenizer: Any) -> TokenSequence:
         PkvError: an answer is not a single token in its context.
     """
     text, starts = render(example, tokenizer)
-    ids, offsets = _encode(text, tokenizer)
+    ids, offsets = encode(text, tokenizer, prefix=not _templated(example, tokenizer))
     answers = []
     for start, turn in zip(starts, example.turns, strict=True):
         end = start + 1 + len(turn.answer)
@@ -81,8 +78,9 @@ def encode_chat(chat: Chat, tokenizer: Any) -> TokenSequence:
     Without a chat template the reply is plain text, cut anywhere: no end is supervised.
     """
     end = "" if tokenizer.chat_template is None else tokenizer.eos_token or ""
-    prompt, _ = _encode(chat.prompt, tokenizer)
-    ids, _ = _encode(chat.prompt + chat.reply.strip() + end, tokenizer)
+    plain = tokenizer.chat_template is None
+    prompt, _ = encode(chat.prompt, tokenizer, prefix=plain)
+    ids, _ = encode(chat.prompt + chat.reply.strip() + end, tokenizer, prefix=plain)
     return TokenSequence(tuple(ids), tuple(range(len(prompt) - 1, len(ids) - 1)), (), "chat")
 
 

@@ -15,6 +15,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from pkv_interp.cache.forward import first_positions, fresh_rotation
+from pkv_interp.finite import finite
 from pkv_interp.models.unembedding import logits_of
 from pkv_interp.training.examples import KINDS
 from pkv_interp.training.schedule import Stage, at, check
@@ -107,7 +108,9 @@ def supervised_losses(model: Any, group: list[TokenSequence], fill: int) -> tupl
         hidden = core.model(input_ids=ids, use_cache=False, **placed).last_hidden_state[rows, cols]
     logits = logits_of(core, hidden)
     gold = ids[rows, cols + 1]
-    return torch.nn.functional.cross_entropy(logits, gold, reduction="none"), logits.argmax(-1) == gold
+    losses = torch.nn.functional.cross_entropy(logits, gold, reduction="none")
+    finite(losses.detach(), "the training losses", "train in float32, or lower the learning rate")
+    return losses, logits.argmax(-1) == gold
 
 
 def fast_bfloat16(device: torch.device) -> bool:

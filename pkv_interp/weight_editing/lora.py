@@ -12,6 +12,7 @@ from transformers import PreTrainedModel
 
 from pkv_interp.cache.forward import first_positions, fresh_rotation
 from pkv_interp.errors import PkvError
+from pkv_interp.finite import finite
 from pkv_interp.weight_editing.projections import down_projections
 from pkv_interp.weight_editing.statements import Statement
 
@@ -123,6 +124,7 @@ def _train(
                     )
                 logits = out.logits[:, -1].float()
                 loss = torch.nn.functional.cross_entropy(logits, targets, reduction="sum")
+                finite(loss.detach(), "the losses of the targets")
                 (loss / len(statements)).backward()
         optimiser.step()
         if (step % settings.check_every == 0 or step == settings.steps) and flipped():

@@ -10,6 +10,7 @@ from transformers import PreTrainedModel
 
 from pkv_interp.cache.forward import first_positions, fresh_rotation
 from pkv_interp.errors import PkvError
+from pkv_interp.finite import finite
 from pkv_interp.models.catalogue import ModelConfig
 from pkv_interp.models.skeleton import skeleton
 
@@ -104,4 +105,4 @@ def inputs_of(
     finally:
         for handle in handles:
             handle.remove()
-    return [held[layer] for layer in layers]
+    return [finite(held[layer], f"the inputs of layer {layer}'s down projection") for layer in layers]

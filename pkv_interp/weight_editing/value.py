@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from pkv_interp.cache.compute import Runner
 from pkv_interp.errors import PkvError
+from pkv_interp.finite import finite
 from pkv_interp.weight_editing.projections import down_projection
 from pkv_interp.weight_editing.statements import Batch, Statement, batches
 
@@ -118,6 +119,7 @@ def optimise_value(
             with _put(module, start + change):
                 losses = _losses(groups)
                 drift = _kl(kept, usual)
+            finite(losses.detach(), "the losses of the targets")
             best = float((-losses.detach()).exp().min())
             if best >= settings.enough or steps == settings.steps:
                 break

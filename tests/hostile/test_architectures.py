@@ -93,7 +93,9 @@ def test_parts_of_the_stream_are_what_attention_and_mlp_add_to_it(name: str) -> 
     attention = torch.stack(added_by(model, "self_attn", list(base.ids)))
     torch.testing.assert_close(mid - entering, attention, **CLOSE)
     mlp = torch.stack(added_by(model, "mlp", list(base.ids)))
-    torch.testing.assert_close(base.need("mlp_written_all"), mlp, **CLOSE)
+    wrote = engine.written(base, range(base.length))
+    torch.testing.assert_close(wrote[0], attention, **CLOSE)
+    torch.testing.assert_close(wrote[1], mlp, **CLOSE)
     torch.testing.assert_close(mid + mlp, base.need("resid_all")[1:], **CLOSE)
 
 

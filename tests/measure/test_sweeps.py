@@ -108,12 +108,12 @@ def test_the_direct_parts_sum_to_the_margin_difference(engine: Engine, pair: Pai
         assert found.margin_gap == pytest.approx(pair.gap, abs=1e-3)
 
 
-def test_write_shares_sum_to_one_at_every_depth(pair: PairRun) -> None:
-    found = write_shares(pair, pair.notes[2:9])
+def test_write_shares_sum_to_one_at_every_depth(engine: Engine, pair: PairRun) -> None:
+    found = write_shares(engine, pair, pair.notes[2:9])
     assert found.error < 1e-3
     assert np.abs(found.embedding).max() < 1e-3  # the notes' own tokens are the same in both prompts
     assert np.abs(found.attention).max() > 0.01
-    at_trigger = write_shares(pair, pair.changed)
+    at_trigger = write_shares(engine, pair, pair.changed)
     assert np.abs(at_trigger.embedding).max() > 1e-3
 
 

@@ -1,0 +1,38 @@
+"""What a tokenizer puts before a text, measured, and put there once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+_SAMPLE = "a"
+
+
+def encode(text: str, tokenizer: Any, *, prefix: bool) -> tuple[list[int], list[tuple[int, int]]]:
+    """Ids of a text and the characters that each of them covers, none for what the tokenizer puts before it.
+
+    Args:
+        text: as the model is to see it.
+        tokenizer: a fast Hugging Face tokenizer.
+        prefix: put the tokenizer's own prefix before the text, or what the text does not begin with already.
+            A chat template writes all of it itself, so rendered messages never get one: their ids are those
+            of ``apply_chat_template(tokenize=True)``. What a tokenizer puts after a text is left out.
+    """
+    made = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+    ids, offsets = list(made["input_ids"]), [(int(a), int(b)) for a, b in made["offset_mapping"]]
+    added = missing_prefix(ids, tokenizer) if prefix else []
+    return [*added, *ids], [*((0, 0) for _ in added), *offsets]
+
+
+def missing_prefix(ids: list[int], tokenizer: Any) -> list[int]:
+    """The tokenizer's prefix up to the part of it that the ids begin with."""
+    whole = prefix_of(tokenizer)
+    written = next(n for n in range(len(whole), -1, -1) if ids[:n] == whole[len(whole) - n :])
+    return whole[: len(whole) - written]
+
+
+def prefix_of(tokenizer: Any) -> list[int]:
+    """The tokens that a tokenizer puts before every text: none, a BOS, or several (``[gMASK]<sop>``)."""
+    bare = list(tokenizer(_SAMPLE, add_special_tokens=False)["input_ids"])
+    full = list(tokenizer(_SAMPLE)["input_ids"])
+    at = next((i for i in range(len(full)) if full[i : i + len(bare)] == bare), 0)
+    return full[:at]
