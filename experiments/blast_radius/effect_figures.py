@@ -4,7 +4,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from experiments.blast_radius.looks import ABOVE, CLASS_NAMES, EVALUATION
+from experiments.blast_radius.looks import ABOVE, EVALUATION, classes_of
 from experiments.blast_radius.tables import ByKind, DeviationEffect, EffectKind, EffectPoint, Guide
 from pkv_interp.plots.curves import INTERVALS, band
 from pkv_interp.plots.tables import entitle, error_bars, pick, sample_of, table
@@ -27,7 +27,7 @@ def blast_kinds(record: RunRecord) -> go.Figure:
     )
     mass = pick(frame, field_class="high", quantity="deviation_mass").sort_values("value")
     order = mass["kind"].tolist()
-    for name, (label, colour) in CLASS_NAMES.items():
+    for name, (label, colour) in classes_of(frame).items():
         part = pick(frame, field_class=name, quantity="mean_output")
         _bars(figure, part, label, colour, 1)
     _bars(figure, mass, "of all deviation", VERMILLION, 2)

@@ -23,6 +23,7 @@ from pkv_interp.records import RunRecord
 _STATES = {
     "stale": "stale",
     "field_only": "field only",
+    "change_only": "change only",
     "notes_only": "notes only",
     "full_downstream": "field and notes",
     "oracle": "oracle",

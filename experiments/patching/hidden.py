@@ -31,9 +31,10 @@ def knockouts(
             estimate, right = _left(found, held, [f"{member}@{share:g}" for member in members])
             lines.append(KnockoutShare.of(estimate, knockout=order, share=share, **right))
     headlines = []
+    changed = found.cases.changed
     for name, span, what in (
         ("knockout_downstream", "notes", "gap left when the decision may not see notes"),
-        ("knockout_field", "field", "gap left when the decision may not see the field"),
+        (f"knockout_{changed}", changed, f"gap left when the decision may not see the {changed}"),
     ):
         clean = stacked(scored, lambda s, span=span: s.hidden_clean[span])
         corrupt = stacked(scored, lambda s, span=span: s.hidden_corrupt[span])
@@ -68,5 +69,5 @@ def attention(found: Measured, held: Scorer) -> list[Headline]:
             f"attention of the decision on the {region}",
             bounds=SHARE,
         )
-        for region in ("field", "notes")
+        for region in (found.cases.changed, "notes")
     ]

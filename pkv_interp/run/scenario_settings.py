@@ -3,9 +3,17 @@
 import hashlib
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, PrivateAttr, ValidationInfo
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    PrivateAttr,
+    ValidationInfo,
+    model_validator,
+)
 
 from pkv_interp.errors import PkvError
 from pkv_interp.run.settings import ExperimentSettings
@@ -132,7 +140,23 @@ class PairSettings(ScenarioSettings):
         pairs: a JSONL file of pairs, which then stand in for scenarios.
     """
 
+    #: Keys that say what scenarios are like; none of them can hold for prompts that are given.
+    SCENARIOS_ONLY: ClassVar[frozenset[str]] = frozenset(
+        {"scenarios", "layout", "families", "discovery", "held_out", "values", "n_fillers", "fillers", "chat"}
+    )
+
     pairs: Annotated[OwnFile, BeforeValidator(lambda value: _checked_pairs(value))] = None
+
+    @model_validator(mode="after")
+    def _of_pairs_alone(self) -> Self:
+        if self.pairs is not None:
+            for name in sorted(self.SCENARIOS_ONLY & set(type(self).model_fields)):
+                if getattr(self, name) != type(self).model_fields[name].default:
+                    raise PkvError(
+                        f"'{name}' is about scenarios, and pairs stand in for them",
+                        f"leave out {name}, or pairs",
+                    )
+        return self
 
 
 def _checked_pairs(value: Any) -> Any:
