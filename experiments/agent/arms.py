@@ -91,7 +91,7 @@ def run_arms(
         style: the prompt layout.
         settings: of the chunk and the erratum.
     """
-    opening = Transcript.open(one, style)
+    opening = Transcript.open(one, style, settings.world)
     prompt = opening.prompt(tokenizer)
     scale = 1000 / _threads(runner)
     setup, joint = seconds(lambda: policy_splice(runner, tokenizer, prompt, settings), runner.model.device)

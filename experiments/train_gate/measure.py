@@ -43,11 +43,13 @@ class Measured:
 def measure(session: "Session[TrainGateSettings]") -> Measured:
     """Train or finish training, then judge what came of it."""
     settings = session.settings
+    # Prompts are checked before an hour of training, and not after it.
+    cases = mechanism_cases(settings, session.tokenizer)
     # Not a stage: the training keeps its own checkpoint and goes on from any step, not from its end alone.
     fitted = fit(settings)
     # The record is about the adapted model: it is what the engine is checked on and what the facts name.
     session.loaded = with_adapter(settings, settings.adapter_dir)
-    session.check_engine(mechanism_cases(settings, session.tokenizer)[:4])
+    session.check_engine(cases[:4])
     answers = session.once("answers", lambda: judge(session.loaded, settings), Answers)
     snapshots = {step: snapshot_path(settings.work_dir, step) for step in settings.snapshots}
     by_step = {

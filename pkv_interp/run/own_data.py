@@ -8,7 +8,7 @@ from pkv_interp.models.catalogue import CATALOGUE
 #: What an experiment without the key would need, or has no use for.
 _REASONS = {
     "pairs": "it needs a rule or a field that is edited, and a pair names neither",
-    "scenarios": "none of its prompts is made from rules",
+    "scenarios": "its prompts are fixed",
 }
 
 

@@ -118,17 +118,27 @@ class ScenarioSettings(ExperimentSettings):
             refuse(check_tokens(self.world, tokenizer))
         return self.world
 
-    def split(self, name: str, chosen: tuple[str, ...] | None) -> list[str]:
+    def split(self, name: str, chosen: tuple[str, ...] | None, least: int = 1) -> list[str]:
         """Names of the families of a split: those chosen, or all of it.
 
+        Args:
+            name: of the split.
+            chosen: names of families, None for all.
+            least: how many there must be.
+
         Raises:
-            PkvError: the scenarios have no family in that split.
+            PkvError: the scenarios have none, or fewer than that, in that split.
         """
         names = list(chosen) if chosen is not None else [family.name for family in self.world.split(name)]
         if not names:
             raise PkvError(
                 f"{self.world.source} has no family of the split '{name}'",
                 "give families a split in the file, or name them",
+            )
+        if len(names) < least:
+            raise PkvError(
+                f"{self.world.source} has {len(names)} family of the split '{name}'",
+                f"give at least {least} of them that split: intervals are over families",
             )
         return names
 
