@@ -6,7 +6,7 @@ from plotly.subplots import make_subplots
 
 from experiments.blast_radius.looks import ABOVE, EVALUATION, classes_of
 from experiments.blast_radius.tables import ByKind, DeviationEffect, EffectKind, EffectPoint, Guide
-from pkv_interp.plots.curves import INTERVALS, band
+from pkv_interp.plots.curves import INTERVALS, Line, band
 from pkv_interp.plots.tables import entitle, error_bars, pick, sample_of, table
 from pkv_interp.plots.theme import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, SKY, VERMILLION
 from pkv_interp.plots.words import KIND_COLOURS, shown
@@ -99,7 +99,7 @@ def deviation_effect(record: RunRecord) -> go.Figure:
     )
     for guide, name, colour, dash in arms:
         part = pick(guides, guide=guide).sort_values("k")
-        band(figure, part["k"].tolist(), part, name=name, colour=colour, dash=dash, col=2)
+        band(figure, part["k"].tolist(), part, Line(name, colour, dash), col=2)
         figure.data[-1].legend = "legend2"
     sizes = sorted({int(k) for k in guides["k"]})
     figure.update_xaxes(type="log", title=_OUTPUT, row=1, col=1)

@@ -9,7 +9,7 @@ from plotly.subplots import make_subplots
 from experiments.blast_radius.effect_figures import blast_kinds, deviation_effect
 from experiments.blast_radius.looks import ABOVE, EVALUATION, classes_of
 from experiments.blast_radius.tables import ByDepth, ByDistance, MapToken, Thresholds
-from pkv_interp.plots.curves import INTERVALS, band
+from pkv_interp.plots.curves import INTERVALS, Line, band
 from pkv_interp.plots.strip import mark_words
 from pkv_interp.plots.tables import entitle, pick, sample_of, table
 from pkv_interp.plots.words import shown
@@ -73,9 +73,7 @@ def blast_shares(record: RunRecord) -> go.Figure:
                     figure,
                     part["threshold"].tolist(),
                     part,
-                    name=f"{label}, {flip}",
-                    colour=colour,
-                    dash=dash,
+                    Line(f"{label}, {flip}", colour, dash),
                     col=col,
                 )
                 figure.data[-1].showlegend = col == 1
@@ -102,8 +100,8 @@ def blast_growth(record: RunRecord) -> go.Figure:
     for name, (label, colour) in classes_of(depth).items():
         near = pick(distance, field_class=name).sort_values("start")
         deep = pick(depth, field_class=name).sort_values("layer")
-        band(figure, [bins.index(s) for s in near["start"]], near, name=label, colour=colour, col=1)
-        band(figure, deep["layer"].tolist(), deep, name=label, colour=colour, col=2)
+        band(figure, [bins.index(s) for s in near["start"]], near, Line(label, colour), col=1)
+        band(figure, deep["layer"].tolist(), deep, Line(label, colour), col=2)
         figure.data[-1].showlegend = False
     figure.update_xaxes(
         tickvals=list(range(len(bins))),

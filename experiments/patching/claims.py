@@ -6,7 +6,7 @@ import numpy as np
 
 from experiments.patching.scored import Scored
 from experiments.patching.settings import HEADLINE_K, PatchingSettings
-from pkv_interp.run.claims import Claim
+from pkv_interp.run.claims import Claim, same_conclusion_floors
 from pkv_interp.run.scoring import Scorer
 from pkv_interp.run.stage import stacked
 
@@ -20,13 +20,9 @@ def noise_floors(held: Scorer, scored: Sequence[Scored]) -> dict[str, float]:
     have no such donors.
     """
     least = held.noise_floor
-    scale = max(abs(float(held.gap.mean())), least)
-    floors = {"self_patch": least / scale}
-    for where in scored[0].twin:
-        shift = np.abs(stacked(scored, lambda s, where=where: s.twin[where]) - held.corrupt)
-        # A shift below the difference of equivalent computations is not known any better than that.
-        floors[f"same_conclusion_{where}"] = max(float(shift.mean()), least) / scale
-    return floors
+    moved = {where: stacked(scored, lambda s, where=where: s.twin[where]) for where in scored[0].twin}
+    floors = same_conclusion_floors(moved, held.corrupt, held.gap, least)
+    return {"self_patch": least / floors.scale, **floors.by_name}
 
 
 def claims(held: Scorer, scored: Sequence[Scored], settings: PatchingSettings) -> list[Claim]:

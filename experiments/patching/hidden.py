@@ -1,7 +1,6 @@
 """What hiding positions from the decision leaves, and where the decision looks."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
@@ -43,7 +42,7 @@ def knockouts(
     return headlines, lines
 
 
-def _left(found: Measured, held: Scorer, members: Sequence[str]) -> tuple[Estimate, dict[str, Any]]:
+def _left(found: Measured, held: Scorer, members: Sequence[str]) -> tuple[Estimate, dict[str, float]]:
     """Share of the gap left and right decisions under knockouts, mean over them, where a prompt has all."""
     scored = found.scored.of(held.cases)
     have = [i for i, one in enumerate(scored) if all(member in one.hidden_clean for member in members)]

@@ -13,7 +13,7 @@ from torch import Tensor
 from pkv_interp.cache import FrozenCache
 from pkv_interp.engine import gradient, logits
 from pkv_interp.engine.attention import attention_outputs
-from pkv_interp.engine.chunks import Budget, memory_budget, most_tokens
+from pkv_interp.engine.batches import Budget, memory_budget, most_tokens
 from pkv_interp.engine.decode import check_call, check_token_ids, require_decision_time, run_rows
 from pkv_interp.engine.prefill import check_prompt, run_prefill
 from pkv_interp.engine.results import Attribution, Decoded, Prefill

@@ -62,8 +62,8 @@ def run_prefill(
     layers = tracer.model.layers
     # Families with norms after attention and MLP use the name of Llama's pre-MLP norm for the norm after
     # attention.
-    behind = hasattr(layers[0], "pre_feedforward_layernorm")
-    mlp_norm = "pre_feedforward_layernorm" if behind else "post_attention_layernorm"
+    norms_after = hasattr(layers[0], "pre_feedforward_layernorm")
+    mlp_norm = "pre_feedforward_layernorm" if norms_after else "post_attention_layernorm"
     tokens = torch.tensor([list(ids[start:])], device=like.device)
     # A cache without a config has a growing, full layer everywhere, also where the family slides.
     grown = shared.cache.slice(0, start).view() if shared is not None and start else DynamicCache()

@@ -64,7 +64,7 @@ class Renderer:
             raise PkvError(f"the chat template drops the {last.role} message", "set chat=False")
         return Head(tuple(messages), tokenise(text, *mark(messages, text), self.tokenizer), tail)
 
-    def behind(self, text: str) -> tuple[int, ...]:
+    def after(self, text: str) -> tuple[int, ...]:
         """Ids of a text that comes after another one, tokenised on its own.
 
         No BOS, and no blank that a tokenizer puts before a text: one character before it is tokenised too
