@@ -13,6 +13,7 @@ from pkv_interp.streams import stream
 from pkv_interp.tasks import Case, Family, Instance, Scenarios, Style, Update, field_case
 from pkv_interp.tasks.alignment import aligned_values
 from pkv_interp.tasks.draws import draw
+from pkv_interp.training import vocabulary
 from pkv_interp.training.tokens import TokenSequence, pad
 from pkv_interp.training.trainer import micro_batches, supervised_losses
 
@@ -34,6 +35,17 @@ class Probe:
     match: bool
     prompt: Prompt
     action_ids: tuple[int, int]
+
+
+def seen_in_training(scenarios: Scenarios) -> list[str]:
+    """Names of the families whose field, values or actions the gate adapter was trained with."""
+    fields, actions = set(vocabulary.FIELDS), set(vocabulary.ACTIONS)
+    values = {value for pool in vocabulary.VALUES for value in pool}
+    return [
+        family.name
+        for family in scenarios.families
+        if family.field in fields or values & set(family.values) or actions & set(family.actions)
+    ]
 
 
 def _both_sides(case: Case, condition: str) -> Iterator[Probe]:

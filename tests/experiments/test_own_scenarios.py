@@ -22,7 +22,9 @@ from pkv_interp.cache.compute import Runner
 from pkv_interp.editing import EditableContext
 from pkv_interp.errors import PkvError
 from pkv_interp.models.load import LoadedModel
-from pkv_interp.training.evaluation import probes
+from pkv_interp.tasks import Scenarios, default_scenarios
+from pkv_interp.training.evaluation import probes, seen_in_training
+from pkv_interp.training.vocabulary import ACTIONS
 from tests.experiments.test_own_data import scenarios
 from tests.families import tiny
 
@@ -159,6 +161,11 @@ def test_the_gate_adapter_is_judged_on_own_scenarios(file: Path, loaded: LoadedM
         ("my_orders", "trigger"),
     ]
     assert {case.wording for case in cases} <= set(RULES)
+    assert seen_in_training(settings.world) == seen_in_training(default_scenarios()) == []
+    text = yaml.safe_load(file.read_text())
+    text["families"][1]["actions"] = list(ACTIONS[:2])
+    file.write_text(yaml.safe_dump(text))
+    assert seen_in_training(Scenarios.load(file)) == ["my_support"]
 
 
 def test_an_experiment_of_fixed_prompts_says_that_it_takes_no_scenarios(file: Path) -> None:
