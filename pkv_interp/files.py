@@ -17,10 +17,10 @@ _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 def disk_error(error: OSError, path: Path) -> PkvError:
     """One clear line about a file that could not be written."""
     if error.errno in _FULL:
-        mend = "free some space and run the same command again: finished parts are kept"
+        hint = "free some space and run the same command again: finished parts are kept"
     else:
-        mend = "check that the folder exists and is writable"
-    return PkvError(f"cannot write {path}: {error.strerror or error}", mend)
+        hint = "check that the folder exists and is writable"
+    return PkvError(f"cannot write {path}: {error.strerror or error}", hint)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -100,7 +100,7 @@ def run_arms(
         settings: of the chunk and the erratum.
         tie: logits of two experts closer than this are a tie.
     """
-    opening = Transcript.open(one, style)
+    opening = Transcript.open(one, style, settings.world)
     prompt = opening.prompt(tokenizer)
     scale = 1000 / _threads(runner)
     setup, joint = seconds(lambda: policy_splice(runner, tokenizer, prompt, settings), runner.model.device)

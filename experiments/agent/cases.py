@@ -5,8 +5,7 @@ from typing import Any
 
 from experiments.agent.settings import AgentSettings
 from pkv_interp.agent import Episode, EpisodeSizes, designs, episode
-from pkv_interp.tasks import HELD_OUT, Style, families
-from pkv_interp.tasks.wordings import RULES
+from pkv_interp.tasks import Style
 
 
 @dataclass(frozen=True)
@@ -28,7 +27,9 @@ def build_cases(settings: AgentSettings, tokenizer: Any) -> Cases:
     Raises:
         PkvError: a family is unknown, or no two of its values share a token length.
     """
-    chosen, wordings = families(settings.domains or HELD_OUT), list(RULES)
+    world = settings.checked_world(tokenizer)
+    chosen = world.choose(settings.split("held_out", settings.domains, least=2))
+    wordings = list(world.rules)
     dealt = designs(len(chosen) * settings.instances, settings.turns, settings.seed)
     made = [
         episode(
@@ -39,6 +40,7 @@ def build_cases(settings: AgentSettings, tokenizer: Any) -> Cases:
             sizes=EpisodeSizes(settings.turns, settings.n_fillers, settings.n_preface),
             wording=wordings[(at + j) % len(wordings)],
             seed=settings.seed,
+            scenarios=world,
         )
         for at, family in enumerate(chosen)
         for j in range(settings.instances)
@@ -54,4 +56,5 @@ def style_of(settings: AgentSettings, *, field_late: bool) -> Style:
         field_late=field_late,
         chat=settings.chat,
         thinking=settings.model.thinking,
+        layout=settings.layout,
     )

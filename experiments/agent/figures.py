@@ -6,7 +6,7 @@ from typing import Any
 import plotly.graph_objects as go
 
 from experiments.agent.tables import Cost, LayoutShare, PhaseShare, TurnShare
-from pkv_interp.plots.curves import band
+from pkv_interp.plots.curves import Line, band
 from pkv_interp.plots.tables import entitle, error_bars, pick, sample_of, table
 from pkv_interp.plots.theme import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, SKY, VERMILLION
 from pkv_interp.records import RunRecord
@@ -108,7 +108,7 @@ def agent_cost(record: RunRecord) -> go.Figure:
     figure = go.Figure()
     for arm, (name, colour, dash) in _ARMS.items():
         part = pick(frame, arm=arm).sort_values("turn")
-        band(figure, part["turn"].tolist(), part, name=name, colour=colour, dash=dash)
+        band(figure, part["turn"].tolist(), part, Line(name, colour, dash))
     figure.update_xaxes(title="turn", dtick=1)
     figure.update_yaxes(title="time to first token so far (ms)", rangemode="tozero")
     figure.update_layout(legend=_ABOVE, margin={"t": 210}, height=560)

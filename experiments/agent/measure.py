@@ -32,9 +32,8 @@ class Measured:
 def measure(session: "Session[AgentSettings]") -> Measured:
     """Run every arm over every episode; the field's place decides what can be composed and refreshed."""
     settings, tokenizer = session.settings, session.tokenizer
-    runner = Runner.of(session.loaded.model)
     cases = build_cases(settings, tokenizer)
-    tie = session.tolerance.routers
+    runner, tie = Runner.of(session.loaded.model), session.tolerance.routers
     # The first forward of a process pays for what later ones find ready.
     runner.prefill(tokenizer("warm up", add_special_tokens=False)["input_ids"])
 

@@ -7,11 +7,11 @@ from pydantic import Field, NonNegativeInt, PositiveInt, ValidationInfo, field_v
 from pkv_interp.agent.episodes import FEWEST, MOST
 from pkv_interp.composing.chunk import Sink
 from pkv_interp.run.editing_settings import Erratum
-from pkv_interp.run.scenario_settings import of_split
-from pkv_interp.run.settings import Draws, ExperimentSettings, Threshold
+from pkv_interp.run.scenario_settings import ScenarioSettings, of_split
+from pkv_interp.run.settings import Draws, Threshold
 
 
-class AgentSettings(ExperimentSettings):
+class AgentSettings(ScenarioSettings):
     """Settings of this experiment; configs/agent.yaml says what each means."""
 
     domains: tuple[str, ...] | None = None

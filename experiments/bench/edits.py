@@ -123,7 +123,7 @@ def time_added(context: EditableContext, task: EditTask, sizes: Sequence[int], r
 
 def _wording(context: EditableContext, size: int) -> str:
     wording, at = ERRATA["override"], 0
-    while len(context.renderer.behind(wording)) < size:
+    while len(context.renderer.after(wording)) < size:
         wording, at = f"{wording} {FILLERS[at % len(FILLERS)]}", at + 1
     return wording
 

@@ -6,8 +6,9 @@ from itertools import groupby
 from typing import Any
 
 from experiments.blast_radius.settings import BlastRadiusSettings
-from pkv_interp.tasks import Style
+from pkv_interp.tasks import Case, Style
 from pkv_interp.tasks.field_classes import CLASSES, ClassCase, FieldClass, class_cases
+from pkv_interp.tasks.pairs import load_pairs
 
 
 @dataclass(frozen=True)
@@ -25,11 +26,13 @@ class FlipsOfPrompt:
 
 
 def build_cases(settings: BlastRadiusSettings, tokenizer: Any) -> list[FlipsOfPrompt]:
-    """Every family, instance, class and length, each with its flips.
+    """Every family, instance, class and length, each with its flips; or a researcher's own pairs.
 
     Raises:
         PkvError: a family is unknown, or prompts do not align under this tokenizer.
     """
+    if settings.pairs is not None:
+        return [_own_pair(case) for case in load_pairs(settings.pairs.path, tokenizer)]
     world = settings.checked_world(tokenizer)
     style = Style(chat=settings.chat, thinking=settings.model.thinking, layout=settings.layout)
     return [
@@ -51,6 +54,12 @@ def build_cases(settings: BlastRadiusSettings, tokenizer: Any) -> list[FlipsOfPr
             key=lambda flip: flip.n_fillers,
         )
     ]
+
+
+def _own_pair(case: Case) -> FlipsOfPrompt:
+    """A pair as the only flip of its prompt: like a semantic one of class high, it turns the conclusion."""
+    old, new = ("".join(side.tokens[slice(*case.change)]).strip() for side in (case.corrupt, case.clean))
+    return FlipsOfPrompt("high", 0, [ClassCase("high", case.changed, "semantic", new, old, 0, case)])
 
 
 def deciding(prompts: Sequence[FlipsOfPrompt]) -> list[ClassCase]:

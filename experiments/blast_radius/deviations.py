@@ -78,9 +78,9 @@ def measure_flips(
         if case.clean.ids not in oracles:
             oracles[case.clean.ids] = engine.prefill(case.clean.ids, {"queries"})
         pair = PairRun(case, oracles[case.clean.ids], engine.prefill(case.corrupt.ids))
-        moved = field_deviation(engine, pair.clean, pair.corrupt, case.clean.spans["field"])
+        moved = field_deviation(engine, pair.clean, pair.corrupt, case.change)
         turns = turns_the_conclusion(flip)
-        swept = turns and flip.n_fillers in settings.effect_fillers
+        swept = turns and (settings.pairs is not None or flip.n_fillers in settings.effect_fillers)
         found.append(
             FlipDeviation(
                 clean=margin_of(pair.clean, case.action_ids),

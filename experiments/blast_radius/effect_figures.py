@@ -4,9 +4,9 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from experiments.blast_radius.looks import ABOVE, CLASS_NAMES, EVALUATION
+from experiments.blast_radius.looks import ABOVE, EVALUATION, classes_of
 from experiments.blast_radius.tables import ByKind, DeviationEffect, EffectKind, EffectPoint, Guide
-from pkv_interp.plots.curves import INTERVALS, band
+from pkv_interp.plots.curves import INTERVALS, Line, band
 from pkv_interp.plots.tables import entitle, error_bars, pick, sample_of, table
 from pkv_interp.plots.theme import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, SKY, VERMILLION
 from pkv_interp.plots.words import KIND_COLOURS, shown
@@ -27,7 +27,7 @@ def blast_kinds(record: RunRecord) -> go.Figure:
     )
     mass = pick(frame, field_class="high", quantity="deviation_mass").sort_values("value")
     order = mass["kind"].tolist()
-    for name, (label, colour) in CLASS_NAMES.items():
+    for name, (label, colour) in classes_of(frame).items():
         part = pick(frame, field_class=name, quantity="mean_output")
         _bars(figure, part, label, colour, 1)
     _bars(figure, mass, "of all deviation", VERMILLION, 2)
@@ -99,7 +99,7 @@ def deviation_effect(record: RunRecord) -> go.Figure:
     )
     for guide, name, colour, dash in arms:
         part = pick(guides, guide=guide).sort_values("k")
-        band(figure, part["k"].tolist(), part, name=name, colour=colour, dash=dash, col=2)
+        band(figure, part["k"].tolist(), part, Line(name, colour, dash), col=2)
         figure.data[-1].legend = "legend2"
     sizes = sorted({int(k) for k in guides["k"]})
     figure.update_xaxes(type="log", title=_OUTPUT, row=1, col=1)

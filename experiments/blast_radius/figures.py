@@ -7,9 +7,9 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from experiments.blast_radius.effect_figures import blast_kinds, deviation_effect
-from experiments.blast_radius.looks import ABOVE, CLASS_NAMES, EVALUATION
+from experiments.blast_radius.looks import ABOVE, EVALUATION, classes_of
 from experiments.blast_radius.tables import ByDepth, ByDistance, MapToken, Thresholds
-from pkv_interp.plots.curves import INTERVALS, band
+from pkv_interp.plots.curves import INTERVALS, Line, band
 from pkv_interp.plots.strip import mark_words
 from pkv_interp.plots.tables import entitle, pick, sample_of, table
 from pkv_interp.plots.words import shown
@@ -64,16 +64,16 @@ def blast_shares(record: RunRecord) -> go.Figure:
         subplot_titles=["attention output", "keys or values, cosine distance"],
     )
     for col, measure in enumerate(("output", "kv_cosine"), start=1):
-        for name, (label, colour) in CLASS_NAMES.items():
+        for name, (label, colour) in classes_of(frame).items():
             for flip, dash in (("semantic", "solid"), ("minor", "dot")):
                 part = pick(frame, field_class=name, measure=measure, flip=flip).sort_values("threshold")
+                if part.empty:
+                    continue
                 band(
                     figure,
                     part["threshold"].tolist(),
                     part,
-                    name=f"{label}, {flip}",
-                    colour=colour,
-                    dash=dash,
+                    Line(f"{label}, {flip}", colour, dash),
                     col=col,
                 )
                 figure.data[-1].showlegend = col == 1
@@ -87,21 +87,26 @@ def blast_shares(record: RunRecord) -> go.Figure:
 
 
 def blast_growth(record: RunRecord) -> go.Figure:
-    """Deviation over the distance from the field (words of fillers) and over depth, by class."""
-    distance = pick(table(record, ByDistance), tokens="filler")
+    """Deviation over the distance from the field and over depth, by class.
+
+    Words of fillers are alike everywhere; a record of own pairs has none, so that all tokens are drawn.
+    """
+    every = table(record, ByDistance)
+    fillers = pick(every, tokens="filler")
+    distance = pick(every, tokens="all") if fillers.empty else fillers
     depth = pick(table(record, ByDepth), measure="output")
     figure = make_subplots(rows=1, cols=2, horizontal_spacing=0.1)
     bins = sorted({int(start) for start in distance["start"]})
-    for name, (label, colour) in CLASS_NAMES.items():
+    for name, (label, colour) in classes_of(depth).items():
         near = pick(distance, field_class=name).sort_values("start")
         deep = pick(depth, field_class=name).sort_values("layer")
-        band(figure, [bins.index(s) for s in near["start"]], near, name=label, colour=colour, col=1)
-        band(figure, deep["layer"].tolist(), deep, name=label, colour=colour, col=2)
+        band(figure, [bins.index(s) for s in near["start"]], near, Line(label, colour), col=1)
+        band(figure, deep["layer"].tolist(), deep, Line(label, colour), col=2)
         figure.data[-1].showlegend = False
     figure.update_xaxes(
         tickvals=list(range(len(bins))),
         ticktext=[f"{start}+" for start in bins],
-        title="tokens after the field (words of fillers)",
+        title="tokens after the field" + (" (words of fillers)" if len(fillers) else ""),
         row=1,
         col=1,
     )

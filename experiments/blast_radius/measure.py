@@ -18,6 +18,14 @@ if TYPE_CHECKING:
     from pkv_interp.run.session import Session
 
 
+#: What a record of own pairs says of the parts that it does not have.
+WITHOUT_A_RULE = (
+    "own pairs: each counts as a change that turns the conclusion (class high, semantic), with its effects "
+    "measured; what needs a rule is left out, namely fields of the classes low and medium, minor flips, and "
+    "growing prompts"
+)
+
+
 @dataclass(frozen=True)
 class Example:
     """One flip with its deviation in every layer and at every token of the cache."""
@@ -53,8 +61,11 @@ class Measured:
 
 def measure(session: "Session[BlastRadiusSettings]") -> Measured:
     """Check the engine and the attention outputs, then measure every prompt's flips."""
-    settings, engine = session.settings, session.engine
+    settings = session.settings
     prompts = build_cases(settings, session.tokenizer)
+    if settings.pairs is not None:
+        session.run.remarks.append(WITHOUT_A_RULE)
+    engine = session.engine
     turning = deciding(prompts)
     session.check_engine([turning[0].case, turning[-1].case])
     outputs = session.once("attention outputs", lambda: _output_error(engine, turning), OutputError)
@@ -91,5 +102,5 @@ def _output_error(engine: Engine, flips: list[ClassCase]) -> OutputError:
 def _example(engine: Engine, flip: ClassCase) -> Example:
     oracle = engine.prefill(flip.case.clean.ids, {"queries"})
     stale = engine.prefill(flip.case.corrupt.ids)
-    moved = field_deviation(engine, oracle, stale, flip.case.clean.spans["field"])
+    moved = field_deviation(engine, oracle, stale, flip.case.change)
     return Example(flip, moved.values.astype(np.float32))

@@ -4,14 +4,14 @@ from typing import Any, ClassVar
 
 from pydantic import NonNegativeInt, PositiveFloat, PositiveInt, field_validator, model_validator
 
-from pkv_interp.run.scenario_settings import ScenarioSettings
+from pkv_interp.run.scenario_settings import PairSettings
 from pkv_interp.run.settings import Draws, ExperimentSettings, Threshold
 
 #: Size of the joint patches in the headline.
 HEADLINE_K = 8
 
 
-class BlastRadiusSettings(ScenarioSettings):
+class BlastRadiusSettings(PairSettings):
     """Settings of this experiment; configs/blast_radius.yaml says what each means."""
 
     SUMMARY_ONLY: ClassVar[frozenset[str]] = ExperimentSettings.SUMMARY_ONLY | {"thresholds"}

@@ -90,6 +90,8 @@ def _headlines(
         shares[name] = {
             (f.family, f.flip.case.instance, f.flip.n_fillers): f.scores["share_0.1"] for f in part
         }
+    if "low" not in shares:  # own pairs: all of them turn the conclusion
+        return headlines
     pairs = [(key[0], value, shares["low"][key]) for key, value in shares["high"].items()]
     more = difference(
         [high for _, high, _ in pairs], [low for _, _, low in pairs], [f for f, _, _ in pairs], **resampling
@@ -168,7 +170,7 @@ def _by_kind(semantic: Sequence[ScoredFlip], resampling: Resampling) -> list[ByK
 def _map(example: Example) -> list[MapToken]:
     """The example prompt, a line per token, with four digits a number."""
     flip, prompt = example.flip, example.flip.case.clean
-    span = range(*prompt.spans["field"])
+    span = range(*flip.case.change)
 
     def layers(measure: str, position: int) -> list[float]:
         return [float(f"{v:.4g}") for v in example.values[MEASURES.index(measure), :, position].astype(float)]

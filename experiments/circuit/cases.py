@@ -6,9 +6,8 @@ from typing import Any
 import numpy as np
 
 from experiments.circuit.settings import CircuitSettings
-from pkv_interp.errors import PkvError
 from pkv_interp.tasks import Case, Style, polarity_case
-from pkv_interp.tasks.pairs import load_pairs
+from pkv_interp.tasks.pairs import split_pairs
 
 
 @dataclass(frozen=True)
@@ -46,7 +45,7 @@ def build_cases(settings: CircuitSettings, tokenizer: Any) -> Cases:
             empty.
     """
     if settings.pairs is not None:
-        discovery, held_out = by_split(load_pairs(settings.pairs.path, tokenizer), settings.pairs.name)
+        discovery, held_out = split_pairs(settings.pairs.path, tokenizer)
         per_family = 1
     else:
         discovery = _split(settings, "discovery", settings.discovery, tokenizer)
@@ -59,22 +58,6 @@ def build_cases(settings: CircuitSettings, tokenizer: Any) -> Cases:
         sweep=[discovery[i] for i in sorted(set(spread.tolist()))],
         writing=[c for i, c in enumerate(held_out) if i % per_family < settings.write_instances],
     )
-
-
-def by_split(cases: list[Case], source: str) -> tuple[list[Case], list[Case]]:
-    """Cases that rank and cases that score.
-
-    Raises:
-        PkvError: there are none of one kind.
-    """
-    found = {split: [case for case in cases if case.split == split] for split in ("discovery", "held_out")}
-    empty = [split for split, mine in found.items() if not mine]
-    if empty:
-        raise PkvError(
-            f"{source} has no pair of the split '{empty[0]}'",
-            'give each line "split": "discovery" (they rank sites) or "held_out" (they score them)',
-        )
-    return found["discovery"], found["held_out"]
 
 
 def _split(

@@ -11,7 +11,7 @@ from experiments.circuit.tables import (
     Screening,
     ScreeningPoint,
 )
-from pkv_interp.plots.curves import INTERVALS, band, goal_lines
+from pkv_interp.plots.curves import INTERVALS, Line, band, goal_lines
 from pkv_interp.plots.tables import entitle, pick, sample_of, table
 from pkv_interp.plots.theme import BLUE, GREEN, GREY, INK, ORANGE
 from pkv_interp.records import RunRecord
@@ -24,8 +24,8 @@ def attention_share(record: RunRecord) -> go.Figure:
     figure = go.Figure()
     goal_lines(figure)
     x = frame["layer"].tolist()
-    band(figure, x, frame, name="attention", colour=BLUE)
-    band(figure, x, frame, name="MLPs", colour=ORANGE, prefix="mlp_", dash="dash")
+    band(figure, x, frame, Line("attention", BLUE))
+    band(figure, x, frame, Line("MLPs", ORANGE, "dash"), prefix="mlp_")
     figure.add_vline(x=depth, line={"color": INK, "width": 1.5, "dash": "dot"})
     figure.add_annotation(
         x=depth,
@@ -59,7 +59,7 @@ def faithfulness_curve(record: RunRecord) -> go.Figure:
         part = pick(frame, ablation=ablation).sort_values("share")
         area = record.headline.get(f"faithfulness_auc{suffix}")
         label = name if area is None else f"{name}, area {area}"
-        band(figure, [at[s] for s in part["share"]], part, name=label, colour=colour, dash=dash)
+        band(figure, [at[s] for s in part["share"]], part, Line(label, colour, dash))
     figure.update_xaxes(
         title="share of heads kept, in the order of discovery families (uneven steps)",
         tickvals=list(at.values()),

@@ -17,7 +17,7 @@ from experiments.circuit.tables import (
     WriteHead,
     WriteSample,
 )
-from pkv_interp.plots.curves import INTERVALS, band, goal_lines, points
+from pkv_interp.plots.curves import INTERVALS, Line, Mark, band, goal_lines, points
 from pkv_interp.plots.tables import (
     RECOVERY,
     entitle,
@@ -113,7 +113,7 @@ def read_curve(record: RunRecord) -> go.Figure:
         ("random", "k random heads of the same layers", GREY, "dash"),
     ):
         part = pick(frame, arm=arm)
-        band(figure, part["k"].tolist(), part, name=name, colour=colour, dash=dash)
+        band(figure, part["k"].tolist(), part, Line(name, colour, dash))
     figure.update_xaxes(title="read heads patched together (k)", tickvals=sorted(set(frame["k"])))
     figure.update_yaxes(title=RECOVERY)
     figure.update_layout(legend={"x": 0.99, "xanchor": "right", "y": 0.5})
@@ -134,14 +134,14 @@ def write_curve(record: RunRecord) -> go.Figure:
     for where, label, colour, symbol, aside in places:
         here = pick(frame, where=where)
         top = pick(here, arm="top").sort_values("k")
-        band(figure, top["k"].tolist(), top, name=f"{label}: k first of discovery", colour=colour, col=1)
+        band(figure, top["k"].tolist(), top, Line(f"{label}: k first of discovery", colour), col=1)
         random = pick(here, arm="random")
         if len(random):
             beside = (random["k"] + aside).tolist()
-            points(figure, beside, random, f"{label}: random heads", colour, f"{symbol}-open", 1)
+            points(figure, beside, random, Mark(f"{label}: random heads", colour, f"{symbol}-open"), 1)
         every = pd.concat([pick(here, arm="all_heads"), pick(here, arm="all_mlps")])
         names = ["all heads", "all MLPs"]
-        points(figure, names, every, label, colour, symbol, 2, legend=False)
+        points(figure, names, every, Mark(label, colour, symbol, legend=False), 2)
     goal_lines(figure)
     ticks = sorted({int(k) for k in frame["k"].dropna()})
     figure.update_xaxes(title="write heads patched together (k)", tickvals=ticks, row=1, col=1)

@@ -9,7 +9,7 @@ import torch
 from experiments.circuit.cases import Cases, build_cases
 from experiments.circuit.reading import Reading, read
 from experiments.circuit.settings import HEADLINE_K, CircuitSettings
-from experiments.circuit.sites import Plan, Sites, SitesAndOutputs, make_plan, measure_sites
+from experiments.circuit.sites import ChosenSites, Sites, SitesAndOutputs, choose_sites, measure_sites
 from experiments.circuit.writing import Sweep, Writing, score_writers, sweep_writers
 from pkv_interp.measure.heads import Head, random_heads_like
 from pkv_interp.measure.ranking import pooled_effect, rank_heads
@@ -33,7 +33,7 @@ class Measured:
 
     cases: Cases
     sites: Stage[Sites]
-    plan: Plan
+    plan: ChosenSites
     reading: Stage[Reading]
     sweeps: Stage[Sweep]
     writers: list[Head]
@@ -48,7 +48,7 @@ def measure(session: "Session[CircuitSettings]") -> Measured:
     engine = session.engine
     found = session.each("sites", cases.all, lambda case: measure_sites(engine, case), SitesAndOutputs)
     sites = found.map(lambda both: both.sites)
-    plan = make_plan(settings, cases.discovery, sites, session.rng("read heads"))
+    plan = choose_sites(settings, cases.discovery, sites, session.rng("read heads"))
     outputs = torch.stack([torch.from_numpy(f.outputs) for f in found.of(cases.discovery)]).mean(0)
     reading = session.each(
         "reading", cases.held_out, lambda case: read(engine, case, plan, outputs, settings), Reading

@@ -8,7 +8,7 @@ from einops import rearrange
 from jaxtyping import Float
 
 from experiments.circuit.settings import CircuitSettings
-from experiments.circuit.sites import Plan, aggregators
+from experiments.circuit.sites import ChosenSites, aggregators
 from pkv_interp.engine import Engine
 from pkv_interp.interventions import KVPatch
 from pkv_interp.measure.circuits import keep_only, sizes_of
@@ -50,7 +50,7 @@ class Reading:
 def read(
     engine: Engine,
     case: Case,
-    plan: Plan,
+    plan: ChosenSites,
     mean_outputs: Float[torch.Tensor, "layers heads d_head"],
     settings: CircuitSettings,
 ) -> Reading:

@@ -59,7 +59,7 @@ class SitesAndOutputs:
 
 
 @dataclass(frozen=True)
-class Plan:
+class ChosenSites:
     """What discovery families chose; held-out families are scored with it.
 
     Attributes:
@@ -94,9 +94,9 @@ def measure_sites(engine: Engine, case: Case) -> SitesAndOutputs:
     return SitesAndOutputs(sites, ((pair.clean.z + pair.corrupt.z) / 2).float().cpu().numpy())
 
 
-def make_plan(
+def choose_sites(
     settings: CircuitSettings, cases: Sequence[Case], sites: Stage[Sites], rng: np.random.Generator
-) -> Plan:
+) -> ChosenSites:
     """Rank position labels and heads on discovery cases; draw the random controls once, for all cases."""
     found = sites.of(cases)
     clean, corrupt = stacked(found, lambda s: s.clean), stacked(found, lambda s: s.corrupt)
@@ -108,7 +108,7 @@ def make_plan(
         [random_heads_like(readers[:k], heads.shape[2], rng) for _ in range(settings.random_draws)]
         for k in settings.sizes
     ]
-    return Plan(readers, [name for name, _ in ranked[: settings.n_aggregators]], draws)
+    return ChosenSites(readers, [name for name, _ in ranked[: settings.n_aggregators]], draws)
 
 
 def note_labels(case: Case) -> tuple[str, ...]:
@@ -116,7 +116,7 @@ def note_labels(case: Case) -> tuple[str, ...]:
     return tuple(site_labels(case.clean)[case.after_change : case.clean.decision])
 
 
-def aggregators(case: Case, plan: Plan) -> tuple[tuple[int, ...], tuple[int, ...]]:
+def aggregators(case: Case, plan: ChosenSites) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Positions of the top aggregator and of all aggregators in a case's notes."""
     every = positions_of(case.clean, set(plan.labels), case.after_change)
     for label in plan.labels:

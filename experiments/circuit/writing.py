@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float
 
 from experiments.circuit.settings import CircuitSettings
-from experiments.circuit.sites import Plan, aggregators
+from experiments.circuit.sites import ChosenSites, aggregators
 from pkv_interp.engine import Engine
 from pkv_interp.measure.heads import Head, all_heads
 from pkv_interp.measure.pairs import run_pair
@@ -51,7 +51,7 @@ class Writing:
     joint: JointWriters
 
 
-def sweep_writers(engine: Engine, case: Case, plan: Plan) -> Sweep:
+def sweep_writers(engine: Engine, case: Case, plan: ChosenSites) -> Sweep:
     """On a discovery case: every head and MLP patched during prefill, at the top aggregator and at all."""
     pair = run_pair(engine, case)
     top, joint = aggregators(case, plan)
@@ -61,7 +61,7 @@ def sweep_writers(engine: Engine, case: Case, plan: Plan) -> Sweep:
 def score_writers(
     engine: Engine,
     case: Case,
-    plan: Plan,
+    plan: ChosenSites,
     writers: tuple[list[Head], list[list[Head]]],
     settings: CircuitSettings,
 ) -> Writing:

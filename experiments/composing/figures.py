@@ -7,7 +7,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from experiments.composing.tables import CurveArm, Fidelity, FirstToken, WindowCause
-from pkv_interp.plots.curves import band
+from pkv_interp.plots.curves import Line, band
 from pkv_interp.plots.tables import entitle, error_bars, estimates, has_interval, largest, pick, table
 from pkv_interp.plots.theme import BLUE, GREEN, GREY, INK, LEGEND_ABOVE, ORANGE, PURPLE, SKY, VERMILLION
 from pkv_interp.records import RunRecord
@@ -94,7 +94,7 @@ def seam_curve(record: RunRecord) -> go.Figure:
             at = [float(one) + 1 for one in part["k"]]
             name = _CONDITIONS[condition]
             if has_interval(part):
-                band(figure, at, part, name=name, colour=colour, dash=dash, col=col)
+                band(figure, at, part, Line(name, colour, dash), col=col)
     _one_legend(figure)
     ticks = sorted(sizes)
     figure.update_xaxes(
@@ -131,7 +131,7 @@ def first_token_time(record: RunRecord) -> go.Figure:
         part = estimates(frame, arm)
         fitted = record.headline.get(exponent)
         name = label if fitted is None else f"{label} (exponent {fitted})"
-        band(figure, frame["length"].tolist(), part, name=name, colour=colour)
+        band(figure, frame["length"].tolist(), part, Line(name, colour))
     lengths = frame["length"].tolist()
     figure.update_xaxes(
         type="log", title="tokens in the prompt", tickvals=lengths, ticktext=[str(n) for n in lengths]
@@ -157,7 +157,7 @@ def transplant_growth(record: RunRecord) -> go.Figure:
     ):
         mine = pick(frame, curve=curve).sort_values("size")
         part = estimates(mine, "kl")
-        band(figure, mine[column].tolist(), part, name=curve, colour=BLUE, col=col)
+        band(figure, mine[column].tolist(), part, Line(curve, BLUE), col=col)
         figure.update_xaxes(title=title, row=1, col=col)
     figure.update_yaxes(title="KL from the full prefill (nats)", rangemode="tozero", row=1, col=1)
     figure.update_layout(showlegend=False)

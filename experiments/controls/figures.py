@@ -7,7 +7,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from experiments.controls.tables import LensLayer, ProbeLayer, Specificity, Timing
-from pkv_interp.plots.curves import INTERVALS, band, goal_lines
+from pkv_interp.plots.curves import INTERVALS, Line, band, goal_lines
 from pkv_interp.plots.tables import RECOVERY, entitle, pick, sample_of, table
 from pkv_interp.plots.theme import BLUE, GREEN, GREY, ORANGE, VERMILLION
 from pkv_interp.records import RunRecord
@@ -37,9 +37,7 @@ def timing_curves(record: RunRecord) -> go.Figure:
             figure,
             frame["layer"].tolist(),
             frame,
-            name=label,
-            colour=colour,
-            dash=dash,
+            Line(label, colour, dash),
             prefix=f"{column}_",
             col=col,
         )
@@ -83,7 +81,7 @@ def specificity_curves(record: RunRecord) -> go.Figure:
         ("random", "k random, matched by region and class of token where possible", GREY, "dash"),
     ):
         part = pick(frame, arm=arm)
-        band(figure, part["k"].tolist(), part, name=name, colour=colour, dash=dash)
+        band(figure, part["k"].tolist(), part, Line(name, colour, dash))
     figure.update_xaxes(
         title="positions patched together (k)", type="log", tickvals=sorted(set(frame["k"])), tickformat="d"
     )

@@ -2,9 +2,8 @@
 
 from collections.abc import Sequence
 
-import numpy as np
-
 from experiments.controls.ranking import PairSites, RankedQuad
+from pkv_interp.run.claims import NoiseFloors, same_conclusion_floors
 from pkv_interp.run.stage import stacked
 
 
@@ -20,21 +19,17 @@ def noise_floors(ranked: Sequence[RankedQuad], least: float) -> dict[str, float]
         ranked: discovery quads.
         least: noise floor of margins, in logits.
     """
-    trigger, smaller = _same_conclusion("trigger", [one.polarity for one in ranked], least)
-    field, other = _same_conclusion("field", [one.field for one in ranked], least)
-    return {**trigger, **field, "self_patch": least / min(smaller, other)}
+    trigger = _same_conclusion("trigger", [one.polarity for one in ranked], least)
+    field = _same_conclusion("field", [one.field for one in ranked], least)
+    return {**trigger.by_name, **field.by_name, "self_patch": least / min(trigger.scale, field.scale)}
 
 
-def _same_conclusion(
-    changed: str, pairs: Sequence[PairSites], least: float
-) -> tuple[dict[str, float], float]:
-    """Floors by where a donor was patched, and the mean gap that they are over, in logits."""
+def _same_conclusion(changed: str, pairs: Sequence[PairSites], least: float) -> NoiseFloors:
+    """Floors of the pairs in which one span changes, by where a donor was patched."""
     corrupt = stacked(pairs, lambda pair: pair.corrupt)
     gap = stacked(pairs, lambda pair: pair.clean) - corrupt
-    scale = max(abs(float(gap.mean())), least)
-    floors = {}
-    for where, label in (("field", changed), ("notes", f"{changed}_notes"), ("both", f"{changed}_all")):
-        shift = np.abs(stacked(pairs, lambda pair, where=where: pair.twin[where]) - corrupt)
-        # A shift below the difference of equivalent computations is not known any better than that.
-        floors[f"same_conclusion_{label}"] = max(float(shift.mean()), least) / scale
-    return floors, scale
+    places = {changed: "field", f"{changed}_notes": "notes", f"{changed}_all": "both"}
+    moved = {
+        label: stacked(pairs, lambda pair, where=where: pair.twin[where]) for label, where in places.items()
+    }
+    return same_conclusion_floors(moved, corrupt, gap, least)

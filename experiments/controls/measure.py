@@ -8,7 +8,7 @@ import numpy as np
 from experiments.controls.cases import Cases, build_quads, cases_of
 from experiments.controls.outside import TemplateStates, score_template
 from experiments.controls.probing import CellResiduals, Probes, collect, probe, probed_layers
-from experiments.controls.ranking import Plan, RankedQuad, make_plan, rank_sites
+from experiments.controls.ranking import NoteRanking, RankedQuad, rank_notes, rank_sites
 from experiments.controls.scores import QuadScores, ScoresAndResiduals, score
 from experiments.controls.settings import ControlsSettings
 from experiments.controls.steering import (
@@ -48,7 +48,7 @@ class Measured:
 
     cases: Cases
     ranked: Stage[RankedQuad]
-    plan: Plan
+    plan: NoteRanking
     scores: Stage[QuadScores]
     outside: Stage[TemplateStates]
     probes: Probes
@@ -64,7 +64,7 @@ def measure(session: "Session[ControlsSettings]") -> Measured:
     cases = cases_of(settings, discovery, held_out, session.tokenizer)
     session.check_engine(cases.ends)
     ranked = session.each("ranking", discovery, lambda both: rank_sites(engine, both), RankedQuad)
-    plan = make_plan(settings, cases, ranked)
+    plan = rank_notes(settings, cases, ranked)
     collected = session.each(
         "residuals", cases.discovery, lambda quad: collect(engine, quad, plan, settings), CellResiduals
     )
@@ -101,7 +101,7 @@ def measure(session: "Session[ControlsSettings]") -> Measured:
 def _try_layers(
     session: "Session[ControlsSettings]",
     cases: Cases,
-    plan: Plan,
+    plan: NoteRanking,
     known: QuadResiduals,
     ranked: Stage[RankedQuad],
 ) -> dict[int, float]:

@@ -6,7 +6,7 @@ import numpy as np
 from einops import rearrange, reduce
 from jaxtyping import Bool, Float
 
-from experiments.controls.ranking import Plan, aggregators
+from experiments.controls.ranking import NoteRanking, aggregators
 from experiments.controls.settings import ControlsSettings
 from pkv_interp.engine import Engine
 from pkv_interp.measure.probes import held_out_right, rotate, shuffle_within
@@ -47,7 +47,7 @@ def probed_layers(settings: ControlsSettings, n_layers: int) -> list[int]:
     return sorted({*range(step, n_layers + 1, step), n_layers})
 
 
-def collect(engine: Engine, quad: Quad, plan: Plan, settings: ControlsSettings) -> CellResiduals:
+def collect(engine: Engine, quad: Quad, plan: NoteRanking, settings: ControlsSettings) -> CellResiduals:
     """Residual streams of a quad's four prompts at the aggregators."""
     found = [engine.prefill(prompt.ids, {"prefill"}) for prompt in quad.prompts]
     layers = probed_layers(settings, engine.spec.n_layers)

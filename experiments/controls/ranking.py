@@ -48,7 +48,7 @@ class RankedQuad:
 
 
 @dataclass(frozen=True)
-class Plan:
+class NoteRanking:
     """What discovery families chose; held-out families are scored with it.
 
     Attributes:
@@ -94,13 +94,13 @@ def note_labels(case: Case) -> tuple[str, ...]:
     return site_labels(case.clean)[case.after_change : case.clean.decision]
 
 
-def aggregators(quad: Quad, plan: Plan) -> tuple[int, ...]:
+def aggregators(quad: Quad, plan: NoteRanking) -> tuple[int, ...]:
     """Positions of the aggregators in every prompt of a quad, in the order of their labels."""
     case = quad.polarity
     return positions_by_label(case.clean, plan.labels, case.after_change)
 
 
-def make_plan(settings: ControlsSettings, cases: Cases, ranked: Stage[RankedQuad]) -> Plan:
+def rank_notes(settings: ControlsSettings, cases: Cases, ranked: Stage[RankedQuad]) -> NoteRanking:
     """Rank position labels on discovery families.
 
     An aggregator's label must stand for one position in every prompt of the run, so that residuals of
@@ -116,7 +116,7 @@ def make_plan(settings: ControlsSettings, cases: Cases, ranked: Stage[RankedQuad
     labels = [name for name in notes if name in everywhere][: settings.n_aggregators]
     if not labels:
         raise PkvError("no position after the rule is found again in all prompts", "use fewer wordings")
-    return Plan(labels, notes, field_notes)
+    return NoteRanking(labels, notes, field_notes)
 
 
 def _effects(cases: Cases, ranked: Stage[RankedQuad], kind: Literal["polarity", "field"]) -> dict[str, float]:

@@ -9,7 +9,7 @@ from jaxtyping import Float
 
 from experiments.controls.cases import QuadAndTwin
 from experiments.controls.probing import probed_layers
-from experiments.controls.ranking import Plan, aggregators, note_labels, run_quad
+from experiments.controls.ranking import NoteRanking, aggregators, note_labels, run_quad
 from experiments.controls.settings import ControlsSettings
 from pkv_interp.engine import Engine, Prefill
 from pkv_interp.measure.competence import Decision, decisions
@@ -100,7 +100,9 @@ class ScoresAndResiduals:
     residuals: Float[np.ndarray, "cells layers aggregators d"]
 
 
-def score(engine: Engine, both: QuadAndTwin, plan: Plan, settings: ControlsSettings) -> ScoresAndResiduals:
+def score(
+    engine: Engine, both: QuadAndTwin, plan: NoteRanking, settings: ControlsSettings
+) -> ScoresAndResiduals:
     """On a held-out quad: all that is read off the decision, and the residual streams for the probes."""
     polarity, opposite, field = run_quad(engine, both.quad, frozenset({"prefill"}))
     cells = (polarity.clean, polarity.corrupt, opposite.clean, opposite.corrupt)
@@ -131,7 +133,7 @@ def lens_margins(
     return (logits[:, 0] - logits[:, 1]).double().cpu().numpy()
 
 
-def score_field(engine: Engine, pair: PairRun, plan: Plan, settings: ControlsSettings) -> FieldScores:
+def score_field(engine: Engine, pair: PairRun, plan: NoteRanking, settings: ControlsSettings) -> FieldScores:
     """Top-k note positions against matched random ones, and the same sets as false notes both ways."""
     rng = stream(settings.seed, "controls", "random positions", pair.case.instance)
     notes, prompt = pair.notes, pair.case.clean

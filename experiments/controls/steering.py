@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from experiments.controls.ranking import Plan, aggregators
+from experiments.controls.ranking import NoteRanking, aggregators
 from experiments.controls.settings import ControlsSettings
 from pkv_interp.engine import Engine
 from pkv_interp.measure.directions import ablated, fit_direction, injected, steer
@@ -78,7 +78,7 @@ def candidates(settings: ControlsSettings, layers: Sequence[int], n_layers: int)
 
 
 def try_layers(
-    engine: Engine, quad: Quad, plan: Plan, known: QuadResiduals, layers: Sequence[int]
+    engine: Engine, quad: Quad, plan: NoteRanking, known: QuadResiduals, layers: Sequence[int]
 ) -> WholeDifference:
     """On a discovery quad: its own whole clean - corrupt difference added, layer by layer.
 
@@ -131,7 +131,9 @@ def decode(sources: EditSources) -> Decoding:
     )
 
 
-def edit(engine: Engine, quad: Quad, plan: Plan, sources: EditSources, settings: ControlsSettings) -> Edits:
+def edit(
+    engine: Engine, quad: Quad, plan: NoteRanking, sources: EditSources, settings: ControlsSettings
+) -> Edits:
     """On a held-out quad: directions and features injected into corrupt, and taken out of clean.
 
     Args:

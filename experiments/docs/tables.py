@@ -95,7 +95,9 @@ def filled(document: str, records: Records) -> str:
     def fill(found: re.Match[str]) -> str:
         kind, words = found[1], found[2].split()
         if len(words) < 2 or (words[0], words[1]) not in records:
-            raise PkvError(f"there is no record for '{found[2]}'", "run the experiment, or mend the marker")
+            raise PkvError(
+                f"there is no record for '{found[2]}'", "run the experiment, or correct the marker"
+            )
         make = headlines if kind == "headlines" else table
         body = make(records[words[0], words[1]], words[2:])
         return f"<!-- {kind} {found[2]} -->\n{body}\n<!-- end -->"

@@ -14,7 +14,7 @@ from experiments.editing.tables import (
     Selector,
     Wording,
 )
-from pkv_interp.plots.curves import INTERVALS, band
+from pkv_interp.plots.curves import INTERVALS, Line, band
 from pkv_interp.plots.tables import entitle, error_bars, pick, sample_of, table
 from pkv_interp.plots.theme import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, SKY, VERMILLION
 from pkv_interp.records import RunRecord
@@ -132,7 +132,7 @@ def horizon_curves(record: RunRecord) -> go.Figure:
         for col in (1, 2):
             half = pick(part.assign(odd=part["turn"] % 2), odd=col % 2)
             if not half.empty:
-                band(figure, half["turn"].tolist(), half, name=name, colour=colour, dash=dash, col=col)
+                band(figure, half["turn"].tolist(), half, Line(name, colour, dash), col=col)
     figure.update_traces(showlegend=False, col=2)
     figure.update_xaxes(title="turn (the field changes in every one)")
     figure.update_yaxes(title="share of right decisions", range=[-0.03, 1.05], col=1)

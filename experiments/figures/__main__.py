@@ -12,6 +12,7 @@ from experiments.figures.rooms import drawn_by
 from pkv_interp.errors import PkvError
 from pkv_interp.plots.save import find_browser, save_html, save_png
 from pkv_interp.records import RunRecord, load_records
+from pkv_interp.records.tables import TableAbsent
 from pkv_interp.run.command import command
 from pkv_interp.run.settings import CommandSettings
 
@@ -51,7 +52,12 @@ def figures(settings: FiguresSettings) -> None:
     pictures: dict[Path, go.Figure] = {}
     for record in drawable(settings):
         folder = settings.output_dir / record.experiment / re.sub(r"[^A-Za-z0-9._-]", "-", record.model_name)
-        drawn = {name: draw(record) for name, draw in drawn_by(record.experiment).items()}
+        drawn: dict[str, go.Figure] = {}
+        for name, draw in drawn_by(record.experiment).items():
+            try:
+                drawn[name] = draw(record)
+            except TableAbsent as absent:  # for example doses of own pairs, which have no rule to repeat
+                console.print(f"{name} left out: {absent.cause}", markup=False)
         save_html(drawn, folder)
         pictures |= {folder / f"{name}.png": figure for name, figure in drawn.items()}
         console.print(f"{folder}: {len(drawn)} figures from {record.path}", markup=False)

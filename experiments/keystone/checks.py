@@ -61,7 +61,7 @@ def check(loaded: LoadedModel, scene: EditScene) -> Checks:
     found: list[Checks] = []
     for state in (versions.old, versions.new):
         want = state.logits()
-        whole = (*state.ids, *state.context.renderer.behind(state.suffix()))
+        whole = (*state.ids, *state.context.renderer.after(state.suffix()))
         once = state.context.runner.prefill(whole).logits
         noise = float((once - want).abs().max())
         for blocks in (EDITED, *CUTS.values()):

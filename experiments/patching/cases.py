@@ -5,6 +5,7 @@ from typing import Any
 
 from experiments.patching.settings import PatchingSettings
 from pkv_interp.tasks import Case, Family, Scenarios, Style, field_case
+from pkv_interp.tasks.pairs import split_pairs
 from pkv_interp.tasks.twins import same_conclusion_twin
 
 
@@ -18,6 +19,8 @@ class Cases:
         grid: those of ``held_out`` on which every cell is patched, each of another family.
         dosed: those of ``held_out`` on which cache states are compared as the prompt grows.
         chains: instances of ``held_out`` again, as prompts that ask for a reason first.
+
+    Of a researcher's own pairs there are no ``dosed`` and no ``chains``: neither can be made without a rule.
     """
 
     discovery: list[Case]
@@ -25,6 +28,11 @@ class Cases:
     grid: list[Case]
     dosed: list[Case]
     chains: list[Case]
+
+    @property
+    def changed(self) -> str:
+        """Name of the span in which the prompts of a case differ."""
+        return self.held_out[0].changed
 
     @property
     def ends(self) -> list[Case]:
@@ -53,7 +61,7 @@ class Variants:
     """Prompts that measuring needs beside the cases; no summary reads them.
 
     Attributes:
-        twins: same-conclusion twins of the held-out cases, by their instance.
+        twins: same-conclusion twins of the held-out cases, by their instance; none of own pairs.
         doses: the dosed cases at every dose.
     """
 
@@ -109,10 +117,14 @@ def build_cases(settings: PatchingSettings, tokenizer: Any) -> tuple[Cases, Vari
     """Field cases that rank and that are scored, of the same families, and the prompts beside them.
 
     The j-th of both sides share a wording, so that their positions align; wordings go round over families.
+    A researcher's own pairs stand in for all of them where they are given.
 
     Raises:
-        PkvError: a family or a value is unknown, or prompts do not align under this tokenizer.
+        PkvError: a family or a value is unknown, prompts do not align under this tokenizer, or the pairs are
+            all of one split.
     """
+    if settings.pairs is not None:
+        return _own_pairs(settings, tokenizer), Variants({}, [])
     settings.checked_world(tokenizer)
     plain = Style(
         n_fillers=settings.n_fillers,
@@ -150,6 +162,14 @@ def build_cases(settings: PatchingSettings, tokenizer: Any) -> tuple[Cases, Vari
             for i in dosed
         ],
     )
+
+
+def _own_pairs(settings: PatchingSettings, tokenizer: Any) -> Cases:
+    assert settings.pairs is not None
+    discovery, held_out = split_pairs(settings.pairs.path, tokenizer)
+    first = {case.family: case for case in reversed(held_out)}  # one of each family
+    grid = [case for case in held_out if first[case.family] is case]
+    return Cases(discovery, held_out, grid[: settings.grid_cases], dosed=[], chains=[])
 
 
 def _dosed(style: Style, what: str, amount: int) -> Style:

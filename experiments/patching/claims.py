@@ -6,7 +6,7 @@ import numpy as np
 
 from experiments.patching.scored import Scored
 from experiments.patching.settings import HEADLINE_K, PatchingSettings
-from pkv_interp.run.claims import Claim
+from pkv_interp.run.claims import Claim, same_conclusion_floors
 from pkv_interp.run.scoring import Scorer
 from pkv_interp.run.stage import stacked
 
@@ -16,20 +16,22 @@ def noise_floors(held: Scorer, scored: Sequence[Scored]) -> dict[str, float]:
 
     A self-patch moves the margin by the largest difference between equivalent computations. A same-conclusion
     donor (another record, the same stale value) moves it by what prompts differ in besides the conclusion:
-    the mean absolute shift, over the mean gap, for its KV at the field, at the notes and at both.
+    the mean absolute shift, over the mean gap, for its KV at the field, at the notes and at both. Own pairs
+    have no such donors.
     """
     least = held.noise_floor
-    scale = max(abs(float(held.gap.mean())), least)
-    floors = {"self_patch": least / scale}
-    for where in ("field", "notes", "both"):
-        shift = np.abs(stacked(scored, lambda s, where=where: s.twin[where]) - held.corrupt)
-        # A shift below the difference of equivalent computations is not known any better than that.
-        floors[f"same_conclusion_{where}"] = max(float(shift.mean()), least) / scale
-    return floors
+    moved = {where: stacked(scored, lambda s, where=where: s.twin[where]) for where in scored[0].twin}
+    floors = same_conclusion_floors(moved, held.corrupt, held.gap, least)
+    return {"self_patch": least / floors.scale, **floors.by_name}
 
 
 def claims(held: Scorer, scored: Sequence[Scored], settings: PatchingSettings) -> list[Claim]:
-    """What the experiment claims to be about 0 or, against the full patch, about 1."""
+    """What the experiment claims to be about 0 or, against the full patch, about 1.
+
+    Nothing is claimed without same-conclusion donors: they measure what counts as nothing.
+    """
+    if not scored[0].twin:
+        return []
     grown = [one.cumulative for one in scored]
     top = {k: np.array([g[min(k, len(g)) - 1] for g in grown]) for k in settings.sizes}
     full, field_only, notes_only = (

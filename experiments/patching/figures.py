@@ -14,7 +14,7 @@ from experiments.patching.figures_places import (
     region_bars,
 )
 from experiments.patching.tables import DoseResponse, KCurve, KnockoutShare, KnockoutSpan, ShareCurve, States
-from pkv_interp.plots.curves import INTERVALS, band, goal_lines
+from pkv_interp.plots.curves import INTERVALS, Line, band, goal_lines
 from pkv_interp.plots.tables import RECOVERY, entitle, error_bars, pick, sample_of, table
 from pkv_interp.plots.theme import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, SKY, VERMILLION
 from pkv_interp.plots.tokens import token_text
@@ -23,6 +23,7 @@ from pkv_interp.records import RunRecord
 _STATES = {
     "stale": "stale",
     "field_only": "field only",
+    "change_only": "change only",
     "notes_only": "notes only",
     "full_downstream": "field and notes",
     "oracle": "oracle",
@@ -71,10 +72,10 @@ def position_curves(record: RunRecord) -> go.Figure:
     )
     for arm, name, colour, dash in arms:
         part = pick(frame, curve=arm).sort_values("k")
-        band(figure, part["k"].tolist(), part, name=name, colour=colour, dash=dash, col=1)
+        band(figure, part["k"].tolist(), part, Line(name, colour, dash), col=1)
     for side, name, colour in (("suffix", "last part", GREEN), ("prefix", "first part", ORANGE)):
         part = pick(ends, curve=side).sort_values("share")
-        band(figure, part["share"].tolist(), part, name=name, colour=colour, col=2)
+        band(figure, part["share"].tolist(), part, Line(name, colour), col=2)
     sizes = sorted({int(k) for k in frame["k"]})
     figure.update_xaxes(
         type="log",
@@ -105,7 +106,7 @@ def knockout_curves(record: RunRecord) -> go.Figure:
     )
     for arm, name, colour, dash in arms:
         part = pick(frame, knockout=arm).sort_values("share")
-        band(figure, part["share"].tolist(), part, name=name, colour=colour, dash=dash, col=1)
+        band(figure, part["share"].tolist(), part, Line(name, colour, dash), col=1)
     kept = spans.iloc[::-1]
     figure.add_bar(
         x=kept["value"],
@@ -139,7 +140,7 @@ def dose_curves(record: RunRecord) -> go.Figure:
         for arm, colour, dash in (("notes_only", BLUE, "solid"), ("field_only", GREEN, "dash")):
             part = pick(frame, what=what, arm=arm).sort_values("amount")
             name = _STATES[arm]
-            band(figure, part["amount"].tolist(), part, name=name, colour=colour, dash=dash, col=col)
+            band(figure, part["amount"].tolist(), part, Line(name, colour, dash), col=col)
         figure.update_xaxes(
             title=title, tickvals=sorted(set(pick(frame, what=what)["amount"])), row=1, col=col
         )

@@ -5,7 +5,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from experiments.patching.tables import GridExample, Layer, Position, TokenClass, TokenKind
-from pkv_interp.plots.curves import INTERVALS, band
+from pkv_interp.plots.curves import INTERVALS, Line, band
 from pkv_interp.plots.strip import mark_words
 from pkv_interp.plots.tables import RECOVERY, entitle, error_bars, pick, sample_of, table
 from pkv_interp.plots.theme import BLUE, DIVERGING, GREY, INK, ORANGE, SKY
@@ -24,7 +24,7 @@ def layer_curves(record: RunRecord) -> go.Figure:
     figure.add_hline(y=0.0, line={"color": GREY, "width": 1, "dash": "dot"}, layer="below")
     for part, (name, colour, dash) in _PARTS.items():
         mine = pick(frame, part=part).sort_values("layer")
-        band(figure, mine["layer"].tolist(), mine, name=name, colour=colour, dash=dash)
+        band(figure, mine["layer"].tolist(), mine, Line(name, colour, dash))
         found = mine.take(np.flatnonzero(mine["p_adjusted"].to_numpy(float) < 0.05).tolist())
         if len(found):
             figure.add_scatter(

@@ -1,7 +1,6 @@
 """What hiding positions from the decision leaves, and where the decision looks."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
@@ -31,9 +30,10 @@ def knockouts(
             estimate, right = _left(found, held, [f"{member}@{share:g}" for member in members])
             lines.append(KnockoutShare.of(estimate, knockout=order, share=share, **right))
     headlines = []
+    changed = found.cases.changed
     for name, span, what in (
         ("knockout_downstream", "notes", "gap left when the decision may not see notes"),
-        ("knockout_field", "field", "gap left when the decision may not see the field"),
+        (f"knockout_{changed}", changed, f"gap left when the decision may not see the {changed}"),
     ):
         clean = stacked(scored, lambda s, span=span: s.hidden_clean[span])
         corrupt = stacked(scored, lambda s, span=span: s.hidden_corrupt[span])
@@ -42,7 +42,7 @@ def knockouts(
     return headlines, lines
 
 
-def _left(found: Measured, held: Scorer, members: Sequence[str]) -> tuple[Estimate, dict[str, Any]]:
+def _left(found: Measured, held: Scorer, members: Sequence[str]) -> tuple[Estimate, dict[str, float]]:
     """Share of the gap left and right decisions under knockouts, mean over them, where a prompt has all."""
     scored = found.scored.of(held.cases)
     have = [i for i, one in enumerate(scored) if all(member in one.hidden_clean for member in members)]
@@ -68,5 +68,5 @@ def attention(found: Measured, held: Scorer) -> list[Headline]:
             f"attention of the decision on the {region}",
             bounds=SHARE,
         )
-        for region in ("field", "notes")
+        for region in (found.cases.changed, "notes")
     ]

@@ -15,6 +15,13 @@ if TYPE_CHECKING:
     from pkv_interp.run.session import Session
 
 
+#: What a record of own pairs says of the parts that it does not have.
+WITHOUT_A_RULE = (
+    "own pairs: what needs a rule is left out, namely same-conclusion donors and the claims that are tested "
+    "against them, doses, and chains of thought"
+)
+
+
 @dataclass(frozen=True)
 class Measured:
     """All that was measured, and what ranking instances chose.
@@ -39,15 +46,20 @@ class Measured:
 
 def measure(session: "Session[PatchingSettings]") -> Measured:
     """Rank positions on some instances, score them on others, and look closer at a few."""
-    settings, engine = session.settings, session.engine
+    settings = session.settings
     cases, variants = build_cases(settings, session.tokenizer)
+    if settings.pairs is not None:
+        session.run.remarks.append(WITHOUT_A_RULE)
+    engine = session.engine
     session.check_engine(cases.ends)
     ranked = session.each("ranking", cases.discovery, lambda case: rank_sites(engine, case), RankedSites)
-    rankings = make_rankings(cases.discovery, ranked.of(cases.discovery))
+    rankings = make_rankings(
+        cases.discovery, ranked.of(cases.discovery), [case.family for case in cases.held_out]
+    )
     scored = session.each(
         "scoring",
         cases.held_out,
-        lambda case: score(engine, case, variants.twins[case.instance], rankings[case.family], settings),
+        lambda case: score(engine, case, variants.twins.get(case.instance), rankings[case.family], settings),
         Scored,
     )
     grids = session.each("grid", cases.grid, lambda case: measure_grid(engine, case, settings), Grid)

@@ -67,11 +67,14 @@ def _layers(found: Measured, held: Scorer) -> list[Layer]:
 
 
 def _labels(found: Measured, held: Scorer) -> list[Position]:
-    """Labels that every case has, tested together; a label has the mean over its positions."""
+    """Labels that every case has, tested together; a label has the mean over its positions.
+
+    Prompts of own pairs may have no label in common, and then there is nothing to test.
+    """
     named = [np.array(notes_of(case, site_labels(case.clean))) for case in held.cases]
     shared = [n for n in dict.fromkeys(named[0].tolist()) if all((mine == n).any() for mine in named)]
     lines = []
-    for part in PARTS:
+    for part in PARTS if shared else ():
         values = np.array(
             [
                 [one.positions[part][mine == name].mean() for name in shared]
@@ -116,7 +119,7 @@ def grids(
     regions = [notes_of(case, case.clean.kinds) for case in cases]
     shared = [name for name in dict.fromkeys(regions[0]) if all(name in mine for mine in regions)]
     lines: list[TableRow] = []
-    for part in settings.grid_parts:
+    for part in settings.grid_parts if shared else ():
         moved = [one.cells[part] - one.corrupt for one in measured]
         cells = np.stack(
             [

@@ -16,8 +16,10 @@ Lines = tuple[list[TableRow], list[Row]]
 
 
 def dose_responses(found: Measured, scoring: Scoring[PatchingSettings]) -> Lines:
-    """Cache states by prompt length and by statements of the rule."""
+    """Cache states by prompt length and by statements of the rule; nothing where no case has a rule."""
     cases = found.cases.dosed
+    if not cases:
+        return [], []
     doses = found.doses.of(cases)
     lines: list[TableRow] = []
     rows: list[Row] = []

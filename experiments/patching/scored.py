@@ -51,7 +51,8 @@ class Scored:
         clean, corrupt: margins of the two prompts.
         decisions: on the clean and on the corrupt prompt.
         states: margin by cache state (field_only, notes_only, full_patch, self_patch).
-        twin: margin with a same-conclusion twin's KV, by where (field, notes, both).
+        twin: margin with a same-conclusion twin's KV, by where (field, notes, both); empty where the case has
+            no twin.
         positions: after patching each position of the notes, by part of the cache.
         layers: after patching all notes in each layer, by part.
         thirds: after patching all notes in a third of the layers.
@@ -79,14 +80,16 @@ class Scored:
     attention: dict[str, list[float]]
 
 
-def score(engine: Engine, case: Case, twin: Case, ranking: Ranking, settings: PatchingSettings) -> Scored:
+def score(
+    engine: Engine, case: Case, twin: Case | None, ranking: Ranking, settings: PatchingSettings
+) -> Scored:
     """Measure one scored instance.
 
     Args:
         engine: of the model.
         case: to score.
-        twin: another record with the same stale value, aligned with it.
-        ranking: of its family, from other instances.
+        twin: another record with the same stale value, aligned with it; None where there is none.
+        ranking: from other instances.
         settings: sizes.
     """
     pair = run_pair(engine, case, {"attention"})
@@ -98,7 +101,7 @@ def score(engine: Engine, case: Case, twin: Case, ranking: Ranking, settings: Pa
         corrupt=pair.corrupt_margin,
         decisions=(first, second),
         states=cache_states(engine, pair),
-        twin=twin_margins(engine, pair, engine.prefill(twin.corrupt.ids)),
+        twin={} if twin is None else twin_margins(engine, pair, engine.prefill(twin.corrupt.ids)),
         positions={part: sweep_positions(engine, pair, part) for part in PARTS},
         layers={part: sweep_layers(engine, pair, part) for part in PARTS},
         thirds=patch_thirds(engine, pair),

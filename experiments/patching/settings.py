@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import AfterValidator, NonNegativeInt, PositiveInt
 
 from pkv_interp.cache.frozen import Part
-from pkv_interp.run.scenario_settings import ScenarioSettings, SeveralFamilies
+from pkv_interp.run.scenario_settings import PairSettings, SeveralFamilies
 from pkv_interp.run.settings import Draws, Shares, Sizes, Threshold, rising
 
 #: Size of the position sets in the headline.
@@ -18,7 +18,7 @@ def _each_once(parts: tuple[Part, ...]) -> tuple[Part, ...]:
     return parts
 
 
-class PatchingSettings(ScenarioSettings):
+class PatchingSettings(PairSettings):
     """Settings of this experiment; configs/patching.yaml says what each means."""
 
     families: SeveralFamilies = None

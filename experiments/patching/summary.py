@@ -21,12 +21,14 @@ from pkv_interp.run.report import Headline, Report
 from pkv_interp.run.scoring import Scorer, Scoring
 from pkv_interp.run.stage import stacked
 
-#: Cache states between the stale prompt and the oracle, with what they refresh.
-ARMS = {
-    "field_only": "KV of the field alone",
-    "notes_only": "KV after the field alone",
-    "full_downstream": "KV of the field and everything after it",
-}
+
+def _arms(changed: str) -> dict[str, str]:
+    """Cache states between the stale prompt and the oracle, with what they refresh."""
+    return {
+        f"{changed}_only": f"KV of the {changed} alone",
+        "notes_only": f"KV after the {changed} alone",
+        "full_downstream": f"KV of the {changed} and everything after it",
+    }
 
 
 def summarise(found: Measured, scoring: Scoring[PatchingSettings]) -> Report:
@@ -36,10 +38,10 @@ def summarise(found: Measured, scoring: Scoring[PatchingSettings]) -> Report:
     held = scoring.on(cases.held_out, scored)
     decided = [d for one in (*found.ranked.of(cases.discovery), *scored) for d in one.decisions]
     gate = scoring.gate(decided, settings.competence_threshold)
-    margins = _margins(scored)
+    margins = _margins(scored, cases.changed)
     states = [
         Headline(arm, held.arm(arm, margins[arm]), f"{refreshed} refreshed")
-        for arm, refreshed in ARMS.items()
+        for arm, refreshed in _arms(cases.changed).items()
     ]
     curves, hidden = position_curves(found, held, settings), knockouts(found, held, settings)
     floors = noise_floors(held, scored)
@@ -66,11 +68,11 @@ def summarise(found: Measured, scoring: Scoring[PatchingSettings]) -> Report:
     )
 
 
-def _margins(scored: Sequence[Scored]) -> dict[str, np.ndarray]:
+def _margins(scored: Sequence[Scored], changed: str) -> dict[str, np.ndarray]:
     """Margins by cache state; ``stale`` and ``oracle`` are the two prompts themselves."""
     return {
         "stale": stacked(scored, lambda s: s.corrupt),
-        "field_only": stacked(scored, lambda s: s.states["field_only"]),
+        f"{changed}_only": stacked(scored, lambda s: s.states[f"{changed}_only"]),
         "notes_only": stacked(scored, lambda s: s.states["notes_only"]),
         "full_downstream": stacked(scored, lambda s: s.states["full_patch"]),
         "oracle": stacked(scored, lambda s: s.clean),
@@ -90,5 +92,5 @@ def _full_downstream(held: Scorer, full: np.ndarray, scoring: Scoring[PatchingSe
         float(np.abs(full - held.clean).max()),
         0.0,
         scoring.floor,
-        f"logits, field and notes together against the clean prompt, {len(full)} scored cases",
+        f"logits, {held.cases[0].changed} and notes together against clean, {len(full)} scored cases",
     )

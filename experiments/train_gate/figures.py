@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 import plotly.graph_objects as go
 
 from experiments.train_gate.tables import Accuracy, MechanismStep
-from pkv_interp.plots.curves import band, goal_lines
+from pkv_interp.plots.curves import Line, band, goal_lines
 from pkv_interp.plots.tables import RECOVERY, entitle, error_bars, pick, sample_of, table
 from pkv_interp.plots.theme import BLUE, GREEN, GREY, ORANGE, VERMILLION
 from pkv_interp.records import RunRecord
@@ -48,7 +48,7 @@ def gate_mechanism(record: RunRecord) -> go.Figure:
         ("trigger_only", "trigger alone", VERMILLION, "dash"),
     ):
         part = pick(frame, arm=arm).sort_values("step")
-        band(figure, part["step"].tolist(), part, name=name, colour=colour, dash=dash)
+        band(figure, part["step"].tolist(), part, Line(name, colour, dash))
     part = pick(frame, arm="field_only").sort_values("step")
     figure.add_scatter(
         x=part["step"],

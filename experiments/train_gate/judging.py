@@ -7,7 +7,6 @@ from experiments.train_gate.settings import TrainGateSettings
 from pkv_interp.engine import Engine
 from pkv_interp.measure.pairs import cache_states, run_pair
 from pkv_interp.models.load import LoadedModel
-from pkv_interp.tasks import FAMILIES
 from pkv_interp.training.evaluation import answer, probes
 
 
@@ -74,9 +73,17 @@ class Mechanism:
 
 
 def judge(loaded: LoadedModel, settings: TrainGateSettings) -> Answers:
-    """Answers to prompts of every condition, on families and wordings never trained on."""
+    """Answers to prompts of every condition, on the scenarios' families and wordings.
+
+    Of the packaged ones none was trained on.
+    """
     found = probes(
-        FAMILIES, loaded.tokenizer, seed=settings.seed, lengths=settings.lengths, instances=settings.instances
+        settings.world,
+        loaded.tokenizer,
+        seed=settings.seed,
+        lengths=settings.lengths,
+        instances=settings.instances,
+        layout=settings.layout,
     )
     return Answers(
         [

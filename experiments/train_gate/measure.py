@@ -7,7 +7,7 @@ from experiments.train_gate.cases import mechanism_cases
 from experiments.train_gate.fitting import fit, with_adapter
 from experiments.train_gate.judging import Answers, Mechanism, judge, mechanism
 from experiments.train_gate.settings import TrainGateSettings
-from pkv_interp.training.evaluation import chat_loss
+from pkv_interp.training.evaluation import chat_loss, seen_in_training
 from pkv_interp.training.trainer import snapshot_path
 
 if TYPE_CHECKING:
@@ -43,11 +43,17 @@ class Measured:
 def measure(session: "Session[TrainGateSettings]") -> Measured:
     """Train or finish training, then judge what came of it."""
     settings = session.settings
+    # Prompts are checked before an hour of training, and not after it.
+    cases = mechanism_cases(settings, session.tokenizer)
+    if seen := seen_in_training(settings.world):
+        session.run.remarks.append(
+            f"the training uses words of {', '.join(seen)}: their accuracy says little about new domains"
+        )
     # Not a stage: the training keeps its own checkpoint and goes on from any step, not from its end alone.
     fitted = fit(settings)
     # The record is about the adapted model: it is what the engine is checked on and what the facts name.
     session.loaded = with_adapter(settings, settings.adapter_dir)
-    session.check_engine(mechanism_cases(settings, session.tokenizer)[:4])
+    session.check_engine(cases[:4])
     answers = session.once("answers", lambda: judge(session.loaded, settings), Answers)
     snapshots = {step: snapshot_path(settings.work_dir, step) for step in settings.snapshots}
     by_step = {

@@ -5,7 +5,8 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, NonNegativeInt, PositiveInt
 
-from pkv_interp.run.settings import Draws, ExperimentSettings, Model, rising
+from pkv_interp.run.scenario_settings import ScenarioSettings
+from pkv_interp.run.settings import Draws, Model, rising
 from pkv_interp.training.schedule import Stage, check
 
 
@@ -14,7 +15,7 @@ def _runnable(stages: tuple[Stage, ...]) -> tuple[Stage, ...]:
     return stages
 
 
-class TrainGateSettings(ExperimentSettings):
+class TrainGateSettings(ScenarioSettings):
     """Settings of this experiment; configs/train_gate.yaml says what each means."""
 
     model: Model = Field(default="smollm2-135m-base")  # pyright: ignore[reportAssignmentType]

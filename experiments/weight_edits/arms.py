@@ -114,6 +114,7 @@ class _CacheArms:
             loaded.tokenizer,
             one.messages,
             one.question,
+            one.cue,
             chat=settings.chat,
             thinking=loaded.config.thinking,
         )

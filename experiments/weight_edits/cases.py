@@ -8,7 +8,7 @@ from experiments.weight_edits.settings import WeightEditsSettings
 from pkv_interp.cache.compute import Runner
 from pkv_interp.measure.competence import Decision
 from pkv_interp.models.load import LoadedModel
-from pkv_interp.tasks import BY_NAME, DISCOVERY, FAMILIES, HELD_OUT, Family, Style, families, split_of
+from pkv_interp.tasks import Family, Recipe, Scenarios, Style
 from pkv_interp.weight_editing.decisions import Choice, margins
 from pkv_interp.weight_editing.facts import Fact
 from pkv_interp.weight_editing.mutable import RecordEdit, RecordPrompt, record_edit
@@ -25,11 +25,6 @@ class RecordName:
 
     family: str
     instance: str
-
-    @property
-    def split(self) -> str:
-        """Split of its family."""
-        return split_of(self.family)
 
 
 @dataclass(frozen=True)
@@ -99,6 +94,7 @@ class RecordSource:
 
     Attributes:
         families: in order.
+        scenarios: that they are of.
         runner: decides.
         tokenizer: of the model.
         seed: of the draws.
@@ -107,6 +103,7 @@ class RecordSource:
     """
 
     families: tuple[Family, ...]
+    scenarios: Scenarios
     runner: Runner
     tokenizer: Any
     seed: int
@@ -116,20 +113,28 @@ class RecordSource:
     @classmethod
     def of(cls, settings: WeightEditsSettings, loaded: LoadedModel) -> "RecordSource":
         """The source that these settings ask for."""
-        chosen = families(settings.families or [family.name for family in FAMILIES])
-        style = Style(n_fillers=0, chat=settings.chat, thinking=settings.model.thinking)
-        runner = Runner.of(loaded.model)
-        return cls(tuple(chosen), runner, loaded.tokenizer, settings.seed, style, settings.others)
+        style = Style(
+            n_fillers=0, chat=settings.chat, thinking=settings.model.thinking, layout=settings.layout
+        )
+        return cls(
+            tuple(settings.chosen(settings.families)),
+            settings.world,
+            Runner.of(loaded.model),
+            loaded.tokenizer,
+            settings.seed,
+            style,
+            settings.others,
+        )
 
     @property
     def ranking_families(self) -> tuple[Family, ...]:
         """Discovery families, which choose layers; all where there is none."""
-        return tuple(family for family in self.families if family.name in DISCOVERY) or self.families
+        return tuple(family for family in self.families if family.split == "discovery") or self.families
 
     @property
     def scored_families(self) -> tuple[Family, ...]:
         """Held-out families, which are scored; all where there is none."""
-        return tuple(family for family in self.families if family.name in HELD_OUT) or self.families
+        return tuple(family for family in self.families if family.split == "held_out") or self.families
 
     def draw(self, chosen: Sequence[Family], *, ranking: bool = False) -> DrawnRecords:
         """One record per family; directions alternate over families.
@@ -170,7 +175,8 @@ class RecordSource:
         return FirstDraws(decided)
 
     def _edit(self, family: Family, index: int, n_others: int) -> RecordEdit:
-        return record_edit(family, index, self.tokenizer, seed=self.seed, style=self.style, n_others=n_others)
+        recipe = Recipe(self.seed, self.style, scenarios=self.scenarios)
+        return record_edit(family, index, self.tokenizer, recipe=recipe, n_others=n_others)
 
     def _decide(self, edit: RecordEdit, prompt: RecordPrompt, *, match: bool) -> Decision:
         first, second = prompt.choice.options
@@ -182,16 +188,19 @@ class RecordSource:
     def battery(self, facts: Sequence[Fact], n_decisions: int) -> Battery:
         """Decisions of discovery families, both values in turn, and the facts with one wrong object each.
 
+        Scenarios without a discovery family give decisions of all: those of an edited family do not count.
+
         Args:
             facts: that the model knows.
             n_decisions: families at most.
         """
         choices: list[Choice] = []
         names: list[str] = []
-        for at, name in enumerate(DISCOVERY[:n_decisions]):
-            edit = self._edit(BY_NAME[name], 2 * _RANKED + at, 0)
+        unrelated = self.scenarios.split("discovery") or self.scenarios.families
+        for at, family in enumerate(unrelated[:n_decisions]):
+            edit = self._edit(family, 2 * _RANKED + at, 0)
             choices.append((edit.mine if at % 2 else edit.renewed).choice)
-            names.append(name)
+            names.append(family.name)
         for fact in facts:
             right = fact.relation.ask(self.tokenizer, fact.subject, fact.old)
             choices.append(Choice(right.ids, (right.target, fact.asked(self.tokenizer).target)))

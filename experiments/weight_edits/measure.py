@@ -43,6 +43,7 @@ class Measured:
         n_drawn: records drawn; those that the model cannot decide were left out.
         decided: the model is right on both values of all that were edited.
         arms: by record.
+        splits: of the families, by name.
     """
 
     first: FirstDraws
@@ -53,6 +54,7 @@ class Measured:
     n_drawn: int
     decided: bool
     arms: Stage[RecordArms]
+    splits: dict[str, str]
 
 
 def measure(session: "Session[WeightEditsSettings]") -> Measured:
@@ -63,6 +65,7 @@ def measure(session: "Session[WeightEditsSettings]") -> Measured:
     """
     settings = session.settings
     require_dense(settings.model)  # before minutes are spent on weights
+    world = settings.checked_world(session.tokenizer)
     loaded = session.loaded
     loaded.info.require_plain_weights("weight editing")
     down_projections(loaded.model)
@@ -100,6 +103,7 @@ def measure(session: "Session[WeightEditsSettings]") -> Measured:
         n_drawn=len(drawn),
         decided=all(record.decided for record in chosen),
         arms=arms,
+        splits={family.name: family.split for family in world.families},
     )
 
 

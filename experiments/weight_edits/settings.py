@@ -1,17 +1,18 @@
 """Settings of the weight edits."""
 
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import AfterValidator, Field, PositiveInt
+from pydantic import AfterValidator, Field, PositiveInt, model_validator
 
+from pkv_interp.errors import PkvError
 from pkv_interp.run.editing_settings import Erratum
-from pkv_interp.run.scenario_settings import SeveralFamilies
-from pkv_interp.run.settings import Draws, ExperimentSettings, Threshold, rising
+from pkv_interp.run.scenario_settings import ScenarioSettings, SeveralFamilies
+from pkv_interp.run.settings import Draws, Threshold, rising
 
 Depth = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
-class WeightEditsSettings(ExperimentSettings):
+class WeightEditsSettings(ScenarioSettings):
     """Settings of this experiment; configs/weight_edits.yaml says what each means."""
 
     families: SeveralFamilies = None
@@ -30,3 +31,20 @@ class WeightEditsSettings(ExperimentSettings):
     latency_repeats: PositiveInt = 3
     competence_threshold: Threshold = 0.8
     bootstrap_draws: Draws = 2000
+
+    @model_validator(mode="after")
+    def _records_are_named_and_rules_reworded(self) -> Self:
+        if self.scenarios is None or not self.scenarios.is_here:
+            return self
+        if len(self.world.rules) < 2:
+            raise PkvError(
+                f"{self.world.source} has one rule wording, and edits are also tested under another one",
+                "give it a second one under rules",
+            )
+        for family in self.chosen(self.families):
+            if family.request.count("{id}") != 1:
+                raise PkvError(
+                    f"the request of family '{family.name}' does not name the record once",
+                    "write {id} into it: weight edits are keyed on the record",
+                )
+        return self

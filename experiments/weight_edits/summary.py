@@ -13,7 +13,6 @@ from pkv_interp.records.tables import interval
 from pkv_interp.run.report import NOT_NEGATIVE, SHARE, Headline, Report
 from pkv_interp.run.scoring import Scoring
 from pkv_interp.stats import Estimate, mean
-from pkv_interp.tasks import split_of
 
 #: Measures that are shares, with their words.
 SHARES = {
@@ -130,7 +129,7 @@ def _first_rows(found: Measured) -> list[Row]:
         rows.append(
             Row(
                 family=family,
-                split=split_of(family),
+                split=found.splits[family],
                 instance=match.instance,
                 wording="weights",
                 arm="unedited",
@@ -152,7 +151,7 @@ def _rows(found: Measured) -> list[Row]:
     return [
         Row(
             family=record.family,
-            split=record.split,
+            split=found.splits[record.family],
             instance=record.instance,
             wording="weights",
             arm=f"weight_edit/{arm}",

@@ -7,7 +7,7 @@ design's episodes, so that no order of words gives the right action away.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import Any
+from typing import Any, Required, TypedDict, Unpack
 
 import numpy as np
 
@@ -16,8 +16,7 @@ from pkv_interp.errors import PkvError
 from pkv_interp.streams import stream
 from pkv_interp.tasks.alignment import aligned_values
 from pkv_interp.tasks.draws import Draw, draw
-from pkv_interp.tasks.families import Family
-from pkv_interp.tasks.wordings import FILLERS
+from pkv_interp.tasks.scenarios import Family, Scenarios, default_scenarios
 
 #: Turns of an episode, and the turns at which the state may change first (the first turn is 1).
 FEWEST, MOST = 4, 6
@@ -56,6 +55,22 @@ class EpisodeSizes:
     turns: int
     n_fillers: int
     n_preface: int
+
+
+class EpisodeOptions(TypedDict, total=False):
+    """What episodes of a run have in common, and the wording of one's rule.
+
+    Attributes:
+        sizes: turns and sentences.
+        wording: name of a rule of the scenarios.
+        seed: of the draws, together with the family and the index.
+        scenarios: where rules and sentences come from; left out: the packaged ones.
+    """
+
+    sizes: Required[EpisodeSizes]
+    wording: Required[str]
+    seed: Required[int]
+    scenarios: Scenarios
 
 
 @dataclass(frozen=True)
@@ -144,10 +159,7 @@ def episode(
     index: int,
     design: Design,
     tokenizer: Any,
-    *,
-    sizes: EpisodeSizes,
-    wording: str,
-    seed: int,
+    **options: Unpack[EpisodeOptions],
 ) -> Episode:
     """One episode.
 
@@ -156,18 +168,18 @@ def episode(
         index: of the episode in its family.
         design: what is balanced over episodes.
         tokenizer: the two values of the field take as many of its tokens.
-        sizes: turns and sentences.
-        wording: key of `pkv_interp.tasks.wordings.RULES`.
-        seed: of the draws, together with the family and the index.
+        options: see `EpisodeOptions`.
 
     Raises:
         PkvError: no two values of the family share a token length.
     """
-    rng = stream(seed, "episode", family.name, index)
+    sizes = options["sizes"]
+    scenarios = options.get("scenarios") or default_scenarios()
+    rng = stream(options["seed"], "episode", family.name, index)
     pairs = aligned_values(family, tokenizer)
     pair = pairs[int(rng.integers(len(pairs)))]
     trigger, other = pair if rng.integers(2) else pair[::-1]
-    chosen = draw(family, rng, sizes.n_fillers)
+    chosen = draw(family, rng, sizes.n_fillers, scenarios)
     first, second = family.actions
     actions = (second, first) if design.flipped else (first, second)
     start, new = (trigger, other) if design.starts_at_trigger else (other, trigger)
@@ -177,9 +189,8 @@ def episode(
     ]
     records = _records(rng, sizes.turns)
     size = int(rng.integers(sizes.n_preface)) + 1 if sizes.n_preface else 0
-    preface = tuple(
-        FILLERS[int(i)] for i in rng.choice(len(FILLERS), size=min(size, len(FILLERS)), replace=False)
-    )
+    known = scenarios.fillers
+    preface = tuple(known[int(i)] for i in rng.choice(len(known), size=min(size, len(known)), replace=False))
     steps = []
     for turn, (record, value) in enumerate(zip(records, values, strict=True)):
         right = actions[0 if value == trigger else 1]
@@ -189,7 +200,7 @@ def episode(
     return Episode(
         family,
         f"{family.name}-{index}-{records[0]}",
-        wording,
+        options["wording"],
         trigger,
         actions,
         (trigger, other),

@@ -6,19 +6,21 @@ kept and before the question, so that all of a turn's prompt but the question st
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pkv_interp.agent.episodes import Episode
 from pkv_interp.agent.world import Outcome
 from pkv_interp.errors import PkvError
 from pkv_interp.prompts.errata import erratum_line
-from pkv_interp.prompts.segments import Prompt, Segment, build
-from pkv_interp.tasks import Instance, Style
+from pkv_interp.prompts.segments import Prompt, Segment
+from pkv_interp.tasks import Instance, Scenarios, Style, default_scenarios
 
 Span = tuple[int, int]
 HEADING = "Log\n"
 PREFACE = "Notes of this session\n"
+#: Kinds of the policy's tokens.
+POLICY = frozenset({"rule", "trigger", "action", "filler"})
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,7 @@ class Transcript:
         turn: counted from 0.
         value: the field's value as the session block states it.
         log: lines so far.
+        scenarios: where rules and layouts come from.
     """
 
     episode: Episode
@@ -36,11 +39,18 @@ class Transcript:
     turn: int
     value: str
     log: tuple[Segment, ...] = ()
+    scenarios: Scenarios = field(default_factory=default_scenarios)
 
     @classmethod
-    def open(cls, episode: Episode, style: Style) -> Transcript:
-        """The first turn."""
-        return cls(episode, style, 0, episode.turns[0].value)
+    def open(cls, episode: Episode, style: Style, scenarios: Scenarios | None = None) -> Transcript:
+        """The first turn.
+
+        Args:
+            episode: to be run.
+            style: how its prompts are laid out.
+            scenarios: those that the episode was made from; None for the packaged ones.
+        """
+        return cls(episode, style, 0, episode.turns[0].value, scenarios=scenarios or default_scenarios())
 
     def stating(self, value: str) -> Transcript:
         """The same turn whose session block states another value."""
@@ -56,8 +66,8 @@ class Transcript:
         turn = self.turn + 1
         lines = [Segment("conversation", f"{outcome.text}\n")]
         if erratum is not None:
-            field, value = self.episode.family.field, self.episode.turns[turn].value
-            lines.append(Segment("update", erratum_line(field, value, erratum)))
+            name, value = self.episode.family.field, self.episode.turns[turn].value
+            lines.append(Segment("update", erratum_line(name, value, erratum)))
         return replace(self, turn=turn, log=(*self.log, *lines))
 
     def prompt(self, tokenizer: Any) -> Prompt:
@@ -68,27 +78,23 @@ class Transcript:
         """
         episode, now = self.episode, self.episode.turns[self.turn]
         chosen = replace(episode.chosen, record=now.record, menu=now.menu)
-        instance = Instance(episode.family, self.turn, chosen, episode.wording, self.style)
-        system, user = instance.messages(value=self.value, trigger=episode.trigger)
-        at = next(i for i, part in enumerate(user.segments) if part.name == "conversation")
+        instance = Instance(episode.family, self.turn, chosen, episode.wording, self.style, self.scenarios)
+        # The layout may put its blocks into one user message or into several; the request is in the last.
+        system, *between, last = instance.messages(value=self.value, trigger=episode.trigger)
+        at = next(i for i, part in enumerate(last.segments) if part.name == "conversation")
         log = (Segment("conversation", HEADING), *self.log, Segment("conversation", "\n")) if self.log else ()
         preface = "".join(f"{sentence}\n" for sentence in episode.preface)
         notes = (Segment("session", f"{PREFACE}{preface}\n"),) if preface else ()
-        parts = (*notes, *user.segments[:at], *log, *user.segments[at:])
-        return build(
-            (system, replace(user, segments=parts)),
-            Segment("decision", self.style.cue, "decision"),
-            tokenizer,
-            chat=self.style.chat,
-            thinking=self.style.thinking,
-        )
+        last = replace(last, segments=(*last.segments[:at], *log, *last.segments[at:]))
+        first, *others = (*between, last)
+        first = replace(first, segments=(*notes, *first.segments))
+        return instance.prompt((system, first, *others), tokenizer)
 
 
 def policy_span(prompt: Prompt) -> Span:
-    """The policy, from its heading to what follows it: tools, or a session block that comes later."""
-    start = prompt.kinds.index("rule")
-    ends = ("session", "tools")
-    return start, next(i for i in range(start, len(prompt)) if prompt.kinds[i] in ends)
+    """The policy: rule and neutral sentences, from its heading to whatever the layout puts next to it."""
+    start = next(i for i, kind in enumerate(prompt.kinds) if kind in POLICY)
+    return start, next(i for i in range(start, len(prompt)) if prompt.kinds[i] not in POLICY)
 
 
 def field_span(opening: Transcript, tokenizer: Any) -> Span:

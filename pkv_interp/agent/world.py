@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pkv_interp.errors import PkvError
-from pkv_interp.tasks.families import Family
+from pkv_interp.tasks.scenarios import Family
 
 WAITING = "waiting"
 

@@ -52,11 +52,11 @@ def option_ids(renderer: Renderer, suffix: str, options: Sequence[str]) -> tuple
         raise PkvError(f"the options '{options}' are one text", "give a list of words")
     if len(options) < 2:
         raise PkvError(f"a decision between {len(options)} options was asked for", "give two or more")
-    before = renderer.behind(suffix)
+    before = renderer.after(suffix)
     blank = "" if suffix[-1:].isspace() else " "
     found: dict[int, str] = {}
     for option in options:
-        ids = renderer.behind(f"{suffix}{blank}{option}")
+        ids = renderer.after(f"{suffix}{blank}{option}")
         if ids[:-1] != before:
             raise PkvError(
                 f"the option '{option}' is not one token after '{suffix.strip()[-20:]}'",

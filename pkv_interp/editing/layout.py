@@ -73,7 +73,7 @@ class Layout:
             text: exactly as it is to stand.
             about: the field whose value it gives, if it does.
         """
-        return replace(self, pieces=(*self.pieces, Piece(text, renderer.behind(text), about)))
+        return replace(self, pieces=(*self.pieces, Piece(text, renderer.after(text), about)))
 
     def with_value(self, renderer: Renderer, field: str, value: str) -> Layout:
         """With the value in its place in the head and everything else as it stands.

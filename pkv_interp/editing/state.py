@@ -153,7 +153,7 @@ class State:
 
     def logits(self, question: str | None = None, cue: str | None = None) -> Float[Tensor, " vocab"]:
         """What the model says after the suffix, in float32."""
-        ids = self.context.renderer.behind(self.suffix(question, cue))
+        ids = self.context.renderer.after(self.suffix(question, cue))
         return self.context.runner.extend(self.cache, ids).logits
 
     def decide(self, options: Sequence[str], question: str | None = None, cue: str | None = None) -> Decision:
@@ -194,7 +194,7 @@ class State:
             self.context.runner,
             self.context.renderer.tokenizer,
             self.cache,
-            self.context.renderer.behind(self.suffix(question, cue)),
+            self.context.renderer.after(self.suffix(question, cue)),
             max_new_tokens,
             generation.Sampling(temperature, seed),
             stop,

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from pkv_interp.cache.positions import Positions
 from pkv_interp.cache.regime import one_regime
-from pkv_interp.engine.chunks import Budget, chunk_rows
+from pkv_interp.engine.batches import Budget, batches
 from pkv_interp.engine.edits import layer_edits, require_captures, require_whole_patches
 from pkv_interp.engine.live import live_mlps
 from pkv_interp.engine.packed import Entry, Shortcuts, column_layers, packed_forward
@@ -100,14 +100,14 @@ def run_rows(
     logits = torch.empty(len(rows), width, device=like.device)
     keep = None if token_ids is None else torch.tensor(list(token_ids), device=like.device, dtype=torch.long)
     caches = [donor.cache for donor in donors]
-    for chunk in chunk_rows(rows, base.length, budget):
-        mine = [rows[index] for index in chunk]
+    for batch in batches(rows, base.length, budget):
+        mine = [rows[index] for index in batch]
         packing = pack(mine, base.length, windows, len(donors))
         edits = layer_edits(mine, packing, donors, len(windows), like)
         columns = column_layers(packing, base.cache, caches)
         entry = entry_of(base, packing, min(first_layer(row) for row in mine))
         shortcuts = Shortcuts(entry, live_mlps(mine, packing, base, len(windows)), keep)
         out = packed_forward(tracer, base.ids, packing, columns, edits, shortcuts=shortcuts).logits
-        logits[torch.tensor(chunk, device=like.device)] = out.float()
+        logits[torch.tensor(batch, device=like.device)] = out.float()
     finite_logits(logits, "the logits of these rows")
     return Decoded(logits, logits.argmax(-1) if keep is None else None)

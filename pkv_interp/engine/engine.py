@@ -12,7 +12,7 @@ from torch import Tensor
 
 from pkv_interp.cache import FrozenCache
 from pkv_interp.engine import gradient
-from pkv_interp.engine.chunks import Budget, memory_budget, most_tokens
+from pkv_interp.engine.batches import Budget, memory_budget, most_tokens
 from pkv_interp.engine.decode import check_call, require_decision_time, run_rows
 from pkv_interp.engine.logits import contributions, written
 from pkv_interp.engine.prefill import check_prompt, run_prefill

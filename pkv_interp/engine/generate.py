@@ -48,8 +48,8 @@ def continue_greedily(
     makes its own masks, so windows and softcaps are its own as well.
 
     Raises:
-        PkvError: caches of different lengths, a limit below 1, logits that are not finite, or a text that could
-            grow past what the model serves or past a length at which its rotary frequencies change.
+        PkvError: caches of different lengths, a limit below 1, logits that are not finite, or a text that
+            could grow past what the model serves or past a length at which its rotary frequencies change.
     """
     lengths = {cache.length for cache in caches}
     if len(lengths) != 1 or most < 1:

@@ -68,21 +68,29 @@ def pool_by_anchor(
     return pool_by_name([anchors(case) for case in cases], values, weights)
 
 
-def make_rankings(cases: Sequence[Case], found: Sequence[RankingSites]) -> dict[str, Ranking]:
+def make_rankings(
+    cases: Sequence[Case], found: Sequence[RankingSites], scored: Sequence[str] = ()
+) -> dict[str, Ranking]:
     """Rankings by family, each from that family's instances alone.
 
     Args:
         cases: ranking instances of any families.
         found: what was measured on each.
+        scored: families that need a ranking; one that has no ranking instance gets that of all instances.
     """
+    own = {case.family for case in cases}
     rankings = {}
-    for family in dict.fromkeys(case.family for case in cases):
-        mine = [(case, one) for case, one in zip(cases, found, strict=True) if case.family == family]
-        own = [case for case, _ in mine]
+    for family in dict.fromkeys([*(case.family for case in cases), *scored]):
+        mine = [
+            (case, one)
+            for case, one in zip(cases, found, strict=True)
+            if case.family == family or family not in own
+        ]
+        ranking = [case for case, _ in mine]
         moved = [np.asarray(one.positions, float) - one.corrupt for _, one in mine]
         rankings[family] = Ranking(
-            effect=pool_by_anchor(own, moved, [one.clean - one.corrupt for _, one in mine]),
-            attention=pool_by_anchor(own, [one.attention for _, one in mine], [1.0] * len(mine)),
+            effect=pool_by_anchor(ranking, moved, [one.clean - one.corrupt for _, one in mine]),
+            attention=pool_by_anchor(ranking, [one.attention for _, one in mine], [1.0] * len(mine)),
         )
     return rankings
 

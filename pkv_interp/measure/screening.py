@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
-from scipy.stats import rankdata
 
 from pkv_interp.engine import Engine
 from pkv_interp.measure.pairs import PairRun
+from pkv_interp.stats import rank_correlation
 
 
 @dataclass(frozen=True)
@@ -50,9 +50,6 @@ def agreement(cheap: Float[np.ndarray, "..."], exact: Float[np.ndarray, "..."], 
     """Compare first-order effects with exact ones, both in logits."""
     cheap, exact = np.asarray(cheap, float).ravel(), np.asarray(exact, float).ravel()
     k = min(k, exact.size)
-    first, second = rankdata(cheap), rankdata(exact)
-    varied = first.std() > 0 and second.std() > 0
-    rho = float(np.corrcoef(first, second)[0, 1]) if varied else None
     error = float(np.abs(cheap - exact).mean() / max(np.abs(exact).mean(), 1e-12))
     shared = set(np.argsort(-cheap, kind="stable")[:k]) & set(np.argsort(-exact, kind="stable")[:k])
-    return Agreement(rho, error, len(shared) / k)
+    return Agreement(rank_correlation(cheap, exact), error, len(shared) / k)

@@ -1,6 +1,7 @@
 """Curves and points, each with its 95 % interval over families."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -12,15 +13,45 @@ from pkv_interp.plots.theme import GREY, tint
 INTERVALS = "bands: 95 % over families"
 
 
-def band(  # noqa: PLR0913  (a line and its band share one look)
+@dataclass(frozen=True)
+class Line:
+    """How a curve looks.
+
+    Attributes:
+        name: in the legend.
+        colour: of line and band.
+        dash: of the line.
+    """
+
+    name: str
+    colour: str
+    dash: str = "solid"
+
+
+@dataclass(frozen=True)
+class Mark:
+    """How single estimates look.
+
+    Attributes:
+        name: in the legend.
+        colour: of markers and error bars.
+        symbol: of the markers.
+        legend: whether they have a line in the legend.
+    """
+
+    name: str
+    colour: str
+    symbol: str
+    legend: bool = True
+
+
+def band(
     figure: go.Figure,
     x: Sequence[float],
     frame: pd.DataFrame,
+    line: Line,
     *,
-    name: str,
-    colour: str,
     prefix: str = "",
-    dash: str = "solid",
     col: int | None = None,
 ) -> None:
     """Add a line with its interval as a band; a single family has no interval and gets none.
@@ -29,10 +60,8 @@ def band(  # noqa: PLR0913  (a line and its band share one look)
         figure: to draw on.
         x: of each line of ``frame``.
         frame: the estimates.
-        name: in the legend.
-        colour: of line and band.
+        line: how it looks.
         prefix: of the columns: ``value`` (or the prefix itself), ``ci_low``, ``ci_high``.
-        dash: of the line.
         col: column of a figure of several panels, None where there is one panel.
     """
     value = prefix.rstrip("_") or "value"
@@ -43,49 +72,48 @@ def band(  # noqa: PLR0913  (a line and its band share one look)
             x=[*x, *reversed(x)],
             y=[*high, *reversed(low.tolist())],
             fill="toself",
-            fillcolor=tint(colour, 0.18),
+            fillcolor=tint(line.colour, 0.18),
             line={"width": 0},
             mode="lines",
             hoverinfo="skip",
             showlegend=False,
-            legendgroup=name,
+            legendgroup=line.name,
             **place,
         )
     figure.add_scatter(
         x=x,
         y=frame[value],
         mode="lines+markers",
-        name=name,
-        legendgroup=name,
-        line={"color": colour, "width": 2.5, "dash": dash},
+        name=line.name,
+        legendgroup=line.name,
+        line={"color": line.colour, "width": 2.5, "dash": line.dash},
         marker={"size": 7},
         customdata=frame[[f"{prefix}ci_low", f"{prefix}ci_high"]],
-        hovertemplate="%{y:.3f} [%{customdata[0]:.3f}, %{customdata[1]:.3f}]<extra>" + name + "</extra>",
+        hovertemplate="%{y:.3f} [%{customdata[0]:.3f}, %{customdata[1]:.3f}]<extra>" + line.name + "</extra>",
         **place,
     )
 
 
-def points(  # noqa: PLR0913  (as `band`)
-    figure: go.Figure,
-    x: Sequence[float | str],
-    frame: pd.DataFrame,
-    name: str,
-    colour: str,
-    symbol: str,
-    col: int,
-    legend: bool = True,
-) -> None:
-    """Add single estimates with error bars, in a column of a figure of two."""
+def points(figure: go.Figure, x: Sequence[float | str], frame: pd.DataFrame, mark: Mark, col: int) -> None:
+    """Add single estimates with error bars, in a column of a figure of two.
+
+    Args:
+        figure: to draw on.
+        x: of each line of ``frame``.
+        frame: the estimates.
+        mark: how they look.
+        col: column of the figure.
+    """
     figure.add_scatter(
         x=x,
         y=frame["value"],
-        error_y=error_bars(frame, colour),
+        error_y=error_bars(frame, mark.colour),
         mode="markers",
-        name=name,
-        legendgroup=name,
-        showlegend=legend,
-        marker={"color": colour, "size": 9, "symbol": symbol},
-        hovertemplate="%{y:.3f}<extra>" + name + "</extra>",
+        name=mark.name,
+        legendgroup=mark.name,
+        showlegend=mark.legend,
+        marker={"color": mark.colour, "size": 9, "symbol": mark.symbol},
+        hovertemplate="%{y:.3f}<extra>" + mark.name + "</extra>",
         row=1,
         col=col,
     )

@@ -60,7 +60,7 @@ class Renderer:
         marks, names = mark(messages, Rendered(text, rendered.starts))
         return Head(tuple(messages), tokenise(text, marks, names, self.tokenizer, prefix=not chat), tail)
 
-    def behind(self, text: str) -> tuple[int, ...]:
+    def after(self, text: str) -> tuple[int, ...]:
         """Ids of a text that comes after another one, tokenised on its own.
 
         No BOS, and no blank that a tokenizer puts before a text: one character before it is tokenised too

@@ -1,4 +1,4 @@
-"""What a run leaves behind: one JSON record, arrays beside it, and the way back to both."""
+"""What a run leaves: one JSON record, arrays beside it, and the way back to both."""
 
 from pkv_interp.records.check import Problem, check
 from pkv_interp.records.load import arrays, headlines, load, load_records, read

@@ -101,7 +101,7 @@ def encode(value: Any, kind: Any, where: str) -> Encoded:
     try:
         tree = coder.converter.unstructure(value, unstructure_as=kind)
     except (TypeError, ValueError, AttributeError) as error:
-        raise PkvError(f"{where} cannot be stored: {error}", "mend the types of its dataclass") from error
+        raise PkvError(f"{where} cannot be stored: {error}", "correct the types of its dataclass") from error
     return Encoded(_plain(tree, where), coder.arrays)
 
 

@@ -73,7 +73,7 @@ def read(path: str | Path) -> RunRecord:
         return found
     raise PkvError(
         f"{path} is not a valid record: {found[0].pointer}: {found[0].cause}",
-        "mend it, bring it back with `git checkout`, or delete it",
+        "repair it, bring it back with `git checkout`, or delete it",
     )
 
 

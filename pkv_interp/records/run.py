@@ -230,7 +230,7 @@ class Run:
             first = findings_of(problem, fields)[0]
             raise PkvError(
                 f"the record of {asked.experiment} is not valid: {first.pointer}: {first.cause}",
-                "mend its summary: everything that was measured is kept",
+                "correct its summary: everything that was measured is kept",
             ) from problem
 
     @property
@@ -277,7 +277,7 @@ class Run:
             log.warning("what this repeat measured is kept in %s until the next one begins", self._archive)
         else:
             log.warning(
-                "the summary failed, and all measurements are kept in %s; once it is mended, "
+                "the summary failed, and all measurements are kept in %s; once it is corrected, "
                 "`python -m experiments.summarise %s` needs no model",
                 self._archive,
                 self.path,

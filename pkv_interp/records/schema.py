@@ -241,7 +241,8 @@ class RunRecord(BaseModel):
                 yield Finding(
                     f"/headline/{name}/n_families", f"{estimate.n_families}, but rows name {len(families)}"
                 )
-            if estimate.n_instances > len(self.rows):
+            # A row tells of two prompts, clean and corrupt, and competence counts each of them.
+            if estimate.n_instances > 2 * len(self.rows):
                 yield Finding(
                     f"/headline/{name}/n_instances",
                     f"{estimate.n_instances}, but there are {len(self.rows)} rows",

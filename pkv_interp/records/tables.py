@@ -14,6 +14,10 @@ from pkv_interp.stats import Estimate
 R = TypeVar("R", bound="TableRow")
 
 
+class TableAbsent(PkvError):
+    """The record has no such table, or an empty one: that part was not measured."""
+
+
 @dataclass(frozen=True)
 class TableRow:
     """One line of a table; a subclass is a frozen dataclass of plain columns and names its table."""
@@ -62,12 +66,15 @@ def rows_of(record: RunRecord, kind: type[R]) -> list[R]:
     """A table of a record, in its order.
 
     Raises:
-        PkvError: the record has no such table or an empty one, or its lines lack a column.
+        TableAbsent: the record has no such table, or an empty one.
+        PkvError: its lines lack a column.
     """
     lines = record.tables.get(kind.table)
     place = record.path or record.key
     if not lines:
-        raise PkvError(f"{place} has no table '{kind.table}'", f"run experiments.{record.experiment} again")
+        raise TableAbsent(
+            f"{place} has no table '{kind.table}'", f"run experiments.{record.experiment} again"
+        )
     known = {field.name for field in fields(kind)}
     told = [{name: value for name, value in line.items() if name in known} for line in lines]
     return [decode(Encoded(line, {}), kind, f"table '{kind.table}' of {place}") for line in told]

@@ -48,13 +48,49 @@ class Equivalence(TableRow):
     p_holm: float
 
 
+@dataclass(frozen=True)
+class NoiseFloors:
+    """Noise floors in recovery.
+
+    Attributes:
+        by_name: ``same_conclusion_`` and where a donor was patched.
+        scale: the mean gap that they are over, in logits.
+    """
+
+    by_name: dict[str, float]
+    scale: float
+
+
+def same_conclusion_floors(
+    moved: Mapping[str, np.ndarray], corrupt: np.ndarray, gap: np.ndarray, least: float
+) -> NoiseFloors:
+    """How far donors that do not change the conclusion move the margin: mean absolute shift over mean gap.
+
+    Args:
+        moved: margins [cases] with a donor's keys and values, by where they were patched.
+        corrupt: margins [cases] of the prompts themselves.
+        gap: clean minus corrupt margins, [cases].
+        least: noise floor of margins, in logits; a shift below it is not known any better than that.
+    """
+    scale = max(abs(float(gap.mean())), least)
+    return NoiseFloors(
+        {
+            f"same_conclusion_{where}": max(float(np.abs(margins - corrupt).mean()), least) / scale
+            for where, margins in moved.items()
+        },
+        scale,
+    )
+
+
 def equivalences(claims: Sequence[Claim], floors: Mapping[str, float]) -> list[Equivalence]:
     """Test every claim.
 
     Args:
-        claims: of one run.
+        claims: of one run; it may make none.
         floors: noise floors by name, in recovery.
     """
+    if not claims:
+        return []
     found = [
         tost(
             claim.effect,

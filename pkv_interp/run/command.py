@@ -17,6 +17,7 @@ from pkv_interp.errors import PkvError
 from pkv_interp.models.catalogue import CATALOGUE
 from pkv_interp.records.run import Interrupted
 from pkv_interp.run.experiment import Experiment
+from pkv_interp.run.own_data import refuse_own_data
 from pkv_interp.run.settings import CommandSettings, checked
 
 CONFIGS = CATALOGUE.parent
@@ -78,6 +79,8 @@ def command(name: str, schema: type[S], act: Callable[[S], Any]) -> Callable[[],
         logging.getLogger("py.warnings").setLevel(logging.ERROR)
         try:
             check_model_names(sys.argv[1:])
+            # Hydra would only say that the key is not in struct.
+            refuse_own_data((one.lstrip("+").split("=")[0] for one in sys.argv[1:]), schema.model_fields)
             task()
         except PkvError as error:
             sys.exit(_fail(str(error)))

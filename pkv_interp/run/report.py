@@ -44,7 +44,7 @@ class Headline:
         low, high = self.bounds
         value = self.estimate.value
         if (low is not None and value < low) or (high is not None and value > high):
-            raise PkvError(f"headline {self.name} is {value}, outside {self.bounds}", "mend its summary")
+            raise PkvError(f"headline {self.name} is {value}, outside {self.bounds}", "correct its summary")
         return HeadlineFigure(
             **self.estimate.model_dump(include=set(Estimate.model_fields)),
             what=self.what,
@@ -86,7 +86,7 @@ class Report:
         out: dict[str, HeadlineFigure] = {}
         for headline in self.headlines:
             if headline.name in out:
-                raise PkvError(f"two headlines are called {headline.name}", "mend the summary")
+                raise PkvError(f"two headlines are called {headline.name}", "correct the summary")
             if not (held_back and headline.needs_gate):
                 out[headline.name] = headline.figure()
         return out

@@ -3,9 +3,17 @@
 import hashlib
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, PrivateAttr, ValidationInfo
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    PrivateAttr,
+    ValidationInfo,
+    model_validator,
+)
 
 from pkv_interp.errors import PkvError
 from pkv_interp.run.settings import ExperimentSettings
@@ -110,17 +118,27 @@ class ScenarioSettings(ExperimentSettings):
             refuse(check_tokens(self.world, tokenizer))
         return self.world
 
-    def split(self, name: str, chosen: tuple[str, ...] | None) -> list[str]:
+    def split(self, name: str, chosen: tuple[str, ...] | None, least: int = 1) -> list[str]:
         """Names of the families of a split: those chosen, or all of it.
 
+        Args:
+            name: of the split.
+            chosen: names of families, None for all.
+            least: how many there must be.
+
         Raises:
-            PkvError: the scenarios have no family in that split.
+            PkvError: the scenarios have none, or fewer than that, in that split.
         """
         names = list(chosen) if chosen is not None else [family.name for family in self.world.split(name)]
         if not names:
             raise PkvError(
                 f"{self.world.source} has no family of the split '{name}'",
                 "give families a split in the file, or name them",
+            )
+        if len(names) < least:
+            raise PkvError(
+                f"{self.world.source} has {len(names)} family of the split '{name}'",
+                f"give at least {least} of them that split: intervals are over families",
             )
         return names
 
@@ -132,7 +150,23 @@ class PairSettings(ScenarioSettings):
         pairs: a JSONL file of pairs, which then stand in for scenarios.
     """
 
+    #: Keys that say what scenarios are like; none of them can hold for prompts that are given.
+    SCENARIOS_ONLY: ClassVar[frozenset[str]] = frozenset(
+        {"scenarios", "layout", "families", "discovery", "held_out", "values", "n_fillers", "fillers", "chat"}
+    )
+
     pairs: Annotated[OwnFile, BeforeValidator(lambda value: _checked_pairs(value))] = None
+
+    @model_validator(mode="after")
+    def _of_pairs_alone(self) -> Self:
+        if self.pairs is not None:
+            for name in sorted(self.SCENARIOS_ONLY & set(type(self).model_fields)):
+                if getattr(self, name) != type(self).model_fields[name].default:
+                    raise PkvError(
+                        f"'{name}' is about scenarios, and pairs stand in for them",
+                        f"leave out {name}, or pairs",
+                    )
+        return self
 
 
 def _checked_pairs(value: Any) -> Any:

@@ -19,6 +19,7 @@ from pydantic import (
 
 from pkv_interp.errors import PkvError
 from pkv_interp.models.catalogue import ModelConfig, load_catalogue_entry
+from pkv_interp.run.own_data import refuse_own_data
 
 DEFAULT_MODEL = "smollm2-135m-gate"
 N = TypeVar("N", bound=Sequence[float])
@@ -45,6 +46,7 @@ def checked(schema: type[C], values: Mapping[str, Any]) -> C:
     Raises:
         PkvError: a key is unknown or its value is not possible; the line names the first such key.
     """
+    refuse_own_data(values, schema.model_fields)
     try:
         return schema.model_validate(dict(values))
     except ValidationError as error:

@@ -34,6 +34,24 @@ def load_pairs(path: str | Path, tokenizer: Any) -> list[Case]:
     return cases
 
 
+def split_pairs(path: str | Path, tokenizer: Any) -> tuple[list[Case], list[Case]]:
+    """The cases of a JSONL file that rank sites, and those that score them.
+
+    Raises:
+        FileProblems: as `load_pairs`.
+        PkvError: there are none of one kind.
+    """
+    cases = load_pairs(path, tokenizer)
+    found = {split: [case for case in cases if case.split == split] for split in ("discovery", "held_out")}
+    empty = [split for split, mine in found.items() if not mine]
+    if empty:
+        raise PkvError(
+            f"{Path(path).name} has no pair of the split '{empty[0]}'",
+            'give each line "split": "discovery" (they rank sites) or "held_out" (they score them)',
+        )
+    return found["discovery"], found["held_out"]
+
+
 def check_pairs(path: str | Path, tokenizer: Any | None = None) -> list[Finding]:
     """Every problem of a JSONL file; those of lengths and answers only where a tokenizer is given.
 
@@ -58,7 +76,7 @@ def _case(entry: PairEntry, name: str, tokenizer: Any) -> Case:
     """The case of a pair.
 
     Raises:
-        PkvError: lengths differ, no token differs or the last one does, or an answer is not one token.
+        PkvError: lengths differ, no token differs or one of the last two does, or an answer is not one token.
     """
     clean, corrupt = (_prompt(side, entry.chat, tokenizer) for side in (entry.clean, entry.corrupt))
     if len(clean) != len(corrupt):
@@ -75,6 +93,12 @@ def _case(entry: PairEntry, name: str, tokenizer: Any) -> Case:
             "end both with the same words, for example with the question",
         )
     span = (differ[0], differ[-1] + 1)
+    if span[1] == len(clean) - 1:
+        # What holds the conclusion besides the change itself is looked for between change and decision.
+        raise PkvError(
+            "no token stands between the change and the last one",
+            "put words after the change, for example the question",
+        )
     spans = {CHANGE: span, "decision": (len(clean) - 1, len(clean))}
     answers = (entry.answer, entry.wrong)
     ids = action_ids(clean, answers, tokenizer)

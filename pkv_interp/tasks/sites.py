@@ -15,9 +15,13 @@ def site_labels(prompt: Prompt) -> tuple[str, ...]:
     The rule's action words are ``action.first`` and ``action.last`` in the order of the text; conversation
     and question tokens are labelled by distance from their span's end (0 is the last token), the template
     between question and cue by distance from the cue, other rule tokens by whether they end the rule
-    (``rule.stop``, ``rule.newline``), all others by their kind alone.
+    (``rule.stop``, ``rule.newline``), all others by their kind alone. Of a researcher's own pair nothing is
+    known but where its change ends: tokens after it are labelled by distance from the prompt's end.
     """
     labels = list(prompt.kinds)
+    if "change" in prompt.spans:
+        for i in range(prompt.spans["change"][1], len(labels)):
+            labels[i] = f"{labels[i]}-{len(labels) - 1 - i}"
     actions = sorted(span for name, span in prompt.spans.items() if name in ("action_act", "action_other"))
     for order, (start, end) in zip(("first", "last"), actions, strict=False):
         labels[start:end] = [f"action.{order}"] * (end - start)

@@ -1,7 +1,7 @@
 """What the gate adapter can do: decisions on families, wordings and updates never seen, and chat loss."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -11,13 +11,12 @@ from pkv_interp.finite import finite_logits
 from pkv_interp.models.unembedding import logits_of
 from pkv_interp.prompts.errata import UPDATES
 from pkv_interp.prompts.readout import action_ids
-from pkv_interp.prompts.segments import Prompt, Segment, build
+from pkv_interp.prompts.segments import Prompt
 from pkv_interp.streams import stream
-from pkv_interp.tasks import Case, Family, Instance, Style, Update, field_case
+from pkv_interp.tasks import Case, Family, Instance, Scenarios, Style, Update, field_case
 from pkv_interp.tasks.alignment import aligned_values
-from pkv_interp.tasks.cases import CUE
 from pkv_interp.tasks.draws import draw
-from pkv_interp.tasks.wordings import RULES
+from pkv_interp.training import vocabulary
 from pkv_interp.training.tokens import TokenSequence, pad
 from pkv_interp.training.trainer import micro_batches, supervised_losses
 
@@ -41,6 +40,17 @@ class Probe:
     action_ids: tuple[int, int]
 
 
+def seen_in_training(scenarios: Scenarios) -> list[str]:
+    """Names of the families whose field, values or actions the gate adapter was trained with."""
+    fields, actions = set(vocabulary.FIELDS), set(vocabulary.ACTIONS)
+    values = {value for pool in vocabulary.VALUES for value in pool}
+    return [
+        family.name
+        for family in scenarios.families
+        if family.field in fields or values & set(family.values) or actions & set(family.actions)
+    ]
+
+
 def _both_sides(case: Case, condition: str) -> Iterator[Probe]:
     ids = case.action_ids
     for match, prompt, gold in ((True, case.clean, ids), (False, case.corrupt, (ids[1], ids[0]))):
@@ -55,8 +65,36 @@ def _both_sides(case: Case, condition: str) -> Iterator[Probe]:
         )
 
 
+@dataclass(frozen=True)
+class _Asking:
+    """What all probes are made with."""
+
+    tokenizer: Any
+    seed: int
+    scenarios: Scenarios
+    style: Style
+
+    def of_field(self, family: Family, index: int, condition: str, **style: Any) -> Iterator[Probe]:
+        """Both sides of a field pair, in a style that differs from the plain one in some ways."""
+        case = field_case(
+            family,
+            index,
+            self.tokenizer,
+            seed=self.seed,
+            style=replace(self.style, **style),
+            scenarios=self.scenarios,
+        )
+        yield from _both_sides(case, condition)
+
+
 def probes(
-    families: Sequence[Family], tokenizer: Any, *, seed: int, lengths: Sequence[int], instances: int = 2
+    scenarios: Scenarios,
+    tokenizer: Any,
+    *,
+    seed: int,
+    lengths: Sequence[int],
+    instances: int = 2,
+    layout: str | None = None,
 ) -> list[Probe]:
     """Prompts of every condition: by length, field late, each held-out update wording, an unrelated update.
 
@@ -64,46 +102,45 @@ def probes(
     nothing.
 
     Args:
-        families: held-out domains.
+        scenarios: all of their families are asked about.
         tokenizer: of the model.
         seed: of the draws.
         lengths: numbers of filler sentences.
         instances: per family and condition.
+        layout: name of one of the scenarios' layouts, None for their first.
     """
+    asking = _Asking(tokenizer, seed, scenarios, Style(layout=layout))
     found: list[Probe] = []
-    for family in families:
+    for family in scenarios.families:
         for index in range(instances):
             for n in lengths:
-                found += _both_sides(
-                    field_case(family, index, tokenizer, seed=seed, style=Style(n_fillers=n)), f"length-{n}"
-                )
-            late = field_case(family, index, tokenizer, seed=seed, style=Style(field_late=True))
-            found += _both_sides(late, "field-late")
-            raw = field_case(family, index, tokenizer, seed=seed, style=Style(chat=False))
-            found += _both_sides(raw, "no-template")
+                found += asking.of_field(family, index, f"length-{n}", n_fillers=n)
+            found += asking.of_field(family, index, "field-late", field_late=True)
+            found += asking.of_field(family, index, "no-template", chat=False)
             for wording in UPDATES:
-                found += _updated(family, index, tokenizer, seed, wording)
-            found += _updated(family, index, tokenizer, seed, "tagged", about="desk lamp")
+                found += _updated(family, index, asking, wording)
+            found += _updated(family, index, asking, "tagged", about="desk lamp")
     return found
 
 
 def _updated(
-    family: Family, index: int, tokenizer: Any, seed: int, wording: str, about: str | None = None
+    family: Family, index: int, asking: _Asking, wording: str, about: str | None = None
 ) -> Iterator[Probe]:
     """Prompts with an update line; ``about`` names another field, so that the old value still holds."""
-    rng = stream(seed, "gate evaluation", family.name, index)
+    tokenizer, scenarios = asking.tokenizer, asking.scenarios
+    rng = stream(asking.seed, "gate evaluation", family.name, index)
     pairs = aligned_values(family, tokenizer)
     trigger, other = pairs[int(rng.integers(len(pairs)))]
-    chosen = draw(family, rng, 2)
-    rule = list(RULES)[index % len(RULES)]
+    chosen = draw(family, rng, 2, scenarios)
+    rules = list(scenarios.rules)
+    rule = rules[index % len(rules)]
+    instance = Instance(family, index, chosen, rule, asking.style, scenarios)
     for match in (True, False):
         new = trigger if match else other
         old = new if about else (other if match else trigger)
         line = other if about and match else trigger if about else new
-        turns = Instance(family, index, chosen, rule).messages(
-            value=old, trigger=trigger, update=Update(wording, line, about)
-        )
-        prompt = build(turns, Segment("decision", CUE, "decision"), tokenizer)
+        turns = instance.messages(value=old, trigger=trigger, update=Update(wording, line, about))
+        prompt = instance.prompt(turns, tokenizer)
         ids = action_ids(prompt, chosen.actions, tokenizer)
         name = "unrelated-update" if about else f"update-{wording}"
         yield Probe(

@@ -8,10 +8,10 @@ import numpy as np
 
 from pkv_interp.prompts.readout import action_ids
 from pkv_interp.streams import stream
-from pkv_interp.tasks import Family, Instance, Message, Prompt, Segment, Style, build
+from pkv_interp.tasks import Family, Instance, Message, Prompt, Recipe, Scenarios, Segment
 from pkv_interp.tasks.alignment import aligned_values
 from pkv_interp.tasks.draws import Draw, draw
-from pkv_interp.tasks.wordings import RULES
+from pkv_interp.tasks.layouts import CUE
 from pkv_interp.weight_editing.decisions import Choice
 from pkv_interp.weight_editing.statements import Statement, statement
 
@@ -32,6 +32,7 @@ class RecordPrompt:
         prompt: all of it, rendered.
         actions: when the field equals the rule's trigger, and when it does not.
         choice: the prompt's tokens and those of the actions.
+        cue: opens the answer.
     """
 
     messages: tuple[Message, ...]
@@ -39,6 +40,7 @@ class RecordPrompt:
     prompt: Prompt
     actions: tuple[str, str]
     choice: Choice
+    cue: str = CUE
 
     @property
     def record_end(self) -> int:
@@ -86,33 +88,32 @@ class RecordEdit:
         return tuple(statement(tokenizer, a, self.record, b, self.new) for a, b in parts)
 
 
-def record_edit(
-    family: Family, index: int, tokenizer: Any, *, seed: int, style: Style, n_others: int
-) -> RecordEdit:
+def record_edit(family: Family, index: int, tokenizer: Any, *, recipe: Recipe, n_others: int) -> RecordEdit:
     """Draw one: even indices turn the rule's action on, odd ones off.
 
     Args:
         family: the domain.
         index: of the edit in its family.
         tokenizer: the two values of the field take as many of its tokens.
-        seed: of the draws, together with family and index.
-        style: how prompts are rendered, and how many filler sentences they have.
+        recipe: seed, style and scenarios; the scenarios have two rule wordings at least.
         n_others: other records, with the rule, the values and the action order of this one.
 
     Raises:
         PkvError: the family has no two values of one length, or an action is not one token.
     """
-    rng = stream(seed, "record edit", family.name, index)
+    scenarios, style = recipe.scenarios, recipe.style
+    rng = stream(recipe.seed, "record edit", family.name, index)
     pairs = aligned_values(family, tokenizer)
     pair = pairs[int(rng.integers(len(pairs)))]
     turn = int(rng.integers(2))
     new, old = pair[turn], pair[1 - turn]
     trigger = new if index % 2 == 0 else old
-    chosen = draw(family, rng, style.n_fillers)
-    wording, another = (list(RULES)[int(i)] for i in rng.permutation(len(RULES))[:2])
+    chosen = draw(family, rng, style.n_fillers, scenarios)
+    rules = list(scenarios.rules)
+    wording, another = (rules[int(i)] for i in rng.permutation(len(rules))[:2])
 
     def prompt(who: Draw, value: str, wording: str = wording) -> RecordPrompt:
-        return _prompt(Instance(family, index, who, wording, style), value, trigger, tokenizer)
+        return _prompt(Instance(family, index, who, wording, style, scenarios), value, trigger, tokenizer)
 
     return RecordEdit(
         family=family.name,
@@ -124,44 +125,45 @@ def record_edit(
         mine=prompt(chosen, old),
         renewed=prompt(chosen, new),
         rephrased=prompt(chosen, old, another),
-        others=tuple(prompt(other, old) for other in _others(family, chosen, rng, n_others)),
+        others=tuple(prompt(other, old) for other in _others(family, chosen, rng, n_others, scenarios)),
         wanted=1.0 if new == trigger else -1.0,
     )
 
 
-def _others(family: Family, chosen: Draw, rng: np.random.Generator, n: int) -> Sequence[Draw]:
+def _others(
+    family: Family, chosen: Draw, rng: np.random.Generator, n: int, scenarios: Scenarios
+) -> Sequence[Draw]:
     """Draws with other record numbers and bystander fields, all else as chosen."""
     found: dict[str, Draw] = {}
     while len(found) < n:
-        fresh = draw(family, rng, 0)
+        fresh = draw(family, rng, 0, scenarios)
         if fresh.record != chosen.record:
             found[fresh.record] = replace(chosen, record=fresh.record, bystanders=fresh.bystanders)
     return list(found.values())
 
 
 def _prompt(instance: Instance, value: str, trigger: str, tokenizer: Any) -> RecordPrompt:
-    family, who, style = instance.family, instance.chosen, instance.style
-    system, user = instance.messages(value=value, trigger=trigger)
-    question = user.segments[-1]
-    body = tuple(
-        part
-        for segment in user.segments[:-1]
-        for part in _split_record(_named(segment, family.field), who.record)
+    family, who = instance.family, instance.chosen
+    *before, last = (
+        replace(
+            message,
+            segments=tuple(
+                part
+                for segment in message.segments
+                for part in _split_record(_named(segment, family.field), who.record)
+            ),
+        )
+        for message in instance.messages(value=value, trigger=trigger)
     )
-    whole = replace(user, segments=(*body, question))
-    prompt = build(
-        (system, whole),
-        Segment("decision", style.cue, "decision"),
-        tokenizer,
-        chat=style.chat,
-        thinking=style.thinking,
-    )
+    *body, question = last.segments
+    prompt = instance.prompt((*before, last), tokenizer)
     return RecordPrompt(
-        (system, replace(user, segments=body)),
+        (*before, replace(last, segments=tuple(body))),
         question.text,
         prompt,
         who.actions,
         Choice(prompt.ids, action_ids(prompt, who.actions, tokenizer)),
+        instance.scenarios.layout(instance.style).cue,
     )
 
 
@@ -174,7 +176,7 @@ def _split_record(segment: Segment, record: str) -> list[Segment]:
     """The request's segment in parts, so that the record number is a span of its own."""
     if segment.name != "conversation":
         return [segment]
-    before, after = segment.text.split(record)
+    before, _, after = segment.text.partition(record)
     return [
         Segment("conversation", before, "conversation"),
         Segment("conversation", record, "record"),

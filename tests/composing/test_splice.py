@@ -116,9 +116,9 @@ def test_seam_repair_of_the_whole_chunk_is_the_full_prefill(tiny: LoadedModel) -
 def test_seam_repair_mends_the_first_tokens_and_leaves_the_rest(tiny: LoadedModel) -> None:
     runner, prefix, chunk, ids = setting(tiny)
     spliced, full = splice(runner, prefix, chunk), runner.prefill(ids).cache
-    mended = seam_repair(runner, spliced, (PREFIX, PREFIX + CHUNK), ids, 3).cache
-    equal(mended.slice(0, PREFIX + 3), full.slice(0, PREFIX + 3), 1e-4)
-    equal(mended.slice(PREFIX + 3, len(ids)), spliced.slice(PREFIX + 3, len(ids)))
+    repaired = seam_repair(runner, spliced, (PREFIX, PREFIX + CHUNK), ids, 3).cache
+    equal(repaired.slice(0, PREFIX + 3), full.slice(0, PREFIX + 3), 1e-4)
+    equal(repaired.slice(PREFIX + 3, len(ids)), spliced.slice(PREFIX + 3, len(ids)))
 
 
 def test_link_repair_mends_each_chunk_and_lets_later_ones_see_earlier(tiny: LoadedModel) -> None:

@@ -103,10 +103,10 @@ def test_edits_chain_and_branch(base: State, method: Method) -> None:
 
 def test_a_full_re_prefill_makes_good_whatever_came_before(base: State, method: Method) -> None:
     state = edited(base, method)
-    mended = state.edit(FIELD, NEW, "full_reprefill")
-    assert mended.fields[FIELD] == NEW
-    whole = base.context.runner.prefill(mended.ids).cache
-    assert float((copy_of(mended.cache) - copy_of(whole)).abs().max()) < 1e-4
+    renewed = state.edit(FIELD, NEW, "full_reprefill")
+    assert renewed.fields[FIELD] == NEW
+    whole = base.context.runner.prefill(renewed.ids).cache
+    assert float((copy_of(renewed.cache) - copy_of(whole)).abs().max()) < 1e-4
 
 
 def test_a_longer_value_is_served_or_refused_with_the_way_out(base: State, method: Method) -> None:

@@ -29,7 +29,7 @@ def test_it_keeps_the_field_alone_where_both_decide_alike(bases: list[State]) ->
         assert found.used == ("field_only" if found.enough else "field_erratum")
         assert torch.equal(copy_of(edited.cache), copy_of(expected.cache))
         assert edited.text == expected.text
-        suffix = len(base.context.renderer.behind(base.suffix()))
+        suffix = len(base.context.renderer.after(base.suffix()))
         assert edited.cost.tokens == noted.cost.tokens + 2 * suffix
         assert found.cost.tokens == edited.cost.tokens - expected.cost.tokens
         assert 0 < found.cost.milliseconds < edited.cost.milliseconds

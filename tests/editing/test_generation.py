@@ -16,7 +16,7 @@ from tests.families import tiny as tiny_of
 
 def test_greedy_text_is_that_of_transformers_own_generate(tiny: LoadedModel) -> None:
     state = context_of(tiny).prefill()
-    prompt = [*state.ids, *state.context.renderer.behind(state.suffix())]
+    prompt = [*state.ids, *state.context.renderer.after(state.suffix())]
     model: Any = tiny.model
     out = model.generate(
         torch.tensor([prompt]), max_new_tokens=8, do_sample=False, pad_token_id=tiny.tokenizer.pad_token_id

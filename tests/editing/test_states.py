@@ -42,7 +42,7 @@ def test_context_and_suffix_are_the_prompt_that_the_template_makes(tiny: LoadedM
     asked = Message("user", (*user_message.segments, Segment("decision", QUESTION, "question")))
     whole = build((system_message, asked), Segment("decision", "Action:"), tiny.tokenizer)
     assert state.text + state.suffix() == whole.text
-    assert state.ids + state.context.renderer.behind(state.suffix()) == whole.ids
+    assert state.ids + state.context.renderer.after(state.suffix()) == whole.ids
     decision = state.decide(OPTIONS)
     logits = state.context.runner.prefill(whole.ids).logits
     assert (decision.logits - logits).abs().max() < 1e-4
@@ -253,19 +253,19 @@ def test_a_state_is_not_touched_by_later_ones(base: State) -> None:
 def test_a_value_that_stands_in_a_stale_cache_is_computed(base: State) -> None:
     stale = base.edit(FIELD, NEW, "field_only")
     assert not stale.fresh
-    mended = stale.edit(FIELD, NEW, "full_reprefill")
-    assert mended.fresh
-    assert mended.cost.tokens == len(base.ids)
-    assert difference(mended.cache, base.edit(FIELD, NEW, "full_reprefill").cache) < 1e-6
-    assert difference(stale.cache, mended.cache) > 1e-3
+    renewed = stale.edit(FIELD, NEW, "full_reprefill")
+    assert renewed.fresh
+    assert renewed.cost.tokens == len(base.ids)
+    assert difference(renewed.cache, base.edit(FIELD, NEW, "full_reprefill").cache) < 1e-6
+    assert difference(stale.cache, renewed.cache) > 1e-3
 
 
 @pytest.mark.parametrize("method", ["field_only", "field_erratum", "recompute@2", "epic", "auto"])
 def test_a_reprefill_after_any_edit_in_place_is_one(base: State, method: str) -> None:
     edited = base.edit(FIELD, NEW, method)
-    mended = edited.edit(FIELD, NEW, "full_reprefill")
-    assert mended.cost.tokens == len(base.ids)
-    assert difference(mended.cache, base.edit(FIELD, NEW, "full_reprefill").cache) < 1e-6
+    renewed = edited.edit(FIELD, NEW, "full_reprefill")
+    assert renewed.cost.tokens == len(base.ids)
+    assert difference(renewed.cache, base.edit(FIELD, NEW, "full_reprefill").cache) < 1e-6
 
 
 def test_a_value_that_stands_is_laid_out_where_the_method_puts_it(base: State) -> None:

@@ -10,7 +10,7 @@ from experiments.controls.cases import Cases, build_quads, cases_of
 from experiments.controls.measure import Measured
 from experiments.controls.outside import TemplateStates
 from experiments.controls.probing import probe
-from experiments.controls.ranking import PairSites, RankedQuad, make_plan, note_labels
+from experiments.controls.ranking import PairSites, RankedQuad, note_labels, rank_notes
 from experiments.controls.scores import FieldScores, PolarityScores, QuadScores, ScrubMargins
 from experiments.controls.settings import ControlsSettings
 from experiments.controls.steering import Edits, EditSources, decode, train_features
@@ -147,7 +147,7 @@ def measured(settings: ControlsSettings) -> Measured:
     return Measured(
         cases=mine,
         ranked=found,
-        plan=make_plan(settings.model_copy(update={"n_aggregators": PLACES}), mine, found),
+        plan=rank_notes(settings.model_copy(update={"n_aggregators": PLACES}), mine, found),
         scores=Stage({key_of(quad): scored(quad, settings, jitter(quad.instance)) for quad in mine.held_out}),
         outside=Stage({key_of(case): outside(case, jitter()) for case in mine.templates}),
         probes=probe(known, settings, np.random.default_rng(45)),

@@ -94,9 +94,9 @@ def test_tables_and_rows_follow_from_the_settings(record: RunRecord) -> None:
     (design,) = lines(record, "design")
     assert (design["episodes"], design["turns"]) == (2, 8)
     for quantity in ("success", "agreement"):  # all episodes of this run were run in both layouts
-        behind = lines(record, "layouts", layout=LAYOUTS[True], quantity=quantity, phase="changed")
+        late = lines(record, "layouts", layout=LAYOUTS[True], quantity=quantity, phase="changed")
         whole = lines(record, "phases", quantity=quantity, phase="changed")
-        assert [line["value"] for line in behind] == [line["value"] for line in whole]
+        assert [line["value"] for line in late] == [line["value"] for line in whole]
         assert len(lines(record, "layouts", layout=LAYOUTS[False], quantity=quantity)) == 2 * len(ARMS)
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from experiments.controls.cases import build_quads, build_templates
 from experiments.controls.probing import probed_layers
-from experiments.controls.ranking import make_plan, note_labels
+from experiments.controls.ranking import note_labels, rank_notes
 from experiments.controls.settings import ControlsSettings
 from experiments.controls.summary import summarise
 from pkv_interp.records.archive import Head
@@ -72,7 +72,7 @@ def test_aggregators_are_ranked_single_labels(settings: ControlsSettings) -> Non
             polarity=replace(one.polarity, clean=1.0, corrupt=-1.0, positions=positions(quad.polarity)),
             field=replace(one.field, clean=1.0, corrupt=-1.0, positions=positions(quad.field)),
         )
-    plan = make_plan(settings, cases, Stage(found))
+    plan = rank_notes(settings, cases, Stage(found))
     assert plan.labels[0] == best
     assert len(plan.labels) == len(set(plan.labels)) == settings.n_aggregators
     assert plan.notes[best] == pytest.approx(1.0)

@@ -162,6 +162,7 @@ def test_shares_are_of_records_and_are_stated_where_the_model_is_competent(right
         n_drawn=3,
         decided=True,
         arms=Stage(arms),
+        splits=dict.fromkeys(families, "held_out"),
     )
     head = Head(
         {"dtype": "float32", "random_weights": False},

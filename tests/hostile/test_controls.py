@@ -34,8 +34,8 @@ from pkv_interp.measure.pairs import PairRun, cache_states, run_pair
 from pkv_interp.measure.patching import position_rows
 from pkv_interp.prompts.blocks import block_span
 from pkv_interp.reference.verify import verify_with_bridge
-from pkv_interp.tolerances import tolerance_of
 from pkv_interp.tasks import BY_NAME, Case, Style, field_case
+from pkv_interp.tolerances import tolerance_of
 from pkv_interp.weight_editing.rome import RankOneEdit
 from tests import runs
 from tests.agent import support

@@ -24,8 +24,8 @@ from pkv_interp.measure.ranking import pool_by_name, pooled_effect, rank_heads, 
 from pkv_interp.models.load import LoadedModel
 from pkv_interp.run.scoring import Scorer
 from pkv_interp.run.session import Session
-from pkv_interp.tolerances import tolerance_of
 from pkv_interp.tasks import BY_NAME, Case, Style, field_case
+from pkv_interp.tolerances import tolerance_of
 from tests import runs
 from tests.agent import support
 from tests.experiments.configs import compose

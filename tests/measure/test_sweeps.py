@@ -137,5 +137,5 @@ def test_the_middle_of_a_block_is_where_the_mlp_starts(engine: Engine, pair: Pai
     resid, mid, written = (pair.clean.need(n) for n in ("resid_all", "resid_mid_all", "mlp_all"))
     for index, layer in enumerate(engine.loaded.model.model.layers):
         with torch.no_grad():
-            behind = getattr(layer, "post_feedforward_layernorm", torch.nn.Identity())(written[index])
-        torch.testing.assert_close(resid[index + 1] - mid[index], behind, atol=1e-4, rtol=1e-4)
+            normed = getattr(layer, "post_feedforward_layernorm", torch.nn.Identity())(written[index])
+        torch.testing.assert_close(resid[index + 1] - mid[index], normed, atol=1e-4, rtol=1e-4)

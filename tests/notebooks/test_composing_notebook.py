@@ -45,7 +45,7 @@ def scores(notebook: Any, *cells: str) -> list[tuple[float, float, int]]:
     return [(float(margin), float(kl), int(tokens)) for margin, kl, tokens in found]
 
 
-def test_a_policy_is_spliced_behind_two_prefixes(executed: Any) -> None:
+def test_a_policy_is_spliced_after_two_prefixes(executed: Any) -> None:
     chunk = re.search(r"model tiny-llama: the policy is (\d+) tokens", printed(executed))
     assert chunk
     full, spliced, unturned = (scores(executed, arm) for arm in ("full prefill", "splice", "no rotation"))

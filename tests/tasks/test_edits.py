@@ -42,7 +42,7 @@ def test_every_field_stands_in_a_segment_of_its_label() -> None:
     assert all(value != another for value, another in task.bystanders.values())
 
 
-def test_a_planted_conclusion_states_the_old_action_behind_the_request() -> None:
+def test_a_planted_conclusion_states_the_old_action_after_the_request() -> None:
     plain, planted = (
         edit_task(FAMILIES[2], 0, tiny("llama").tokenizer, seed=0, matches=False, planted=p)
         for p in (False, True)

@@ -97,6 +97,11 @@ BAD_TOKENS: dict[str, tuple[dict[str, Any], str, str]] = {
     ),
     "answer": (GOOD | {"answer": "xylophonist"}, "'xylophonist' is not one token", "shorter"),
     "last": (GOOD | {"clean": "It is pending", "corrupt": "It is shipped"}, "last token", "same words"),
+    "no notes": (
+        GOOD | {"clean": "cancel or deny? It is pending:", "corrupt": "cancel or deny? It is shipped:"},
+        "no token stands between the change and the last one",
+        "put words after the change",
+    ),
     "blank": (
         GOOD | {k: f"{GOOD[k]} " for k in ("clean", "corrupt")} | {"answer": "deny", "wrong": "cancel"},
         "is not one token",

@@ -1,4 +1,4 @@
-"""LoRA edits: they do what they are trained for, and leave nothing behind."""
+"""LoRA edits: they do what they are trained for, and leave no trace."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ import torch
 
 from pkv_interp.cache.compute import Runner
 from pkv_interp.errors import PkvError
-from pkv_interp.tasks import BY_NAME, Style
+from pkv_interp.tasks import BY_NAME, Recipe, Style
 from pkv_interp.weight_editing.covariance import key_covariances
 from pkv_interp.weight_editing.decisions import Choice, changed, margins
 from pkv_interp.weight_editing.facts import RELATIONS, Fact, known_facts
@@ -25,9 +25,8 @@ from tests.families import FAMILIES, ids_of, tiny
 
 def made(family: str = "llama", index: int = 0, n_others: int = 3) -> RecordEdit:
     tokenizer = tiny(family).tokenizer
-    return record_edit(
-        BY_NAME["orders"], index, tokenizer, seed=0, style=Style(n_fillers=1), n_others=n_others
-    )
+    recipe = Recipe(0, Style(n_fillers=1))
+    return record_edit(BY_NAME["orders"], index, tokenizer, recipe=recipe, n_others=n_others)
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -40,7 +40,7 @@ def auto(state: State, change: Change) -> Outcome:
     first, second = _after(state, cheap), _after(state, reference)
     (cheap_choice, cheap_margin), (choice, margin) = _decisions(first, second, change.options.get("options"))
     enough = cheap_choice == choice
-    suffixes = sum(len(s.context.renderer.behind(s.suffix())) for s in (first, second))
+    suffixes = sum(len(s.context.renderer.after(s.suffix())) for s in (first, second))
     run = reference.outcome.tokens + suffixes
 
     fallback = reference.name if fallback is None else str(fallback)

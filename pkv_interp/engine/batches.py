@@ -1,4 +1,4 @@
-"""Splitting rows into groups that fit a memory budget, one packed forward each."""
+"""Splitting rows into batches that fit a memory budget, one packed forward each."""
 
 from __future__ import annotations
 
@@ -55,15 +55,15 @@ def most_tokens(device: torch.device) -> int:
     return _MOST_TOKENS.get(device.type, _MOST_TOKENS_ELSEWHERE)
 
 
-def chunk_rows(rows: Sequence[Row], length: int, budget: Budget) -> list[list[int]]:
-    """Indices of rows, in groups that are each estimated to fit; a row that is too large stands alone.
+def batches(rows: Sequence[Row], length: int, budget: Budget) -> list[list[int]]:
+    """Indices of rows, in batches that are each estimated to fit; a row that is too large stands alone.
 
-    Rows are taken by first edited position, then by first edited layer, so that rows of one group share as
+    Rows are taken by first edited position, then by first edited layer, so that rows of one batch share as
     much of the prefix, and skip as many layers, as they can.
     """
     starts = [first_edit(row, length) for row in rows]
     order = sorted(range(len(rows)), key=lambda index: (starts[index], first_layer(rows[index])))
-    chunks: list[list[int]] = []
+    found: list[list[int]] = []
     load = _Load(length)
     for index in order:
         load.add(rows[index], length - starts[index])
@@ -71,16 +71,16 @@ def chunk_rows(rows: Sequence[Row], length: int, budget: Budget) -> list[list[in
             load.tokens > budget.most_tokens
             or budget.cost(load.rows, load.tokens, load.columns, load.touched) > budget.total
         )
-        if not chunks or full:
-            chunks.append([])
+        if not found or full:
+            found.append([])
             load = _Load(length)
             load.add(rows[index], length - starts[index])
-        chunks[-1].append(index)
-    return chunks
+        found[-1].append(index)
+    return found
 
 
 class _Load:
-    """Running upper bounds for the group that is being filled."""
+    """Running upper bounds for the batch that is being filled."""
 
     def __init__(self, length: int) -> None:
         self._length = length
