@@ -13,7 +13,7 @@ PACKAGES = ("pkv_interp", "experiments")
 #: Rooms of the library from the ground up; a room imports from rooms before it only.
 FLOORS = (
     ("errors",),
-    ("files", "streams"),
+    ("files", "names", "output", "plain", "streams"),
     ("prompts",),
     ("tasks",),
     ("cache", "models", "stats"),

@@ -64,6 +64,8 @@ def control(name: str, value: float, expected: float, tolerance: float, detail: 
 class Interrupted(PkvError):
     """The user stopped the run; what was measured is kept."""
 
+    code = 130
+
 
 def _one_line(error: BaseException) -> str:
     if isinstance(error, PkvError):

@@ -22,6 +22,7 @@ from pkv_interp.records.stages import StageFolder
 from pkv_interp.records.store import RunStore
 from pkv_interp.records.tables import by_table
 from pkv_interp.run.display import show
+from pkv_interp.run.machine import using_threads
 from pkv_interp.run.report import Report
 from pkv_interp.run.scoring import Scoring
 from pkv_interp.run.session import Session
@@ -82,7 +83,10 @@ class Experiment(Generic[S, M]):
         chosen = checked(self.settings, values | changes)
         wanted = self.asked(chosen)
         keys = wanted.keys(*self.code)
-        with RunStore(chosen.results_dir).open(wanted, keys, resume=chosen.resume) as run:
+        with (
+            using_threads(chosen.threads),
+            RunStore(chosen.results_dir).open(wanted, keys, resume=chosen.resume) as run,
+        ):
             skipped = run.done
             if not run.done:
                 self._finish(run, chosen)
@@ -92,6 +96,7 @@ class Experiment(Generic[S, M]):
     def _finish(self, run: Run, settings: S) -> None:
         if run.measured is None:
             session = Session(settings.measuring(), run)
+            run.remarks += settings.remarks()
             started_at = datetime.now(UTC).isoformat()
             began = time.monotonic()
             measured = self.measure(session)

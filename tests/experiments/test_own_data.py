@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from experiments.circuit.__main__ import EXPERIMENT
+from experiments.circuit.experiment import EXPERIMENT
 from pkv_interp.errors import PkvError
 from pkv_interp.tasks import default_scenarios
 from tests import runs

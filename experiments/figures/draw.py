@@ -1,0 +1,52 @@
+"""Every figure of the records that are there."""
+
+import re
+from pathlib import Path
+
+import plotly.graph_objects as go
+from rich.console import Console
+
+from experiments.figures.rooms import drawn_by
+from experiments.figures.settings import FiguresSettings
+from pkv_interp.errors import PkvError
+from pkv_interp.plots.save import find_browser, save_html, save_png
+from pkv_interp.records import RunRecord, load_records
+
+
+def drawable(settings: FiguresSettings) -> list[RunRecord]:
+    """The newest success of each experiment and model that figures are asked of.
+
+    Raises:
+        PkvError: there is none.
+    """
+    found = [record for record in load_records(settings.results_dir) if drawn_by(record.experiment)]
+    chosen = [r for r in found if settings.models is None or r.model_name in settings.models]
+    if not chosen:
+        of = "" if settings.models is None else f" of {', '.join(settings.models)}"
+        have = ", ".join(dict.fromkeys(record.model_name for record in found))
+        hint = f"choose from {have}" if have else "run `python -m experiments.circuit` first"
+        raise PkvError(f"{settings.results_dir} has no finished record{of} to draw from", hint)
+    return chosen
+
+
+def figures(settings: FiguresSettings) -> None:
+    """Draw every record's figures."""
+    console = Console(stderr=True, soft_wrap=True, highlight=False)
+    pictures: dict[Path, go.Figure] = {}
+    for record in drawable(settings):
+        folder = settings.output_dir / record.experiment / re.sub(r"[^A-Za-z0-9._-]", "-", record.model_name)
+        drawn = {name: draw(record) for name, draw in drawn_by(record.experiment).items()}
+        save_html(drawn, folder)
+        pictures |= {folder / f"{name}.png": figure for name, figure in drawn.items()}
+        console.print(f"{folder}: {len(drawn)} figures from {record.path}", markup=False)
+    older = len(load_records(settings.results_dir, latest=False)) - len(load_records(settings.results_dir))
+    if older:
+        console.print(f"{older} older records of the same experiment and model were left out", markup=False)
+    if not settings.png:
+        return
+    browser = find_browser()
+    trouble = (
+        save_png(pictures, browser, scale=settings.scale) if browser else "no Chromium or Chrome was found"
+    )
+    if trouble:
+        console.print(f"HTML only, PNG left out: {trouble}", markup=False)
