@@ -10,11 +10,11 @@ from experiments.figures.rooms import drawn_by
 from experiments.figures.settings import FiguresSettings
 from pkv_interp.errors import PkvError
 from pkv_interp.plots.save import find_browser, save_html, save_png
-from pkv_interp.records import RunRecord, load_records
+from pkv_interp.records import RunRecord, load_records, newest_of_each_model
 
 
 def drawable(settings: FiguresSettings) -> list[RunRecord]:
-    """The newest success of each experiment and model that figures are asked of.
+    """The successes that figures are asked of.
 
     Raises:
         PkvError: there is none.
@@ -33,15 +33,15 @@ def figures(settings: FiguresSettings) -> None:
     """Draw every record's figures."""
     console = Console(stderr=True, soft_wrap=True, highlight=False)
     pictures: dict[Path, go.Figure] = {}
-    for record in drawable(settings):
+    chosen, remarks = newest_of_each_model(drawable(settings))
+    for remark in remarks:
+        console.print(remark, markup=False)
+    for record in chosen:
         folder = settings.output_dir / record.experiment / re.sub(r"[^A-Za-z0-9._-]", "-", record.model_name)
         drawn = {name: draw(record) for name, draw in drawn_by(record.experiment).items()}
         save_html(drawn, folder)
         pictures |= {folder / f"{name}.png": figure for name, figure in drawn.items()}
         console.print(f"{folder}: {len(drawn)} figures from {record.path}", markup=False)
-    older = len(load_records(settings.results_dir, latest=False)) - len(load_records(settings.results_dir))
-    if older:
-        console.print(f"{older} older records of the same experiment and model were left out", markup=False)
     if not settings.png:
         return
     browser = find_browser()

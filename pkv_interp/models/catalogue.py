@@ -36,6 +36,8 @@ _FOREIGN: dict[str, tuple[str, ...]] = {
     "gguf": ("package", "family"),
     "tiny": ("package", "hub_id", "revision", "path", "gguf_file"),
 }
+#: Entries that stand for any folder or file.
+_OPEN = ("local", "gguf")
 
 
 class ModelConfig(BaseModel):
@@ -81,6 +83,16 @@ class ModelConfig(BaseModel):
     @classmethod
     def _plain(cls, value: Any) -> Any:
         return plain(value)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _named_by_its_place(cls, values: Any) -> Any:
+        """A folder or file of one's own is called after itself, so that two of them are two models."""
+        if isinstance(values, Mapping) and values.get("name") in _OPEN and values.get("source") in _OPEN:
+            path = values.get("path")
+            if isinstance(path, str) and (name := Path(path).expanduser().absolute().name):
+                return {**values, "name": f"{values['name']}-{name}"[:100]}
+        return values
 
     @model_validator(mode="after")
     def _fits_its_source(self) -> Self:

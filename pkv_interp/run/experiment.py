@@ -16,6 +16,7 @@ from pkv_interp.records.code import Code, code_of
 from pkv_interp.records.environment import environment
 from pkv_interp.records.key import Asked, asked
 from pkv_interp.records.load import PARTIAL, read
+from pkv_interp.records.lock import RunLock
 from pkv_interp.records.run import Run
 from pkv_interp.records.schema import Keys, RunRecord
 from pkv_interp.records.stages import StageFolder
@@ -158,6 +159,7 @@ class Experiment(Generic[S, M]):
             stages=StageFolder(path.parent.parent / PARTIAL / keys.measurement),
             measured=record.measurements,
             keep_until_success=record.status == "success",
+            lock=RunLock.take(path.parent.parent / PARTIAL, keys.measurement),
         )
         with run:
             self.write(run, checked(self.settings, record.config))
