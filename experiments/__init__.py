@@ -4,7 +4,7 @@ import importlib
 from pathlib import Path
 from typing import Any
 
-from pkv_interp.errors import PkvError
+from pkv_interp.errors import PkvError, suggestion
 
 
 def rooms() -> tuple[str, ...]:
@@ -18,18 +18,11 @@ def find(name: str) -> Any:
     Raises:
         PkvError: there is none of that name.
     """
-    found = None
-    if name in rooms():
-        found = getattr(importlib.import_module(f"experiments.{name}.__main__"), "EXPERIMENT", None)
-    if found is None:
-        raise PkvError(f"there is no experiment '{name}'", f"choose from {', '.join(names())}")
-    return found
+    if name not in names():
+        raise PkvError(f"there is no experiment '{name}'", suggestion(name, names()))
+    return importlib.import_module(f"experiments.{name}.experiment").EXPERIMENT
 
 
 def names() -> tuple[str, ...]:
     """Names of all experiments; commands that only read records are none."""
-    return tuple(
-        name
-        for name in rooms()
-        if hasattr(importlib.import_module(f"experiments.{name}.__main__"), "EXPERIMENT")
-    )
+    return tuple(sorted(path.parent.name for path in Path(__file__).parent.glob("*/experiment.py")))

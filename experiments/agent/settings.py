@@ -2,31 +2,43 @@
 
 from typing import Annotated
 
-from pydantic import Field, NonNegativeInt, PositiveInt, ValidationInfo, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 
-from pkv_interp.agent.episodes import FEWEST, MOST
-from pkv_interp.composing.chunk import Sink
+from pkv_interp.names import EPISODE_TURNS, Sink
 from pkv_interp.run.editing_settings import Erratum
 from pkv_interp.run.scenario_settings import ScenarioSettings, of_split
-from pkv_interp.run.settings import Draws, Threshold
+from pkv_interp.run.values import (
+    AnyNames,
+    Count,
+    CountOrNone,
+    Draws,
+    Fillers,
+    Switch,
+    Threshold,
+    TokensOrNone,
+)
 
 
 class AgentSettings(ScenarioSettings):
     """Settings of this experiment; configs/agent.yaml says what each means."""
 
-    domains: tuple[str, ...] | None = None
-    instances: PositiveInt = 3
-    turns: Annotated[int, Field(ge=FEWEST, le=MOST)] = 5
-    n_fillers: NonNegativeInt = 12
-    n_preface: NonNegativeInt = 6
-    field_late: bool = True
-    both_layouts: NonNegativeInt = 2
-    chat: bool = True
+    domains: AnyNames | None = None
+    instances: Count = 3
+    turns: Annotated[int, Field(strict=True, ge=EPISODE_TURNS[0], le=EPISODE_TURNS[1])] = 5
+    n_fillers: Fillers = 12
+    n_preface: Fillers = 6
+    field_late: Switch = True
+    both_layouts: CountOrNone = 2
+    chat: Switch = True
     erratum: Erratum = "tagged"
     sink: Sink = "prefix"
-    seam: NonNegativeInt = 0
+    seam: TokensOrNone = 0
     competence_threshold: Threshold = 0.8
     bootstrap_draws: Draws = 2000
+
+    def remarks(self) -> tuple[str, ...]:
+        """See the base class."""
+        return self.more_than(both_layouts=(self.instances, "episodes a domain"))
 
     @field_validator("domains")
     @classmethod

@@ -1,13 +1,10 @@
 """``python -m experiments.blast_radius``."""
 
-from experiments.blast_radius.measure import Measured, measure
+from experiments import find
 from experiments.blast_radius.settings import BlastRadiusSettings
-from experiments.blast_radius.summary import summarise
 from pkv_interp.run.command import experiment_command
-from pkv_interp.run.experiment import Experiment
 
-EXPERIMENT = Experiment("blast_radius", BlastRadiusSettings, Measured, measure, summarise)
-main = experiment_command(EXPERIMENT)
+main = experiment_command("blast_radius", BlastRadiusSettings, find)
 
 if __name__ == "__main__":
     main()

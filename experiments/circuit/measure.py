@@ -46,6 +46,9 @@ def measure(session: "Session[CircuitSettings]") -> Measured:
     cases = build_cases(settings, session.tokenizer)
     session.check_engine(cases.ends)
     engine = session.engine
+    heads = session.spec.n_layers * session.spec.n_heads
+    if settings.top_k[-1] > heads:
+        session.run.remarks.append(f"top_k={settings.top_k[-1]}, and there are {heads} heads: all are taken")
     found = session.each("sites", cases.all, lambda case: measure_sites(engine, case), SitesAndOutputs)
     sites = found.map(lambda both: both.sites)
     plan = choose_sites(settings, cases.discovery, sites, session.rng("read heads"))

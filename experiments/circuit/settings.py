@@ -1,11 +1,12 @@
 """Settings of the circuit experiment."""
 
 from itertools import pairwise
+from typing import Annotated
 
-from pydantic import NonNegativeInt, PositiveInt, ValidationInfo, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 
-from pkv_interp.run.scenario_settings import PairSettings, of_split
-from pkv_interp.run.settings import Draws, Sizes, Threshold
+from pkv_interp.run.scenario_settings import FieldValues, PairSettings, of_split
+from pkv_interp.run.values import AnyNames, Count, Draws, Fillers, ShareOrNone, Sizes, Switch, Threshold
 
 #: Size of the head sets in the headline.
 HEADLINE_K = 12
@@ -14,18 +15,28 @@ HEADLINE_K = 12
 class CircuitSettings(PairSettings):
     """Settings of this experiment; configs/circuit.yaml says what each means."""
 
-    discovery: tuple[str, ...] | None = None
-    held_out: tuple[str, ...] | None = None
-    values: dict[str, tuple[str, str]] = {}
-    instances: PositiveInt = 3
-    write_sweeps: PositiveInt = 4
-    write_instances: PositiveInt = 1
-    n_fillers: NonNegativeInt = 2
-    chat: bool = True
-    n_aggregators: PositiveInt = 8
+    discovery: AnyNames | None = None
+    held_out: AnyNames | None = None
+    values: FieldValues = {}
+    instances: Count = 3
+    write_sweeps: Count = 4
+    write_instances: Count = 1
+    n_fillers: Fillers = 2
+    chat: Switch = True
+    n_aggregators: Count = 8
     top_k: Sizes = (1, 3, 5, 8, 12, 24)
-    random_draws: PositiveInt = 20
-    shares: tuple[float, ...] = (0.0, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
+    random_draws: Count = 20
+    shares: Annotated[tuple[ShareOrNone, ...], Field(max_length=256)] = (
+        0.0,
+        0.005,
+        0.01,
+        0.02,
+        0.05,
+        0.1,
+        0.2,
+        0.5,
+        1.0,
+    )
     competence_threshold: Threshold = 0.8
     bootstrap_draws: Draws = 2000
 
@@ -41,6 +52,15 @@ class CircuitSettings(PairSettings):
         if len(shares) < 2 or shares[0] != 0.0 or shares[-1] != 1.0 or not rising:
             raise ValueError("shares must rise from 0 to 1")
         return shares
+
+    def remarks(self) -> tuple[str, ...]:
+        """See the base class."""
+        if self.pairs is not None:
+            return ()
+        ranking = len(self.split("discovery", self.discovery)) * self.instances
+        return self.more_than(
+            write_sweeps=(ranking, "discovery cases"), write_instances=(self.instances, "cases a family")
+        )
 
     @property
     def sizes(self) -> list[int]:

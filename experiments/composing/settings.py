@@ -2,10 +2,23 @@
 
 from typing import Annotated, ClassVar, Self
 
-from pydantic import AfterValidator, Field, NonNegativeInt, PositiveInt, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from pkv_interp.run.scenario_settings import ScenarioSettings, SeveralFamilies
-from pkv_interp.run.settings import Draws, Share, Sizes, Threshold, rising
+from pkv_interp.run.values import (
+    Count,
+    CountOrNone,
+    Draws,
+    FillerCounts,
+    Fillers,
+    Lengths,
+    Names,
+    Share,
+    Sizes,
+    Switch,
+    Threshold,
+    Tokens,
+)
 
 #: What is moved where: name to (blocks moved, field after the rule, place of the policy).
 CONDITIONS: dict[str, tuple[tuple[str, ...], bool, str]] = {
@@ -27,9 +40,6 @@ LOOKUP = "lookup"
 #: Tokens before the chunk whose splice is timed.
 PREFIX = 16
 
-#: Numbers of sentences, rising from none.
-Counts = Annotated[tuple[NonNegativeInt, ...], AfterValidator(rising)]
-
 
 class ComposingSettings(ScenarioSettings):
     """Settings of this experiment; configs/composing.yaml says what each means."""
@@ -38,22 +48,22 @@ class ComposingSettings(ScenarioSettings):
     SUMMARY_ONLY: ClassVar[frozenset[str]] = frozenset({"bootstrap_draws"})
 
     families: SeveralFamilies = None
-    instances: PositiveInt = 1
-    n_fillers: NonNegativeInt = 2
-    chat: bool = True
-    conditions: tuple[str, ...] = (*CONDITIONS, LOOKUP)
+    instances: Count = 1
+    n_fillers: Fillers = 2
+    chat: Switch = True
+    conditions: Names = (*CONDITIONS, LOOKUP)
     seams: Sizes = (1, 2, 4, 8, 16, 64)
     blend_share: Share = 0.15
-    curve_families: PositiveInt = 4
-    chunk_fillers: Counts = (0, 8, 32, 96, 272)
-    distance_fillers: Counts = (0, 8, 32)
+    curve_families: Count = 4
+    chunk_fillers: FillerCounts = (0, 8, 32, 96, 272)
+    distance_fillers: FillerCounts = (0, 8, 32)
     skills: Sizes = (1, 2, 4, 8)
-    tool_values: Annotated[int, Field(ge=0, le=3)] = 2
-    tool_tokens: PositiveInt = 40
-    diagnosis_prompts: NonNegativeInt = 8
-    lengths: Sizes = (256, 512, 1024, 2048, 4096, 8192)
-    rounds: PositiveInt = 3
-    suffix: PositiveInt = 32
+    tool_values: Annotated[int, Field(strict=True, ge=0, le=3)] = 2
+    tool_tokens: Tokens = 40
+    diagnosis_prompts: CountOrNone = 8
+    lengths: Lengths = (256, 512, 1024, 2048, 4096, 8192)
+    rounds: Count = 3
+    suffix: Tokens = 32
     competence_threshold: Threshold = 0.8
     bootstrap_draws: Draws = 2000
 
@@ -65,18 +75,15 @@ class ComposingSettings(ScenarioSettings):
             raise ValueError(f"name '{MAIN}' and others of {', '.join((*CONDITIONS, LOOKUP))}, each once")
         return names
 
-    @field_validator("lengths")
-    @classmethod
-    def _enough_for_a_slope(cls, values: tuple[int, ...]) -> tuple[int, ...]:
-        if len(values) < 2:
-            raise ValueError("give at least two lengths: an exponent is fitted")
-        return values
-
     @model_validator(mode="after")
     def _room_for_a_chunk(self) -> Self:
         if self.lengths[0] <= PREFIX + self.suffix:
             raise ValueError(f"lengths must be more than {PREFIX + self.suffix}, to leave room for a chunk")
         return self
+
+    def remarks(self) -> tuple[str, ...]:
+        """See the base class."""
+        return self.more_than(curve_families=(len(self.chosen(self.families)), "families"))
 
     @property
     def repairs(self) -> tuple[int, ...]:

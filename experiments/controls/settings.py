@@ -1,11 +1,12 @@
 """Settings of the controls experiment."""
 
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Self
 
-from pydantic import Field, NonNegativeInt, PositiveInt, ValidationInfo, field_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from pkv_interp.run.scenario_settings import ScenarioSettings, of_split
-from pkv_interp.run.settings import Draws, ExperimentSettings, Shares, Sizes, Threshold
+from pkv_interp.run.scenario_settings import FieldValues, ScenarioSettings, of_split
+from pkv_interp.run.settings import ExperimentSettings
+from pkv_interp.run.values import AnyNames, Count, Draws, Fillers, Shares, Sizes, Steps, Switch, Threshold
 
 #: Size of the position sets in the headline.
 HEADLINE_K = 8
@@ -16,27 +17,27 @@ class ControlsSettings(ScenarioSettings):
 
     SUMMARY_ONLY: ClassVar[frozenset[str]] = ExperimentSettings.SUMMARY_ONLY | {"probe_rise"}
 
-    discovery: tuple[str, ...] | None = None
-    held_out: tuple[str, ...] | None = None
-    values: dict[str, tuple[str, str]] = {}
-    instances: Annotated[int, Field(ge=2)] = 2
-    n_fillers: NonNegativeInt = 2
-    chat: bool = True
-    n_aggregators: PositiveInt = 8
+    discovery: AnyNames | None = None
+    held_out: AnyNames | None = None
+    values: FieldValues = {}
+    instances: Annotated[int, Field(strict=True, ge=2, le=10_000)] = 2
+    n_fillers: Fillers = 2
+    chat: Switch = True
+    n_aggregators: Count = 8
     top_k: Sizes = (1, 2, 4, 8, 16, 32, 64)
-    random_draws: PositiveInt = 20
-    probe_layers: PositiveInt = 24
-    probe_folds: Annotated[int, Field(ge=2)] = 5
-    probe_shuffles: PositiveInt = 3
-    probe_rise: Annotated[float, Field(gt=0.0, lt=0.5)] = 0.3
+    random_draws: Count = 20
+    probe_layers: Count = 24
+    probe_folds: Annotated[int, Field(strict=True, ge=2, le=100)] = 5
+    probe_shuffles: Count = 3
+    probe_rise: Annotated[float, Field(strict=True, gt=0.0, lt=0.5)] = 0.3
     edit_layers: Shares = (0.3, 0.4, 0.5, 0.6, 0.7)
-    edit_instances: PositiveInt = 1
-    edit_draws: PositiveInt = 3
-    sae_features: PositiveInt = 512
-    sae_active: PositiveInt = 16
-    sae_steps: PositiveInt = 600
+    edit_instances: Count = 1
+    edit_draws: Count = 3
+    sae_features: Count = 512
+    sae_active: Count = 16
+    sae_steps: Steps = 600
     sae_top: Sizes = (1, 3, 10, 30)
-    template_instances: PositiveInt = 1
+    template_instances: Count = 1
     competence_threshold: Threshold = 0.8
     bootstrap_draws: Draws = 2000
 
@@ -44,6 +45,22 @@ class ControlsSettings(ScenarioSettings):
     @classmethod
     def _of_its_split(cls, names: tuple[str, ...] | None, info: ValidationInfo) -> tuple[str, ...] | None:
         return of_split(names, info, least=2)
+
+    @model_validator(mode="after")
+    def _features_that_there_are(self) -> Self:
+        if self.sae_active > self.sae_features:
+            raise ValueError(
+                f"sae_active={self.sae_active} is more than the {self.sae_features} of sae_features"
+            )
+        if self.sae_top[-1] > self.sae_features:
+            raise ValueError(
+                f"sae_top names {self.sae_top[-1]}, more than the {self.sae_features} of sae_features"
+            )
+        return self
+
+    def remarks(self) -> tuple[str, ...]:
+        """See the base class."""
+        return self.more_than(edit_instances=(self.instances, "quads a family"))
 
     @property
     def sizes(self) -> list[int]:

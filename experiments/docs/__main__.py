@@ -8,7 +8,8 @@ from pathlib import Path
 from experiments.docs.tables import filled
 from pkv_interp.errors import PkvError
 from pkv_interp.files import atomic_write
-from pkv_interp.records import load_records
+from pkv_interp.output import print_anything
+from pkv_interp.records import load_records, newest_of_each_model
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -20,12 +21,16 @@ def documents() -> list[Path]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; with ``--check`` nothing is written, and stale documents are an error."""
+    print_anything()
     parser = argparse.ArgumentParser(prog="python -m experiments.docs", description=__doc__)
     parser.add_argument(
         "--check", action="store_true", help="only say whether the tables are those of results/"
     )
     chosen = parser.parse_args(arguments)
-    records = {(r.experiment, r.model_name): r for r in load_records(ROOT / "results")}
+    chosen_records, remarks = newest_of_each_model(load_records(ROOT / "results"))
+    for remark in remarks:
+        sys.stderr.write(f"{remark}\n")
+    records = {(r.experiment, r.model_name): r for r in chosen_records}
     changed = []
     for path in documents():
         text = path.read_text(encoding="utf-8")

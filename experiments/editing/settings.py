@@ -2,11 +2,11 @@
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, NonNegativeInt, PositiveInt
+from pydantic import AfterValidator, Field
 
 from pkv_interp.run.editing_settings import Erratum, Methods
 from pkv_interp.run.scenario_settings import ScenarioSettings, SeveralFamilies
-from pkv_interp.run.settings import Draws, Sizes, Threshold, rising
+from pkv_interp.run.values import Count, Draws, FillerCounts, Sizes, Switch, Threshold, Tokens, each_once
 
 METHODS = (
     "stale",
@@ -30,24 +30,31 @@ class EditingSettings(ScenarioSettings):
     """Settings of this experiment; configs/editing.yaml says what each means."""
 
     families: SeveralFamilies = None
-    instances: PositiveInt = 1
-    both_ways: bool = False
-    chat: bool = True
+    instances: Count = 1
+    both_ways: Switch = False
+    chat: Switch = True
     methods: Methods = METHODS
-    fillers: Annotated[tuple[NonNegativeInt, ...], AfterValidator(rising)] = (2, 24)
-    places: Annotated[tuple[Literal["early", "late"], ...], Field(min_length=1)] = ("early", "late")
+    fillers: FillerCounts = (2, 24)
+    places: Annotated[
+        tuple[Literal["early", "late"], ...], Field(max_length=2), AfterValidator(each_once)
+    ] = ("early", "late")
     erratum: Erratum = "override"
-    ask_with: tuple[Erratum, ...] = ("tagged",)
+    ask_with: Annotated[tuple[Erratum, ...], Field(max_length=16)] = ("tagged",)
     top_k: Sizes = (1, 2, 4, 8, 16, 32, 64)
-    rank_instances: PositiveInt = 2
-    random_draws: PositiveInt = 3
-    cot: bool = True
-    cot_cases: PositiveInt = 8
-    cot_tokens: PositiveInt = 48
-    turns: Annotated[int, Field(ge=2)] = 28
-    horizon_cases: PositiveInt = 8
+    rank_instances: Count = 2
+    random_draws: Count = 3
+    cot: Switch = True
+    cot_cases: Count = 8
+    cot_tokens: Tokens = 48
+    turns: Annotated[int, Field(strict=True, ge=2, le=10_000)] = 28
+    horizon_cases: Count = 8
     competence_threshold: Threshold = 0.8
     bootstrap_draws: Draws = 2000
+
+    def remarks(self) -> tuple[str, ...]:
+        """See the base class."""
+        of = (len(self.chosen(self.families)), "families")
+        return (*self.more_than(horizon_cases=of), *(self.more_than(cot_cases=of) if self.cot else ()))
 
     @property
     def asked_with(self) -> tuple[str, ...]:

@@ -1,77 +1,15 @@
 """``python -m experiments.figures``."""
 
-import re
-from pathlib import Path
-from typing import Annotated, Any
-
-import plotly.graph_objects as go
-from pydantic import BeforeValidator, PositiveFloat
-from rich.console import Console
-
-from experiments.figures.rooms import drawn_by
-from pkv_interp.errors import PkvError
-from pkv_interp.plots.save import find_browser, save_html, save_png
-from pkv_interp.records import RunRecord, load_records
-from pkv_interp.records.tables import TableAbsent
+from experiments.figures.settings import FiguresSettings
 from pkv_interp.run.command import command
-from pkv_interp.run.settings import CommandSettings
-
-
-def _one_or_more(value: Any) -> Any:
-    return value.split(",") if isinstance(value, str) else value
-
-
-class FiguresSettings(CommandSettings):
-    """Settings of this command; configs/figures.yaml says what each means."""
-
-    output_dir: Path = Path("results/figures")
-    models: Annotated[tuple[str, ...] | None, BeforeValidator(_one_or_more)] = None
-    png: bool = True
-    scale: PositiveFloat = 1.5
-
-
-def drawable(settings: FiguresSettings) -> list[RunRecord]:
-    """The newest success of each experiment and model that figures are asked of.
-
-    Raises:
-        PkvError: there is none.
-    """
-    found = [record for record in load_records(settings.results_dir) if drawn_by(record.experiment)]
-    chosen = [r for r in found if settings.models is None or r.model_name in settings.models]
-    if not chosen:
-        of = "" if settings.models is None else f" of {', '.join(settings.models)}"
-        have = ", ".join(dict.fromkeys(record.model_name for record in found))
-        hint = f"choose from {have}" if have else "run `python -m experiments.circuit` first"
-        raise PkvError(f"{settings.results_dir} has no finished record{of} to draw from", hint)
-    return chosen
 
 
 def figures(settings: FiguresSettings) -> None:
     """Draw every record's figures."""
-    console = Console(stderr=True, soft_wrap=True, highlight=False)
-    pictures: dict[Path, go.Figure] = {}
-    for record in drawable(settings):
-        folder = settings.output_dir / record.experiment / re.sub(r"[^A-Za-z0-9._-]", "-", record.model_name)
-        drawn: dict[str, go.Figure] = {}
-        for name, draw in drawn_by(record.experiment).items():
-            try:
-                drawn[name] = draw(record)
-            except TableAbsent as absent:  # for example doses of own pairs, which have no rule to repeat
-                console.print(f"{name} left out: {absent.cause}", markup=False)
-        save_html(drawn, folder)
-        pictures |= {folder / f"{name}.png": figure for name, figure in drawn.items()}
-        console.print(f"{folder}: {len(drawn)} figures from {record.path}", markup=False)
-    older = len(load_records(settings.results_dir, latest=False)) - len(load_records(settings.results_dir))
-    if older:
-        console.print(f"{older} older records of the same experiment and model were left out", markup=False)
-    if not settings.png:
-        return
-    browser = find_browser()
-    trouble = (
-        save_png(pictures, browser, scale=settings.scale) if browser else "no Chromium or Chrome was found"
-    )
-    if trouble:
-        console.print(f"HTML only, PNG left out: {trouble}", markup=False)
+    # Its imports take seconds, and wait until the settings are checked.
+    from experiments.figures.draw import figures as draw
+
+    draw(settings)
 
 
 main = command("figures", FiguresSettings, figures)

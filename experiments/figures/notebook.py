@@ -11,7 +11,7 @@ from IPython.display import display
 from experiments.figures.rooms import draw as drawn
 from pkv_interp.errors import PkvError
 from pkv_interp.plots.tables import NOT_COMPETENT
-from pkv_interp.records import RunRecord, load_records, published
+from pkv_interp.records import RunRecord, load_records, newest_of_each_model, published
 
 PREFERRED = "smollm2-135m-gate"
 
@@ -31,7 +31,10 @@ def results() -> Path:
 def newest(experiment: str) -> RunRecord | None:
     """The record of the preferred model, or the newest of another; None, with a line, where there is none."""
     place = results()
-    found = load_records(place, experiment=experiment) if place.is_dir() else []
+    records = load_records(place, experiment=experiment) if place.is_dir() else []
+    found, remarks = newest_of_each_model(records)
+    for remark in remarks:
+        say(remark)
     if not found:
         say(f"{experiment}: no record under {place}; make one with `python -m experiments.{experiment}`")
         return None

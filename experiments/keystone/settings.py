@@ -1,10 +1,8 @@
 """Settings of the keystone experiment."""
 
-from pydantic import NonNegativeInt, PositiveInt
-
 from pkv_interp.run.editing_settings import Erratum, Methods
 from pkv_interp.run.scenario_settings import ScenarioSettings, SeveralFamilies
-from pkv_interp.run.settings import Draws, Threshold
+from pkv_interp.run.values import Count, Draws, Fillers, Switch, Threshold
 
 #: How the three blocks are cut into chunks, each precompiled alone. Session and policy refer to one another
 #: (the policy names the field); the tools block refers to neither.
@@ -23,9 +21,9 @@ class KeystoneSettings(ScenarioSettings):
     """Settings of this experiment; configs/keystone.yaml says what each means."""
 
     families: SeveralFamilies = None
-    instances: PositiveInt = 1
-    n_fillers: NonNegativeInt = 2
-    chat: bool = True
+    instances: Count = 1
+    n_fillers: Fillers = 2
+    chat: Switch = True
     methods: Methods = (
         "stale",
         "field_only",
@@ -42,7 +40,7 @@ class KeystoneSettings(ScenarioSettings):
         "suffix_recompute",
         "full_reprefill",
     )
-    rank_instances: PositiveInt = 2
+    rank_instances: Count = 2
     erratum: Erratum = "override"
     competence_threshold: Threshold = 0.8
     bootstrap_draws: Draws = 2000

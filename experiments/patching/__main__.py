@@ -1,13 +1,10 @@
 """``python -m experiments.patching``."""
 
-from experiments.patching.measure import Measured, measure
+from experiments import find
 from experiments.patching.settings import PatchingSettings
-from experiments.patching.summary import summarise
 from pkv_interp.run.command import experiment_command
-from pkv_interp.run.experiment import Experiment
 
-EXPERIMENT = Experiment("patching", PatchingSettings, Measured, measure, summarise)
-main = experiment_command(EXPERIMENT)
+main = experiment_command("patching", PatchingSettings, find)
 
 if __name__ == "__main__":
     main()

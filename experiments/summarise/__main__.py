@@ -9,6 +9,7 @@ from rich.console import Console
 
 from experiments import find
 from pkv_interp.errors import PkvError
+from pkv_interp.output import print_anything
 from pkv_interp.records.archive import archive_path
 from pkv_interp.records.load import read, record_files
 from pkv_interp.records.schema import RunRecord
@@ -32,6 +33,7 @@ def summarise(path: Path) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code: 0 when every record was made anew, 2 when not."""
+    print_anything()
     parser = argparse.ArgumentParser(prog="python -m experiments.summarise", description=__doc__)
     parser.add_argument("places", nargs="*", default=["results"], help="records, or folders of them")
     chosen = parser.parse_args(arguments)

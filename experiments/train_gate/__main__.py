@@ -1,25 +1,20 @@
 """``python -m experiments.train_gate``."""
 
-from rich.console import Console
-
-from experiments.train_gate.measure import Measured, measure
 from experiments.train_gate.settings import TrainGateSettings
-from experiments.train_gate.summary import summarise
-from experiments.train_gate.tables import ChatLoss
-from pkv_interp.records import RunRecord
-from pkv_interp.records.tables import first_of
 from pkv_interp.run.command import command
-from pkv_interp.run.experiment import Experiment
-
-EXPERIMENT = Experiment("train_gate", TrainGateSettings, Measured, measure, summarise)
 
 
-def train_gate(settings: TrainGateSettings) -> RunRecord:
+def train_gate(settings: TrainGateSettings) -> None:
     """Train, judge, record."""
-    record = EXPERIMENT.run(settings)
-    ratio = first_of(record, ChatLoss).ratio
+    # These imports take seconds, and wait until the settings are checked.
+    from rich.console import Console
+
+    from experiments.train_gate.experiment import EXPERIMENT
+    from experiments.train_gate.tables import ChatLoss
+    from pkv_interp.records.tables import first_of
+
+    ratio = first_of(EXPERIMENT.run(settings), ChatLoss).ratio
     Console(stderr=True).print(f"chat loss adapted / base: {ratio:.3f}")
-    return record
 
 
 main = command("train_gate", TrainGateSettings, train_gate)

@@ -1,12 +1,12 @@
 """Settings of the gate adapter's training."""
 
-from pathlib import Path
 from typing import Annotated
 
-from pydantic import AfterValidator, Field, NonNegativeInt, PositiveInt
+from pydantic import AfterValidator, Field
 
 from pkv_interp.run.scenario_settings import ScenarioSettings
-from pkv_interp.run.settings import Draws, Model, rising
+from pkv_interp.run.settings import Model
+from pkv_interp.run.values import Count, Draws, FillerCounts, Folder, Steps
 from pkv_interp.training.schedule import Stage, check
 
 
@@ -19,9 +19,9 @@ class TrainGateSettings(ScenarioSettings):
     """Settings of this experiment; configs/train_gate.yaml says what each means."""
 
     model: Model = Field(default="smollm2-135m-base")  # pyright: ignore[reportAssignmentType]
-    work_dir: Path = Path("outputs/train_gate")
-    adapter_dir: Path = Path("pkv_interp/data/gate_smollm2_135m")
-    stages: Annotated[tuple[Stage, ...], Field(min_length=1), AfterValidator(_runnable)] = (
+    work_dir: Folder = Field(default="outputs/train_gate")  # pyright: ignore[reportAssignmentType]
+    adapter_dir: Folder = Field(default="pkv_interp/data/gate_smollm2_135m")  # pyright: ignore[reportAssignmentType]
+    stages: Annotated[tuple[Stage, ...], Field(min_length=1, max_length=64), AfterValidator(_runnable)] = (
         Stage(steps=55, lessons="listings", lr=(1.0e-3, 1.0e-3)),
         Stage(steps=75, lessons="rules", lr=(1.0e-3, 8.5e-4)),
         Stage(steps=120, lessons="rules", lr=(8.0e-4, 7.0e-4), mix=(0.5, 0.5, 0, 0)),
@@ -42,11 +42,11 @@ class TrainGateSettings(ScenarioSettings):
             chat_weight=0.6,
         ),
     )
-    rank: PositiveInt = 16
-    snapshot_every: PositiveInt = 100
-    lengths: Annotated[tuple[NonNegativeInt, ...], AfterValidator(rising)] = (0, 4, 12, 30, 56)
-    instances: PositiveInt = 1
-    mechanism_instances: PositiveInt = 1
+    rank: Annotated[int, Field(strict=True, ge=1, le=1024)] = 16
+    snapshot_every: Steps = 100
+    lengths: FillerCounts = (0, 4, 12, 30, 56)
+    instances: Count = 1
+    mechanism_instances: Count = 1
     bootstrap_draws: Draws = 2000
 
     @property

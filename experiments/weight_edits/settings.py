@@ -2,33 +2,31 @@
 
 from typing import Annotated, Self
 
-from pydantic import AfterValidator, Field, PositiveInt, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from pkv_interp.errors import PkvError
 from pkv_interp.run.editing_settings import Erratum
 from pkv_interp.run.scenario_settings import ScenarioSettings, SeveralFamilies
-from pkv_interp.run.settings import Draws, Threshold, rising
-
-Depth = Annotated[float, Field(ge=0.0, le=1.0)]
+from pkv_interp.run.values import Count, Draws, ShareOrNone, Steps, Switch, Threshold, Tokens, rising
 
 
 class WeightEditsSettings(ScenarioSettings):
     """Settings of this experiment; configs/weight_edits.yaml says what each means."""
 
     families: SeveralFamilies = None
-    chat: bool = True
+    chat: Switch = True
     erratum: Erratum = "override"
-    depths: Annotated[tuple[Depth, ...], AfterValidator(rising)] = (0.1, 0.3)
-    corpus_tokens: PositiveInt = 6000
-    facts: PositiveInt = 2
-    fact_relations: PositiveInt = 2
-    discovery: PositiveInt = 2
-    records: PositiveInt = 6
-    others: PositiveInt = 3
-    decisions: PositiveInt = 4
-    value_steps: PositiveInt = 20
-    lora_steps: PositiveInt = 20
-    latency_repeats: PositiveInt = 3
+    depths: Annotated[tuple[ShareOrNone, ...], Field(max_length=256), AfterValidator(rising)] = (0.1, 0.3)
+    corpus_tokens: Tokens = 6000
+    facts: Count = 2
+    fact_relations: Count = 2
+    discovery: Count = 2
+    records: Count = 6
+    others: Count = 3
+    decisions: Count = 4
+    value_steps: Steps = 20
+    lora_steps: Steps = 20
+    latency_repeats: Count = 3
     competence_threshold: Threshold = 0.8
     bootstrap_draws: Draws = 2000
 

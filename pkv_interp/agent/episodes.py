@@ -13,13 +13,14 @@ import numpy as np
 
 from pkv_interp.agent.world import World, guards
 from pkv_interp.errors import PkvError
+from pkv_interp.names import EPISODE_TURNS
 from pkv_interp.streams import stream
 from pkv_interp.tasks.alignment import aligned_values
 from pkv_interp.tasks.draws import Draw, draw
 from pkv_interp.tasks.scenarios import Family, Scenarios, default_scenarios
 
 #: Turns of an episode, and the turns at which the state may change first (the first turn is 1).
-FEWEST, MOST = 4, 6
+FEWEST, MOST = EPISODE_TURNS
 CHANGES = (2, 3, 4)
 
 

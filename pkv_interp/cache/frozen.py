@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import torch
 from jaxtyping import Float
@@ -13,8 +13,8 @@ from transformers.cache_utils import DynamicCache, DynamicLayer
 
 from pkv_interp.cache.regime import Regime, one_regime
 from pkv_interp.errors import PkvError
+from pkv_interp.names import Part
 
-Part = Literal["K", "V", "KV"]
 PARTS: tuple[str, ...] = get_args(Part)
 
 

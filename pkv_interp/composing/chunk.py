@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 from transformers import PreTrainedTokenizerBase
 
@@ -12,8 +12,8 @@ from pkv_interp.cache.frozen import FrozenCache
 from pkv_interp.composing.identity import identity_of
 from pkv_interp.errors import PkvError
 from pkv_interp.ids import TokenIds, as_ids
+from pkv_interp.names import Sink
 
-Sink = Literal["none", "bos", "prefix"]
 SINKS: tuple[str, ...] = get_args(Sink)
 
 

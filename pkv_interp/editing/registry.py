@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from dataclasses import field as dataclass_field
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Literal
 
 from pkv_interp.cache import FrozenCache
 from pkv_interp.editing.layout import Layout
 from pkv_interp.errors import PkvError
+from pkv_interp.names import Amount, method_amount
 
 if TYPE_CHECKING:
     from pkv_interp.editing.diagnostic import Diagnostic
     from pkv_interp.editing.state import State
 
-Amount = Literal["none", "count", "share"]
 Placement = Literal["in place", "at the end", "either"]
 
 
@@ -137,34 +135,10 @@ def find(method: str, options: Mapping[str, Any]) -> tuple[Method, float | None]
     Raises:
         PkvError: an unknown method or option, or an amount that is missing, not wanted or not a number.
     """
-    name, at, written = method.partition("@")
-    if name not in METHODS:
-        near = get_close_matches(name, METHODS, n=1)
-        hint = f"did you mean '{near[0]}'?" if near else f"use one of {', '.join(METHODS)}"
-        raise PkvError(f"there is no editing method '{name}'", hint)
+    name, amount = method_amount(method, METHODS)
     found = METHODS[name]
     for option in options:
         if option not in found.options:
             takes = ", ".join(found.options) or "no options"
             raise PkvError(f"{name} does not take '{option}'", f"it takes {takes}")
-    if not at:
-        if found.required:
-            example = "0.15" if found.amount == "share" else "8"
-            raise PkvError(f"{name} needs a {found.amount} after '@'", f"write {name}@{example}")
-        return found, None
-    if found.amount == "none":
-        raise PkvError(f"'{method}' has an amount and {name} takes none", f"write {name}")
-    return found, _amount(method, written, found.amount)
-
-
-def _amount(method: str, written: str, kind: Amount) -> float:
-    if written == "all":
-        return 1.0 if kind == "share" else math.inf
-    try:
-        number = float(written) if kind == "share" else int(written)
-    except ValueError:
-        number = -1
-    if not 0 <= number <= (1 if kind == "share" else math.inf):
-        wanted = "a share from 0 to 1" if kind == "share" else "a count of tokens, 0 or more, or all"
-        raise PkvError(f"'{written}' in '{method}' is not {wanted}", f"write {wanted} after '@'")
-    return number
+    return found, amount

@@ -9,10 +9,11 @@ from typing import Annotated, Any, Literal, Self
 
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from yaml import YAMLError
 
 from pkv_interp.errors import PkvError
+from pkv_interp.plain import plain
 
 CATALOGUE = Path(__file__).resolve().parents[2] / "configs" / "model"
 
@@ -35,6 +36,8 @@ _FOREIGN: dict[str, tuple[str, ...]] = {
     "gguf": ("package", "family"),
     "tiny": ("package", "hub_id", "revision", "path", "gguf_file"),
 }
+#: Entries that stand for any folder or file.
+_OPEN = ("local", "gguf")
 
 
 class ModelConfig(BaseModel):
@@ -60,7 +63,7 @@ class ModelConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
-    name: Annotated[str, Field(min_length=1)]
+    name: Annotated[str, Field(min_length=1, max_length=100)]
     source: Source
     package: Package | None = None
     hub_id: str | None = None
@@ -74,7 +77,22 @@ class ModelConfig(BaseModel):
     device: Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")] = "auto"
     thinking: bool | None = None
     quantise_4bit: bool = False
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Annotated[int, Field(ge=0, le=2**32 - 1)] = 0
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _plain(cls, value: Any) -> Any:
+        return plain(value)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _named_by_its_place(cls, values: Any) -> Any:
+        """A folder or file of one's own is called after itself, so that two of them are two models."""
+        if isinstance(values, Mapping) and values.get("name") in _OPEN and values.get("source") in _OPEN:
+            path = values.get("path")
+            if isinstance(path, str) and (name := Path(path).expanduser().absolute().name):
+                return {**values, "name": f"{values['name']}-{name}"[:100]}
+        return values
 
     @model_validator(mode="after")
     def _fits_its_source(self) -> Self:
@@ -120,7 +138,7 @@ def _told(error: ValidationError, name: str) -> PkvError:
     hint = f"set it in configs/model/{name}.yaml or on the command line"
     if not first["loc"]:
         return PkvError(f"{key}: {first['msg'].removeprefix('Value error, ')}", hint)
-    return PkvError(f"{key}={_short(first['input'])}: {first['msg']}", hint)
+    return PkvError(f"{key}={_short(first['input'])}: {first['msg'].removeprefix('Value error, ')}", hint)
 
 
 def catalogue_names() -> tuple[str, ...]:

@@ -3,7 +3,8 @@
 import asyncio
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Coroutine, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -69,10 +70,12 @@ def save_png(figures: Mapping[Path, go.Figure], browser: str, *, scale: float = 
     ]
     # Formulas are not used, and fetching their typesetter would need the network.
     options = {"mathjax": False, "path": browser, "timeout": SECONDS}
+
+    async def draw() -> Any:
+        return await asyncio.wait_for(kaleido.write_fig_from_object(wanted, kopts=options), timeout=SECONDS)
+
     try:
-        errors = asyncio.run(
-            asyncio.wait_for(kaleido.write_fig_from_object(wanted, kopts=options), timeout=SECONDS)
-        )
+        errors = finished(draw)
     except (
         DevtoolsProtocolError,
         JavascriptError,
@@ -83,6 +86,16 @@ def save_png(figures: Mapping[Path, go.Figure], browser: str, *, scale: float = 
     ) as error:
         return _one_line(error)
     return _one_line(errors[0]) if errors else None
+
+
+def finished(work: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
+    """What a coroutine returns; in a notebook, whose event loop runs already, from a thread of its own."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(work())
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        return pool.submit(lambda: asyncio.run(work())).result()
 
 
 def _one_line(error: BaseException) -> str:

@@ -1,7 +1,7 @@
 """What a run leaves: one JSON record, arrays beside it, and the way back to both."""
 
 from pkv_interp.records.check import Problem, check
-from pkv_interp.records.load import arrays, headlines, load, load_records, read
+from pkv_interp.records.load import arrays, headlines, load, load_records, newest_of_each_model, read
 from pkv_interp.records.published import beside_published, published
 from pkv_interp.records.run import ControlFailure, Interrupted, Run
 from pkv_interp.records.schema import Competence, Control, Environment, HeadlineFigure, Row, RunRecord
@@ -25,6 +25,7 @@ __all__ = [
     "headlines",
     "load",
     "load_records",
+    "newest_of_each_model",
     "published",
     "read",
 ]

@@ -10,11 +10,13 @@ from collections.abc import Sequence
 from rich.console import Console
 
 from pkv_interp.errors import PkvError
+from pkv_interp.output import print_anything
 from pkv_interp.records.check import check, stale_records
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
+    print_anything()
     parser = argparse.ArgumentParser(prog="python -m pkv_interp.records", description="Look after records.")
     commands = parser.add_subparsers(dest="command", required=True)
     checking = commands.add_parser("check", help="validate every record under a folder")

@@ -1,6 +1,7 @@
 """From records on disk to data frames."""
 
 import json
+import logging
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,8 @@ from pkv_interp.records.upgrade import READABLE, upgraded
 
 PARTIAL = ".partial"
 _ROW = ("family", "split", "instance", "wording", "arm", "clean", "corrupt", "patched")
-_RUN = ("experiment", "model", "seed", "status", "key", "file")
+_RUN = ("experiment", "model", "weights", "seed", "status", "key", "file")
+log = logging.getLogger(__name__)
 
 
 def record_files(results: Path) -> list[Path]:
@@ -48,10 +50,10 @@ def parse(path: Path) -> RunRecord | list[Finding]:
         return [Finding("/", f"cannot be read: {error.strerror}")]
     version = document.get("schema_version") if isinstance(document, dict) else None
     if isinstance(version, int) and version not in (SCHEMA_VERSION, *READABLE):
-        advice = "upgrade it" if version > SCHEMA_VERSION else "run the experiment again"
-        return [
-            Finding("/schema_version", f"{version}, but this program reads up to {SCHEMA_VERSION}: {advice}")
-        ]
+        newer = version > SCHEMA_VERSION
+        advice = "upgrade it (pkv_interp)" if newer else "run the experiment again"
+        cause = f"{version}, but this program reads up to {SCHEMA_VERSION}: {advice}"
+        return [Finding("/schema_version", cause, newer)]
     try:
         # Through JSON text rather than Python objects, so that times are read and numbers stay strict.
         current = isinstance(document, dict) and version in READABLE
@@ -71,6 +73,8 @@ def read(path: str | Path) -> RunRecord:
     found = parse(Path(path))
     if isinstance(found, RunRecord):
         return found
+    if found[0].newer:
+        raise PkvError(f"{path} is of a newer pkv_interp: {found[0].cause}", "nothing is wrong with the file")
     raise PkvError(
         f"{path} is not a valid record: {found[0].pointer}: {found[0].cause}",
         "repair it, bring it back with `git checkout`, or delete it",
@@ -84,7 +88,10 @@ def load_records(
     status: Iterable[str] = ("success",),
     latest: bool = True,
 ) -> list[RunRecord]:
-    """Records under ``results``; with ``latest`` the newest only of each experiment and model.
+    """Records under ``results``; with ``latest`` the newest only of those that asked the same.
+
+    The same means experiment, model, weights, seed and all settings that measuring reads: what is left out
+    was made by other code. A warning says how many were. `newest_of_each_model` gives one record of a model.
 
     Raises:
         PkvError: no such folder, or a record that is not valid (nothing is skipped in silence).
@@ -97,17 +104,42 @@ def load_records(
         if record.status in wanted and (experiment is None or record.experiment == experiment)
     ]
     if latest:
-        newest: dict[tuple[str, str], RunRecord] = {}
-        for record in sorted(kept, key=lambda record: record.started_at):
-            newest[(record.experiment, record.model_name)] = record
+        newest = {_question(r): r for r in sorted(kept, key=lambda record: record.started_at)}
+        if len(newest) < len(kept):
+            log.warning(
+                "%d records in %s, measured again by newer code, are left out; latest=False keeps them",
+                len(kept) - len(newest),
+                results,
+            )
         kept = list(newest.values())
     return sorted(kept, key=lambda record: (record.experiment, record.model_name, record.started_at))
+
+
+def _question(record: RunRecord) -> str:
+    """What a record was asked for, whatever code answered it."""
+    asked = {name: value for name, value in record.config.items() if name not in record.summary_only}
+    identity = [record.experiment, record.model_name, record.weights, record.seed, asked]
+    return json.dumps(identity, sort_keys=True)
+
+
+def newest_of_each_model(records: Iterable[RunRecord]) -> tuple[list[RunRecord], list[str]]:
+    """One record of each experiment and model, the newest, and a line on each of which there are several."""
+    groups: dict[tuple[str, str], list[RunRecord]] = {}
+    for record in sorted(records, key=lambda record: record.started_at):
+        groups.setdefault((record.experiment, record.model_name), []).append(record)
+    remarks = [
+        f"{len(group)} records of {experiment} on {model}: the newest is taken, {group[-1].path}"
+        for (experiment, model), group in groups.items()
+        if len(group) > 1
+    ]
+    return [group[-1] for _, group in sorted(groups.items())], remarks
 
 
 def _run_columns(record: RunRecord) -> dict[str, Any]:
     return {
         "experiment": record.experiment,
         "model": record.model_name,
+        "weights": None if record.weights is None else record.weights[:12],
         "seed": record.seed,
         "status": record.status,
         "key": record.key,

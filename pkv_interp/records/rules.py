@@ -9,10 +9,14 @@ from pydantic import ValidationError
 
 @dataclass(frozen=True)
 class Finding:
-    """What is wrong and where; the pointer is relative to the part that was validated."""
+    """What is wrong and where; the pointer is relative to the part that was validated.
+
+    ``newer`` says that nothing is wrong but that the record is of a later version than this program.
+    """
 
     pointer: str
     cause: str
+    newer: bool = False
 
 
 def escape(part: object) -> str:

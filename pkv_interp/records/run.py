@@ -19,8 +19,10 @@ from pkv_interp.errors import PkvError
 from pkv_interp.files import atomic_write, disk_error, tensor_bytes
 from pkv_interp.records import archive
 from pkv_interp.records.archive import Archive, Head, archive_path
+from pkv_interp.records.controls import ControlFailure, control, raise_for_controls
 from pkv_interp.records.environment import environment
 from pkv_interp.records.key import Asked, jsonable
+from pkv_interp.records.lock import RunLock
 from pkv_interp.records.rules import findings_of
 from pkv_interp.records.schema import Control, Keys, Measurements, RunRecord
 from pkv_interp.records.stages import StageFolder
@@ -30,39 +32,10 @@ M = TypeVar("M")
 _DISK = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
-class ControlFailure(PkvError):
-    """A control missed its known answer, so nothing else that the run measured can be trusted."""
-
-
-def control(name: str, value: float, expected: float, tolerance: float, detail: str = "") -> Control:
-    """A check with a known answer; whether it passed follows from its numbers.
-
-    Args:
-        name: of the check.
-        value: what was measured.
-        expected: the known answer.
-        tolerance: how far off it may be.
-        detail: of what and on how much.
-
-    Raises:
-        ControlFailure: the value is not finite.
-    """
-    if not np.isfinite(value):
-        raise ControlFailure(
-            f"control {name!r} measured {value}, expected {expected}", "look for an overflow in this dtype"
-        )
-    return Control(
-        name=name,
-        value=float(value),
-        expected=expected,
-        tolerance=tolerance,
-        passed=bool(abs(value - expected) <= tolerance),
-        detail=detail,
-    )
-
-
 class Interrupted(PkvError):
     """The user stopped the run; what was measured is kept."""
+
+    code = 130
 
 
 def _one_line(error: BaseException) -> str:
@@ -84,6 +57,7 @@ class Run:
         stages: finished parts, until the run has succeeded.
         finished: the record of a success with both keys, so that there is nothing to do.
         measured: the archive of an earlier sitting whose measurements are whole.
+        lock: keeps other processes from working on the same run; let go at the end.
         keep_until_success: an earlier success stays on disk until this repeat has succeeded.
         head: facts, known once all is measured.
         controls: checks with known answers, noted while measuring.
@@ -97,6 +71,7 @@ class Run:
     finished: RunRecord | None = None
     measured: Measurements | None = None
     keep_until_success: bool = False
+    lock: RunLock | None = None
     head: Head | None = None
     controls: list[Control] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
@@ -261,6 +236,13 @@ class Run:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        try:
+            self._leave(error)
+        finally:
+            if self.lock is not None:
+                self.lock.release()
+
+    def _leave(self, error: BaseException | None) -> None:
         if error is None or self.done:
             return
         self._fail(error)
@@ -281,20 +263,4 @@ class Run:
                 "`python -m experiments.summarise %s` needs no model",
                 self._archive,
                 self.path,
-            )
-
-
-def raise_for_controls(controls: Any) -> None:
-    """Stop if a control has failed.
-
-    Raises:
-        ControlFailure: names the control, what was measured and what was expected.
-    """
-    for control in controls:
-        if not control.passed:
-            detail = f" ({control.detail})" if control.detail else ""
-            raise ControlFailure(
-                f"control {control.name!r} measured {control.value:.6g}, expected {control.expected:.6g} "
-                f"within {control.tolerance:.3g}{detail}",
-                "the engine does not do what it says on this model: try float32 and eager attention",
             )

@@ -1,6 +1,8 @@
 """Where runs live on disk."""
 
 import re
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from pkv_interp.errors import PkvError
@@ -8,6 +10,7 @@ from pkv_interp.files import remove_parts
 from pkv_interp.records.archive import archive_path
 from pkv_interp.records.key import Asked
 from pkv_interp.records.load import PARTIAL, read
+from pkv_interp.records.lock import RunLock
 from pkv_interp.records.run import Run
 from pkv_interp.records.schema import Keys, Measurements, RunRecord
 from pkv_interp.records.stages import StageFolder, sha256
@@ -23,7 +26,8 @@ class RunStore:
     """Records under ``results_dir``: ``<experiment>/<model>-<12 digits of the measurement key>.json``.
 
     Measurements and arrays lie beside them, parts of unfinished runs in ``.partial/<key>/``. One process at a
-    time may work on a key; different keys (models of a multirun) do not touch one another.
+    time works on a key, a second one is refused; different keys (models of a multirun) do not touch one
+    another.
     """
 
     def __init__(self, results_dir: str | Path) -> None:
@@ -40,32 +44,71 @@ class RunStore:
                 the repeat has succeeded.
 
         Raises:
-            PkvError: an experiment name that is no file name, or an existing record of this run that is
-                damaged.
+            PkvError: an experiment name that is no file name, an existing record of this run that is
+                damaged, or another process that works on this run.
         """
         if not re.fullmatch(r"[A-Za-z0-9_-]+", asked.experiment):
             raise PkvError(f"{asked.experiment!r} is no experiment name", "use letters, digits, _ and - only")
         name = file_name(str(asked.config["model"]["name"]), keys.measurement)
         path = self.results_dir / asked.experiment / f"{name}.json"
         stages = StageFolder(self.results_dir / PARTIAL / keys.measurement)
-        earlier = read(path) if path.exists() else None
-        if earlier is not None and earlier.key != keys.measurement:
-            raise PkvError(f"{path} is the record of another run", "move it away and run again")
-        success = earlier is not None and earlier.status == "success" and _arrays_are_there(earlier, path)
+        earlier = _earlier(path, keys)
+        if resume and earlier is not None and earlier.is_finished(keys):
+            self._tidy(path, keys)
+            return Run(path=path, asked=asked, keys=keys, stages=stages, finished=earlier.record)
+        lock = RunLock.take(self.results_dir / PARTIAL, keys.measurement)
+        # Another process may have finished the run since we looked.
+        earlier = _earlier(path, keys)
         if not resume:
             stages.remove()
-        for written in (path, path.with_suffix(".safetensors"), archive_path(path)):
-            remove_parts(written)
-        same = success and earlier is not None and earlier.keys == keys
+        _remove_parts(path)
         return Run(
             path=path,
             asked=asked,
             keys=keys,
             stages=stages,
-            finished=earlier if same and resume else None,
+            finished=earlier.record if resume and earlier and earlier.is_finished(keys) else None,
             measured=_measured(path) if resume else None,
-            keep_until_success=success,
+            keep_until_success=earlier is not None and earlier.success,
+            lock=lock,
         )
+
+    def _tidy(self, path: Path, keys: Keys) -> None:
+        """Remove what a killed process left beside a finished record, unless one works on it just now."""
+        with suppress(PkvError):
+            lock = RunLock.take(self.results_dir / PARTIAL, keys.measurement)
+            if lock is not None:
+                _remove_parts(path)
+                lock.release()
+
+
+def _remove_parts(path: Path) -> None:
+    for written in (path, path.with_suffix(".safetensors"), archive_path(path)):
+        remove_parts(written)
+
+
+@dataclass(frozen=True)
+class _Earlier:
+    """The record that a run finds in its place, and whether it is a success with everything beside it."""
+
+    record: RunRecord
+    success: bool
+
+    def is_finished(self, keys: Keys) -> bool:
+        """Whether nothing is left to do."""
+        return self.success and self.record.keys == keys
+
+
+def _earlier(path: Path, keys: Keys) -> _Earlier | None:
+    try:
+        if not path.exists():
+            return None
+    except OSError as error:
+        raise PkvError(f"{path} cannot be read: {error.strerror}", "choose another results_dir") from error
+    record = read(path)
+    if record.key != keys.measurement:
+        raise PkvError(f"{path} is the record of another run", "move it away and run again")
+    return _Earlier(record, record.status == "success" and _arrays_are_there(record, path))
 
 
 def _arrays_are_there(record: RunRecord, path: Path) -> bool:

@@ -30,7 +30,7 @@ def show(console: Console, record: RunRecord, *, skipped: bool = False) -> None:
         console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     if skipped:
-        say("this run was finished before; resume=false runs it again")
+        say(f"skipped: this run was finished before, see {record.path}; resume=false runs it again")
     for line in headline_lines(record):
         say(line)
     if record.competence is not None:

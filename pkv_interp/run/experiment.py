@@ -16,12 +16,14 @@ from pkv_interp.records.code import Code, code_of
 from pkv_interp.records.environment import environment
 from pkv_interp.records.key import Asked, asked
 from pkv_interp.records.load import PARTIAL, read
+from pkv_interp.records.lock import RunLock
 from pkv_interp.records.run import Run
 from pkv_interp.records.schema import Keys, RunRecord
 from pkv_interp.records.stages import StageFolder
 from pkv_interp.records.store import RunStore
 from pkv_interp.records.tables import by_table
 from pkv_interp.run.display import show
+from pkv_interp.run.machine import using_threads
 from pkv_interp.run.report import Report
 from pkv_interp.run.scoring import Scoring
 from pkv_interp.run.session import Session
@@ -82,7 +84,10 @@ class Experiment(Generic[S, M]):
         chosen = checked(self.settings, values | changes)
         wanted = self.asked(chosen)
         keys = wanted.keys(*self.code)
-        with RunStore(chosen.results_dir).open(wanted, keys, resume=chosen.resume) as run:
+        with (
+            using_threads(chosen.threads),
+            RunStore(chosen.results_dir).open(wanted, keys, resume=chosen.resume) as run,
+        ):
             skipped = run.done
             if not run.done:
                 self._finish(run, chosen)
@@ -92,6 +97,7 @@ class Experiment(Generic[S, M]):
     def _finish(self, run: Run, settings: S) -> None:
         if run.measured is None:
             session = Session(settings.measuring(), run)
+            run.remarks += settings.remarks()
             started_at = datetime.now(UTC).isoformat()
             began = time.monotonic()
             measured = self.measure(session)
@@ -153,6 +159,7 @@ class Experiment(Generic[S, M]):
             stages=StageFolder(path.parent.parent / PARTIAL / keys.measurement),
             measured=record.measurements,
             keep_until_success=record.status == "success",
+            lock=RunLock.take(path.parent.parent / PARTIAL, keys.measurement),
         )
         with run:
             self.write(run, checked(self.settings, record.config))

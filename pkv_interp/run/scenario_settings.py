@@ -10,14 +10,17 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    Field,
     PrivateAttr,
     ValidationInfo,
+    field_validator,
     model_validator,
 )
 
 from pkv_interp.errors import PkvError
 from pkv_interp.run.settings import ExperimentSettings
-from pkv_interp.tasks import Family, Scenarios, default_scenarios
+from pkv_interp.run.values import Name, Names
+from pkv_interp.tasks import Family, Scenarios, Style, default_scenarios
 from pkv_interp.tasks.checks import check_tokens
 from pkv_interp.tasks.findings import refuse
 from pkv_interp.tasks.pairs import check_pairs
@@ -44,7 +47,12 @@ class DataFile(BaseModel):
         Raises:
             PkvError: it cannot be read.
         """
-        place = Path(path).expanduser()
+        try:
+            place = Path(path).expanduser()
+        except RuntimeError as error:
+            raise PkvError(f"{path} names a user who is not known here", "write the path out") from error
+        if place.exists() and not place.is_file():
+            raise PkvError(f"{place} is no file", "name a file that is there")
         try:
             content = place.read_bytes()
         except OSError as error:
@@ -89,7 +97,15 @@ class ScenarioSettings(ExperimentSettings):
     """
 
     scenarios: OwnFile = None
-    layout: str | None = None
+    layout: Name | None = None
+
+    @field_validator("layout")
+    @classmethod
+    def _there_is_one(cls, name: str | None, info: ValidationInfo) -> str | None:
+        world = _world(info)
+        if name is not None and world is not None:
+            world.layout(Style(layout=name))
+        return name
 
     @property
     def world(self) -> Scenarios:
@@ -233,5 +249,39 @@ def several(names: tuple[str, ...] | None, info: ValidationInfo) -> tuple[str, .
     return names
 
 
+def known(names: tuple[str, ...] | None, info: ValidationInfo) -> tuple[str, ...] | None:
+    """Refuse families that the scenarios do not have.
+
+    Raises:
+        PkvError: a family is unknown.
+    """
+    world = _world(info)
+    if names is not None and world is not None:
+        world.choose(names)
+    return names
+
+
+def values_of_families(
+    values: dict[str, tuple[str, str]], info: ValidationInfo
+) -> dict[str, tuple[str, str]]:
+    """Refuse values of a family that is not known, and two values that are one.
+
+    Raises:
+        ValueError: as pydantic wants it.
+        PkvError: a family is unknown.
+    """
+    known(tuple(values), info)
+    for family, (first, second) in values.items():
+        if first.strip() == second.strip():
+            raise ValueError(f"the two values of {family} are the same")
+    return values
+
+
+#: Scenario families; None stands for all.
+AnyFamilies = Annotated[Names | None, AfterValidator(known)]
 #: Scenario families, two or more; None stands for all.
-SeveralFamilies = Annotated[tuple[str, ...] | None, AfterValidator(several)]
+SeveralFamilies = Annotated[Names | None, AfterValidator(several)]
+#: Two values of a field by family.
+FieldValues = Annotated[
+    dict[Name, tuple[Name, Name]], Field(max_length=256), AfterValidator(values_of_families)
+]

@@ -1,28 +1,26 @@
-"""Settings that every command or every experiment has, and the kinds of values that several of them take."""
+"""Settings that every command or every experiment has, and how they are checked."""
 
-from collections.abc import Mapping, Sequence
-from itertools import pairwise
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
-    NonNegativeInt,
-    PositiveFloat,
-    PositiveInt,
     ValidationError,
+    ValidationInfo,
+    field_validator,
 )
+from pydantic_core import ErrorDetails
 
-from pkv_interp.errors import PkvError
-from pkv_interp.models.catalogue import ModelConfig, load_catalogue_entry
+from pkv_interp.errors import PkvError, short, suggestion
+from pkv_interp.models.catalogue import ModelConfig, load_catalogue_entry, model_config_of
+from pkv_interp.plain import plain
 from pkv_interp.run.own_data import refuse_own_data
+from pkv_interp.run.values import Folder, Megabytes, Seed, Switch, Threads
 
 DEFAULT_MODEL = "smollm2-135m-gate"
-N = TypeVar("N", bound=Sequence[float])
 C = TypeVar("C", bound=BaseModel)
 
 
@@ -36,8 +34,14 @@ class CommandSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=(), validate_default=True)
 
-    results_dir: Path = Path("results")
-    threads: Annotated[int, Field(ge=1, le=1024)] | None = None
+    results_dir: Folder = Field(default="results")  # pyright: ignore[reportAssignmentType]
+    threads: Threads | None = None
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _plain(cls, value: Any, info: ValidationInfo) -> Any:
+        # A model has a check of its own, which names the key inside it.
+        return value if info.field_name == "model" else plain(value)
 
 
 def checked(schema: type[C], values: Mapping[str, Any]) -> C:
@@ -50,16 +54,35 @@ def checked(schema: type[C], values: Mapping[str, Any]) -> C:
     try:
         return schema.model_validate(dict(values))
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        raise PkvError(
-            f"config key '{key}': {first['msg']}", "see the experiment's file under configs/"
-        ) from error
+        raise _told(schema, error.errors()) from error
+
+
+def _told(schema: type[BaseModel], errors: list[ErrorDetails]) -> PkvError:
+    # An unknown key first: what else is wrong may follow from it.
+    unknown = [error for error in errors if error["type"] == "extra_forbidden"]
+    first = (unknown or errors)[0]
+    key = ".".join(str(part) for part in first["loc"])
+    if unknown and len(first["loc"]) == 1:
+        return PkvError(f"unknown config key '{short(key)[1:-1]}'", suggestion(key, schema.model_fields))
+    cause = first["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    hint = "see the experiment's file under configs/"
+    if not key:
+        return PkvError(f"these settings do not go together: {cause}", hint)
+    given = first["input"]
+    # Long values would hide what is wrong with them; of those the key says enough.
+    value = f"={short(given)}" if isinstance(given, str | int | float | None) else ""
+    return PkvError(f"config key '{short(key)[1:-1]}'{value}: {cause}", hint)
 
 
 def _entry(value: Any) -> Any:
     """A catalogue entry's name stands for the entry."""
-    return load_catalogue_entry(value) if isinstance(value, str) else value
+    if isinstance(value, ModelConfig):
+        return value
+    if isinstance(value, str):
+        return load_catalogue_entry(value)
+    if isinstance(value, Mapping):
+        return model_config_of({str(key): inner for key, inner in value.items()})
+    raise PkvError(f"config key 'model'={short(value)}: no model", "give a name under configs/model")
 
 
 #: A model: an entry of the catalogue, or its name.
@@ -82,10 +105,22 @@ class ExperimentSettings(CommandSettings):
     SUMMARY_ONLY: ClassVar[frozenset[str]] = frozenset({"bootstrap_draws", "competence_threshold"})
 
     model: Model = Field(default=DEFAULT_MODEL)  # pyright: ignore[reportAssignmentType]
-    seed: NonNegativeInt = 0
-    memory_budget_mb: PositiveFloat | None = None
-    resume: bool = True
+    seed: Seed = 0
+    memory_budget_mb: Megabytes | None = None
+    resume: Switch = True
     verify: Literal["auto", "transformer_lens", "none"] = "auto"
+
+    def remarks(self) -> tuple[str, ...]:
+        """What these settings ask for beyond what there is, for the record: it is cut to what there is."""
+        return ()
+
+    def more_than(self, **there_are: tuple[int, str]) -> tuple[str, ...]:
+        """Remarks on counts of which there are not so many: by key, how many there are and of what."""
+        return tuple(
+            f"{key}={getattr(self, key)}, and there are {number} {what}: all are taken"
+            for key, (number, what) in there_are.items()
+            if getattr(self, key) > number
+        )
 
     def measuring(self) -> Self:
         """These settings as a measurement may read them; reading one of the summary's raises."""
@@ -95,28 +130,3 @@ class ExperimentSettings(CommandSettings):
         copy = self.model_copy()
         object.__setattr__(copy, "__dict__", read)
         return copy
-
-
-#: Bootstrap draws; below 100 intervals are unreliable.
-Draws = Annotated[int, Field(ge=100, le=1_000_000)]
-#: Accuracy that both sides of a task must reach before a figure about a mechanism is stated.
-Threshold = Annotated[float, Field(ge=0.0, le=1.0)]
-#: A part of a whole, more than nothing.
-Share = Annotated[float, Field(gt=0.0, le=1.0)]
-
-
-def rising(values: N) -> N:
-    """Refuse an empty list, and one that does not rise.
-
-    Raises:
-        ValueError: as pydantic wants it.
-    """
-    if not values or any(a >= b for a, b in pairwise(values)):
-        raise ValueError("give at least one, each once and in rising order")
-    return values
-
-
-#: Sizes of sets, rising.
-Sizes = Annotated[tuple[PositiveInt, ...], AfterValidator(rising)]
-#: Parts of a whole, rising.
-Shares = Annotated[tuple[Share, ...], AfterValidator(rising)]

@@ -9,7 +9,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from pkv_interp.errors import PkvError
+from pkv_interp.errors import PkvError, suggestion
 from pkv_interp.tasks.findings import refuse
 from pkv_interp.tasks.layouts import Layout, Style
 from pkv_interp.tasks.scenario_file import parse_scenarios
@@ -106,9 +106,7 @@ class Scenarios:
         """
         unknown = [name for name in names if name not in self.by_name]
         if unknown:
-            raise PkvError(
-                f"unknown scenario family '{unknown[0]}'", f"choose from {', '.join(self.by_name)}"
-            )
+            raise PkvError(f"unknown scenario family '{unknown[0]}'", suggestion(unknown[0], self.by_name))
         return [self.by_name[name] for name in names]
 
     def position(self, family: Family) -> int:
@@ -142,7 +140,7 @@ class Scenarios:
             return self.layouts[0]
         named = {layout.name: layout for layout in self.layouts}
         if style.layout not in named:
-            raise PkvError(f"unknown layout '{style.layout}'", f"choose from {', '.join(named)}")
+            raise PkvError(f"unknown layout '{style.layout}'", suggestion(style.layout, named))
         return named[style.layout]
 
 

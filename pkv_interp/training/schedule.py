@@ -1,14 +1,15 @@
 """The order in which training widens: stages, each with its own examples, learning rate and replay."""
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt
+from pydantic import BaseModel, ConfigDict, Field
 
 from pkv_interp.errors import PkvError
 from pkv_interp.training.examples import KINDS, Example, batch, lessons
 
-Share = Field(ge=0.0, le=1.0)
+Share = Annotated[float, Field(strict=True, ge=0.0, le=1.0)]
+Rate = Annotated[float, Field(strict=True, ge=0.0, le=1.0)]
 
 
 class Stage(BaseModel):
@@ -24,14 +25,14 @@ class Stage(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    steps: PositiveInt
+    steps: Annotated[int, Field(strict=True, ge=1, le=1_000_000)]
     lessons: Literal["listings", "rules"] | None = None
-    lr: tuple[float, float]
-    mix: tuple[float, float, float, float] = (1.0, 0.0, 0.0, 0.0)
-    breadth: tuple[float, float] = (0.0, 0.0)
-    batch: PositiveInt = 16
-    chat: int = Field(default=0, ge=0)
-    chat_weight: float = Field(default=0.0, ge=0.0)
+    lr: tuple[Rate, Rate]
+    mix: tuple[Share, Share, Share, Share] = (1.0, 0.0, 0.0, 0.0)
+    breadth: tuple[Share, Share] = (0.0, 0.0)
+    batch: Annotated[int, Field(strict=True, ge=1, le=4096)] = 16
+    chat: Annotated[int, Field(strict=True, ge=0, le=4096)] = 0
+    chat_weight: Annotated[float, Field(strict=True, ge=0.0, le=1000.0)] = 0.0
 
     def learning_rate(self, progress: float) -> float:
         """Learning rate at ``progress`` (0 to 1) through the stage."""

@@ -32,6 +32,8 @@ EXPECTED = {
     *(f"tiny-{family}" for family in FAMILIES),
 }
 OPEN = {"local": "/somewhere", "gguf": "/somewhere.gguf"}
+#: Entries that stand for any folder or file are called after it.
+NAMED = {"local": "local-somewhere", "gguf": "gguf-somewhere.gguf"}
 
 
 def composed(name: str, *overrides: str) -> dict[str, object]:
@@ -50,7 +52,7 @@ def test_the_catalogue_is_complete() -> None:
 def test_every_file_composes(name: str) -> None:
     overrides = [f"model.path={OPEN[name]}"] if name in OPEN else []
     config = model_config_of(composed(name, *overrides))
-    assert config.name == name
+    assert config.name == NAMED.get(name, name)
     assert config == load_catalogue_entry(name, **({"path": OPEN[name]} if name in OPEN else {}))
 
 

@@ -21,13 +21,13 @@ def commands() -> list[str]:
 
 def schema_of(name: str) -> type[CommandSettings]:
     """The settings class of ``experiments.<name>``."""
-    module = importlib.import_module(f"experiments.{name}.__main__")
-    if hasattr(module, "EXPERIMENT"):
-        return module.EXPERIMENT.settings
+    module = importlib.import_module(f"experiments.{name}.settings")
     (schema,) = [
         value
         for value in vars(module).values()
-        if isinstance(value, type) and issubclass(value, CommandSettings) and value is not CommandSettings
+        if isinstance(value, type)
+        and issubclass(value, CommandSettings)
+        and value.__module__ == module.__name__
     ]
     return schema
 

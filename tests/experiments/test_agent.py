@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from experiments.agent.__main__ import EXPERIMENT
 from experiments.agent.arms import ArmTurns, Checks, EpisodeRun
 from experiments.agent.cases import Cases, build_cases
+from experiments.agent.experiment import EXPERIMENT
 from experiments.agent.figures import FIGURES
 from experiments.agent.measure import Measured
 from experiments.agent.settings import AgentSettings

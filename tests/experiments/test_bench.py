@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from experiments.bench.__main__ import EXPERIMENT
 from experiments.bench.cases import edit_prompt
+from experiments.bench.experiment import EXPERIMENT
 from experiments.bench.grids import one_by_one, spread
 from experiments.bench.settings import BenchSettings
 from pkv_interp.engine import Engine

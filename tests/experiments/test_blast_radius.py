@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 
-from experiments.blast_radius.__main__ import EXPERIMENT
+from experiments.blast_radius.experiment import EXPERIMENT
 from experiments.blast_radius.settings import BlastRadiusSettings
 from pkv_interp.engine import Engine, Prefill
 from pkv_interp.errors import PkvError

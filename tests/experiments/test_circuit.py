@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from experiments import find
-from experiments.circuit.__main__ import EXPERIMENT
+from experiments.circuit.experiment import EXPERIMENT
 from experiments.circuit.settings import CircuitSettings
 from experiments.summarise.__main__ import main as summarise_command
 from pkv_interp.records import RunRecord, load_records

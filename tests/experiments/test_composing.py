@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from experiments.composing.__main__ import EXPERIMENT
 from experiments.composing.calls import answer, parsed, write_call
 from experiments.composing.cases import Growth, build_scene
+from experiments.composing.experiment import EXPERIMENT
 from experiments.composing.figures import FIGURES
 from experiments.composing.requests import build_requests
 from experiments.composing.scenes import measure_scene

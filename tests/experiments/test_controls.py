@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import safetensors.numpy
 
-from experiments.controls.__main__ import EXPERIMENT
+from experiments.controls.experiment import EXPERIMENT
 from pkv_interp.errors import PkvError
 from pkv_interp.records import RunRecord, load_records, published
 from pkv_interp.records.__main__ import main as records_command

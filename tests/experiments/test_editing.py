@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from experiments.editing.__main__ import EXPERIMENT
+from experiments.editing.experiment import EXPERIMENT
 from experiments.editing.settings import EditingSettings
 from pkv_interp.errors import PkvError
 from pkv_interp.measure.anchor_ranking import anchors

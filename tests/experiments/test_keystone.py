@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 import torch
 
-from experiments.keystone.__main__ import EXPERIMENT
 from experiments.keystone.contexts import Versions, at_own_position, compose, composed
 from experiments.keystone.edits import CacheEdits, CutDecision, CutSide, MethodResult, SceneCuts, SceneEdits
+from experiments.keystone.experiment import EXPERIMENT
 from experiments.keystone.figures import FIGURES
 from experiments.keystone.measure import Measured
 from experiments.keystone.settings import CUTS, EDITED, KeystoneSettings

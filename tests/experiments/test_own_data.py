@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from experiments import find
-from experiments.circuit.__main__ import EXPERIMENT
+from experiments.circuit.experiment import EXPERIMENT
 from experiments.figures.rooms import drawn_by
 from experiments.patching.ranking import RankedSites
 from pkv_interp.errors import PkvError

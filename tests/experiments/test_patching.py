@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from experiments.patching.__main__ import EXPERIMENT
 from experiments.patching.cases import build_cases
+from experiments.patching.experiment import EXPERIMENT
 from experiments.patching.ranking import RankedSites
 from experiments.patching.settings import PatchingSettings
 from pkv_interp.errors import PkvError

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from experiments.train_gate.__main__ import EXPERIMENT
+from experiments.train_gate.experiment import EXPERIMENT
 from experiments.train_gate.figures import FIGURES
 from experiments.train_gate.fitting import fit
 from experiments.train_gate.judging import Answer, Answers, CacheStates, Mechanism

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from experiments.weight_edits.__main__ import EXPERIMENT
 from experiments.weight_edits.arms import CACHE, ArmResult, RecordArms
 from experiments.weight_edits.cases import FirstDraws, RecordName, RecordSource
 from experiments.weight_edits.choosing import ArmSetup, FactTrials, LayerTrial, LayerTrials, Setup
 from experiments.weight_edits.editor import ROME, WEIGHTS
+from experiments.weight_edits.experiment import EXPERIMENT
 from experiments.weight_edits.measure import Measured, measure
 from experiments.weight_edits.settings import WeightEditsSettings
 from experiments.weight_edits.summary import SHARES, summarise

@@ -28,16 +28,16 @@ def test_one_line_per_instance_and_arm(tmp_path: Path) -> None:
     assert {"layer", "kept", "share", "label", "experiment", "seed", "key", "file"} <= set(frame.columns)
 
 
-def test_latest_success_of_each_experiment_and_model(tmp_path: Path) -> None:
+def test_successes_of_every_experiment_model_and_seed(tmp_path: Path) -> None:
     finished(tmp_path, seed=0)
     newest = finished(tmp_path, seed=1)
     finished(tmp_path, model={"name": "other"})
     with pytest.raises(ValueError, match="x"), open_run(tmp_path, seed=2):
         raise ValueError("x")
     found = load_records(tmp_path)
-    assert [(r.model_name, r.seed) for r in found] == [("other", 0), ("tiny-llama", 1)]
-    assert found[1].path == newest
-    assert len(load(tmp_path)) == 12
+    assert [(r.model_name, r.seed) for r in found] == [("other", 0), ("tiny-llama", 0), ("tiny-llama", 1)]
+    assert found[2].path == newest
+    assert len(load(tmp_path)) == 18
     assert len(load(tmp_path, latest=False)) == 18
     assert len(load_records(tmp_path, status=("error",))) == 1
     assert load(tmp_path, experiment="absent").empty

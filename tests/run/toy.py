@@ -10,8 +10,9 @@ from pkv_interp.run.experiment import Experiment
 from pkv_interp.run.report import Headline, Report
 from pkv_interp.run.scoring import Scoring, row_of
 from pkv_interp.run.session import Session
-from pkv_interp.run.settings import Draws, ExperimentSettings
+from pkv_interp.run.settings import ExperimentSettings
 from pkv_interp.run.stage import Stage, stacked
+from pkv_interp.run.values import Draws, Threshold
 from pkv_interp.tasks import Case, families, field_case
 
 
@@ -22,7 +23,7 @@ class ToySettings(ExperimentSettings):
     bootstrap_draws: Draws = 100
     wrong_part: bool = False
     wrong_summary: str = ""
-    competence_threshold: float = 0.0
+    competence_threshold: Threshold = 0.0
 
     SUMMARY_ONLY = ExperimentSettings.SUMMARY_ONLY | {"wrong_summary"}
 

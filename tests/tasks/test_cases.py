@@ -121,7 +121,7 @@ def test_cases_are_reproducible_and_depend_on_the_seed() -> None:
 
 
 def test_unknown_families_are_named() -> None:
-    with pytest.raises(PkvError, match="unknown scenario family 'order'; choose from orders"):
+    with pytest.raises(PkvError, match="unknown scenario family 'order'; did you mean 'orders'"):
         families(["order"])
 
 
