@@ -71,7 +71,9 @@ def _cause_and_hint(error: Exception, where: str, revision: str | None) -> tuple
         )
     if any(isinstance(link, EntryNotFoundError) for link in chain):
         return f"{where} has no such file: {error}", "check model.gguf_file"
+    # Of an architecture that is no language model, transformers lists every one that is.
+    said = str(error).partition("Model type should be one of")[0].strip()
     return (
-        f"cannot load {where}: {error}",
+        f"cannot load {where}: {said}",
         "use a causal language model with safetensors and a fast tokenizer",
     )

@@ -5,20 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
+from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 
 from pkv_interp.cache import Runner
 from pkv_interp.engine import Engine, Prefill
 from pkv_interp.errors import PkvError
+from pkv_interp.interventions import MLPPatch
 from pkv_interp.models.load_check import check_model
 from pkv_interp.models.spec import ModelSpec
 from pkv_interp.models.unembedding import logits_of
 from tests.families import FAMILIES, ids_of, tiny
 from tests.hostile.architectures import READ, REFUSED, WINDOW, built, loaded_of, read
+from tests.models.saved import load_local
 
 LENGTH = 24
 TOKENS = tuple(range(300, 340))
@@ -118,6 +122,23 @@ def test_a_constant_is_only_where_a_norm_has_a_bias() -> None:
                  for name in READ}  # fmt: skip
     with_bias = {"LayerNorm, window", "LayerNorm of 1 + weight", "parallel or not"}
     assert {name for name, there in constants.items() if there} == with_bias
+
+
+@pytest.mark.parametrize("name", ["parallel", "norm after", "scaled residuals and logits"])
+def test_gradients_are_the_first_order_of_the_patches(name: str) -> None:
+    """T1's kind: in a parallel block the first MLP depends on nothing that has a gradient of its own."""
+    engine, base, _ = prefill_of(name)
+    generator = torch.Generator().manual_seed(5)
+    step = 0.02 * base.mlp.abs() * torch.randn(base.mlp.shape, generator=generator)
+    donor = replace(base, mlp=base.mlp + step)
+    found = engine.attribute(base, donor, (300, 301))
+    rows = [(MLPPatch(layer, 0),) for layer in range(engine.spec.n_layers)]
+    logits = engine.decode(base, [(), *rows], (donor,), (300, 301)).logits.double()
+    margins = logits[:, 0] - logits[:, 1]
+    moved = margins[1:] - margins[0]
+    assert (found.mlps - moved).abs().max() < 0.05 * moved.abs().max()
+    assert moved.abs().max() > 1e-4
+    assert not found.heads.any()
 
 
 @pytest.mark.parametrize("name", READ)
@@ -299,3 +320,20 @@ def test_a_record_holds_the_numbers_of_the_check(family: str) -> None:
     assert loaded.info.check == loaded.check.numbers()
     assert set(loaded.info.check) == {"stream", "attention", "lens", "direct_logits", "rotation"}
     assert max(loaded.info.check.values()) < 1e-5
+
+
+def test_a_vision_model_without_a_language_model_of_its_own_is_refused_in_a_short_line(
+    tmp_path: Path,
+) -> None:
+    """T7: transformers lists every architecture it knows."""
+    text = {"vocab_size": 1920, "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 1}
+    text |= {"num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 512}
+    vision = {"depth": 1, "hidden_size": 32, "num_heads": 2, "intermediate_size": 32, "out_hidden_size": 64}
+    rope = {"rope_type": "default", "mrope_section": [2, 3, 3], "rope_theta": 1e4}
+    config = Qwen2_5_VLConfig(text_config={**text, "rope_parameters": rope}, vision_config=vision)
+    Qwen2_5_VLForConditionalGeneration(config).save_pretrained(tmp_path)
+    tiny("qwen3").tokenizer.save_pretrained(tmp_path)
+    with pytest.raises(PkvError, match="Qwen2_5_VLTextConfig.*use a causal language model") as caught:
+        load_local(tmp_path)
+    assert len(str(caught.value)) < 400
+    assert "\n" not in str(caught.value)
