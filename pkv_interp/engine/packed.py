@@ -118,6 +118,9 @@ def packed_forward(
     ):
         zs = nnsight.save([])
         mlps = nnsight.save([])
+        if collect:
+            # The first MLP of a parallel block depends on nothing else that has a gradient.
+            layers[0].input.requires_grad_()
         if entry is not None:
             for index in range(entry.layer):
                 layers[index].skip(entry.resid.reshape(*packing.shape, -1))

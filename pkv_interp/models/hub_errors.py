@@ -66,7 +66,9 @@ def _cause_and_hint(error: Exception, where: str, revision: str | None) -> tuple
             f"{where} cannot be loaded on this machine: {error}",
             "install what it names, or use an unquantised checkpoint",
         )
+    # Of an architecture that is no language model, transformers lists every one that is.
+    said = str(error).partition("Model type should be one of")[0].strip()
     return (
-        f"cannot load {where}: {error}",
+        f"cannot load {where}: {said}",
         "use a causal language model with safetensors and a fast tokenizer",
     )

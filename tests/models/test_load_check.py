@@ -29,9 +29,10 @@ def test_models_in_half_precision_pass(family: str, dtype: torch.dtype) -> None:
 @pytest.fixture
 def kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> LoadedModel:
     """A tiny model, taken for one that is large enough for its check to be kept, and an empty cache."""
+    loaded = tiny("llama")
     monkeypatch.setattr(kept_check, "SMALL", 0)
     monkeypatch.setenv("PKV_INTERP_CACHE", str(tmp_path / "cache"))
-    return tiny("llama")
+    return loaded
 
 
 def _files(tmp_path: Path) -> list[Path]:
