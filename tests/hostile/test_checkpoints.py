@@ -192,7 +192,12 @@ def test_a_multimodal_checkpoint_whose_text_part_has_weights_too_many(tmp_path: 
     """T17: parts for images are left out, biases of the text part are not."""
     text, tokenizer = tiny_model("gemma3", 0)
     inner = {k: v for k, v in text.config.to_dict().items() if k not in ("model_type", "architectures")}
-    small: dict[str, Any] = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+    small: dict[str, Any] = {
+        "hidden_size": 32,
+        "intermediate_size": 32,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+    }
     vision = SiglipVisionConfig(**small, image_size=28, patch_size=14)
     whole = Gemma3ForConditionalGeneration(
         Gemma3Config(text_config=Gemma3TextConfig(**inner), vision_config=vision, mm_tokens_per_image=4)
