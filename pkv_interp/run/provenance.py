@@ -1,12 +1,16 @@
 """Whether a loaded model is the one that the run is keyed by, and the one of its earlier sittings."""
 
+from typing import TYPE_CHECKING
+
 from pkv_interp.errors import PkvError
 from pkv_interp.models.load import LoadedModel
 from pkv_interp.models.requested import requested_weights
-from pkv_interp.records.run import Run
+
+if TYPE_CHECKING:
+    from pkv_interp.records.run import Run
 
 
-def check_provenance(run: Run, loaded: LoadedModel) -> None:
+def check_provenance(run: "Run", loaded: LoadedModel) -> None:
     """Refuse a model that is not the run's; called once it is loaded, before anything is measured with it.
 
     Args:
