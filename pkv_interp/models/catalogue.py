@@ -12,7 +12,7 @@ from omegaconf.errors import OmegaConfBaseException
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from yaml import YAMLError
 
-from pkv_interp.errors import PkvError
+from pkv_interp.errors import PkvError, short, suggestion
 from pkv_interp.plain import plain
 
 CATALOGUE = Path(__file__).resolve().parents[2] / "configs" / "model"
@@ -168,8 +168,8 @@ def load_catalogue_entry(name: str, **overrides: Any) -> ModelConfig:
     names = catalogue_names()
     if name not in names:
         close = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
-        hint = f"did you mean {' or '.join(close)}?" if close else f"known are {', '.join(names)}"
-        raise PkvError(f"unknown model '{name}'", hint)
+        hint = f"did you mean {' or '.join(close)}?" if close else suggestion("", names, "known are")
+        raise PkvError(f"unknown model '{short(name)[1:-1]}'", hint)
     file = CATALOGUE / f"{name}.yaml"
     try:
         entry = OmegaConf.merge(OmegaConf.load(file), overrides)

@@ -1,6 +1,6 @@
 """Wordings of an erratum: a line at the end of the context that gives a field's value as it is now."""
 
-from pkv_interp.errors import PkvError
+from pkv_interp.errors import PkvError, short
 
 #: Every update wording that the editing experiments test.
 UPDATES: dict[str, str] = {
@@ -42,11 +42,11 @@ def erratum_line(field: str, value: str, wording: str = DEFAULT) -> str:
         named = template.format(field=field, value=_MARK)
     except (KeyError, IndexError, ValueError, AttributeError) as error:
         raise PkvError(
-            f"the wording '{wording}' has a blank other than {{field}} and {{value}}", "leave it out"
+            f"the wording {short(wording)} has a blank other than {{field}} and {{value}}", "leave it out"
         ) from error
     if _MARK not in named:
         raise PkvError(
-            f"the wording '{wording}' is neither known nor has {{value}} in it",
+            f"the wording {short(wording)} is neither known nor has {{value}} in it",
             f"use {', '.join(ERRATA)} or a text with {{field}} and {{value}}",
         )
     return f"{line[0].upper()}{line[1:]}\n"

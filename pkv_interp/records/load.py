@@ -202,6 +202,6 @@ def arrays(record: RunRecord) -> dict[str, torch.Tensor]:
         raise PkvError("the record was not read from a file", "read it with records.read")
     path = record.path.with_name(record.arrays)
     try:
-        return safetensors.torch.load_file(path)
+        return safetensors.torch.load(path.read_bytes())
     except (OSError, SafetensorError) as error:
         raise PkvError(f"{path} cannot be read: {error}", "run the experiment again") from error
