@@ -169,7 +169,7 @@ def episode_run(one: Episode, **broken: float) -> EpisodeRun:
         {name: turns(name) for name in NAMES},
         setup_ms=5.0,
         policy_tokens=60,
-        checks=Checks(**equal | tools | broken),
+        checks=Checks(**equal | tools | broken, tied=0),
     )
 
 

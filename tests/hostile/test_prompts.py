@@ -70,7 +70,7 @@ def test_a_message_that_says_a_word_of_the_template_lies_in_its_own_place(family
 @settings(max_examples=60, deadline=None)
 def test_any_messages_lie_one_after_the_other_or_are_refused(texts: list[str], family: str) -> None:
     """S12: repeated, empty, special and blank texts, in every template that the tiny families have."""
-    tokenizer = tiny(family).tokenizer
+    tokenizer: Any = tiny(family).tokenizer
     roles = ["system", *("user" if i % 2 else "assistant" for i in range(1, len(texts)))]
     turns = [{"role": role, "content": text} for role, text in zip(roles, texts, strict=True)]
     messages = [Message(turn["role"], (Segment("conversation", turn["content"]),)) for turn in turns]
@@ -107,10 +107,10 @@ def glm(*, bos: bool = False) -> Any:
     """A tokenizer that puts two tokens before every text, and a template that writes them as well."""
     from transformers import PreTrainedTokenizerFast
 
+    like: Any = tiny("qwen3").tokenizer
+    trained = like.backend_tokenizer
     made = PreTrainedTokenizerFast(
-        tokenizer_object=tiny("qwen3").tokenizer.backend_tokenizer.__class__.from_str(
-            tiny("qwen3").tokenizer.backend_tokenizer.to_str()
-        ),
+        tokenizer_object=type(trained).from_str(trained.to_str()),
         eos_token="<|im_end|>",
         bos_token="<sop>" if bos else None,
     )

@@ -41,13 +41,10 @@ TIE = 3e-7
 def indifferent() -> LoadedModel:
     """A model of random weights as Qwen3 draws them, in bfloat16: all prompts are nearly one to it."""
     like = tiny("qwen3")
-    shape: dict[str, Any] = {
-        "num_attention_heads": 8,
-        "num_key_value_heads": 2,
-        "head_dim": 32,
-        "num_hidden_layers": 8,
-    }
-    config = Qwen3Config(vocab_size=like.spec.vocab_size, hidden_size=256, intermediate_size=512, **shape)
+    heads: dict[str, Any] = {"num_attention_heads": 8, "num_key_value_heads": 2, "head_dim": 32}
+    config = Qwen3Config(
+        vocab_size=like.spec.vocab_size, hidden_size=256, intermediate_size=512, num_hidden_layers=8, **heads
+    )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
