@@ -76,9 +76,9 @@ def settle(config: Any, keys: Mapping[str, Any], file: str) -> None:
     Raises:
         PkvError: naming the first key that is unknown or that the architecture cannot follow.
     """
-    _settle_scale(config)
     if "attention.key_length" in keys and hasattr(config, "head_dim"):
         config.head_dim = int(keys["attention.key_length"])
+    _settle_scale(config)
     pattern = keys.get(_PATTERN)
     if pattern is not None and not _unused_window(config) and getattr(config, "layer_types", None):
         config.layer_types = [SLIDING if windowed else FULL for windowed in _windows(pattern, config)]
