@@ -5,11 +5,11 @@ RESULTS ?= results/local
 PY := $(VENV)/bin/python
 READY := $(VENV)/.ready
 
-.PHONY: help setup circuit summarise figures docs bench gate test lint fmt types pytest clean
+.PHONY: help setup circuit summarise figures docs bench gate test lint fmt types pytest upgrade-check clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -51,6 +51,9 @@ types: $(READY)
 
 pytest: $(READY)
 	$(PY) -m pytest -n 2
+
+upgrade-check: ## the suite against the newest torch, transformers and nnsight, in .venv-upgrade
+	$(PYTHON) -m tools.upgrade_check
 
 clean: ## remove local results and caches, keep .venv and committed records
 	rm -rf $(RESULTS) outputs .pytest_cache .ruff_cache
