@@ -6,11 +6,11 @@ DRAWS ?= 1000
 PY := $(VENV)/bin/python
 READY := $(VENV)/.ready
 
-.PHONY: help setup circuit summarise figures docs bench gate test lint fmt types pytest fuzz clean
+.PHONY: help setup circuit summarise figures docs bench gate test lint fmt types pytest fuzz upgrade-check clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -55,6 +55,9 @@ pytest: $(READY)
 
 fuzz: $(READY) ## thousands of drawn models, prompts and edits against their definitions (DRAWS=1000 of each kind)
 	PKV_FUZZ=$(DRAWS) $(PY) -m pytest -q tests/hostile/test_fuzz.py
+
+upgrade-check: ## the suite against the newest torch, transformers and nnsight, in .venv-upgrade
+	$(PYTHON) -m tools.upgrade_check
 
 clean: ## remove local results and caches, keep .venv and committed records
 	rm -rf $(RESULTS) outputs .pytest_cache .ruff_cache

@@ -55,6 +55,19 @@ def atomic_write(path: Path, content: bytes) -> None:
     _sync_folder(path.parent)
 
 
+def move(source: Path, target: Path) -> None:
+    """Put a file in the place of another, which stays until then.
+
+    Raises:
+        PkvError: the folder cannot be written to.
+    """
+    try:
+        os.replace(source, target)
+    except OSError as error:
+        raise disk_error(error, target) from error
+    _sync_folder(target.parent)
+
+
 def tensor_bytes(tensors: Mapping[str, torch.Tensor]) -> bytes:
     """Safetensors form of ``tensors``, each in memory of its own as the format requires."""
     return safetensors.torch.save(
@@ -65,4 +78,6 @@ def tensor_bytes(tensors: Mapping[str, torch.Tensor]) -> bytes:
 def remove_parts(path: Path) -> None:
     """Delete what a killed process left of an unfinished write to ``path``."""
     for part in path.parent.glob(f".{path.name}.*.part"):
-        part.unlink(missing_ok=True)
+        # One that cannot be removed is in nobody's way: it is never read.
+        with suppress(OSError):
+            part.unlink(missing_ok=True)

@@ -257,8 +257,8 @@ class Runner:
                 "load the model with attn_implementation sdpa or eager",
             )
 
-    def check(self, ids: Sequence[int]) -> None:
-        """Refuse tokens that cannot be run.
+    def _checked(self, ids: TokenIds) -> tuple[int, ...]:
+        """Token ids in one form.
 
         Raises:
             PkvError: there is none, or an id is outside the vocabulary.

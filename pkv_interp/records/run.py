@@ -2,7 +2,6 @@
 
 import errno
 import logging
-import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,7 +15,7 @@ import torch
 from pydantic import ValidationError
 
 from pkv_interp.errors import PkvError
-from pkv_interp.files import atomic_write, disk_error, tensor_bytes
+from pkv_interp.files import atomic_write, disk_error, move, tensor_bytes
 from pkv_interp.records import archive
 from pkv_interp.records.archive import Archive, Head, archive_path
 from pkv_interp.records.controls import ControlFailure, control, raise_for_controls
@@ -172,7 +171,7 @@ class Run:
             # Arrays first: a record never names a file that is not there.
             atomic_write(beside, tensor_bytes(tensors))
         if self._kept is not None:
-            os.replace(self._kept, archive_path(self.path))
+            move(self._kept, archive_path(self.path))
         self._write(record)
         self.finished = record
         self.stages.remove()

@@ -12,6 +12,7 @@ import re
 import shutil
 import zipfile
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -169,5 +170,5 @@ class StageFolder:
     def remove(self) -> None:
         """Delete all parts of the run, and the parent folder when it was the last run in it."""
         shutil.rmtree(self.folder, ignore_errors=True)
-        if self.folder.parent.is_dir() and not any(self.folder.parent.iterdir()):
+        with suppress(OSError):  # it holds parts of another run, or another process was faster
             self.folder.parent.rmdir()

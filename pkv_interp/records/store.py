@@ -54,7 +54,7 @@ class RunStore:
         stages = StageFolder(self.results_dir / PARTIAL / keys.measurement)
         earlier = _earlier(path, keys)
         if resume and earlier is not None and earlier.is_finished(keys):
-            self._tidy(path, keys)
+            self._tidy(path, keys, stages)
             return Run(path=path, asked=asked, keys=keys, stages=stages, finished=earlier.record)
         lock = RunLock.take(self.results_dir / PARTIAL, keys.measurement)
         # Another process may have finished the run since we looked.
@@ -73,12 +73,13 @@ class RunStore:
             lock=lock,
         )
 
-    def _tidy(self, path: Path, keys: Keys) -> None:
-        """Remove what a killed process left beside a finished record, unless one works on it just now."""
+    def _tidy(self, path: Path, keys: Keys, stages: StageFolder) -> None:
+        """Remove what a killed process left of a finished run, unless another one works on it just now."""
         with suppress(PkvError):
             lock = RunLock.take(self.results_dir / PARTIAL, keys.measurement)
             if lock is not None:
                 _remove_parts(path)
+                stages.remove()
                 lock.release()
 
 

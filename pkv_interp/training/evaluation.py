@@ -171,8 +171,8 @@ def answer(model: Any, tokenizer: Any, found: Sequence[Probe], budget: int = 409
     for group in micro_batches(list(sequences.values()), budget):
         ids = pad(group, fill).to(model.device)
         with fresh_rotation(model):
-            out = model.model(input_ids=ids, use_cache=False, **first_positions(model.model, ids))
-        hidden = out.last_hidden_state
+            ran = model.model(input_ids=ids, use_cache=False, **first_positions(model.model, ids))
+        hidden = ran.last_hidden_state
         last = torch.tensor([len(s.ids) - 1 for s in group], device=hidden.device)
         logits = logits_of(model, hidden[torch.arange(len(group), device=hidden.device), last])
         finite_logits(logits)
