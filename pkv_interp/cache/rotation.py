@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import weakref
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
@@ -91,22 +92,34 @@ def _find(model: PreTrainedModel) -> Rotations:
     probed = [_keys_of_one_token(model, at) for at in (0, _PROBE)]
     types = getattr(config, "layer_types", None) or ["full_attention"] * len(probed[0])
     known = {kind: rotary_of(modules[0], config, kind, model) for kind in sorted(set(types))}
-    limit = limit_of(model, known.values())
-    past = {b for r in known.values() if r.long is not None and (b := r.boundary) and b + 2 * _PROBE < limit}
-    far = {b: [_keys_of_one_token(model, b + at) for at in (_PROBE, 2 * _PROBE)] for b in past}
+    known = {
+        kind: rotary
+        if _settles(model, rotary, [i for i, t in enumerate(types) if t == kind])
+        # Its keys past the boundary are not turned as stated: they are moved up to it alone.
+        else replace(rotary, long=None)
+        for kind, rotary in known.items()
+    }
     layers: list[Rotary | None] = []
     layouts: list[Layout] = []
     for index, (kind, at_zero, moved) in enumerate(zip(types, *probed, strict=True)):
         rotary = known[kind]
         layout = _layout(rotary.short, at_zero, moved)
-        if layout is not None and rotary.boundary in far and rotary.long is not None:
-            before, after = (keys[index] for keys in far[rotary.boundary])
-            layout = layout if _layout(rotary.long, before, after) == layout else None
         if layout is None:
             raise refusal(model, f"turns the keys of layer {index} in a way that is not recognised")
         layers.append(None if layout == "none" else rotary)
         layouts.append(layout)
-    return Rotations(tuple(layers), tuple(layouts), limit)
+    return Rotations(tuple(layers), tuple(layouts), limit_of(model, known.values()))
+
+
+def _settles(model: PreTrainedModel, rotary: Rotary, layers: Sequence[int]) -> bool:
+    """Whether keys past the boundary are turned by the frequencies that are stated for there."""
+    if rotary.long is None or rotary.boundary is None:
+        return True
+    first = rotary.boundary + _PROBE
+    if first + _PROBE >= limit_of(model, [rotary]):
+        return False
+    before, after = (_keys_of_one_token(model, at) for at in (first, first + _PROBE))
+    return all(_layout(rotary.long, before[i], after[i], first) is not None for i in layers)
 
 
 @torch.no_grad()
@@ -123,10 +136,10 @@ def _keys_of_one_token(model: PreTrainedModel, position: int) -> list[Tensor]:
     return [layer.keys for layer in layers]
 
 
-def _layout(inverse: Float[Tensor, " r"], before: Tensor, moved: Tensor) -> Layout | None:
-    """How a layer turns its keys, inferred from one key at two positions that lie ``_PROBE`` apart."""
+def _layout(inverse: Float[Tensor, " r"], before: Tensor, moved: Tensor, start: int = 0) -> Layout | None:
+    """How a layer turns its keys, inferred from one key at ``start`` and ``_PROBE`` positions later."""
     allowed = tolerance_of(moved.dtype).layout * float(moved.float().abs().max())
-    source = torch.zeros(1, device=moved.device)
+    source = torch.full((1,), start, device=moved.device)
     by = angles(inverse.to(moved.device), source, source + _PROBE)
     candidates: dict[Layout, Tensor] = {"none": before}
     if 2 * by.shape[-1] <= moved.shape[-1]:

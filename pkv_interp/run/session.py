@@ -116,8 +116,16 @@ class Session(Generic[S]):
             kind: the type of a result, a frozen dataclass.
 
         Raises:
-            PkvError: two items share a key, a result has no form on disk, or the disk is full.
+            PkvError: two items share a key, a result has no form on disk, or the disk is full; or measuring
+                refused an item, which the line names.
         """
+
+        def named(key: str, item: N) -> T:
+            try:
+                return measure(item)
+            except PkvError as error:
+                raise PkvError(f"{error.cause}, in stage '{stage}' at '{key}'", error.hint) from error
+
         keys = [key_of(item) for item in items]
         if len(set(keys)) < len(keys):
             twice = next(key for key in keys if keys.count(key) > 1)
@@ -127,7 +135,7 @@ class Session(Generic[S]):
             list(zip(keys, items, strict=True)), description=stage, console=Console(stderr=True)
         )
         for key, item in shown:
-            found[key] = self.once(f"{stage}/{key}", lambda item=item: measure(item), kind)
+            found[key] = self.once(f"{stage}/{key}", lambda key=key, item=item: named(key, item), kind)
         return Stage(found)
 
     def control(self, name: str, value: float, expected: float, tolerance: float, detail: str = "") -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,6 +24,10 @@ from pkv_interp.errors import PkvError
 from pkv_interp.models.catalogue import load_catalogue_entry
 from pkv_interp.models.load import LoadedModel, Opened, assemble, place
 from pkv_interp.models.tiny_tokenizer import tiny_tokenizer
+from pkv_interp.records import read
+from pkv_interp.run.experiment import Experiment
+from pkv_interp.run.session import Session
+from pkv_interp.tasks import Case, families, field_case
 from tests.families import tiny
 from tests.hostile.models_of_positions import (
     BOUNDARY,
@@ -35,6 +40,7 @@ from tests.hostile.models_of_positions import (
     whole,
     words,
 )
+from tests.run.toy import Measured, Number, ToySettings, summarise
 
 WHOLE = ["llava", "gemma3", "qwen2.5-vl"]
 
@@ -169,6 +175,28 @@ class TestPastTheEnd:
         run = Runner.of(BloomForCausalLM(config).eval())
         assert run.prefill(words(60)).cache.length == 60
         assert Runner.of(fresh("dynamic")).prefill(words(3 * BOUNDARY)).cache.length == 3 * BOUNDARY
+
+
+def test_a_case_too_long_for_the_model_is_named_and_the_record_is_an_error(tmp_path: Path) -> None:
+    """T15: in an experiment, which of its cases."""
+
+    def measure(session: Session[ToySettings]) -> Measured:
+        cases = [field_case(families(["orders"])[0], i, session.tokenizer, seed=0) for i in range(2)]
+
+        def one(case: Case) -> Number:
+            ids = [300] * 4097 if case is cases[1] else case.clean.ids
+            return Number(float(session.engine.prefill(ids).length), 0.0)
+
+        return Measured(cases, session.each("numbers", cases, one, Number), Number(0.0, 0.0))
+
+    toy = Experiment("toy", ToySettings, Measured, measure, summarise)
+    settings = ToySettings.model_validate({"model": "tiny-llama", "results_dir": tmp_path})
+    with pytest.raises(
+        PkvError, match="4097 tokens .* has 4096 positions, in stage 'numbers' at '.*orders-1-"
+    ):
+        toy.run(settings)
+    (path,) = (tmp_path / "toy").glob("*.json")
+    assert "4096 positions" in str(read(path).error)
 
 
 @pytest.mark.parametrize("family", ["gemma3", "llama", "qwen3"])

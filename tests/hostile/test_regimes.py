@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -23,7 +24,7 @@ from pkv_interp.models.catalogue import load_catalogue_entry
 from pkv_interp.models.load import LoadedModel, Opened, assemble, place
 from pkv_interp.models.tiny_tokenizer import tiny_tokenizer
 from pkv_interp.reference.sequential import Sequential
-from tests.hostile.models_of_positions import BOUNDARY, close, fresh, plain, roped, words
+from tests.hostile.models_of_positions import BOUNDARY, close, fresh, plain, roped, ropes, words
 
 CHANGE = f"change past {BOUNDARY} tokens"
 KINDS = ["dynamic", "longrope"]
@@ -222,6 +223,22 @@ def test_models_whose_frequencies_follow_no_length_have_no_regime() -> None:
         assert first.regime is None
         got = run.extend(first, words(150)[60:])
         torch.testing.assert_close(got.logits, plain(roped(kind), words(150))[1], atol=1e-4, rtol=0)
+
+
+def test_scales_that_change_with_the_frequencies_move_up_to_the_boundary_alone() -> None:
+    """S6: Phi-MoE keeps its first frequencies past the boundary and changes the size of its keys there."""
+    kind: dict[str, Any] = {"short_mscale": 1.1, "long_mscale": 1.3}
+    rope = {"rope_theta": 1e4, **ropes()["longrope"], **kind}
+    special = {"rope_parameters": rope, "num_local_experts": 4, "num_experts_per_tok": 2}
+    model = fresh("longrope", "phimoe", **special)
+    run = Runner.of(model)
+    for length in (150, 60):
+        other = fresh("longrope", "phimoe", **special)
+        torch.testing.assert_close(run.prefill(words(length)).logits, plain(other, words(length))[1])
+    moved = reposition(model, run.prefill(words(40)).cache, 30)
+    close(moved, plain(model, words(40), start=30)[0])
+    with pytest.raises(PkvError, match=f"serves {BOUNDARY}"):
+        reposition(model, run.prefill(words(150)).cache, 5)
 
 
 def test_frequencies_that_change_at_two_lengths_are_refused() -> None:
