@@ -57,7 +57,7 @@ fuzz: $(READY) ## thousands of drawn models, prompts and edits against their def
 	PKV_FUZZ=$(DRAWS) $(PY) -m pytest -q tests/hostile/test_fuzz.py
 
 upgrade-check: ## the suite against the newest torch, transformers and nnsight, in .venv-upgrade
-	$(PYTHON) -m tools.upgrade_check
+	$(PYTHON) -m tests.upgrade_check
 
 clean: ## remove local results and caches, keep .venv and committed records
 	rm -rf $(RESULTS) outputs .pytest_cache .ruff_cache

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tools.upgrade_check import FIRST, Failure, Outcome, read_outcome, report
+from tests.upgrade_check import FIRST, Failure, Outcome, read_outcome, report
 
 ROOT = Path(__file__).parent.parent
 OLD = {"torch": "2.13.0", "transformers": "5.23.0", "nnsight": "0.8.1"}

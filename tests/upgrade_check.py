@@ -1,7 +1,7 @@
-"""``python -m tools.upgrade_check``: the suite against the newest torch, transformers and nnsight.
+"""``python -m tests.upgrade_check``: the suite against the newest torch, transformers and nnsight.
 
-An environment of its own is made in ``.venv-upgrade``: first what the constraints name, then the newest of the
-three, whatever our own bounds say. The report names versions, old and new, and what fails under the new ones.
+An environment of its own is made in ``.venv-upgrade``: first what the constraints name, then the newest of
+the three, whatever our own bounds say. The report names versions, old and new, and what fails under the new ones.
 Exit code 0: all passes; 1: something fails; 2: the environment could not be made, or no test was run.
 """
 
@@ -107,7 +107,7 @@ def _test(python: Path, name: str, *places: str) -> Outcome:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Make the environment, run the suite, print the report."""
-    parser = argparse.ArgumentParser(prog="python -m tools.upgrade_check", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tests.upgrade_check", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="only the rooms that touch these packages most")
     chosen = parser.parse_args(arguments)
     python = ENVIRONMENT / "bin" / "python"
