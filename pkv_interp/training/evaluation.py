@@ -132,8 +132,8 @@ def answer(model: Any, tokenizer: Any, found: Sequence[Probe], budget: int = 409
     for group in micro_batches(list(sequences.values()), budget):
         ids = pad(group, fill).to(model.device)
         with fresh_rotation(model):
-            out = model.model(input_ids=ids, use_cache=False, **first_positions(model.model, ids))
-        hidden = out.last_hidden_state
+            run = model.model(input_ids=ids, use_cache=False, **first_positions(model.model, ids))
+        hidden = run.last_hidden_state
         last = torch.tensor([len(s.ids) - 1 for s in group], device=hidden.device)
         logits = model.lm_head(hidden[torch.arange(len(group), device=hidden.device), last]).float()
         for sequence, row in zip(group, logits, strict=True):
