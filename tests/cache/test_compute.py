@@ -106,7 +106,7 @@ class TestEveryFamily:
                 tuple(torch.cat((x, y[:, :, position + 1 :]), 2) for x, y in zip(a, b, strict=True))
                 for a, b in ((one.keys, state.keys), (one.values, state.values))
             ]
-            state = FrozenCache(*joined)
+            state = FrozenCache(joined[0], joined[1])
         same(got, state)
 
 

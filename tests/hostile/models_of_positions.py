@@ -83,7 +83,8 @@ def fresh(kind: str, model_type: str = "llama", boundary: int = BOUNDARY, **spec
         special = {"no_rope_layers": [1, 0, 1]} | special
     if kind == "dynamic":
         special = {"max_position_embeddings": boundary} | special
-    config = CONFIG_MAPPING[model_type](**(SHAPE | {"rope_parameters": rope} | special))
+    shape: dict[str, Any] = SHAPE | {"rope_parameters": rope} | special
+    config = CONFIG_MAPPING[model_type](**shape)
     return _made(lambda: AutoModelForCausalLM.from_config(config, dtype=torch.float32))
 
 
@@ -97,7 +98,12 @@ def roped(kind: str, model_type: str = "llama", boundary: int = BOUNDARY) -> Pre
 def whole(name: str) -> PreTrainedModel:
     """A vision model with its language model: "llava", "gemma3" or "qwen2.5-vl"."""
     logging.getLogger("transformers").setLevel(logging.ERROR)
-    sight = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+    sight: dict[str, Any] = {
+        "hidden_size": 32,
+        "intermediate_size": 32,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+    }
     sight |= {"image_size": 16, "patch_size": 8}
     if name == "llava":
         config: Any = LlavaConfig(
@@ -107,9 +113,10 @@ def whole(name: str) -> PreTrainedModel:
         )
         return _made(lambda: LlavaForConditionalGeneration(config))
     if name == "gemma3":
-        text = {"num_hidden_layers": 6, "sliding_window": 16, "sliding_window_pattern": 3}
+        text: dict[str, Any] = SHAPE | {"num_hidden_layers": 6, "query_pre_attn_scalar": 16}
+        text |= {"sliding_window": 16, "sliding_window_pattern": 3}
         config = Gemma3Config(
-            text_config=Gemma3TextConfig(**(SHAPE | text | {"query_pre_attn_scalar": 16})),
+            text_config=Gemma3TextConfig(**text),
             vision_config=SiglipVisionConfig(**sight),
             mm_tokens_per_image=4,
             image_token_index=VOCABULARY - 1,

@@ -171,7 +171,7 @@ class TestPastTheEnd:
         assert rotations_of(run.model).limit == 48
 
     def test_no_limit_where_positions_are_distances_or_frequencies_follow(self) -> None:
-        config = BloomConfig(vocab_size=2000, hidden_size=32, n_layer=2, n_head=2, seq_length=20)
+        config = BloomConfig(vocab_size=2000, hidden_size=32, n_layer=2, n_head=2)
         run = Runner.of(BloomForCausalLM(config).eval())
         assert run.prefill(words(60)).cache.length == 60
         assert Runner.of(fresh("dynamic")).prefill(words(3 * BOUNDARY)).cache.length == 3 * BOUNDARY
@@ -211,9 +211,9 @@ def test_the_composing_example_has_bos_at_its_beginning_and_nowhere_else(family:
     repaired = seam_repair(run, spliced, (before.length, spliced.length), _all(tokenizer, texts[:2]), 10**6)
     said = run.extend(repaired.cache, token_ids(tokenizer, texts[2]))
     ids = _all(tokenizer, texts)
-    bos = tokenizer.bos_token_id
+    bos: Any = tokenizer.bos_token_id
     opens = bos is not None and tokenizer("a")["input_ids"][0] == bos
-    assert ids.count(bos) == int(opens)
+    assert sum(token == bos for token in ids) == int(opens)
     assert not opens or ids[0] == bos
     torch.testing.assert_close(said.logits, plain(model, ids)[1], atol=1e-4, rtol=0)
 

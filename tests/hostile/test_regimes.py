@@ -244,8 +244,7 @@ def test_scales_that_change_with_the_frequencies_move_up_to_the_boundary_alone()
 def test_frequencies_that_change_at_two_lengths_are_refused() -> None:
     """S5: one kind of layer by longrope, the other by dynamic NTK at another length."""
     model = fresh("longrope", "gemma3_text")
-    model.config.rope_parameters["sliding_attention"]  # noqa: B018 (there is one per kind of layer)
-    decoder = model.get_decoder()
+    decoder: Any = model.get_decoder()
     decoder.rotary_emb.rope_type["sliding_attention"] = "dynamic"
     with pytest.raises(PkvError, match="at several lengths"):
         Runner.of(model)
