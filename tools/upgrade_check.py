@@ -1,7 +1,7 @@
 """``python -m tools.upgrade_check``: the suite against the newest torch, transformers and nnsight.
 
-An environment of its own is made in ``.venv-upgrade``: first what the constraints name, then the newest of the
-three, whatever our own bounds say. The report names versions, old and new, and what fails under the new ones.
+An environment of its own is made in ``.venv-upgrade``: first what the constraints name, then the newest of
+the three, whatever our own bounds say. The report names versions, old and new, and what fails under the new.
 Exit code 0: all passes; 1: something fails; 2: the environment could not be made, or no test was run.
 """
 
