@@ -41,7 +41,7 @@ class TrainGateSettings(ExperimentSettings):
             chat_weight=0.6,
         ),
     )
-    rank: Annotated[int, Field(strict=True, ge=1, le=1024)] = 16
+    rank: Annotated[int, Field(strict=True, gt=0, le=1024)] = 16
     snapshot_every: Steps = 100
     lengths: FillerCounts = (0, 4, 12, 30, 56)
     instances: Count = 1
