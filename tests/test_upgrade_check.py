@@ -13,10 +13,10 @@ XML = """<?xml version="1.0" encoding="utf-8"?>
 <testsuites><testsuite name="pytest" errors="1" failures="2" skipped="1" tests="5">
 <testcase classname="tests.cache.test_frozen" name="test_a" time="0.1" />
 <testcase classname="tests.cache.test_frozen" name="test_b[x]"><skipped message="no GPU" /></testcase>
-<testcase classname="tests.engine.test_decode" name="test_c"><failure message="AttributeError: no 'layers'
-more">trace</failure></testcase>
-<testcase classname="tests.engine.test_decode" name="test_d"><failure message="AttributeError: no 'layers'
-other">trace</failure></testcase>
+<testcase classname="tests.test_decode" name="test_c">
+<failure message="AttributeError: no 'layers'&#10;more">trace</failure></testcase>
+<testcase classname="tests.test_decode" name="test_d">
+<failure message="AttributeError: no 'layers'&#10;other">trace</failure></testcase>
 <testcase classname="" name="tests.models.test_load"><error message="">ImportError: gone
 trace</error></testcase>
 </testsuite></testsuites>
@@ -33,8 +33,8 @@ def test_failures_are_read_with_their_reasons(tmp_path: Path) -> None:
         ran=5,
         skipped=1,
         failures=(
-            Failure("tests.engine.test_decode::test_c", "AttributeError: no 'layers'"),
-            Failure("tests.engine.test_decode::test_d", "AttributeError: no 'layers'"),
+            Failure("tests.test_decode::test_c", "AttributeError: no 'layers'"),
+            Failure("tests.test_decode::test_d", "AttributeError: no 'layers'"),
             Failure("tests.models.test_load", "ImportError: gone"),
         ),
     )
@@ -48,8 +48,8 @@ def test_the_report_says_what_is_new_and_what_broke(tmp_path: Path) -> None:
         "transformers 5.23.0 -> 5.30.0",
         "nnsight 0.8.1 -> 0.8.1",
         "2 x AttributeError: no 'layers'",
-        "    tests.engine.test_decode::test_c",
-        "    tests.engine.test_decode::test_d",
+        "    tests.test_decode::test_c",
+        "    tests.test_decode::test_d",
         "1 x ImportError: gone",
         "    tests.models.test_load",
         "5 tests, 1 skipped, 3 failed",

@@ -42,7 +42,7 @@ class TrainGateSettings(ScenarioSettings):
             chat_weight=0.6,
         ),
     )
-    rank: Annotated[int, Field(strict=True, ge=1, le=1024)] = 16
+    rank: Annotated[int, Field(strict=True, gt=0, le=1024)] = 16
     snapshot_every: Steps = 100
     lengths: FillerCounts = (0, 4, 12, 30, 56)
     instances: Count = 1

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.cache_utils import DynamicCache, DynamicLayer
 
+from pkv_interp.cache.forward import fresh_rotation
 from pkv_interp.errors import PkvError
 
 #: Positions that a window is narrowed to, the token itself included.
@@ -218,4 +219,5 @@ def _hidden(
     if "position_ids" in inspect.signature(inner.forward).parameters:
         at = torch.arange(start, start + len(ids), device=model.device)
         given["position_ids"] = at[None].expand(rows, -1)
-    return inner(input_ids=tokens, past_key_values=cache, use_cache=True, **given)[0].float()
+    with fresh_rotation(model):
+        return inner(input_ids=tokens, past_key_values=cache, use_cache=True, **given)[0].float()

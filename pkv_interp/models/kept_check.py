@@ -23,7 +23,9 @@ from pkv_interp.models.spec import ModelSpec
 SMALL = 10_000_000
 #: Modules whose code decides what the check says.
 _CODE = (
+    "cache/forward.py",
     "cache/measured.py",
+    "cache/regime.py",
     "cache/rope.py",
     "models/anatomy.py",
     "models/attention.py",

@@ -20,6 +20,7 @@ from transformers.cache_utils import DynamicCache
 from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
+from pkv_interp.cache.forward import fresh_rotation
 from pkv_interp.cache.measured import first_ids, narrowed
 from pkv_interp.errors import PkvError
 
@@ -91,7 +92,7 @@ def record(model: PreTrainedModel) -> Recording:
         for layer, block in zip(layers, blocks, strict=True):
             handles += _watch(layer, block)
         by_module = {layer.self_attn: block for layer, block in zip(layers, blocks, strict=True)}
-        with narrowed(model), _attention_noted(model, by_module):
+        with narrowed(model), _attention_noted(model, by_module), fresh_rotation(model):
             out = core(input_ids=tokens, position_ids=at, past_key_values=DynamicCache(), use_cache=True)
     except _RAISED as error:
         if isinstance(error, PkvError):

@@ -13,7 +13,7 @@ from pydantic import AfterValidator, Field
 import pkv_interp
 from pkv_interp.names import Amount, Written, method_amount
 from pkv_interp.prompts.errata import erratum_line
-from pkv_interp.run.values import Name, each_once
+from pkv_interp.run.values import Name
 
 _FOLDER = Path(pkv_interp.__file__).parent / "editing" / "methods"
 _REGISTRY = "pkv_interp.editing.registry"
@@ -48,13 +48,16 @@ def methods_there_are() -> Mapping[str, Written]:
 
 
 def known_methods(names: tuple[str, ...]) -> tuple[str, ...]:
-    """Refuse editing methods that do not exist.
+    """Refuse editing methods that do not exist, and one that is named twice.
 
     Raises:
+        ValueError: as pydantic wants it.
         PkvError: one does not, or its amount is missing, not wanted or not a number.
     """
     for name in names:
         method_amount(name, methods_there_are())
+    if len(set(names)) < len(names):
+        raise ValueError("name each method once")
     return names
 
 
@@ -65,8 +68,6 @@ def gives_the_value(wording: str) -> str:
 
 
 #: Editing methods, each once.
-Methods = Annotated[
-    tuple[Name, ...], Field(max_length=64), AfterValidator(each_once), AfterValidator(known_methods)
-]
+Methods = Annotated[tuple[Name, ...], Field(min_length=1, max_length=64), AfterValidator(known_methods)]
 #: Wording of an erratum.
 Erratum = Annotated[str, Field(min_length=1, max_length=2000), AfterValidator(gives_the_value)]

@@ -12,7 +12,7 @@ import pytest
 
 from experiments.blast_radius import figures
 from experiments.blast_radius.effect_figures import blast_kinds, deviation_effect
-from experiments.figures.__main__ import drawn_by
+from experiments.figures.rooms import drawn_by
 from pkv_interp.errors import PkvError
 from pkv_interp.plots.tables import NOT_COMPETENT
 from pkv_interp.records import RunRecord, load_records

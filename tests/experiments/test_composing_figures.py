@@ -10,7 +10,7 @@ import pytest
 
 from experiments.composing import figures
 from experiments.composing.tables import ArmColumns, CurveArm, Fidelity, FirstToken, WindowCause
-from experiments.figures.__main__ import drawn_by
+from experiments.figures.rooms import drawn_by
 from pkv_interp.errors import PkvError
 from pkv_interp.plots.tables import NOT_COMPETENT
 from pkv_interp.records import RunRecord

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from experiments.controls import figures
-from experiments.figures.__main__ import drawn_by
+from experiments.figures.rooms import drawn_by
 from pkv_interp.records import RunRecord, load_records
 from tests.runs import ROOT
 

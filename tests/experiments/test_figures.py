@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from experiments.circuit.figures import FIGURES
-from experiments.figures import __main__ as command
-from experiments.figures.__main__ import FiguresSettings, figures
+from experiments.figures import draw as command
+from experiments.figures.draw import figures
+from experiments.figures.settings import FiguresSettings
 from pkv_interp.errors import PkvError
 from pkv_interp.plots.save import find_browser
 from pkv_interp.plots.tables import NOT_COMPETENT

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from experiments.figures.__main__ import drawn_by
+from experiments.figures.rooms import drawn_by
 from experiments.keystone.figures import keystone_bars
 from experiments.keystone.tables import MethodLine
 from pkv_interp.errors import PkvError

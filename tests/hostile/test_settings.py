@@ -89,7 +89,7 @@ VALUES = st.one_of(
 )
 
 
-@settings(max_examples=400, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=400, derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.sampled_from(KEYS), VALUES)
 @example(("circuit", "competence_threshold"), 5)
 @example(("circuit", "threads"), 100_000)
