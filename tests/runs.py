@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import subprocess
 import sys
 from pathlib import Path
+
+from hydra.core.global_hydra import GlobalHydra
 
 ROOT = Path(__file__).parent.parent
 SMALL = (
@@ -180,6 +183,22 @@ def run(module: str, *arguments: str, seconds: float = 300) -> subprocess.Comple
     finally:
         process.kill()
     return subprocess.CompletedProcess(process.args, process.returncode, out, error)
+
+
+def inside(experiment: str, *arguments: str) -> None:
+    """The command line of an experiment in this process, which has imported what takes seconds to import.
+
+    Raises:
+        SystemExit: it ended with another code than 0.
+    """
+    before = sys.argv
+    sys.argv = [experiment, *arguments]
+    GlobalHydra.instance().clear()
+    try:
+        importlib.import_module(f"experiments.{experiment}.__main__").main()
+    finally:
+        sys.argv = before
+        GlobalHydra.instance().clear()
 
 
 def small(experiment: str, results: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

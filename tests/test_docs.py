@@ -39,7 +39,7 @@ def test_the_texts_give_commands_and_examples() -> None:
 def test_every_module_target_and_link_exists(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     makefile = text_of("Makefile")
-    for target in re.findall(r"(?:`|^)make (\w+)", text, re.MULTILINE):
+    for target in re.findall(r"(?:`|^)make ([\w-]+)", text, re.MULTILINE):
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
     for module in re.findall(r"python -m ([\w.]+)", text):
         if module in ("pip", "pytest") or module.removeprefix("experiments.") in made_by_recipes():

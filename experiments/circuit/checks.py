@@ -16,7 +16,6 @@ from experiments.circuit.tables import (
     Screening,
     ScreeningPoint,
 )
-from pkv_interp.measure.screening import agreement
 from pkv_interp.records.run import control
 from pkv_interp.records.schema import Control
 from pkv_interp.records.tables import TableRow, interval
@@ -24,6 +23,7 @@ from pkv_interp.run.report import NOT_NEGATIVE, SHARE, Bounds, Headline
 from pkv_interp.run.scoring import Scorer, Scoring
 from pkv_interp.run.stage import stacked
 from pkv_interp.stats import mean
+from pkv_interp.stats.agreement import agreement
 from pkv_interp.stats.faithfulness import faithfulness
 
 Part = tuple[list[Headline], list[TableRow]]

@@ -1,6 +1,6 @@
 """Rankings of sites over instances: pooled effects over pooled gaps, so that no single ratio can dominate."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Float
@@ -25,16 +25,15 @@ def pooled_effect(
     shape = (-1,) + (1,) * (patched.ndim - 1)
     moved = patched - np.asarray(corrupt, float).reshape(shape)
     gap = float(np.asarray(clean, float).sum() - np.asarray(corrupt, float).sum())
-    return finite(moved.sum(0) / scale(gap), "the effects to rank")
+    # Half precision can leave a model that cannot tell the prompts apart with no gap at all: an order needs
+    # no unit, and no recovery of such a model is stated.
+    return finite(moved.sum(0) / (gap or 1.0), "the effects to rank")
 
 
-def scale(gap: float) -> float:
-    """What summed effects are divided by: the summed gaps, or one logit where those are exactly zero.
-
-    Half precision can leave a model that cannot tell the prompts apart with no gap at all. An order needs no
-    unit, and no recovery of such a model is stated.
-    """
-    return gap if gap else 1.0
+def _ratios(total: Mapping[str, float], weight: Mapping[str, float]) -> dict[str, float]:
+    """Totals over weights, of names that have a weight; the totals themselves where none has any."""
+    weighed = {name: total[name] / weight[name] for name in total if weight[name] != 0}
+    return weighed or dict(total)
 
 
 def rank_heads(effect: Float[np.ndarray, "L H"]) -> list[Head]:
@@ -64,8 +63,8 @@ def rank_labels(
             moved[name] = moved.get(name, 0.0) + float(np.mean([values[i] for i in at]))
             base[name] = base.get(name, 0.0) + gap
             seen[name] = seen.get(name, 0) + 1
-    scored = [(name, moved[name] / scale(base[name])) for name in moved if 2 * seen[name] >= len(gaps)]
-    return sorted(scored, key=lambda item: (-item[1], item[0]))
+    often = {name: moved[name] for name in moved if 2 * seen[name] >= len(gaps)}
+    return sorted(_ratios(often, base).items(), key=lambda item: (-item[1], item[0]))
 
 
 def pool_by_name(
@@ -84,4 +83,4 @@ def pool_by_name(
         for name, value in zip(mine, found, strict=True):
             total[name] = total.get(name, 0.0) + float(value)
             weight[name] = weight.get(name, 0.0) + share
-    return {name: total[name] / scale(weight[name]) for name in total}
+    return _ratios(total, weight)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from experiments import find
 from experiments.circuit.experiment import EXPERIMENT
@@ -117,7 +118,7 @@ def test_a_notebook_runs_it_in_a_line(circuit_results: Path, tmp_path: Path) -> 
     changes: dict[str, Any] = {}
     for argument in runs.SMALL:
         name, _, text = argument.partition("=")
-        changes[name] = text.strip("[]").split(",") if text.startswith("[") else text
+        changes[name] = yaml.safe_load(text)
     record = find("circuit").run(results_dir=tmp_path, **changes)
     whole = only(circuit_results)
     assert record.key == whole.key

@@ -13,17 +13,13 @@ from experiments.controls.experiment import EXPERIMENT
 from pkv_interp.errors import PkvError
 from pkv_interp.records import RunRecord, load_records, published
 from pkv_interp.records.__main__ import main as records_command
-from tests import runs
 from tests.experiments.configs import compose
 from tests.experiments.controls_examples import HEADLINES, SMALL, lines
 
 
 @pytest.fixture(scope="module")
-def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("controls")
-    done = runs.run("experiments.controls", *SMALL, f"results_dir={folder}")
-    assert done.returncode == 0, done.stderr
-    return folder
+def results(controls_results: Path) -> Path:
+    return controls_results
 
 
 @pytest.fixture(scope="module")

@@ -34,7 +34,7 @@ def settings() -> ControlsSettings:
     made = compose(
         "controls",
         *[a for a in SMALL if not a.startswith(("discovery", "held_out", "sae", "probe_layers"))],
-        "sae_features=24", "sae_active=6", "sae_steps=150", "sae_top=[1,30]",
+        "sae_features=32", "sae_active=6", "sae_steps=150", "sae_top=[1,30]",
     )  # fmt: skip
     assert isinstance(made, ControlsSettings)
     return made
@@ -186,7 +186,7 @@ def test_what_edits_take_away_stands_beside_what_they_bring(summary: Report) -> 
     clamps = {(line["edit"], line["arm"]): line["value"] for line in lines(summary, "sae_clamps")}
     assert clamps["out of clean", "sae_top30"] == pytest.approx(0.2)
     assert clamps["into corrupt", "sae_random1"] == pytest.approx(0.0, abs=1e-9)
-    assert ("into corrupt", "sae_random30") not in clamps  # of 24 features no 30 others exist
+    assert ("into corrupt", "sae_random30") not in clamps  # of 32 features no 30 others exist
     (line,) = lines(summary, "sae")
     assert line["samples"] == 16 * 4 * made_up.PLACES
     assert line["unexplained_held_out"] > 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -107,13 +108,8 @@ def test_a_mixture_of_experts_and_quantised_weights_are_refused(tmp_path: Path) 
     with pytest.raises(PkvError, match="no plain linear down projection"):
         run_small(tiny("gpt-oss"), tmp_path / "a")
     loaded = tiny("llama")
-    held = LoadedModel(
-        loaded.model,
-        loaded.tokenizer,
-        loaded.spec,
-        loaded.info.model_copy(update={"quantised_in_memory": True, "quantised": "nf4"}),
-        loaded.config,
-    )
+    info = loaded.info.model_copy(update={"quantised_in_memory": True, "quantised": "nf4"})
+    held = dataclasses.replace(loaded, info=info)
     with pytest.raises(PkvError, match="weight editing reads weights, and tiny-llama holds them as nf4"):
         run_small(held, tmp_path / "b")
 

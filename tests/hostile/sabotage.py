@@ -59,7 +59,9 @@ def wrong_norm(patch: Patch) -> None:
     """Direct effects go through the final norm as it would scale another stream."""
     right = Engine.direct_logit
     patch.setattr(
-        Engine, "direct_logit", lambda self, parts, resid, ids: right(self, parts, resid * 2 + 0.1, ids)
+        Engine,
+        "direct_logit",
+        lambda self, parts, resid, ids, **rest: right(self, parts, resid * 2 + 0.1, ids, **rest),
     )
 
 

@@ -240,7 +240,7 @@ def test_editing_methods(method: str, number: int) -> None:
         except PkvError as error:
             assert refused(run, error)  # noqa: PT017
             return
-        suffix = context.renderer.behind(after.suffix())
+        suffix = context.renderer.after(after.suffix())
         with fresh_rotation(run.model):
             want = plain(run.model, suffix, after.cache.length, after.cache)[1]
         torch.testing.assert_close(logits, want, atol=1e-4, rtol=0)

@@ -22,6 +22,7 @@ from pkv_interp.measure.controls import check_cases, measure_controls
 from pkv_interp.measure.pairs import cache_states, run_pair
 from pkv_interp.measure.ranking import pool_by_name, pooled_effect, rank_heads, rank_labels
 from pkv_interp.models.load import LoadedModel
+from pkv_interp.models.spec import spec_of
 from pkv_interp.run.scoring import Scorer
 from pkv_interp.run.session import Session
 from pkv_interp.tasks import BY_NAME, Case, Style, field_case
@@ -49,11 +50,8 @@ def indifferent() -> LoadedModel:
         torch.manual_seed(0)
         model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
     model = model.to(torch.bfloat16).eval().requires_grad_(False)
-    spec = replace(
-        like.spec, n_layers=8, n_heads=8, n_kv_heads=2, head_dim=32, d_model=256, windows=(None,) * 8
-    )
     info = like.info.model_copy(update={"dtype": "bfloat16"})
-    return replace(like, model=model, spec=spec, info=info)
+    return replace(like, model=model, spec=spec_of(model), info=info)
 
 
 def cases(loaded: LoadedModel) -> list[Case]:

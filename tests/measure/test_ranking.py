@@ -5,7 +5,7 @@ import pytest
 
 from pkv_interp.measure.heads import random_heads_like, top_heads
 from pkv_interp.measure.ranking import pooled_effect, rank_heads, rank_labels
-from pkv_interp.measure.screening import agreement
+from pkv_interp.stats.agreement import agreement
 
 
 def test_pooled_effect_is_a_ratio_of_means() -> None:
