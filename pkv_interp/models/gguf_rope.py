@@ -48,7 +48,9 @@ def settle_rope(config: Any, keys: Mapping[str, Any], tensors: Mapping[str, np.n
     for name in ("rope_type", "type", "factor", "beta_fast", "beta_slow", "attention_factor"):
         full.pop(name, None)
     full["rope_type"] = "default"
+    _check_known(told, file)
     if FACTORS in tensors:
+        _check_alone(told, keys, file)
         _llama3(config, full, tensors[FACTORS], file)
     elif SHORT in tensors or LONG in tensors:
         _longrope(config, full, told, tensors, file)
@@ -58,14 +60,38 @@ def settle_rope(config: Any, keys: Mapping[str, Any], tensors: Mapping[str, np.n
         _scaled(config, full, told, file)
 
 
+def _check_known(told: Mapping[str, Any], file: str) -> None:
+    """Refuse a key of scaling that is unknown, whatever rule the others make."""
+    for name, value in told.items():
+        if name not in _KNOWN and not (name in _ONLY and _number(value) in _ONLY[name]):
+            raise _refused(file, ROPE_SCALING + name, value)
+
+
+def _check_alone(told: Mapping[str, Any], keys: Mapping[str, Any], file: str) -> None:
+    """Refuse a rule of scaling beside factors: a file with both turns by both, which no rule here does.
+
+    Keys that a converter writes beside Llama 3's factors and that change nothing are let through.
+    """
+    plain = {"type": ("none",), "factor": (0.0, 1.0), "attn_factor": (0.0, 1.0), "yarn_attn_factor": (0.0, 1.0)}
+    scaled = told | {"rope.scale_linear": keys["rope.scale_linear"]} if "rope.scale_linear" in keys else told
+    # A type alone, or a factor beside the type "none", scales nothing.
+    unscaled = str(told.get("type", "linear")) == "none" or _number(told.get("factor", 0)) in (0.0, 1.0)
+    for name, value in scaled.items():
+        ...
+
+
+def _number(value: Any) -> float:
+    """A value as a number, NaN where it is none."""
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return math.nan
+
+
 def _scaled(config: Any, full: dict[str, Any], told: Mapping[str, Any], file: str) -> None:
     factor = float(told.get("factor", 0) or 1.0)
     # As llama.cpp has it, a factor without a type is linear.
     kind = str(told.get("type", "linear"))
-    known = {"type", "factor", "original_context_length", "attn_factor", "finetuned", "yarn_attn_factor"}
-    for name, value in told.items():
-        if name not in known | _YARN.keys() and float(value) not in _ONLY.get(name, ()):
-            raise _refused(file, ROPE_SCALING + name, value)
     loudness = float(told.get("attn_factor", 0) or 1.0) * float(told.get("yarn_attn_factor", 0) or 1.0)
     if kind not in ("none", "linear", "yarn"):
         raise _refused(file, f"{ROPE_SCALING}type", kind)
