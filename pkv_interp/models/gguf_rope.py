@@ -19,6 +19,9 @@ ROPE_TENSORS = (FACTORS, SHORT, LONG)
 #: Lengths that Llama 3's scaling may have been trained from.
 _LENGTHS = tuple(1 << power for power in range(10, 21))
 _YARN = {"yarn_beta_fast": "beta_fast", "yarn_beta_slow": "beta_slow"}
+_KNOWN = frozenset(
+    {"type", "factor", "original_context_length", "attn_factor", "finetuned", "yarn_attn_factor", *_YARN}
+)
 #: Keys of scaling with the one value that is followed here.
 _ONLY: dict[str, tuple[float, ...]] = {
     "yarn_ext_factor": (1.0, -1.0),
@@ -49,15 +52,29 @@ def settle_rope(config: Any, keys: Mapping[str, Any], tensors: Mapping[str, np.n
         full.pop(name, None)
     full["rope_type"] = "default"
     _check_known(told, file)
+    if "rope.scale_linear" in keys:
+        told = {"type": "linear", "factor": keys["rope.scale_linear"]} | told
     if FACTORS in tensors:
-        _check_alone(told, keys, file)
+        _check_alone(config, full, told, tensors, file)
         _llama3(config, full, tensors[FACTORS], file)
     elif SHORT in tensors or LONG in tensors:
         _longrope(config, full, told, tensors, file)
     else:
-        if "rope.scale_linear" in keys:
-            told = {"type": "linear", "factor": keys["rope.scale_linear"]} | told
         _scaled(config, full, told, file)
+
+
+def _check_alone(
+    config: Any, full: dict[str, Any], told: Mapping[str, Any], tensors: Mapping[str, np.ndarray], file: str
+) -> None:
+    """Refuse another rule beside factors: llama.cpp turns by both, which no rule of transformers does."""
+    trial = dict(full)
+    _scaled(config, trial, told, file)
+    if trial["rope_type"] != "default":
+        name = "type" if "type" in told else "factor"
+        raise _refused(file, ROPE_SCALING + name, f"{told[name]} beside {FACTORS}")
+    for name in (SHORT, LONG):
+        if name in tensors:
+            raise _refused(file, name, f"factors by length beside {FACTORS}")
 
 
 def _check_known(told: Mapping[str, Any], file: str) -> None:
@@ -65,19 +82,6 @@ def _check_known(told: Mapping[str, Any], file: str) -> None:
     for name, value in told.items():
         if name not in _KNOWN and not (name in _ONLY and _number(value) in _ONLY[name]):
             raise _refused(file, ROPE_SCALING + name, value)
-
-
-def _check_alone(told: Mapping[str, Any], keys: Mapping[str, Any], file: str) -> None:
-    """Refuse a rule of scaling beside factors: a file with both turns by both, which no rule here does.
-
-    Keys that a converter writes beside Llama 3's factors and that change nothing are let through.
-    """
-    plain = {"type": ("none",), "factor": (0.0, 1.0), "attn_factor": (0.0, 1.0), "yarn_attn_factor": (0.0, 1.0)}
-    scaled = told | {"rope.scale_linear": keys["rope.scale_linear"]} if "rope.scale_linear" in keys else told
-    # A type alone, or a factor beside the type "none", scales nothing.
-    unscaled = str(told.get("type", "linear")) == "none" or _number(told.get("factor", 0)) in (0.0, 1.0)
-    for name, value in scaled.items():
-        ...
 
 
 def _number(value: Any) -> float:
@@ -145,8 +149,11 @@ def _longrope(
     both = SHORT in tensors and LONG in tensors
     if not both or not told.get("original_context_length") or config.rope_parameters is not full:
         raise _refused(file, SHORT if SHORT in tensors else LONG, "factors by length")
+    # A factor would scale all lengths besides.
+    only = {"type": ("longrope", "none"), "factor": (0.0, 1.0)}
+    free = ("original_context_length", "attn_factor", "finetuned")
     for name, value in told.items():
-        if name not in ("type", "original_context_length", "attn_factor", "finetuned", "factor"):
+        if name not in free and value not in only.get(name, ()):
             raise _refused(file, ROPE_SCALING + name, value)
     length = int(told["original_context_length"])
     full |= {

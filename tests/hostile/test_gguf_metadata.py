@@ -121,6 +121,49 @@ def test_factors_of_llama_3(tmp_path: Path) -> None:
         read_gguf_model(tmp_path / "odd.gguf", torch.float32)
 
 
+@pytest.mark.parametrize(
+    ("metadata", "named"),
+    [
+        (scaling(type="yarn", factor=4.0, original_context_length=64), "rope.scaling.type = yarn beside"),
+        (scaling(type="linear", factor=4.0), "rope.scaling.type = linear beside rope_freqs.weight"),
+        (scaling(factor=4.0), "rope.scaling.factor = 4.0 beside rope_freqs.weight"),
+        ({"rope.scale_linear": 4.0}, "linear beside rope_freqs.weight"),
+        (scaling(mystery=4.0), "rope.scaling.mystery = 4.0"),
+        (scaling(attn_factor=2.0), "rope.scaling.attn_factor = 2.0"),
+        (scaling(type="none", factor=4.0, finetuned=True, original_context_length=64), None),
+        (scaling(type="linear", factor=1.0), None),
+    ],
+)
+def test_factors_beside_another_rule(tmp_path: Path, metadata: dict[str, Any], named: str | None) -> None:
+    """A tensor of factors switched off every check of the keys; those that scale nothing stay right."""
+    model, file = written("llama", LLAMA3), tmp_path / "m.gguf"
+    save_gguf(file, model, None, metadata=metadata, tensors={"rope_freqs.weight": llama3_factors(model)})
+    if named is not None:
+        with pytest.raises(PkvError, match=named):
+            read_gguf_model(file, torch.float32)
+        return
+    with torch.no_grad():
+        got, want = read_gguf_model(file, torch.float32, "eager")(IDS).logits, model(IDS).logits
+    assert (got - want).abs().max() < 1e-4
+
+
+@pytest.mark.parametrize(
+    ("metadata", "named"),
+    [
+        (scaling(factor=4.0), "rope.scaling.factor = 4.0"),
+        (scaling(type="yarn"), "rope.scaling.type = yarn"),
+        ({"rope.scale_linear": 4.0}, "rope.scaling.type = linear"),
+    ],
+)
+def test_factors_by_length_beside_another_rule(tmp_path: Path, metadata: dict[str, Any], named: str) -> None:
+    model = written("phi3", LONGROPE, original_max_position_embeddings=100)
+    tensors = {"rope_factors_long.weight": LONG, "rope_factors_short.weight": SHORT}
+    metadata = metadata | scaling(original_context_length=100)
+    save_gguf(tmp_path / "m.gguf", model, None, metadata=metadata, tensors=tensors)
+    with pytest.raises(PkvError, match=named):
+        read_gguf_model(tmp_path / "m.gguf", torch.float32)
+
+
 def test_factors_by_length(tmp_path: Path) -> None:
     """S9: Phi-3's two lists, on a prompt past the boundary."""
     model = written("phi3", LONGROPE, original_max_position_embeddings=100)
@@ -155,6 +198,8 @@ def test_factors_by_length(tmp_path: Path) -> None:
         ("llama", scaling(factor=2.0, attn_factor=2.0), "rope.scaling.attn_factor = 2.0"),
         ("llama", scaling(type="yarn", factor=2.0, yarn_log_multiplier=0.5), "yarn_log_multiplier"),
         ("llama", scaling(type="linear", factor=2.0, mystery=1.0), "rope.scaling.mystery"),
+        ("llama", scaling(mystery=True), "rope.scaling.mystery"),
+        ("llama", scaling(mystery="words"), "rope.scaling.mystery"),
         ("qwen3", {"attention.sliding_window": 32}, "attention.sliding_window = 32"),
         ("llama", {"general.type": "adapter"}, "is of type adapter"),
     ],
