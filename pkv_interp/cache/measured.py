@@ -9,6 +9,7 @@ follow them, however wide they are.
 from __future__ import annotations
 
 import inspect
+import re
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -32,6 +33,7 @@ _FILLED = 4
 _COLUMNS = (0, _FILLED - NARROW, _FILLED - NARROW + 1)
 #: Changed caches that are run in one forward.
 _BATCH = 32
+_NAMES = {"float64": "double|float64", "float16": "half|float16", "bfloat16": "bfloat16"}
 _RAISED = (RuntimeError, ValueError, TypeError, AttributeError, IndexError, KeyError, NotImplementedError)
 
 
@@ -97,6 +99,20 @@ def narrowed(model: PreTrainedModel) -> Iterator[None]:
             holder.sliding_window = window
 
 
+def refuse_dtype(error: Exception, model: PreTrainedModel) -> None:
+    """Refuse the model's dtype where that is what a forward failed over.
+
+    Raises:
+        PkvError: a kernel does not take it.
+    """
+    dtype = str(model.dtype).removeprefix("torch.")
+    # Kernels name the dtype that they do not take, some by its name in C++.
+    if dtype in _NAMES and re.search(rf"\b({_NAMES[dtype]})\b", str(error), re.IGNORECASE):
+        raise PkvError(
+            f"{type(model).__name__} does not run in {dtype}: {error}", "set model.dtype=float32"
+        ) from error
+
+
 def first_ids(model: PreTrainedModel, n: int) -> list[int]:
     """``n`` token ids that differ as far as the vocabulary allows."""
     size = int(model.config.get_text_config().vocab_size)
@@ -123,6 +139,7 @@ def _measure(model: PreTrainedModel, config: Any) -> Columns:
     except _RAISED as error:
         if isinstance(error, PkvError):
             raise
+        refuse_dtype(error, model)
         raise PkvError(
             f"{what} does not run over a plain cache of keys and values: {error}",
             "use a model whose every layer is attention",

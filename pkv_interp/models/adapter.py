@@ -14,6 +14,7 @@ from peft.utils.other import AuxiliaryTrainingWrapper
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from pkv_interp.cache.measured import refuse_dtype
 from pkv_interp.errors import PkvError
 from pkv_interp.models.adapter_file import CONFIG_FILE, WEIGHTS_FILE, read_config, read_weights
 from pkv_interp.tolerances import ORDINARY_LOGIT, tolerance_of
@@ -89,6 +90,7 @@ def merge_adapter(model: PreTrainedModel, path: str | Path) -> tuple[PreTrainedM
         merged = cast(Any, wrapped).merge_and_unload(safe_merge=True)
         after = _logits(merged.eval())
     except Exception as error:
+        refuse_dtype(error, model)
         raise PkvError(
             f"adapter {directory} cannot be merged into {what}: {error}", "train an adapter without it"
         ) from error

@@ -20,6 +20,7 @@ from transformers import (
 from transformers.utils.hub import cached_file, extract_commit_hash
 
 from pkv_interp.errors import PkvError
+from pkv_interp.models.config_errors import check_sizes, check_window, rope_told
 from pkv_interp.models.hub_errors import told_as_pkv_error
 from pkv_interp.models.leftovers import check_report
 from pkv_interp.models.quantisation import stated, stored, told
@@ -80,21 +81,25 @@ def read_checkpoint(where: str, placement: Placement, revision: str | None = Non
             common["revision"] = commit or revision  # the branch may move between two requests
         raw, _ = PreTrainedConfig.get_config_dict(where, **common)
         quantised = stated(raw, where)
+        check_sizes(raw, where)
         config: Any = AutoConfig.from_pretrained(where, **common)
         text = config.get_text_config()
+        check_window(text, where)
         if text is not config:
             extra["key_mapping"] = _UNWRAP
         tokenizer = AutoTokenizer.from_pretrained(where, **common)
-        loaded: Any = AutoModelForCausalLM.from_pretrained(
-            where,
-            config=text,
-            dtype=placement.dtype,
-            attn_implementation=placement.attention,
-            use_safetensors=True,
-            output_loading_info=True,
-            **common,
-            **extra,
-        )
+        with rope_told(text, where):
+            loaded: Any = AutoModelForCausalLM.from_pretrained(
+                where,
+                config=text,
+                dtype=placement.dtype,
+                attn_implementation=placement.attention,
+                use_safetensors=True,
+                output_loading_info=True,
+                ignore_mismatched_sizes=True,  # they are refused below, with their names
+                **common,
+                **extra,
+            )
     model, report = loaded
     check_report(model, report, where, part_of_a_whole=text is not config)
     name = quantised or stored(folder.glob("*.safetensors"))

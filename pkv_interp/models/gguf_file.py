@@ -150,6 +150,7 @@ def read_gguf_model(file: Path, dtype: torch.dtype, attention: str | None = None
             attn_implementation=attention,
             trust_remote_code=False,
             output_loading_info=True,
+            ignore_mismatched_sizes=True,  # they are refused below, with their names
         )
     model, report = loaded
     check_report(model, report, name, part_of_a_whole=False)

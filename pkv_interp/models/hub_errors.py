@@ -17,6 +17,7 @@ from huggingface_hub.errors import (
 )
 
 from pkv_interp.errors import PkvError
+from pkv_interp.models.config_errors import told_field
 
 
 def _chain(error: BaseException) -> list[BaseException]:
@@ -66,6 +67,9 @@ def _cause_and_hint(error: Exception, where: str, revision: str | None) -> tuple
             f"{where} cannot be loaded on this machine: {error}",
             "install what it names, or use an unquantised checkpoint",
         )
+    for link in chain:
+        if (told := told_field(link, where)) is not None:
+            return told
     # Of an architecture that is no language model, transformers lists every one that is.
     said = str(error).partition("Model type should be one of")[0].strip()
     return (

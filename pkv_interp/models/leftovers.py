@@ -28,7 +28,15 @@ def check_report(
     Raises:
         PkvError: weights are missing, of another shape, left over, or stored different although tied.
     """
-    missing = sorted(report["missing_keys"]) + sorted(map(str, report["mismatched_keys"]))
+    odd = sorted((name, tuple(held), tuple(wanted)) for name, held, wanted in report["mismatched_keys"])
+    if odd:
+        name, held, wanted = odd[0]
+        more = f" (and {len(odd) - 1} more)" if len(odd) > 1 else ""
+        raise PkvError(
+            f"checkpoint {where} holds {name} of shape {held}, and its config makes it {wanted}{more}",
+            "correct the config (sizes, heads, vocabulary), or fetch or save the checkpoint again",
+        )
+    missing = sorted(report["missing_keys"])
     if missing:
         raise PkvError(
             f"checkpoint {where} lacks {len(missing)} weights, first {missing[0]}",

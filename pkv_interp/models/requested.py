@@ -13,10 +13,11 @@ from pkv_interp.models.adapter import find_adapter
 from pkv_interp.models.catalogue import ModelConfig
 from pkv_interp.models.hashing import file_sha256
 from pkv_interp.models.hub_commit import resolve_commit
-from pkv_interp.models.identity import COSMETIC
 
 #: What loading a checkpoint or a tokenizer may read of a folder.
 _READ = frozenset({".safetensors", ".bin", ".gguf", ".json", ".model", ".jinja", ".txt", ".tiktoken"})
+#: Keys of config.json that say where a model came from. All others count: generation reads token ids there.
+_ORIGIN = frozenset({"_name_or_path", "name_or_path", "transformers_version"})
 _TEMPLATES = "additional_chat_templates"
 
 
@@ -83,10 +84,10 @@ def shards_of(index: Path) -> list[str]:
 def _content(path: Path) -> str:
     if path.name != "config.json":
         return file_sha256(path)
-    # Saved again by another version of transformers it is the same configuration.
+    # Where it came from is no part of the configuration.
     try:
         told = json.loads(path.read_text("utf-8"))
-        plain = {name: value for name, value in told.items() if name not in COSMETIC}
+        plain = {name: value for name, value in told.items() if name not in _ORIGIN}
     except (ValueError, AttributeError):
         return file_sha256(path)
     return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()

@@ -16,10 +16,13 @@ from transformers import (
     Gemma3Config,
     Gemma3ForConditionalGeneration,
     Gemma3TextConfig,
+    MixtralConfig,
+    MixtralForCausalLM,
     SiglipVisionConfig,
 )
 
 from experiments import find
+from pkv_interp.cache import Runner
 from pkv_interp.errors import PkvError
 from pkv_interp.models.catalogue import load_catalogue_entry
 from pkv_interp.models.tiny import tiny_model
@@ -60,7 +63,7 @@ def refused(folder: Path, match: str, **overrides: Any) -> None:
         (None, {"num_hidden_layers": 2}, r"leaves out, first model\.layers\.2\."),
         (None, {"attention_bias": True}, r"lacks 12 weights, first .*self_attn\.k_proj\.bias"),
         (None, {"tie_word_embeddings": True}, "stores lm_head.weight different from the embedding"),
-        (None, {"num_key_value_heads": 4}, r"cannot load .*|lacks .* weights"),
+        (None, {"num_key_value_heads": 4}, r"k_proj\.weight of shape \(32, 64\), and its config makes it"),
     ],
 )
 def test_tensors_that_the_config_leaves_out(
@@ -70,6 +73,71 @@ def test_tensors_that_the_config_leaves_out(
     add = {} if extra is None else {extra: torch.ones(64)}
     refused(altered(tmp_path, lambda tensors: tensors.update(add), **config), match)
     assert "LOAD REPORT" not in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("change", "config", "match"),
+    [
+        (
+            None,
+            {"vocab_size": 1000},
+            r"lm_head\.weight of shape \(\d+, 64\), and its config makes it \(1000, 64\)",
+        ),
+        (
+            lambda tensors: tensors.update({"model.norm.weight": torch.ones(1, 64)}),
+            {},
+            r"holds model\.norm\.weight of shape \(1, 64\), and its config makes it \(64,\);",
+        ),
+    ],
+)
+def test_tensors_of_another_shape(
+    tmp_path: Path, change: Callable[[Tensors], object] | None, config: dict[str, Any], match: str
+) -> None:
+    """The line sent its reader to a report that was not shown."""
+    refused(altered(tmp_path, change, **config), match)
+
+
+@pytest.mark.parametrize(
+    ("family", "config", "match"),
+    [
+        ("mistral", {"sliding_window": 8.0}, r"has sliding_window = 8\.0, not int or null; correct"),
+        ("mistral", {"sliding_window": True}, "has sliding_window = True, not int or null; correct"),
+        ("mistral", {"sliding_window": "8"}, "has sliding_window = .*8.*, not int or null; correct"),
+        ("mistral", {"sliding_window": [8, 8]}, r"has sliding_window = \[8, 8\], not int or null"),
+        ("mistral", {"sliding_window": 0}, "has sliding_window = 0, which leaves no token to attend to"),
+        ("mistral", {"sliding_window": -1}, "has sliding_window = -1, which leaves no token"),
+        ("llama", {"rms_norm_eps": "1e-5"}, "has rms_norm_eps = .*1e-5.*, not float; correct"),
+        ("llama", {"num_attention_heads": 0}, "has num_attention_heads = 0, not a number above 0"),
+        ("llama", {"vocab_size": -5}, "has vocab_size = -5, not a number above 0"),
+        ("qwen3", {"layer_types": ["full_attention"]}, "contradicts itself: .*num_hidden_layers"),
+        ("llama", {"rope_parameters": {"rope_type": "mystery"}}, "has rope_type = 'mystery', which"),
+        ("llama", {"rope_parameters": {"rope_type": "linear", "factor": "four"}}, "has factor = 'four' in"),
+        ("llama", {"rope_parameters": {"rope_type": "linear"}}, "Missing required keys .*'factor'"),
+    ],
+)
+def test_values_of_the_config(tmp_path: Path, family: str, config: dict[str, Any], match: str) -> None:
+    """Each was a library's long line without the key, or blamed the architecture."""
+    save_tiny(tmp_path, family)
+    stated = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(stated | config))
+    with pytest.raises(PkvError, match=match) as caught:
+        load_local(tmp_path)
+    assert str(caught.value).startswith(f"config.json of {tmp_path}")
+    assert len(caught.value.cause) - len(str(tmp_path)) < 140
+
+
+def test_a_window_that_no_layer_has_is_no_matter(tmp_path: Path) -> None:
+    """Llama has no windows, so that a 0 there says nothing."""
+    assert load_local(altered(tmp_path, sliding_window=0)).spec.windows == (None,) * 3
+
+
+def test_a_dtype_that_a_kernel_does_not_take() -> None:
+    """The experts' grouped product has no float64; the line blamed the attention."""
+    sizes = {"hidden_size": 32, "intermediate_size": 32, "num_attention_heads": 2, "num_key_value_heads": 1}
+    config = MixtralConfig(vocab_size=100, num_hidden_layers=1, num_local_experts=4, **sizes)
+    assert Runner.of(MixtralForCausalLM(config).eval()).types == ("full_attention",)
+    with pytest.raises(PkvError, match="does not run in float64: .*; set model.dtype=float32"):
+        Runner.of(MixtralForCausalLM(config).eval().double())
 
 
 def test_harmless_leftovers_are_let_through(tmp_path: Path) -> None:
