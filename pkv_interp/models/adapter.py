@@ -92,7 +92,8 @@ def merge_adapter(model: PreTrainedModel, path: str | Path) -> tuple[PreTrainedM
     except Exception as error:
         refuse_dtype(error, model)
         raise PkvError(
-            f"adapter {directory} cannot be merged into {what}: {error}", "train an adapter without it"
+            f"adapter {directory} cannot be merged into {what}: {str(error).rstrip('. ')}",
+            "train an adapter without it",
         ) from error
     if hasattr(merged, "peft_config"):
         del merged.peft_config

@@ -133,7 +133,12 @@ def test_a_window_that_no_layer_has_is_no_matter(tmp_path: Path) -> None:
 
 def test_a_dtype_that_a_kernel_does_not_take() -> None:
     """The experts' grouped product has no float64; the line blamed the attention."""
-    sizes = {"hidden_size": 32, "intermediate_size": 32, "num_attention_heads": 2, "num_key_value_heads": 1}
+    sizes: dict[str, Any] = {
+        "hidden_size": 32,
+        "intermediate_size": 32,
+        "num_attention_heads": 2,
+        "num_key_value_heads": 1,
+    }
     config = MixtralConfig(vocab_size=100, num_hidden_layers=1, num_local_experts=4, **sizes)
     assert Runner.of(MixtralForCausalLM(config).eval()).types == ("full_attention",)
     with pytest.raises(PkvError, match="does not run in float64: .*; set model.dtype=float32"):

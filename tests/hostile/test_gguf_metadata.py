@@ -223,6 +223,16 @@ def test_tensors_that_go_into_no_weight_are_refused_by_name(tmp_path: Path, name
         read_gguf_model(tmp_path / "m.gguf", torch.float32)
 
 
+def test_tensors_of_another_shape(tmp_path: Path) -> None:
+    """The line sent its reader to a report that was not shown."""
+    tensors = {"output_norm.weight": np.ones(32, np.float32)}
+    save_gguf(tmp_path / "m.gguf", tiny_model("llama", 0)[0], None, tensors=tensors)
+    with pytest.raises(
+        PkvError, match=r"model\.norm\.weight of shape \(32,\), and its config makes it \(64,\)"
+    ):
+        read_gguf_model(tmp_path / "m.gguf", torch.float32)
+
+
 def test_a_file_type_that_the_reader_does_not_know(tmp_path: Path) -> None:
     """T8: was a ValueError. A file of a known type whose tensors are of another is named by its tensors."""
     model, _ = tiny_model("llama", 0)

@@ -151,6 +151,15 @@ def test_a_folder_is_known_by_its_content(tmp_path: Path, change: Callable[[Path
     assert requested_weights(local(tmp_path / "m")) != before
 
 
+@pytest.mark.parametrize("key", ["eos_token_id", "bos_token_id", "pad_token_id"])
+def test_tokens_that_end_a_generation_are_part_of_the_key(tmp_path: Path, key: str) -> None:
+    """Generation reads them in config.json, so that other ids are another text."""
+    save_tiny(tmp_path)
+    before = requested_weights(local(tmp_path))
+    _edit(tmp_path / "config.json", **{key: 7})
+    assert requested_weights(local(tmp_path)) != before
+
+
 def test_copies_links_and_working_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """S7: a relative path from two folders was one key; where files lie is no part of it."""
     for place, seed in (("a", 0), ("b", 1)):
