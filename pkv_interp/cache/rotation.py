@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -14,6 +14,7 @@ from transformers import DynamicCache, PreTrainedModel
 
 from pkv_interp.cache.forward import at_positions, fresh_rotation, text_decoder
 from pkv_interp.cache.rope import Rotary, limit_of, refusal, refuse_without_rotation, rotary_of
+from pkv_interp.cache.state import form_of
 from pkv_interp.tolerances import tolerance_of
 
 Layout = Literal["half", "interleaved", "none"]
@@ -64,7 +65,7 @@ def angles(inverse: Float[Tensor, " r"], source: Tensor, target: Tensor) -> Floa
     return at[1] - at[0]
 
 
-_FOUND: weakref.WeakKeyDictionary[nn.Module, Rotations] = weakref.WeakKeyDictionary()
+_FOUND: weakref.WeakKeyDictionary[nn.Module, tuple[Hashable, Rotations]] = weakref.WeakKeyDictionary()
 
 
 def rotations_of(model: PreTrainedModel) -> Rotations:
@@ -77,9 +78,10 @@ def rotations_of(model: PreTrainedModel) -> Rotations:
     Raises:
         PkvError: learned positions, ALiBi, recurrent state, or a rotation that is not recognised.
     """
-    if model not in _FOUND:
-        _FOUND[model] = _find(model)
-    return _FOUND[model]
+    form, known = form_of(model), _FOUND.get(model)
+    if known is None or known[0] != form:
+        known = _FOUND[model] = (form, _find(model))
+    return known[1]
 
 
 def _find(model: PreTrainedModel) -> Rotations:
