@@ -1,7 +1,7 @@
 """Whether a model reads a text from left to right from position 0 on, measured on a few tokens.
 
-An encoder with a language-model head, or a decoder whose causal mask is switched off, runs over a cache without a
-word; a model that counts its positions from another number gives other numbers under ours.
+An encoder with a language-model head, or a decoder whose causal mask is switched off, runs over a cache
+without a word; a model that counts its positions from another number gives other numbers under ours.
 """
 
 from __future__ import annotations

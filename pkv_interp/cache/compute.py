@@ -68,8 +68,8 @@ class Runner:
         """Check that the model keeps one key and value per token in every layer, and measure its windows.
 
         Raises:
-            PkvError: naming what the model has instead (recurrent state, cross-attention, chunked windows), or that
-                it is not causal, counts positions from another number, or is in training mode.
+            PkvError: naming what the model has instead (recurrent state, cross-attention, chunked windows),
+                or that it is not causal, counts positions from another number, or is in training mode.
         """
         what, config = type(model).__name__, model.config.get_text_config()
         if getattr(config, "is_encoder_decoder", False):
@@ -263,7 +263,7 @@ class Runner:
             )
         if not at_positions(self.model, torch.zeros(1, dtype=torch.long)):
             raise PkvError(
-                f"{type(self.model).__name__} takes no positions: tokens with gaps between them would be misplaced",
+                f"{type(self.model).__name__} takes no positions, which tokens with gaps between them need",
                 "use erratum, hoist, suffix_recompute or full_reprefill",
             )
         if self.model.config._attn_implementation not in _MASKED:

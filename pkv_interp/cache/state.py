@@ -1,4 +1,4 @@
-"""What a model object holds that is read once and kept: cheap to read again, so that what is kept is not stale."""
+"""What a reading of a model rests on: cheap to look at again, so that nothing that is kept goes stale."""
 
 from __future__ import annotations
 

@@ -10,7 +10,9 @@ from transformers import AutoModelForCausalLM
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
 from pkv_interp.cache import Runner, reposition
+from pkv_interp.editing import EditableContext, field, user
 from pkv_interp.errors import PkvError
+from pkv_interp.models.tiny import tiny_model
 from tests.hostile.models_of_positions import SHAPE, close, fresh, plain, words
 
 DECODER = {"decoder_layers": 3, "decoder_attention_heads": 4, "decoder_ffn_dim": 96, "d_model": 64}
@@ -117,3 +119,16 @@ def test_what_was_read_of_a_model_follows_its_changes() -> None:
     for layer in windowed.model.layers:
         layer.self_attn.sliding_window = 3
     assert set(Runner.of(windowed).windows) == {3}
+
+
+def test_a_context_is_prefilled_again_after_a_weight_edit() -> None:
+    """It kept the cache of the old weights: logits 1.0 off."""
+    model, tokenizer = tiny_model("llama", 0)
+    given = [user("state: ", field("state", "open"), "\nSay what now.")]
+    context = EditableContext(model, tokenizer, given, chat=False)
+    before = context.prefill()
+    assert context.prefill() is before
+    with torch.no_grad():
+        model.get_decoder().layers[0].mlp.up_proj.weight.mul_(2)
+    other = EditableContext(model, tokenizer, given, chat=False).prefill()
+    close(context.prefill().cache, other.cache)
