@@ -33,8 +33,8 @@ def early_values(
     ``Runner.extend``.
 
     Raises:
-        PkvError: there is no such layer or id, or the text grows past what the model serves, or to a length whose
-            rotary frequencies are not those of the cache.
+        PkvError: there is no such layer or id, or the text grows past what the model serves, or to a length
+            whose rotary frequencies are not those of the cache.
     """
     layer = index_below(layer, cache.n_layers, "layer")
     ids = runner.checked(ids)
@@ -90,7 +90,7 @@ def most_moved(
         PkvError: layer 0, whose values depend only on their own token, or a layer, candidate or id that does
             not exist.
     """
-    ids, layer, n = runner.checked(ids), whole(layer, "layer"), whole(n, "n", 1)
+    ids, layer, n = runner.checked(ids), whole(layer, "layer"), whole(n, "n", 0)
     chosen = [start + index_below(at - start, len(ids), "place among the ids") for at in candidates]
     if not 1 <= layer < cache.n_layers:
         raise PkvError(

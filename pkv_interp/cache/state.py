@@ -23,18 +23,18 @@ _STATED = (
     "rope_parameters",
 )
 #: Attributes of modules that say the same.
-_HELD = ("is_causal", "sliding_window", "attention_scaling", "rope_type")
+_HELD = ("is_causal", "sliding_window", "rope_type")
 
 
 def form_of(model: PreTrainedModel) -> Hashable:
     """What windows, masks and rotation rest on: of the configuration, and of the modules themselves."""
     config: Any = model.config.get_text_config()
     held: list[Hashable] = [str([getattr(config, name, None) for name in _STATED])]
-    for index, module in enumerate(model.modules()):
+    for module in model.modules():
         mine = vars(module)
         told = [(name, str(mine[name])) for name in _HELD if name in mine]
         if told:
-            held.append((index, *told, *_frequencies(module)))
+            held.append((*told, *_frequencies(module)))
     return tuple(held)
 
 

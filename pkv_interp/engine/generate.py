@@ -51,7 +51,8 @@ def continue_greedily(
 
     Raises:
         PkvError: caches of different lengths, a limit below 1, an id out of range, logits that are not
-            finite, or a text that could grow past what the model serves or past a length at which its rotary frequencies change.
+            finite, or a text that could grow past what the model serves or past a length at which its rotary
+            frequencies change.
     """
     last, most = as_ids([last], loaded.spec.vocab_size)[0], _limit(most)
     lengths = {cache.length for cache in caches}

@@ -129,7 +129,9 @@ def modules_of(model: nn.Module) -> dict[str, Any]:
         told: dict[str, Any] = {"class": type(module).__qualname__}
         for key, value in vars(module).items():
             plain = None if key.startswith("_") or key in _PASSING else _plain(value)
-            if plain is not None:
+            # Where there is one rotation per layer type, a forward sets this and none reads it.
+            unread = key == "attention_scaling" and isinstance(vars(module).get("rope_type"), Mapping)
+            if plain is not None and not unread:
                 told[key] = plain
         told |= {key: _plain(getattr(module, key)) for key in _ADAPTERS if hasattr(type(module), key)}
         told |= dict(_unsaved_buffers(module))

@@ -128,9 +128,12 @@ def test_what_no_forward_reads_changes_nothing() -> None:
     assert identity_of(tiny_model("llama", 0)[0]) != identity_of(tiny_model("llama", 1)[0])
 
 
-def test_frequencies_that_follow_a_prompt_are_no_other_model() -> None:
-    rope = {"rope_type": "dynamic", "rope_theta": 1e4, "factor": 2.0}
-    model = rebuilt("llama", rope_parameters=rope, max_position_embeddings=16)
+@pytest.mark.parametrize("family", ["llama", "gemma3"])
+def test_frequencies_that_follow_a_prompt_are_no_other_model(family: str) -> None:
+    rope: dict[str, Any] = {"rope_type": "dynamic", "rope_theta": 1e4, "factor": 2.0}
+    if family == "gemma3":
+        rope = {"full_attention": rope, "sliding_attention": {"rope_type": "default", "rope_theta": 1e4}}
+    model = rebuilt(family, rope_parameters=rope, max_position_embeddings=16)
     before = identity_of(model)
     with torch.no_grad():
         model(torch.arange(300, 340)[None])

@@ -78,7 +78,7 @@ CALLS: dict[str, tuple[Callable[[Ground], object], str]] = {
     "last token": (lambda g: continue_greedily(g.loaded, FAR, [g.cache], 2), f"token id {FAR}"),
     "candidate before": (lambda g: _moved(g, [3, 5]), "-1 is out of range"),
     "candidate after": (lambda g: _moved(g, [5, 12]), "8 is out of range"),
-    "none moved": (lambda g: _moved(g, [5], 0), "n is 0"),
+    "none moved": (lambda g: _moved(g, [5], -1), "n is -1"),
     "written before": (lambda g: g.engine.written(g.prefill, [-1]), "position -1"),
     "written after": (lambda g: g.engine.written(g.prefill, [12]), "position 12"),
     "outputs of layer": (lambda g: g.engine.attention_outputs(g.prefill, g.prefill.cache, -1), "layer -1"),
