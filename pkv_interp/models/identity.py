@@ -128,7 +128,8 @@ def modules_of(model: nn.Module) -> dict[str, Any]:
     for name, module in model.named_modules():
         told: dict[str, Any] = {"class": type(module).__qualname__}
         for key, value in vars(module).items():
-            plain = None if key.startswith("_") or key in _PASSING else _plain(value)
+            passing = key in _PASSING or key.startswith("_") or key.endswith("max_seq_len_cached")
+            plain = None if passing else _plain(value)
             # Where there is one rotation per layer type, a forward sets this and none reads it.
             unread = key == "attention_scaling" and isinstance(vars(module).get("rope_type"), Mapping)
             if plain is not None and not unread:
