@@ -76,7 +76,9 @@ class _without_image:  # noqa: N801 - reads as a statement
     """Within the context a vision model remembers no offset of an earlier image."""
 
     def __init__(self, model: PreTrainedModel) -> None:
-        self._kept = [(m, vars(m)["rope_deltas"]) for m in model.modules() if "rope_deltas" in vars(m)]
+        self._kept: list[tuple[Any, Any]] = [
+            (m, vars(m)["rope_deltas"]) for m in model.modules() if "rope_deltas" in vars(m)
+        ]
 
     def __enter__(self) -> None:
         for module, _ in self._kept:

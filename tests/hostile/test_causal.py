@@ -123,12 +123,13 @@ def test_what_was_read_of_a_model_follows_its_changes() -> None:
 
 def test_a_context_is_prefilled_again_after_a_weight_edit() -> None:
     """It kept the cache of the old weights: logits 1.0 off."""
+    model: Any
     model, tokenizer = tiny_model("llama", 0)
     given = [user("state: ", field("state", "open"), "\nSay what now.")]
     context = EditableContext(model, tokenizer, given, chat=False)
     before = context.prefill()
     assert context.prefill() is before
     with torch.no_grad():
-        model.get_decoder().layers[0].mlp.up_proj.weight.mul_(2)
+        model.model.layers[0].mlp.up_proj.weight.mul_(2)
     other = EditableContext(model, tokenizer, given, chat=False).prefill()
     close(context.prefill().cache, other.cache)
