@@ -6,7 +6,7 @@ family slides, the window is in the mask.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +21,7 @@ from pkv_interp.cache.forward import at_positions, fresh_rotation
 from pkv_interp.cache.frozen import FrozenCache
 from pkv_interp.cache.measured import measured_columns
 from pkv_interp.cache.positions import Positions
+from pkv_interp.cache.state import form_of, refuse_training
 from pkv_interp.errors import PkvError
 from pkv_interp.finite import finite_logits
 from pkv_interp.ids import TokenIds, as_ids
@@ -53,23 +54,30 @@ class Runner:
         windows: per layer the number of positions a token sees, itself included, or None for all.
         types: per layer the kind of mask that it takes, "full_attention" or "sliding_attention".
         positions: how many it serves, and where its rotary frequencies change.
+        form: what the above was read from (``form_of``).
     """
 
     model: PreTrainedModel
     windows: tuple[int | None, ...]
     types: tuple[str, ...]
     positions: Positions
+    form: Hashable
 
     @classmethod
     def of(cls, model: PreTrainedModel) -> Runner:
         """Check that the model keeps one key and value per token in every layer, and measure its windows.
 
         Raises:
-            PkvError: naming what the model has instead (recurrent state, cross-attention, chunked windows).
+            PkvError: naming what the model has instead (recurrent state, cross-attention, chunked windows),
+                or that it is not causal, counts positions from another number, or is in training mode.
         """
         what, config = type(model).__name__, model.config.get_text_config()
         if getattr(config, "is_encoder_decoder", False):
             raise PkvError(f"{what} is an encoder-decoder", "use a decoder-only language model")
+        if getattr(config, "decoder_layers", None) is not None:
+            raise PkvError(
+                f"{what} is the decoder of an encoder-decoder", "use a language model that was made as one"
+            )
         n_layers = int(config.num_hidden_layers)
         listed = getattr(config, "layer_types", None) or [FULL] * n_layers
         odd = sorted(set(listed) - {FULL, SLIDING})
@@ -85,7 +93,9 @@ class Runner:
                 f"{what} keeps its local windows out of layer_types",
                 "use a model whose windows its config lists",
             )
-        return cls(model, measured_columns(model).windows, tuple(listed), Positions.of(model))
+        refuse_training(model)
+        windows = measured_columns(model).windows
+        return cls(model, windows, tuple(listed), Positions.of(model), form_of(model))
 
     @torch.no_grad()
     def prefill(self, ids: TokenIds) -> Computed:
@@ -95,7 +105,7 @@ class Runner:
             PkvError: the prompt is empty or longer than the model serves, an id is outside the vocabulary, or
                 logits are not finite.
         """
-        ids = self._checked(ids)
+        ids = self.checked(ids)
         self.positions.check_served(len(ids))
         grown = DynamicCache()
         tokens = torch.tensor([list(ids)], device=self.model.device)
@@ -139,7 +149,7 @@ class Runner:
         """
         if not cache.length:
             return self.prefill(ids)
-        ids = self._checked(ids)
+        ids = self.checked(ids)
         length = cache.length + len(ids)
         self.positions.check_cache(cache, length)
         self.positions.check_served(length)
@@ -171,7 +181,7 @@ class Runner:
                 f"{len(where)} positions do not ascend inside a cache of {cache.length} tokens",
                 "give each position once, in order",
             )
-        ids = self._checked(ids)
+        ids = self.checked(ids)
         if len(ids) != len(where):
             raise PkvError(f"{len(ids)} ids for {len(where)} positions", "give one id per position")
         # The forward's frequencies follow from its last position, those of the cache from how it was made.
@@ -245,10 +255,15 @@ class Runner:
         return made if len(made) > 1 else next(iter(made.values()))
 
     def _check_masks(self) -> None:
-        """Refuse a model that takes no additive mask of four dimensions."""
+        """Refuse a model that takes no positions, or no additive mask of four dimensions."""
         if hasattr(self.model.base_model, "build_alibi_tensor"):
             raise PkvError(
                 f"{type(self.model).__name__} builds ALiBi from its mask and takes none of four dimensions",
+                "use erratum, hoist, suffix_recompute or full_reprefill",
+            )
+        if not at_positions(self.model, torch.zeros(1, dtype=torch.long)):
+            raise PkvError(
+                f"{type(self.model).__name__} takes no positions, which tokens with gaps between them need",
                 "use erratum, hoist, suffix_recompute or full_reprefill",
             )
         if self.model.config._attn_implementation not in _MASKED:
@@ -257,12 +272,19 @@ class Runner:
                 "load the model with attn_implementation sdpa or eager",
             )
 
-    def _checked(self, ids: TokenIds) -> tuple[int, ...]:
-        """Token ids in one form.
+    def checked(self, ids: TokenIds) -> tuple[int, ...]:
+        """Token ids in one form, for a model that is still the one that was read.
 
         Raises:
-            PkvError: there is none, or an id is outside the vocabulary.
+            PkvError: there is none, an id is outside the vocabulary, the model is in training mode, or its
+                windows, mask or rotation were changed.
         """
+        refuse_training(self.model)
+        if form_of(self.model) != self.form:
+            raise PkvError(
+                f"windows, mask or rotation of {type(self.model).__name__} were changed after it was read",
+                "make a new Runner (or context) of it",
+            )
         tokens = as_ids(ids, int(self.model.config.get_text_config().vocab_size))
         if not tokens:
             raise PkvError("there is no token to run", "give at least one")

@@ -16,6 +16,8 @@ from pkv_interp.cache.forward import fresh_rotation
 from pkv_interp.cache.frozen import FrozenCache
 from pkv_interp.errors import PkvError
 from pkv_interp.finite import finite
+from pkv_interp.ids import TokenIds
+from pkv_interp.indices import index_below, whole
 
 #: The first layer whose values depend on other tokens; values at layer 0 depend only on their own token.
 EARLY_LAYER = 1
@@ -23,7 +25,7 @@ EARLY_LAYER = 1
 
 @torch.no_grad()
 def early_values(
-    runner: Runner, cache: FrozenCache, ids: Sequence[int], layer: int
+    runner: Runner, cache: FrozenCache, ids: TokenIds, layer: int
 ) -> Float[Tensor, "1 n_kv new d"]:
     """Values that the tokens ``ids`` after a cache have at ``layer``.
 
@@ -31,11 +33,11 @@ def early_values(
     ``Runner.extend``.
 
     Raises:
-        PkvError: there is no such layer, or the text grows past what the model serves, or to a length whose
-            rotary frequencies are not those of the cache.
+        PkvError: there is no such layer or id, or the text grows past what the model serves, or to a length
+            whose rotary frequencies are not those of the cache.
     """
-    if not 0 <= layer < cache.n_layers:
-        raise PkvError(f"layer {layer} is out of range", f"use 0 to {cache.n_layers - 1}")
+    layer = index_below(layer, cache.n_layers, "layer")
+    ids = runner.checked(ids)
     model = runner.model
     length = cache.length + len(ids)
     runner.positions.check_cache(cache, length)
@@ -64,7 +66,7 @@ def most_moved(
     runner: Runner,
     cache: FrozenCache,
     start: int,
-    ids: Sequence[int],
+    ids: TokenIds,
     candidates: Sequence[int],
     n: int,
     layer: int = EARLY_LAYER,
@@ -85,16 +87,19 @@ def most_moved(
         layer: whose values are compared.
 
     Raises:
-        PkvError: layer 0, whose values depend only on their own token, or a layer that does not exist.
+        PkvError: layer 0, whose values depend only on their own token, or a layer, candidate or id that does
+            not exist.
     """
+    ids, layer, n = runner.checked(ids), whole(layer, "layer"), whole(n, "n", 0)
+    chosen = [start + index_below(at - start, len(ids), "place among the ids") for at in candidates]
     if not 1 <= layer < cache.n_layers:
         raise PkvError(
             f"layer {layer} cannot tell which tokens read others", f"use 1 to {cache.n_layers - 1}"
         )
     fresh = early_values(runner, cache.slice(0, start), ids, layer)
     moved = (fresh - cache.values[layer][:, :, start : start + len(ids)]).float().square().sum((0, 1, 3))
-    order = torch.argsort(moved[[at - start for at in candidates]], descending=True, stable=True)
-    return sorted(candidates[i] for i in order[:n].tolist())
+    order = torch.argsort(moved[[at - start for at in chosen]], descending=True, stable=True)
+    return sorted(chosen[i] for i in order[:n].tolist())
 
 
 class _ReachedError(Exception):

@@ -13,6 +13,7 @@ from transformers.cache_utils import DynamicCache, DynamicLayer
 
 from pkv_interp.cache.regime import Regime, one_regime
 from pkv_interp.errors import PkvError
+from pkv_interp.indices import index_below, whole
 from pkv_interp.names import Part
 
 PARTS: tuple[str, ...] = get_args(Part)
@@ -90,6 +91,7 @@ class FrozenCache:
         Raises:
             PkvError: when the span does not lie in the cache.
         """
+        start, stop = whole(start, "the span's start"), whole(stop, "the span's stop")
         if not 0 <= start <= stop <= self.length:
             raise PkvError(
                 f"span {start}:{stop} does not lie in a cache of {self.length} tokens",
@@ -143,5 +145,4 @@ class FrozenCache:
 
 def _check_range(what: str, indices: Sequence[int], stop: int) -> None:
     for index in indices:
-        if not 0 <= index < stop:
-            raise PkvError(f"{what} {index} is out of range", f"use 0 to {stop - 1}")
+        index_below(index, stop, what)

@@ -8,10 +8,9 @@ follow them, however wide they are.
 
 from __future__ import annotations
 
-import inspect
 import re
 import weakref
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -22,7 +21,8 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.cache_utils import DynamicCache, DynamicLayer
 
-from pkv_interp.cache.forward import fresh_rotation
+from pkv_interp.cache.causal import check_causal, hidden
+from pkv_interp.cache.state import form_of
 from pkv_interp.errors import PkvError
 
 #: Positions that a window is narrowed to, the token itself included.
@@ -52,21 +52,19 @@ class Columns:
     head_dim: int
 
 
-_FOUND: weakref.WeakKeyDictionary[nn.Module, tuple[str, Columns]] = weakref.WeakKeyDictionary()
+_FOUND: weakref.WeakKeyDictionary[nn.Module, tuple[Hashable, Columns]] = weakref.WeakKeyDictionary()
 
 
 def measured_columns(model: PreTrainedModel) -> Columns:
-    """What ``model`` keeps in its cache and sees of it, found once per model and stated window.
+    """What ``model`` keeps in its cache and sees of it, found once per model and what it rests on.
 
     Raises:
-        PkvError: naming what the model keeps instead of one key and one value per token in every layer, or
-            the layer that sees neither all tokens nor the last of them.
+        PkvError: naming what the model keeps instead of one key and one value per token in every layer, the
+            layer that sees neither all tokens nor the last of them, or that the model is not causal.
     """
-    config: Any = model.config.get_text_config()
-    stated = f"{config.num_hidden_layers} {_window_of(config)} {getattr(config, 'layer_types', None)}"
-    known = _FOUND.get(model)
-    if known is None or known[0] != stated:
-        known = _FOUND[model] = (stated, _measure(model, config))
+    form, known = form_of(model), _FOUND.get(model)
+    if known is None or known[0] != form:
+        known = _FOUND[model] = (form, _measure(model, model.config.get_text_config()))
     return known[1]
 
 
@@ -132,6 +130,7 @@ def _measure(model: PreTrainedModel, config: Any) -> Columns:
     try:
         _hidden(model, ids[:_FILLED], 0, base)
         heads, width = _shape(base, n_layers, what)
+        check_causal(model, ids[:_FILLED], ids[_FILLED], DynamicCache())
         window = _window_of(config)
         if not window:
             return Columns((None,) * n_layers, heads, width)
@@ -168,6 +167,10 @@ def _width(seen: list[bool], layer: int, window: Any, what: str) -> int | None:
 def _shape(cache: DynamicCache, n_layers: int, what: str) -> tuple[int, int]:
     """KV heads and their width, the same in all layers."""
     layers: list[Any] = cache.layers
+    if not layers:
+        raise PkvError(
+            f"{what} keeps no cache of keys and values", "use a model that does, as newer decoders do"
+        )
     if len(layers) != n_layers:
         raise PkvError(
             f"{what} has {n_layers} layers and keeps keys and values of {len(layers)}: layers share a cache",
@@ -229,12 +232,4 @@ def _hidden(
     model: PreTrainedModel, ids: list[int], start: int, cache: DynamicCache, rows: int = 1
 ) -> Float[Tensor, "rows n d_model"]:
     """The last hidden states of the same tokens after a cache in every row, in float32."""
-    inner: Any = model.base_model
-    tokens = torch.tensor([ids] * rows, device=model.device)
-    # Positions are given, so that none of a model's earlier prompts is remembered in their place.
-    given = {}
-    if "position_ids" in inspect.signature(inner.forward).parameters:
-        at = torch.arange(start, start + len(ids), device=model.device)
-        given["position_ids"] = at[None].expand(rows, -1)
-    with fresh_rotation(model):
-        return inner(input_ids=tokens, past_key_values=cache, use_cache=True, **given)[0].float()
+    return hidden(model, torch.tensor([ids] * rows, device=model.device), cache, start)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import weakref
+from collections.abc import Hashable
 from dataclasses import dataclass
 
 from transformers import PreTrainedModel
@@ -10,9 +11,10 @@ from transformers import PreTrainedModel
 from pkv_interp.cache.frozen import FrozenCache
 from pkv_interp.cache.regime import Boundary, Regime
 from pkv_interp.cache.rope import boundary_of, served_by
+from pkv_interp.cache.state import form_of
 from pkv_interp.errors import PkvError
 
-_KNOWN: weakref.WeakKeyDictionary[PreTrainedModel, Positions] = weakref.WeakKeyDictionary()
+_KNOWN: weakref.WeakKeyDictionary[PreTrainedModel, tuple[Hashable, Positions]] = weakref.WeakKeyDictionary()
 
 
 @dataclass(frozen=True)
@@ -36,9 +38,11 @@ class Positions:
         Raises:
             PkvError: the frequencies change at more than one length.
         """
-        if model not in _KNOWN:
-            _KNOWN[model] = cls(type(model).__name__, served_by(model), boundary_of(model))
-        return _KNOWN[model]
+        form, known = form_of(model), _KNOWN.get(model)
+        if known is None or known[0] != form:
+            made = cls(type(model).__name__, served_by(model), boundary_of(model))
+            known = _KNOWN[model] = (form, made)
+        return known[1]
 
     def check_served(self, length: int) -> None:
         """Refuse a text that is longer than the model serves.

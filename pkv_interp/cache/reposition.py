@@ -12,6 +12,7 @@ from pkv_interp.cache.positions import Positions
 from pkv_interp.cache.rope import Rotary
 from pkv_interp.cache.rotation import angles, rotations_of, turn
 from pkv_interp.errors import PkvError
+from pkv_interp.indices import whole
 
 
 def reposition(
@@ -40,9 +41,11 @@ def reposition(
 
     Raises:
         PkvError: a position below 0 or past what the model serves; frequencies that differ between the two
-            lengths (dynamic, longrope); learned positions, ALiBi, recurrent state, a quantised cache.
+            lengths (dynamic, longrope); queries that are scaled otherwise there; learned positions,
+            ALiBi, recurrent state, a quantised cache.
     """
     check_movable(model, cache)
+    delta, start = whole(delta, "delta"), whole(start, "start")
     rotations = rotations_of(model)
     if cache.n_layers != len(rotations.layers):
         raise PkvError(
@@ -70,6 +73,12 @@ def reposition(
     if cache.length == 0:
         return cache
     at = torch.arange(start, start + cache.length, device=cache.keys[0].device)
+    if rotations.scaled and not torch.equal(at // rotations.scaled, (at + delta) // rotations.scaled):
+        where = "" if rotations.scaled == 1 else f" past each multiple of {rotations.scaled} tokens"
+        raise PkvError(
+            f"{type(model).__name__} scales its queries by position{where}: moving by {delta} changes values",
+            "prefill the chunk in place" + (", or move it less far" if where else ""),
+        )
     made: dict[int, tuple[Tensor, Tensor]] = {}
 
     def turns(rotary: Rotary) -> tuple[Tensor, Tensor]:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 
-from pkv_interp.cache.forward import rope_kinds, text_decoder
+from pkv_interp.cache.forward import FOLLOWING, rope_kinds, text_decoder
 from pkv_interp.cache.regime import Boundary
 from pkv_interp.errors import PkvError
 
@@ -54,15 +54,20 @@ class Rotary:
         )
 
 
-def rotary_of(module: Any, config: Any, layer_type: str, model: PreTrainedModel) -> Rotary:
-    """Frequencies of one layer type, from its own buffers where the model keeps one set per type."""
+def rotary_of(module: Any, config: Any, layer_type: str, model: PreTrainedModel) -> Rotary | None:
+    """Frequencies of one layer type, from its own buffers where the model keeps one set per type.
+
+    None where the configuration gives the type no rotation.
+    """
     kind: Any = getattr(module, "rope_type", "default")
     per_type = isinstance(kind, dict)
     prefix = f"{layer_type}_" if per_type else ""
     if per_type:
         kind = kind.get(layer_type)
+        if kind is None and layer_type not in rotated_types(config, [layer_type]):
+            return None
     # The plain buffer of dynamic and longrope modules follows the last forward; the original does not.
-    short: Any = getattr(module, f"{prefix}original_inv_freq", None)
+    short: Any = getattr(module, f"{prefix}original_inv_freq", None) if kind in FOLLOWING else None
     short = getattr(module, f"{prefix}inv_freq", None) if short is None else short
     if kind not in _KNOWN or not isinstance(short, Tensor):
         raise refusal(model, f"has rope type '{kind}' without frequencies that are recognised")
@@ -74,6 +79,21 @@ def rotary_of(module: Any, config: Any, layer_type: str, model: PreTrainedModel)
         return Rotary(kind, short, long, boundary)
     boundary = int(module.original_max_seq_len) if kind == "dynamic" else None
     return Rotary(kind, short, None, boundary)
+
+
+def rotated_types(config: Any, layer_types: Iterable[str]) -> list[str]:
+    """The layer types that have a rotation, sorted: a configuration can give one of them None."""
+    stated = getattr(config, "rope_parameters", None) or {}
+    return sorted({kind for kind in layer_types if stated.get(kind, stated) is not None})
+
+
+def scaled_every(config: Any) -> int | None:
+    """Positions after each multiple of which queries are scaled anew (Ministral 3); None for none."""
+    stated = getattr(config, "rope_parameters", None) or {}
+    for one in (stated, *(p for p in stated.values() if isinstance(p, dict))):
+        if one.get("llama_4_scaling_beta"):
+            return int(one["original_max_position_embeddings"])
+    return None
 
 
 def boundary_of(model: PreTrainedModel) -> Boundary | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -13,11 +13,15 @@ from torch import Tensor, nn
 from transformers import DynamicCache, PreTrainedModel
 
 from pkv_interp.cache.forward import at_positions, fresh_rotation, text_decoder
-from pkv_interp.cache.rope import Rotary, limit_of, refusal, refuse_without_rotation, rotary_of
+from pkv_interp.cache.rope import Rotary, limit_of, refusal, refuse_without_rotation, rotary_of, scaled_every
+from pkv_interp.cache.state import form_of
 from pkv_interp.tolerances import tolerance_of
 
 Layout = Literal["half", "interleaved", "none"]
 _PROBE = 5
+#: Tokens that are run at the start and far on, how far at most, and the relative error that is allowed there
+#: in units of the tolerance of one key: rounding adds up over layers.
+_TOKENS, _FAR, _ALLOWED = 8, 2**16, 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,11 +32,14 @@ class Rotations:
         layers: per layer its rotation, or None where keys carry no position.
         layouts: per layer "half" (pairs i and i + r), "interleaved" (2 i and 2 i + 1) or "none".
         limit: number of positions the model serves.
+        scaled: positions after each multiple of which queries are scaled anew, so that values depend on where
+            a text stands; 1 where they do in a way that is not recognised, None where they do not.
     """
 
     layers: tuple[Rotary | None, ...]
     layouts: tuple[Layout, ...]
     limit: int
+    scaled: int | None
 
 
 def turn(
@@ -64,7 +71,7 @@ def angles(inverse: Float[Tensor, " r"], source: Tensor, target: Tensor) -> Floa
     return at[1] - at[0]
 
 
-_FOUND: weakref.WeakKeyDictionary[nn.Module, Rotations] = weakref.WeakKeyDictionary()
+_FOUND: weakref.WeakKeyDictionary[nn.Module, tuple[Hashable, Rotations]] = weakref.WeakKeyDictionary()
 
 
 def rotations_of(model: PreTrainedModel) -> Rotations:
@@ -77,9 +84,10 @@ def rotations_of(model: PreTrainedModel) -> Rotations:
     Raises:
         PkvError: learned positions, ALiBi, recurrent state, or a rotation that is not recognised.
     """
-    if model not in _FOUND:
-        _FOUND[model] = _find(model)
-    return _FOUND[model]
+    form, known = form_of(model), _FOUND.get(model)
+    if known is None or known[0] != form:
+        known = _FOUND[model] = (form, _find(model))
+    return known[1]
 
 
 def _find(model: PreTrainedModel) -> Rotations:
@@ -94,7 +102,7 @@ def _find(model: PreTrainedModel) -> Rotations:
     known = {kind: rotary_of(modules[0], config, kind, model) for kind in sorted(set(types))}
     known = {
         kind: rotary
-        if _settles(model, rotary, [i for i, t in enumerate(types) if t == kind])
+        if rotary is None or _settles(model, rotary, [i for i, t in enumerate(types) if t == kind])
         # Its keys past the boundary are not turned as stated: they are moved up to it alone.
         else replace(rotary, long=None)
         for kind, rotary in known.items()
@@ -103,12 +111,35 @@ def _find(model: PreTrainedModel) -> Rotations:
     layouts: list[Layout] = []
     for index, (kind, at_zero, moved) in enumerate(zip(types, *probed, strict=True)):
         rotary = known[kind]
-        layout = _layout(rotary.short, at_zero, moved)
+        layout = _layout(at_zero.new_zeros(0) if rotary is None else rotary.short, at_zero, moved)
         if layout is None:
             raise refusal(model, f"turns the keys of layer {index} in a way that is not recognised")
         layers.append(None if layout == "none" else rotary)
         layouts.append(layout)
-    return Rotations(tuple(layers), tuple(layouts), limit_of(model, known.values()))
+    found = [rotary for rotary in known.values() if rotary is not None]
+    made = Rotations(tuple(layers), tuple(layouts), limit_of(model, found), scaled_every(config))
+    return made if made.scaled or _moves(model, made) else replace(made, scaled=1)
+
+
+def _moves(model: PreTrainedModel, rotations: Rotations) -> bool:
+    """Whether a few tokens far on have the keys, turned, and the values that they have at the start."""
+    ends = [r.boundary for r in rotations.layers if r is not None and r.boundary is not None]
+    far = min([rotations.limit, _FAR, *ends]) - _TOKENS
+    if far <= 0:
+        return True
+    near, moved = (_columns(model, _TOKENS, at) for at in (0, far))
+    source = torch.arange(_TOKENS, device=model.device)
+    # The model rounds position * frequency to float32.
+    allowed = _ALLOWED * tolerance_of(model.dtype).layout + far * 2.0**-22
+    for index, rotary in enumerate(rotations.layers):
+        key, value = near.layers[index].keys, near.layers[index].values
+        if rotary is not None:
+            by = angles(rotary.short.to(model.device), source, source + far)
+            key = turn(key, by.cos().float(), by.sin().float(), rotations.layouts[index])
+        for mine, theirs in ((key, moved.layers[index].keys), (value, moved.layers[index].values)):
+            if float((mine.float() - theirs.float()).norm()) > allowed * float(theirs.float().norm()):
+                return False
+    return True
 
 
 def _settles(model: PreTrainedModel, rotary: Rotary, layers: Sequence[int]) -> bool:
@@ -124,16 +155,21 @@ def _settles(model: PreTrainedModel, rotary: Rotary, layers: Sequence[int]) -> b
 
 @torch.no_grad()
 def _keys_of_one_token(model: PreTrainedModel, position: int) -> list[Tensor]:
-    cache = DynamicCache()
-    ids = torch.full(
-        (1, 1), min(300, int(model.config.get_text_config().vocab_size) - 1), device=model.device
+    return [layer.keys for layer in _columns(model, 1, position).layers]
+
+
+@torch.no_grad()
+def _columns(model: PreTrainedModel, n: int, position: int) -> Any:
+    """The cache of ``n`` tokens from ``position`` on."""
+    cache, size = DynamicCache(), int(model.config.get_text_config().vocab_size)
+    ids = torch.tensor(
+        [[(min(300, size - 1) + 31 * index) % size for index in range(n)]], device=model.device
     )
-    at = torch.full((1,), position, device=model.device)
+    at = torch.arange(position, position + n, device=model.device)
     forward: Any = model
     with fresh_rotation(model):
         forward(input_ids=ids, past_key_values=cache, use_cache=True, **at_positions(model, at))
-    layers: list[Any] = cache.layers
-    return [layer.keys for layer in layers]
+    return cache
 
 
 def _layout(inverse: Float[Tensor, " r"], before: Tensor, moved: Tensor, start: int = 0) -> Layout | None:

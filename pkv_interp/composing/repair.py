@@ -8,11 +8,13 @@ from pkv_interp.cache.compute import Computed, Runner
 from pkv_interp.cache.early import EARLY_LAYER, most_moved
 from pkv_interp.cache.frozen import FrozenCache
 from pkv_interp.errors import PkvError
+from pkv_interp.ids import TokenIds, as_ids
+from pkv_interp.indices import whole
 
 Span = tuple[int, int]
 
 
-def seam_repair(runner: Runner, cache: FrozenCache, span: Span, ids: Sequence[int], k: int) -> Computed:
+def seam_repair(runner: Runner, cache: FrozenCache, span: Span, ids: TokenIds, k: int) -> Computed:
     """Recompute a spliced chunk's first ``k`` tokens in its real context (arXiv 2606.17107, composing).
 
     A true recompute: in every layer the tokens read the columns before them as they are now. Keys and values
@@ -31,13 +33,10 @@ def seam_repair(runner: Runner, cache: FrozenCache, span: Span, ids: Sequence[in
     return link_repair(runner, cache, [span], ids, k)
 
 
-def link_repair(
-    runner: Runner, cache: FrozenCache, spans: Sequence[Span], ids: Sequence[int], k: int
-) -> Computed:
+def link_repair(runner: Runner, cache: FrozenCache, spans: Sequence[Span], ids: TokenIds, k: int) -> Computed:
     """``seam_repair`` of several chunks at once (EPIC, arXiv 2410.15332: the link tokens of each)."""
-    _check(cache, spans, ids)
-    if k < 1:
-        raise PkvError(f"k is {k}", "recompute at least one token, or keep the splice as it is")
+    ids = _check(cache, spans, ids)
+    k = whole(k, "k", 1)
     positions = [at for start, stop in spans for at in range(start, min(start + k, stop))]
     return runner.recompute(cache, positions, [ids[at] for at in positions])
 
@@ -46,7 +45,7 @@ def deviating_positions(
     runner: Runner,
     cache: FrozenCache,
     spans: Sequence[Span],
-    ids: Sequence[int],
+    ids: TokenIds,
     share: float,
     layer: int = EARLY_LAYER,
 ) -> list[int]:
@@ -63,7 +62,7 @@ def deviating_positions(
     Raises:
         PkvError: a share or layer out of range, spans outside the cache, ids of another number.
     """
-    _check(cache, spans, ids)
+    ids = _check(cache, spans, ids)
     if not 0.0 < share <= 1.0:
         raise PkvError(f"the share {share} is out of range", "use a number above 0 and up to 1")
     start, stop = spans[0][0], spans[-1][1]
@@ -76,7 +75,7 @@ def cacheblend_repair(
     runner: Runner,
     cache: FrozenCache,
     spans: Sequence[Span],
-    ids: Sequence[int],
+    ids: TokenIds,
     share: float,
     layer: int = EARLY_LAYER,
 ) -> Computed:
@@ -87,11 +86,15 @@ def cacheblend_repair(
     Raises:
         PkvError: as ``deviating_positions``.
     """
+    ids = as_ids(ids)
     positions = deviating_positions(runner, cache, spans, ids, share, layer)
     return runner.recompute(cache, positions, [ids[at] for at in positions])
 
 
-def _check(cache: FrozenCache, spans: Sequence[Span], ids: Sequence[int]) -> None:
+def _check(cache: FrozenCache, spans: Sequence[Span], ids: TokenIds) -> tuple[int, ...]:
+    """The ids in one form, when there is one per column and the spans lie among them."""
+    ids = as_ids(ids)
+    spans = [(whole(start, "a span's start"), whole(stop, "a span's stop")) for start, stop in spans]
     if len(ids) != cache.length:
         raise PkvError(
             f"{len(ids)} ids for a cache of {cache.length} tokens", "give the ids of the whole cache"
@@ -102,3 +105,4 @@ def _check(cache: FrozenCache, spans: Sequence[Span], ids: Sequence[int]) -> Non
             f"the spans {list(spans)} do not lie one after another in {cache.length} tokens",
             "give the half-open span of each chunk, in order",
         )
+    return ids

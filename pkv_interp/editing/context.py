@@ -9,6 +9,7 @@ from transformers import PreTrainedModel
 
 from pkv_interp.cache import FrozenCache
 from pkv_interp.cache.compute import Runner
+from pkv_interp.cache.state import weights_state_of
 from pkv_interp.editing.cost import Cost, Stopwatch
 from pkv_interp.editing.layout import Layout
 from pkv_interp.editing.state import State
@@ -64,6 +65,7 @@ class EditableContext:
         self._layout = Layout(self.renderer.head(messages), values)
         self._base: State | None = None
         self._prefilled: dict[Head, FrozenCache] = {}
+        self._weights = weights_state_of(model)
 
     @property
     def n_tokens(self) -> int:
@@ -71,7 +73,8 @@ class EditableContext:
         return len(self._layout.head.prompt.ids)
 
     def prefill(self) -> State:
-        """The context as written, computed on first use and kept."""
+        """The context as written, computed on first use and kept until a weight is replaced or written to."""
+        self._forget_other_weights()
         if self._base is None:
             watch = Stopwatch(self.runner.model.device)
             cache, tokens = self.prefilled(self._layout.head)
@@ -92,6 +95,7 @@ class EditableContext:
 
     def prefilled(self, head: Head) -> tuple[FrozenCache, int]:
         """The cache of a head, kept for later; and the tokens that had to be run for it now."""
+        self._forget_other_weights()
         cache, tokens = self._prefilled.pop(head, None), 0
         if cache is None:
             cache, tokens = self.runner.prefill(head.prompt.ids).cache, len(head.prompt.ids)
@@ -99,3 +103,9 @@ class EditableContext:
         if len(self._prefilled) > _KEPT:
             del self._prefilled[next(iter(self._prefilled))]
         return cache, tokens
+
+    def _forget_other_weights(self) -> None:
+        state = weights_state_of(self.runner.model)
+        if state != self._weights:
+            self._weights, self._base = state, None
+            self._prefilled.clear()

@@ -12,12 +12,16 @@ from torch import Tensor
 from pkv_interp.cache import FrozenCache
 from pkv_interp.cache.compute import Runner
 from pkv_interp.cache.forward import fresh_rotation
-from pkv_interp.errors import PkvError
+from pkv_interp.errors import PkvError, short
 from pkv_interp.finite import finite_logits
-from pkv_interp.ids import TokenIds, as_ids
+from pkv_interp.ids import TokenIds
+from pkv_interp.indices import whole
 from pkv_interp.models.ending import end_tokens
 
 _THOUGHT_ENDS = "</think>"
+#: The lowest temperature above 0: below it, logits over it overflow float32 sooner or later.
+_COLDEST = 1e-6
+_HINT = f"give at least 1 token and a temperature of 0, or of {_COLDEST:g} or more"
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,20 @@ class Sampling:
     temperature: float = 0.0
     seed: int = 0
 
+    def check(self) -> None:
+        """Refuse what no token can be drawn with.
+
+        Raises:
+            PkvError: a temperature that is no number, below 0, or so small that logits over it overflow; a
+                seed that is no whole number of 64 bits.
+        """
+        given: object = self.temperature
+        number = isinstance(given, int | float) and not isinstance(given, bool)
+        if not number or not (given == 0 or _COLDEST <= self.temperature < float("inf")):
+            raise PkvError(f"temperature is {short(given)}", _HINT)
+        if not 0 <= whole(self.seed, "seed") < 2**63:
+            raise PkvError(f"seed is {self.seed}", "give 0 or more, and less than 2**63")
+
 
 GREEDY = Sampling()
 
@@ -78,20 +96,15 @@ def generate(
         stop: one text or several at which to stop; the text ends before the first of them.
 
     Raises:
-        PkvError: a limit below 1, a temperature below 0, an empty stop text, logits that are not finite, or a
-            text that could grow past what the model serves or past a length at which the rotary frequencies
-            change.
+        PkvError: a limit below 1, a temperature, seed or stop text that is none, no ids, logits that are not
+            finite, or a text that could grow past what the model serves or past a length at which the rotary
+            frequencies change.
     """
-    if most < 1 or not 0.0 <= sampling.temperature < float("inf"):
-        raise PkvError(
-            f"{most} tokens at temperature {sampling.temperature} were asked for",
-            "give at least 1 token and a temperature of 0 or more",
-        )
-    stops = (stop,) if isinstance(stop, str) else tuple(stop)
-    if "" in stops:
-        raise PkvError("an empty stop text was given", "give the words at which the text shall end")
+    most = whole(most, "the limit of new tokens", 1, _HINT)
+    sampling.check()
+    stops = _stops(stop)
     model = runner.model
-    ids = as_ids(ids, int(model.config.get_text_config().vocab_size))
+    ids = runner.checked(ids)
     runner.positions.check_cache(cache, cache.length + len(ids) + most)
     if not cache.length:
         runner.positions.check_lengths(len(ids), len(ids) + most)
@@ -115,6 +128,23 @@ def generate(
             if found:
                 return Generation(text[: min(found)], tuple(new), True)
     return Generation(_text(tokenizer, new), tuple(new), False)
+
+
+def _stops(stop: str | Sequence[str]) -> tuple[str, ...]:
+    """The texts at which to stop.
+
+    Raises:
+        PkvError: one is empty, or no text.
+    """
+    stops: Any = (stop,) if isinstance(stop, str) else stop
+    if not isinstance(stops, list | tuple | set | frozenset):
+        raise PkvError(f"stop is {short(stop)}", "give one text, a list of texts, or () for none")
+    for words in stops:
+        if not isinstance(words, str):
+            raise PkvError(f"{short(words)} is no stop text", "give the words at which the text shall end")
+        if not words:
+            raise PkvError("an empty stop text was given", "give the words at which the text shall end")
+    return tuple(stops)
 
 
 def _text(tokenizer: Any, ids: Sequence[int]) -> str:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from pkv_interp.cache.positions import Positions
 from pkv_interp.cache.regime import one_regime
+from pkv_interp.cache.state import refuse_training
 from pkv_interp.engine.batches import Budget, batches
 from pkv_interp.engine.edits import layer_edits, require_captures, require_whole_patches
 from pkv_interp.engine.live import live_mlps
@@ -94,6 +95,7 @@ def run_rows(
         budget: how much memory one forward may take.
         like: a tensor of the model's dtype and device.
     """
+    refuse_training(tracer._module)
     Positions.of(tracer._module).check_prompt(base.cache, base.length)
     windows = budget.spec.windows
     width = budget.spec.vocab_size if token_ids is None else len(token_ids)

@@ -118,10 +118,12 @@ def require_captures(rows: Sequence[Row], donors: Sequence[Prefill], length: int
     """
     for row in rows:
         for edit in row:
-            if isinstance(edit, HeadPatch) and edit.position not in (None, length - 1):
-                donors[edit.donor].need("z_all")
-            elif isinstance(edit, MLPPatch) and edit.position not in (None, length - 1):
-                donors[edit.donor].need("mlp_all")
+            if not isinstance(edit, HeadPatch | MLPPatch):
+                continue
+            if edit.position in (None, length - 1):
+                donors[edit.donor].need_activations()
+            else:
+                donors[edit.donor].need("z_all" if isinstance(edit, HeadPatch) else "mlp_all")
 
 
 def require_whole_patches(rows: Sequence[Row], starts: Sequence[int]) -> None:

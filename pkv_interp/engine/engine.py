@@ -20,6 +20,7 @@ from pkv_interp.engine.results import Attribution, Decoded, Prefill
 from pkv_interp.errors import PkvError
 from pkv_interp.finite import finite, finite_logits
 from pkv_interp.ids import TokenIds, as_ids
+from pkv_interp.indices import index_below, some
 from pkv_interp.interventions import Row, Scope
 from pkv_interp.models import unembedding
 from pkv_interp.models.anatomy import softcapped
@@ -99,6 +100,7 @@ class Engine:
             PkvError: for an index out of range, a donor of another length, or an edit before the decision
                 token.
         """
+        rows = list(rows)  # read more than once
         check_call(self._scope(base, donors), base, rows, donors)
         require_decision_time(rows, base.length)
         tokens = None if token_ids is None else as_ids(token_ids, self.spec.vocab_size)
@@ -119,6 +121,7 @@ class Engine:
         Raises:
             PkvError: as ``decode``, or for an activation that a donor did not capture.
         """
+        rows = list(rows)  # read more than once
         check_call(self._scope(base, donors), base, rows, donors)
         tokens = None if token_ids is None else as_ids(token_ids, self.spec.vocab_size)
         return run_rows(self._tracer, base, rows, donors, tokens, self._budget(), self._like)
@@ -139,15 +142,17 @@ class Engine:
             layer: index of the layer.
 
         Raises:
-            PkvError: queries were not captured, or the cache has another length.
+            PkvError: queries were not captured, the cache has another length, there is no such layer, or
+                what comes out is not finite.
         """
         if cache.length != base.cache.length:
             raise PkvError(
                 f"the cache has {cache.length} tokens and the prompt's own {base.cache.length}",
                 "use pairs of equal length, token by token",
             )
+        layer = index_below(layer, self.spec.n_layers, "layer")
         attention: Any = self.loaded.model.model.layers[layer].self_attn
-        return attention_outputs(
+        found = attention_outputs(
             base.need("queries")[layer][:, : cache.length],
             cache.keys[layer][0],
             cache.values[layer][0],
@@ -156,16 +161,22 @@ class Engine:
             self.spec.attention_softcap,
             attention.sinks if self.spec.sinks else None,
         )
+        return finite(found, "the attention outputs")
 
     def attribute(self, base: Prefill, donor: Prefill, action_ids: tuple[int, int]) -> Attribution:
         """First-order effects of the donor's KV, heads and MLPs on the base's margin, from one backward pass.
 
         Raises:
-            PkvError: for a donor of another length or a token id out of range.
+            PkvError: for a donor of another length, a token id out of range, other than two of them, or
+                activations that were not captured.
         """
         check_call(self._scope(base, (donor,)), base, ((),), (donor,))
-        as_ids(action_ids, self.spec.vocab_size)
-        found = gradient.attribute(self._tracer, base, donor, action_ids, self.spec)
+        actions = as_ids(action_ids, self.spec.vocab_size)
+        if len(actions) != 2:
+            raise PkvError(f"{len(actions)} action ids were given", "give two: the margin is between them")
+        base.need_activations()
+        donor.need_activations()
+        found = gradient.attribute(self._tracer, base, donor, (actions[0], actions[1]), self.spec)
         for sites in (found.keys, found.values, found.heads, found.mlps):
             finite(sites, "the first-order effects")
         return found
@@ -183,7 +194,7 @@ class Engine:
         self, resid_final: Float[Tensor, " d_model"], token_ids: TokenIds, softcap: bool = True
     ) -> Float[Tensor, " tokens"]:
         """Logits of ``token_ids`` from the last residual, float32, with the softcap or before it."""
-        token_ids = as_ids(token_ids, self.spec.vocab_size)
+        token_ids = some(as_ids(token_ids, self.spec.vocab_size), "token ids")
         out = self.lens(resid_final)[..., list(token_ids)]
         return softcapped(out, self.spec.softcap) if softcap else out
 
@@ -211,7 +222,7 @@ class Engine:
         Raises:
             PkvError: there is such a constant, so that no parts sum to the logits, and it is not left out.
         """
-        token_ids = as_ids(token_ids, self.spec.vocab_size)
+        token_ids = some(as_ids(token_ids, self.spec.vocab_size), "token ids")
         model, anatomy = self.loaded.model, self.spec.anatomy
         if not without_constant and self.constant_logit(resid_final, token_ids).any():
             raise PkvError(
@@ -230,9 +241,11 @@ class Engine:
         From the modules' own outputs and not from differences of the stream.
 
         Raises:
-            PkvError: the base was run without ``capture={"prefill"}``, or something is not finite.
+            PkvError: the base was run without ``capture={"prefill"}``, there is no such position, or
+                something is not finite.
         """
-        attention, mlps = written(self.loaded.model, self.spec.anatomy, base, positions)
+        at = [index_below(one, base.length, "position") for one in positions]
+        attention, mlps = written(self.loaded.model, self.spec.anatomy, base, some(at, "positions"))
         return finite(attention, "what attention writes"), finite(mlps, "what MLPs write")
 
     @torch.no_grad()
@@ -248,6 +261,7 @@ class Engine:
         """What embedding, heads and MLPs write into the residual stream at the decision token.
 
         Raises:
-            PkvError: when the parts do not sum to the residual, i.e. the model writes in another way.
+            PkvError: when the parts do not sum to the residual, i.e. the model writes in another way; when
+                they are not finite, or were not captured (``extend``).
         """
         return contributions(self.loaded.model, self.spec.anatomy, base)

@@ -15,10 +15,12 @@ from pkv_interp.cache import FrozenCache
 from pkv_interp.cache.forward import at_positions, fresh_rotation
 from pkv_interp.cache.positions import Positions
 from pkv_interp.cache.regime import Regime
+from pkv_interp.cache.state import refuse_training
 from pkv_interp.engine.results import Prefill
 from pkv_interp.errors import PkvError
 from pkv_interp.finite import finite_logits
 from pkv_interp.ids import TokenIds, as_ids
+from pkv_interp.indices import whole
 from pkv_interp.models.ending import end_tokens
 from pkv_interp.models.load import LoadedModel
 
@@ -48,14 +50,16 @@ def continue_greedily(
     makes its own masks, so windows and softcaps are its own as well.
 
     Raises:
-        PkvError: caches of different lengths, a limit below 1, logits that are not finite, or a text that
-            could grow past what the model serves or past a length at which its rotary frequencies change.
+        PkvError: caches of different lengths, a limit below 1, an id out of range, logits that are not
+            finite, or a text that could grow past what the model serves or past a length at which its rotary
+            frequencies change.
     """
+    last, most = as_ids([last], loaded.spec.vocab_size)[0], _limit(most)
     lengths = {cache.length for cache in caches}
-    if len(lengths) != 1 or most < 1:
+    if len(lengths) != 1:
         raise PkvError(
-            f"{len(caches)} caches of {len(lengths)} lengths were to be continued by {most} tokens",
-            "give caches of one length and a limit of at least 1",
+            f"{len(caches)} caches of {len(lengths)} lengths were to be continued",
+            "give caches of one length",
         )
     start = caches[0].length + 1
     regime = _checked(loaded, caches, start + most)
@@ -135,11 +139,16 @@ def _forward(
 
 def _checked(loaded: LoadedModel, caches: Sequence[FrozenCache], length: int) -> Regime | None:
     """The frequencies of a context that the caches may be continued to."""
+    refuse_training(loaded.model)
     positions = Positions.of(loaded.model)
     positions.check_served(length)
     for cache in caches:
         positions.check_cache(cache, length)
     return positions.regime(length)
+
+
+def _limit(most: int) -> int:
+    return whole(most, "the limit of new tokens", 1, "give a limit of at least 1")
 
 
 def _batch(caches: Sequence[FrozenCache]) -> DynamicCache:

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from pkv_interp.cache import FrozenCache
 from pkv_interp.cache.positions import Positions
+from pkv_interp.cache.state import refuse_training
 from pkv_interp.engine.edits import LayerEdits
 from pkv_interp.engine.packed import PackedOutput, column_layers, packed_forward
 from pkv_interp.engine.packing import pack
@@ -39,6 +40,7 @@ def attribute(
     """One forward of the decision token over the base's cache and one backward to K, V, z and MLP outputs."""
     keys = tuple(key.detach().clone().requires_grad_(True) for key in base.cache.keys)
     values = tuple(value.detach().clone().requires_grad_(True) for value in base.cache.values)
+    refuse_training(tracer._module)
     Positions.of(tracer._module).check_prompt(base.cache, base.length)
     packing = pack([()], base.length, spec.windows, 0)
     columns = column_layers(packing, FrozenCache(keys, values), ())

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from pkv_interp.engine.results import Prefill
 from pkv_interp.errors import PkvError
+from pkv_interp.finite import finite
 from pkv_interp.models.anatomy import Anatomy
 from pkv_interp.models.anatomy import written as added
 from pkv_interp.models.contributions import Contributions, split_stream
@@ -39,12 +40,14 @@ def contributions(model: Any, anatomy: Anatomy, base: Prefill) -> Contributions:
     """Split the last residual of ``base`` into embedding, heads, biases and MLPs (float32).
 
     Raises:
-        PkvError: when the parts miss the residual by more than the dtype explains.
+        PkvError: when the parts miss the residual by more than the dtype explains, are not finite, or were
+            not captured.
     """
+    base.need_activations()
     parts = split_stream(model, anatomy, list(base.z), list(base.mlp), base.resid[0])
-    final = base.resid[-1].float()
-    miss = ((parts.total - final).norm() / final.norm()).item()
-    if miss > tolerance_of(base.resid.dtype).parts:
+    final = finite(base.resid[-1].float(), "the residual stream's numbers")
+    miss = float((finite(parts.total, "the parts of the residual stream") - final).norm() / final.norm())
+    if not miss <= tolerance_of(base.resid.dtype).parts:
         raise PkvError(
             f"the parts miss the residual stream by {miss:.1e} of its norm",
             "direct logit attribution is for models whose blocks add attention and MLP to one stream",

@@ -15,6 +15,7 @@ from transformers.cache_utils import DynamicCache
 from pkv_interp.cache import FrozenCache
 from pkv_interp.cache.forward import reset_rotation
 from pkv_interp.cache.positions import Positions
+from pkv_interp.cache.state import refuse_training
 from pkv_interp.engine.results import Prefill
 from pkv_interp.errors import PkvError
 from pkv_interp.finite import finite, finite_logits
@@ -57,6 +58,7 @@ def run_prefill(
         like: a tensor of the model's dtype and device.
         shared: a prompt whose first tokens need not be run again (``shared_prefix``).
     """
+    refuse_training(tracer._module)
     start = 0 if shared is None else shared_prefix(ids, shared, capture)
     everywhere, weights, asking = "prefill" in capture, "attention" in capture, "queries" in capture
     layers = tracer.model.layers

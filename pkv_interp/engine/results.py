@@ -53,6 +53,18 @@ class Prefill:
         """False for the prompt of an edited cache: its inner activations were not captured and are NaN."""
         return not bool(self.resid[0, 0].isnan())
 
+    def need_activations(self) -> None:
+        """Refuse the prompt of an extended cache where activations of the decision token are needed.
+
+        Raises:
+            PkvError: they were not captured.
+        """
+        if not self.has_activations:
+            raise PkvError(
+                "this needs activations, and those of a prompt run over a cache (extend) were not captured",
+                "run the prompt with engine.prefill(ids)",
+            )
+
     def need(self, name: str) -> Tensor:
         """The captured activation ``name``: z_all, mlp_all, resid_all, queries or attn.
 

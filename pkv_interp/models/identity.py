@@ -50,6 +50,10 @@ _PASSING = frozenset(
         "is_loaded_in_4bit",
     }
 )
+#: Attributes that say which adapters act: those of peft's layers begin with an underscore.
+_ADAPTERS = ("_disable_adapters", "_active_adapter")
+#: Numbers of a tensor that stands for a setting, at most.
+_FEW = 16
 _ORIGINAL = "original_inv_freq"
 _SAMPLES = 16
 _SEEN: weakref.WeakKeyDictionary[nn.Module, tuple[object, str]] = weakref.WeakKeyDictionary()
@@ -124,9 +128,13 @@ def modules_of(model: nn.Module) -> dict[str, Any]:
     for name, module in model.named_modules():
         told: dict[str, Any] = {"class": type(module).__qualname__}
         for key, value in vars(module).items():
-            plain = None if key.startswith("_") or key in _PASSING else _plain(value)
-            if plain is not None:
+            passing = key in _PASSING or key.startswith("_") or key.endswith("max_seq_len_cached")
+            plain = None if passing else _plain(value)
+            # Where there is one rotation per layer type, a forward sets this and none reads it.
+            unread = key == "attention_scaling" and isinstance(vars(module).get("rope_type"), Mapping)
+            if plain is not None and not unread:
                 told[key] = plain
+        told |= {key: _plain(getattr(module, key)) for key in _ADAPTERS if hasattr(type(module), key)}
         told |= dict(_unsaved_buffers(module))
         out[name] = told
     return out
@@ -136,6 +144,8 @@ def _plain(value: Any) -> Any:
     """A value of plain types in one form, None for anything else."""
     if isinstance(value, bool | int | float | str | torch.dtype):
         return str(value)
+    if isinstance(value, Tensor) and value.numel() <= _FEW and not value.is_meta:
+        return [f"{number:.5g}" for number in value.detach().double().reshape(-1).tolist()]
     if isinstance(value, Mapping):
         return {str(key): _plain(inner) for key, inner in value.items()}
     if isinstance(value, set | frozenset):

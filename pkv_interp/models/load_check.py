@@ -20,7 +20,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from pkv_interp.cache.measured import NARROW
-from pkv_interp.cache.rope import boundary_of
+from pkv_interp.cache.rope import boundary_of, rotated_types
 from pkv_interp.errors import PkvError
 from pkv_interp.models.anatomy import softcapped, written
 from pkv_interp.models.attention import attention_outputs
@@ -171,7 +171,8 @@ def _rotation(model: Any) -> float:
     long = torch.cat([short, torch.tensor([[2 * max(limit, _POSITIONS)]], device=model.device)], 1)
     kinds: Sequence[Any] = [None]
     if "layer_type" in inspect.signature(module.forward).parameters:
-        kinds = sorted(set(getattr(model.config, "layer_types", None) or ["full_attention"]))
+        types = getattr(model.config, "layer_types", None) or ["full_attention"]
+        kinds = rotated_types(model.config, types)
     worst = 0.0
     for kind in kinds:
         given = () if kind is None else (kind,)

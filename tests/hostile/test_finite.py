@@ -70,6 +70,12 @@ def _losses(g: Ground) -> None:
     optimise_value(g.runner, 1, [Statement(tuple(g.ids), 5, 7)], None, ValueSettings())
 
 
+def _full(g: Ground, value: float) -> torch.Tensor:
+    """Queries of the prompt, all of one value."""
+    spec = g.loaded.spec
+    return torch.full((spec.n_layers, spec.n_heads, len(g.ids), spec.head_dim), value).half()
+
+
 #: Everything public that a decision, a ranking or a text comes from.
 ENTRIES: dict[str, Callable[[Ground], object]] = {
     "Engine.prefill": lambda g: g.engine.prefill(g.ids),
@@ -84,6 +90,12 @@ ENTRIES: dict[str, Callable[[Ground], object]] = {
     ),
     "Engine.direct_logit": lambda g: g.engine.direct_logit(
         torch.full((1, g.loaded.spec.d_model), torch.inf).half(), g.prefill.resid[-1], (5, 9)
+    ),
+    "Engine.contributions": lambda g: g.engine.contributions(
+        replace(g.prefill, mlp=torch.full_like(g.prefill.mlp, torch.nan))
+    ),
+    "Engine.attention_outputs": lambda g: g.engine.attention_outputs(
+        replace(g.prefill, queries=_full(g, torch.nan)), g.prefill.cache, 1
     ),
     "Runner.prefill": lambda g: g.runner.prefill(g.ids),
     "Runner.extend": lambda g: g.runner.extend(g.cache, g.ids[:3]),

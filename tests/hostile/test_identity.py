@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from peft import LoraConfig
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
@@ -77,6 +78,7 @@ def _first(model: Any) -> Any:
     [
         ("llama", lambda m: setattr(_first(m).input_layernorm, "variance_epsilon", 1e-2)),
         ("llama", lambda m: setattr(_first(m).self_attn, "scaling", 0.5)),
+        ("llama", lambda m: setattr(_first(m).self_attn, "scaling", torch.tensor(0.25))),
         ("llama", lambda m: setattr(_first(m).mlp, "act_fn", torch.nn.GELU())),
         ("llama", lambda m: m.model.rotary_emb.inv_freq.mul_(0.5)),
         ("llama", lambda m: m.config.rope_parameters.update(rope_theta=5.0)),
@@ -94,6 +96,26 @@ def test_a_live_model_that_is_changed_is_another(family: str, change: Callable[[
     assert identity_of(model) != before
 
 
+def test_which_adapters_act_is_part_of_the_identity() -> None:
+    """Chunks of an adapter were served to the model without it, and the other way round: 7 to 10 off."""
+    model: Any = tiny_model("llama", 0)[0]
+    for name in ("a", "b"):
+        model.add_adapter(LoraConfig(r=2, target_modules=["k_proj"]), adapter_name=name)
+    model.eval()
+    found = [identity_of(model)]
+    model.set_adapter("a")
+    found.append(identity_of(model))
+    model.disable_adapters()
+    found.append(identity_of(model))
+    assert len(set(found)) == 3
+    model.enable_adapters()
+    assert identity_of(model) == found[1]
+    for scale in (0.5, 0.25):
+        model.model.layers[0].self_attn.scaling = torch.tensor(scale)
+        found.append(identity_of(model))
+    assert len(set(found)) == 5
+
+
 def test_what_no_forward_reads_changes_nothing() -> None:
     model, tokenizer = tiny_model("llama", 0)
     config: Any = model.config
@@ -106,9 +128,12 @@ def test_what_no_forward_reads_changes_nothing() -> None:
     assert identity_of(tiny_model("llama", 0)[0]) != identity_of(tiny_model("llama", 1)[0])
 
 
-def test_frequencies_that_follow_a_prompt_are_no_other_model() -> None:
-    rope = {"rope_type": "dynamic", "rope_theta": 1e4, "factor": 2.0}
-    model = rebuilt("llama", rope_parameters=rope, max_position_embeddings=16)
+@pytest.mark.parametrize("family", ["llama", "gemma3"])
+def test_frequencies_that_follow_a_prompt_are_no_other_model(family: str) -> None:
+    rope: dict[str, Any] = {"rope_type": "dynamic", "rope_theta": 1e4, "factor": 2.0}
+    if family == "gemma3":
+        rope = {"full_attention": rope, "sliding_attention": {"rope_type": "default", "rope_theta": 1e4}}
+    model = rebuilt(family, rope_parameters=rope, max_position_embeddings=16)
     before = identity_of(model)
     with torch.no_grad():
         model(torch.arange(300, 340)[None])
