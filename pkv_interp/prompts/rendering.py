@@ -9,6 +9,7 @@ from typing import Any
 from pkv_interp.errors import PkvError
 from pkv_interp.prompts.placement import Rendered
 from pkv_interp.prompts.segments import Message, Prompt, Segment, mark, render, tokenise
+from pkv_interp.prompts.special import following
 
 #: Stands where the question will, so that a template which trims a message leaves the context's end alone.
 _HERE = "?"
@@ -63,16 +64,9 @@ class Renderer:
     def after(self, text: str) -> tuple[int, ...]:
         """Ids of a text that comes after another one, tokenised on its own.
 
-        No BOS, and no blank that a tokenizer puts before a text: one character before it is tokenised too
-        and left out, where the tokenizer keeps that character apart.
+        No BOS, and no blank that a tokenizer puts before a text.
         """
-        for anchor in ("\n", ".", "a"):
-            made = self.tokenizer(anchor + text, add_special_tokens=False, return_offsets_mapping=True)
-            ends = [stop for _, stop in made["offset_mapping"]]
-            own = sum(stop <= 1 for stop in ends)
-            if all(start >= 1 for start, _ in made["offset_mapping"][own:]):
-                return tuple(made["input_ids"][own:])
-        return tuple(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+        return tuple(following(text, self.tokenizer))
 
 
 def on_new_line(before: str, text: str) -> str:

@@ -30,6 +30,20 @@ def missing_prefix(ids: list[int], tokenizer: Any) -> list[int]:
     return whole[: len(whole) - written]
 
 
+def following(text: str, tokenizer: Any) -> list[int]:
+    """Ids of a text that stands after another one, tokenised on its own.
+
+    No BOS, and no blank that a tokenizer puts before a text: one character before it is tokenised too and
+    left out, where the tokenizer keeps that character apart.
+    """
+    for anchor in ("\n", ".", "a") if tokenizer.is_fast else ():
+        made = tokenizer(anchor + text, add_special_tokens=False, return_offsets_mapping=True)
+        own = sum(stop <= 1 for _, stop in made["offset_mapping"])
+        if all(start >= 1 for start, _ in made["offset_mapping"][own:]):
+            return list(made["input_ids"][own:])
+    return list(tokenizer(text, add_special_tokens=False)["input_ids"])
+
+
 def prefix_of(tokenizer: Any) -> list[int]:
     """The tokens that a tokenizer puts before every text: none, a BOS, or several (``[gMASK]<sop>``)."""
     bare = list(tokenizer(_SAMPLE, add_special_tokens=False)["input_ids"])
