@@ -58,7 +58,7 @@ class EditableContext:
         if not tokenizer.is_fast:
             raise PkvError(f"{type(tokenizer).__name__} gives no offsets", "use a fast tokenizer")
         self.runner = Runner.of(model)
-        self.renderer = Renderer(tokenizer, chat, thinking)
+        self.renderer = Renderer(tokenizer, chat, thinking, question)
         self.question, self.cue = question, cue
         values = values_of(messages)
         self._layout = Layout(self.renderer.head(messages), values)

@@ -142,11 +142,13 @@ class State:
         """What stands after the context when a decision is read: question, template, cue.
 
         Raises:
-            PkvError: all of them are empty.
+            PkvError: all of them are empty, or the template changes the end of the last message.
         """
         asked = self.context.question if question is None else question
         opened = self.context.cue if cue is None else cue
-        text = on_new_line(self.text, asked) + self.layout.head.tail + opened
+        text = on_new_line(self.text, asked)
+        added = "".join(piece.text for piece in self.layout.pieces) + text
+        text += self.context.renderer.tail(self.layout.head, added) + opened
         if not text:
             raise PkvError("nothing stands between the context and the decision", "give a question or a cue")
         return text
