@@ -13,7 +13,7 @@ from pkv_interp.composing.identity import identity_of
 from pkv_interp.errors import PkvError
 from pkv_interp.ids import TokenIds, as_ids
 from pkv_interp.names import Sink
-from pkv_interp.prompts.special import following, missing_prefix
+from pkv_interp.prompts.special import checked_text, following, missing_prefix
 
 SINKS: tuple[str, ...] = get_args(Sink)
 
@@ -71,7 +71,7 @@ def first_ids(tokenizer: PreTrainedTokenizerBase, text: str | TokenIds) -> tuple
 
 def _bare(tokenizer: PreTrainedTokenizerBase, text: str) -> tuple[int, ...]:
     """Ids of a text with nothing before it, without special tokens."""
-    given: Any = tokenizer(text, add_special_tokens=False)["input_ids"]
+    given: Any = tokenizer(checked_text(text), add_special_tokens=False)["input_ids"]
     return _some(given)
 
 

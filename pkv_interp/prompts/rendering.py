@@ -65,7 +65,7 @@ class Renderer:
         return Head(tuple(messages), tokenise(text, marks, names, self.tokenizer, prefix=not self._chat))
 
     def tail(self, head: Head, added: str) -> str:
-        """What stands after a head's text and the words added to its last message, generation prompt included.
+        """What stands after a head's text and words that are added to its last message.
 
         The messages are rendered whole, so that text, words and tail are what the template makes of them.
 
