@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from typing import Literal, Protocol
 
-from pkv_interp.errors import PkvError, suggestion
+from pkv_interp.errors import PkvError, short, suggestion
 
 #: Part of a cache.
 Part = Literal["K", "V", "KV"]
@@ -40,6 +40,8 @@ def method_amount(method: str, known: Mapping[str, Written]) -> tuple[str, float
     Raises:
         PkvError: an unknown method, or an amount that is missing, not wanted or not a number.
     """
+    if not isinstance(method, str):
+        raise PkvError(f"the editing method is {short(method)}, no text", suggestion("", known, "use one of"))
     name, at, written = method.partition("@")
     if name not in known:
         raise PkvError(f"there is no editing method '{name}'", suggestion(name, known, "use one of"))

@@ -13,6 +13,7 @@ from pkv_interp.composing.identity import identity_of
 from pkv_interp.errors import PkvError
 from pkv_interp.ids import TokenIds, as_ids
 from pkv_interp.names import Sink
+from pkv_interp.prompts.special import checked_text, following, missing_prefix
 
 SINKS: tuple[str, ...] = get_args(Sink)
 
@@ -44,33 +45,40 @@ class Chunk:
 
 
 def token_ids(tokenizer: PreTrainedTokenizerBase, text: str | TokenIds) -> tuple[int, ...]:
-    """Ids of a text that stands after others, without special tokens; ids are taken as they are.
+    """Ids of a text that stands after others; ids are taken as they are.
+
+    Without special tokens, and without the blank that some tokenizers put before a text.
 
     Raises:
         PkvError: nothing is left.
     """
-    given: Any = tokenizer(text, add_special_tokens=False)["input_ids"] if isinstance(text, str) else text
-    ids = as_ids(given)
-    if not ids:
-        raise PkvError("a chunk without a token was given", "give some text")
-    return ids
+    return _some(following(text, tokenizer) if isinstance(text, str) else text)
 
 
 def first_ids(tokenizer: PreTrainedTokenizerBase, text: str | TokenIds) -> tuple[int, ...]:
-    """Ids of a text that a context begins with: the special tokens that open a text are put before it.
+    """Ids of a text that a context begins with: what opens a text (BOS) is put before it, unless it is there.
 
     What the tokenizer would put after a text (EOS) is left out. Ids are taken as they are.
 
     Raises:
         PkvError: nothing is left.
     """
-    ids = token_ids(tokenizer, text)
     if not isinstance(text, str):
-        return ids
-    encoded: Any = tokenizer(text)["input_ids"]
-    for opening in range(len(encoded) - len(ids) + 1):
-        if tuple(encoded[opening : opening + len(ids)]) == ids:
-            return tuple(int(token) for token in encoded[: opening + len(ids)])
+        return _some(text)
+    ids = _bare(tokenizer, text)
+    return (*missing_prefix(list(ids), tokenizer), *ids)
+
+
+def _bare(tokenizer: PreTrainedTokenizerBase, text: str) -> tuple[int, ...]:
+    """Ids of a text with nothing before it, without special tokens."""
+    given: Any = tokenizer(checked_text(text), add_special_tokens=False)["input_ids"]
+    return _some(given)
+
+
+def _some(given: Any) -> tuple[int, ...]:
+    ids = as_ids(given)
+    if not ids:
+        raise PkvError("a chunk without a token was given", "give some text")
     return ids
 
 
@@ -99,7 +107,7 @@ def before(tokenizer: PreTrainedTokenizerBase, context: str | TokenIds, sink: Si
     if sink not in SINKS:
         raise PkvError(f"sink '{sink}' is unknown", f"use one of {', '.join(SINKS)}")
     if isinstance(context, str):
-        context = token_ids(tokenizer, context) if context else ()
+        context = _bare(tokenizer, context) if context else ()
     context = as_ids(context)
     if (sink == "prefix") != bool(context):
         raise PkvError(
@@ -112,6 +120,28 @@ def before(tokenizer: PreTrainedTokenizerBase, context: str | TokenIds, sink: Si
     if not isinstance(bos, int):
         raise PkvError("the tokenizer has no BOS token", "use sink='none' or 'prefix'")
     return (bos,)
+
+
+def parts(
+    tokenizer: PreTrainedTokenizerBase, text: str | TokenIds, context: str | TokenIds, sink: Sink
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The tokens of a chunk, and those that stand before it while it is computed.
+
+    A BOS that the text itself begins with is the sink where that is BOS, and is not written twice.
+
+    Args:
+        tokenizer: of the model.
+        text: the chunk.
+        context: text or ids, for ``sink="prefix"``.
+        sink: see ``precompile``.
+
+    Raises:
+        PkvError: an empty text, or a sink that does not fit.
+    """
+    ids, ahead = token_ids(tokenizer, text), before(tokenizer, context, sink)
+    if sink == "bos" and isinstance(text, str) and ids[:1] == ahead:
+        ids = _some(ids[1:])
+    return ids, ahead
 
 
 def precompile(
@@ -136,7 +166,7 @@ def precompile(
     Raises:
         PkvError: an empty text, an id outside the vocabulary, a sink that does not fit.
     """
-    ids, context = token_ids(tokenizer, text), before(tokenizer, context, sink)
+    ids, context = parts(tokenizer, text, context, sink)
     whole = runner.prefill((*context, *ids)).cache
     columns = whole.slice(len(context), whole.length)
     return Chunk(ids, columns, len(context), context, sink, identity_of(runner.model))

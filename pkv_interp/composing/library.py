@@ -16,7 +16,7 @@ from transformers import PreTrainedTokenizerBase
 
 from pkv_interp.cache.compute import Runner
 from pkv_interp.cache.frozen import FrozenCache
-from pkv_interp.composing.chunk import Chunk, Sink, before, precompile, token_ids
+from pkv_interp.composing.chunk import Chunk, Sink, parts, precompile
 from pkv_interp.composing.identity import identity_of, identity_parts, tokenizer_sha256
 from pkv_interp.errors import PkvError
 from pkv_interp.files import atomic_write
@@ -55,7 +55,7 @@ class ChunkLibrary:
             context: see ``precompile``.
             sink: see ``precompile``.
         """
-        ids, context = token_ids(tokenizer, text), before(tokenizer, context, sink)
+        ids, context = parts(tokenizer, text, context, sink)
         return self.folder / f"{_key(_fields(runner, tokenizer, ids, context, sink))}.safetensors"
 
     def put(self, runner: Runner, tokenizer: PreTrainedTokenizerBase, chunk: Chunk) -> Path:

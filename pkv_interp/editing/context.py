@@ -13,10 +13,11 @@ from pkv_interp.cache.state import weights_state_of
 from pkv_interp.editing.cost import Cost, Stopwatch
 from pkv_interp.editing.layout import Layout
 from pkv_interp.editing.state import State
-from pkv_interp.editing.text import values_of
+from pkv_interp.editing.text import checked, values_of
 from pkv_interp.errors import PkvError
 from pkv_interp.prompts.rendering import Head, Renderer
 from pkv_interp.prompts.segments import Message
+from pkv_interp.prompts.special import checked_text
 
 #: Layouts of one context whose prefill is kept, the one last used longest.
 _KEPT = 4
@@ -51,15 +52,19 @@ class EditableContext:
             thinking: the template's thinking switch, None to leave it alone.
 
         Raises:
-            PkvError: no field, a field twice, an empty value, a template that changes the messages, a model
-                without KV per token or in training mode, or a tokenizer without offsets.
+            PkvError: messages or text of another type, no field, a field twice, an empty value, a template
+                that changes the messages, a model without KV per token or in training mode, or a tokenizer
+                without offsets.
         """
         if model.training:
             raise PkvError(f"{type(model).__name__} is in training mode", "call model.eval() first")
         if not tokenizer.is_fast:
             raise PkvError(f"{type(tokenizer).__name__} gives no offsets", "use a fast tokenizer")
         self.runner = Runner.of(model)
-        self.renderer = Renderer(tokenizer, chat, thinking)
+        messages = checked(messages)
+        for name, words in (("question", question), ("cue", cue)):
+            checked_text(words, f"the {name}")
+        self.renderer = Renderer(tokenizer, chat, thinking, question)
         self.question, self.cue = question, cue
         values = values_of(messages)
         self._layout = Layout(self.renderer.head(messages), values)

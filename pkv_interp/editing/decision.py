@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from pkv_interp.errors import PkvError
+from pkv_interp.errors import PkvError, short
 from pkv_interp.finite import finite, finite_logits
 from pkv_interp.prompts.rendering import Renderer
+from pkv_interp.prompts.special import checked_text
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,6 +34,25 @@ class Decision:
     top: tuple[tuple[str, float], ...]
 
 
+def listed(options: Iterable[str]) -> tuple[str, ...]:
+    """The options in their order.
+
+    Raises:
+        PkvError: one text for all, something without an order, or an option that is no word.
+    """
+    if isinstance(options, str):
+        raise PkvError(f"the options '{options}' are one text", "give a list of words")
+    if isinstance(options, Set | Mapping) or not isinstance(options, Iterable):
+        raise PkvError(
+            f"the options {short(options)} are of type {type(options).__name__}", "give a list of words"
+        )
+    found = tuple(options)
+    for option in found:
+        if not checked_text(option, "an option").strip():
+            raise PkvError(f"the option {short(option)} has no word in it", "give words")
+    return found
+
+
 def option_ids(renderer: Renderer, suffix: str, options: Sequence[str]) -> tuple[int, ...]:
     """The token of each option as the model would write it after ``suffix``.
 
@@ -48,8 +68,7 @@ def option_ids(renderer: Renderer, suffix: str, options: Sequence[str]) -> tuple
         PkvError: one text for all, fewer than two options, one that is not a single token there, or two that
             share theirs.
     """
-    if isinstance(options, str):
-        raise PkvError(f"the options '{options}' are one text", "give a list of words")
+    options = listed(options)
     if len(options) < 2:
         raise PkvError(f"a decision between {len(options)} options was asked for", "give two or more")
     before = renderer.after(suffix)

@@ -60,6 +60,10 @@ def in_place(state: State, change: Change, *, beside_notices: bool = False) -> I
     ids = new.ids
     if before != after or len(ids) != len(old.ids):
         room = f"{after[1] - after[0]} where '{field}' has {before[1] - before[0]}"
+        if after[1] - after[0] == before[1] - before[0]:  # a blank or a neighbour is split otherwise
+            room = f"{len(ids)} where the whole text has {len(old.ids)}"
+            if len(ids) == len(old.ids):
+                room = f"from position {after[0]} where '{field}' begins at {before[0]}"
         raise PkvError(
             f"'{change.value}' needs another number of tokens ({room}), and {change.method} moves nothing",
             f"use {any_length()}, or a value of equal length",

@@ -12,7 +12,7 @@ from torch import Tensor
 from pkv_interp.cache import FrozenCache
 from pkv_interp.editing import generation
 from pkv_interp.editing.cost import Cost, Stopwatch
-from pkv_interp.editing.decision import Decision, option_ids, read_decision
+from pkv_interp.editing.decision import Decision, listed, option_ids, read_decision
 from pkv_interp.editing.diagnostic import Diagnostic
 from pkv_interp.editing.generation import Generation
 from pkv_interp.editing.layout import Layout
@@ -20,6 +20,7 @@ from pkv_interp.editing.registry import Change, Placement, find
 from pkv_interp.editing.text import check_value
 from pkv_interp.errors import PkvError
 from pkv_interp.prompts.rendering import on_new_line
+from pkv_interp.prompts.special import checked_text
 
 if TYPE_CHECKING:
     from pkv_interp.editing.context import EditableContext
@@ -127,9 +128,9 @@ class State:
         """A new state with more text at the end of the last message, exactly as given.
 
         Raises:
-            PkvError: there is no text.
+            PkvError: there is no text, or something else.
         """
-        if not text:
+        if not checked_text(text, "the text to append"):
             raise PkvError("an empty text was to be appended", "give some text")
         watch = Stopwatch(self.cache.keys[0].device)
         layout = self.layout.appended(self.context.renderer, text)
@@ -142,11 +143,13 @@ class State:
         """What stands after the context when a decision is read: question, template, cue.
 
         Raises:
-            PkvError: all of them are empty.
+            PkvError: all of them are empty, or the template changes the end of the last message.
         """
-        asked = self.context.question if question is None else question
-        opened = self.context.cue if cue is None else cue
-        text = on_new_line(self.text, asked) + self.layout.head.tail + opened
+        asked = self.context.question if question is None else checked_text(question, "the question")
+        opened = self.context.cue if cue is None else checked_text(cue, "the cue")
+        text = on_new_line(self.text, asked)
+        added = "".join(piece.text for piece in self.layout.pieces) + text
+        text += self.context.renderer.tail(self.layout.head, added) + opened
         if not text:
             raise PkvError("nothing stands between the context and the decision", "give a question or a cue")
         return text
@@ -167,7 +170,7 @@ class State:
         Raises:
             PkvError: fewer than two options, one that is not a single token there, or two that share theirs.
         """
-        renderer = self.context.renderer
+        renderer, options = self.context.renderer, listed(options)
         ids = option_ids(renderer, self.suffix(question, cue), options)
         return read_decision(renderer, self.logits(question, cue), options, ids)
 

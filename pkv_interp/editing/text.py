@@ -1,10 +1,11 @@
 """Words with which users write a prompt that has named fields."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from pkv_interp.errors import PkvError
+from pkv_interp.errors import PkvError, short
 from pkv_interp.prompts.segments import Message, Segment
+from pkv_interp.prompts.special import checked_text
 
 
 def text(words: str) -> Segment:
@@ -33,7 +34,34 @@ def assistant(*parts: str | Segment) -> Message:
 
 
 def _message(role: str, parts: Sequence[str | Segment]) -> Message:
+    for part in parts:
+        if not isinstance(part, str | Segment):
+            raise PkvError(
+                f"the {role} message has {short(part)}, of type {type(part).__name__}, among its parts",
+                "give text and field(name, value)",
+            )
     return Message(role, tuple(text(part) if isinstance(part, str) else part for part in parts))
+
+
+def checked(messages: Iterable[Message]) -> tuple[Message, ...]:
+    """The messages, each made with ``system``, ``user`` or ``assistant``; one alone is a list of one.
+
+    Raises:
+        PkvError: something else, or a text that cannot be tokenised.
+    """
+    if isinstance(messages, Message):
+        messages = (messages,)
+    hint = "make them with system, user, assistant and field, and give a list of them"
+    if isinstance(messages, str | Mapping) or not isinstance(messages, Iterable):
+        raise PkvError(f"the messages are {short(messages)}, of type {type(messages).__name__}", hint)
+    found = tuple(messages)
+    for message in found:
+        if not isinstance(message, Message):
+            raise PkvError(f"a message is {short(message)}, of type {type(message).__name__}", hint)
+        for segment in message.segments:
+            if segment.kind != "field":  # ``check_value`` speaks of these by name
+                checked_text(segment.text, f"a text of the {message.role} message")
+    return found
 
 
 def values_of(messages: Sequence[Message]) -> dict[str, str]:
@@ -66,6 +94,7 @@ def check_value(name: str, value: str) -> str:
         raise PkvError(f"the field '{name}' was given {value!r}, a {type(value).__name__}", "give text")
     if not value.strip():
         raise PkvError(f"the field '{name}' was given an empty value", "name what is there now, 'none' say")
+    checked_text(value, f"the value of '{name}'")
     return value
 
 

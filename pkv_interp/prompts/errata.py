@@ -1,5 +1,7 @@
 """Wordings of an erratum: a line at the end of the context that gives a field's value as it is now."""
 
+from string import Formatter
+
 from pkv_interp.errors import PkvError, short
 
 #: Every update wording that the editing experiments test.
@@ -22,7 +24,6 @@ ERRATA: dict[str, str] = {
 DEFAULT = "override"
 #: What stands in a field's place once its value is given at the end.
 HOISTED = "see the end"
-_MARK = "\N{BULLET}"
 
 
 def erratum_line(field: str, value: str, wording: str = DEFAULT) -> str:
@@ -36,17 +37,25 @@ def erratum_line(field: str, value: str, wording: str = DEFAULT) -> str:
     Raises:
         PkvError: an unknown name, or a text that does not give the value.
     """
-    template = ERRATA.get(wording, wording)
+    template = ERRATA.get(wording, wording) if isinstance(wording, str) else ""
     try:
-        line = template.format(field=field, value=value)
-        named = template.format(field=field, value=_MARK)
-    except (KeyError, IndexError, ValueError, AttributeError) as error:
+        blanks = [(before, *rest) for before, *rest in Formatter().parse(template)]
+    except ValueError as error:
+        raise PkvError(
+            f"the wording {short(wording)} has a brace that stands alone", "write {{ or }} for a brace"
+        ) from error
+    names = [name for _, name, *_ in blanks if name is not None]
+    if any(spec or conversion for _, _, spec, conversion in blanks) or not {"field", "value"}.issuperset(
+        names
+    ):
         raise PkvError(
             f"the wording {short(wording)} has a blank other than {{field}} and {{value}}", "leave it out"
-        ) from error
-    if _MARK not in named:
+        )
+    if "value" not in names:
         raise PkvError(
             f"the wording {short(wording)} is neither known nor has {{value}} in it",
             f"use {', '.join(ERRATA)} or a text with {{field}} and {{value}}",
         )
-    return f"{line[0].upper()}{line[1:]}\n"
+    line = template.format(field=field, value=value)
+    # A value at the beginning stands as it was given: its case may be what the model is asked about.
+    return f"{line}\n" if blanks[0][:2] == ("", "value") else f"{line[0].upper()}{line[1:]}\n"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import count
 from typing import Any
@@ -52,16 +52,15 @@ def render(
         for _, text in turns:
             starts.append(at)
             at += len(text) + 2
-        return Rendered("\n\n".join(text for _, text in turns) + "\n", tuple(starts))
-    options = {} if thinking is None else {"enable_thinking": thinking}
-    whole = _apply(turns, tokenizer, asked, options)
+        return Rendered(whole_text(turns, tokenizer, chat, thinking), tuple(starts))
+    whole = whole_text(turns, tokenizer, chat, thinking, asked=asked)
     marks = _marks(turns, whole)
     marked = [
         (role, text[: len(text) // 2] + mark + text[len(text) // 2 :] if text else text)
         for (role, text), mark in zip(turns, marks, strict=True)
     ]
     try:
-        traced = _apply(marked, tokenizer, asked, options)
+        traced = whole_text(marked, tokenizer, chat, thinking, asked=asked)
     except PkvError:
         traced = ""
     found = sorted((traced.find(mark), i) for i, mark in enumerate(marks) if turns[i][1])
@@ -83,6 +82,33 @@ def render(
     return Rendered(whole, tuple(starts))
 
 
+def whole_text(
+    turns: Sequence[Turn], tokenizer: Any, chat: bool, thinking: bool | None, *, asked: bool = True
+) -> str:
+    """Text of the messages, whatever the template makes of them.
+
+    Args:
+        turns: role and text of each message.
+        tokenizer: has the template.
+        chat: use it; otherwise the texts are joined by blank lines.
+        thinking: the template's thinking switch, None to leave it alone.
+        asked: end where the model is to answer; otherwise after the last message.
+
+    Raises:
+        PkvError: the template refuses the messages.
+    """
+    if not chat:
+        return "\n\n".join(text for _, text in turns) + "\n"
+    messages = [{"role": role, "content": text} for role, text in turns]
+    options = {} if thinking is None else {"enable_thinking": thinking}
+    try:
+        return tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=asked, **options)
+    except (TemplateError, TypeError, ValueError, LookupError, ArithmeticError, AttributeError) as error:
+        raise PkvError(
+            f"the chat template refuses these messages ({error})", "use other roles, or chat=False"
+        ) from error
+
+
 def _changed(role: str, text: str) -> PkvError:
     blanks = " (it has blanks at its ends)" if text != text.strip() else ""
     return PkvError(
@@ -95,13 +121,3 @@ def _marks(turns: Sequence[Turn], whole: str) -> list[str]:
     texts = [whole, *(text for _, text in turns)]
     stem = next(s for s in (f"@@{i}." for i in count()) if not any(s in text for text in texts))
     return [f"{stem}{i}@@" for i in range(len(turns))]
-
-
-def _apply(turns: Sequence[Turn], tokenizer: Any, asked: bool, options: Mapping[str, Any]) -> str:
-    messages = [{"role": role, "content": text} for role, text in turns]
-    try:
-        return tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=asked, **options)
-    except (TemplateError, TypeError, ValueError, KeyError) as error:
-        raise PkvError(
-            f"the chat template refuses these messages ({error})", "use other roles, or chat=False"
-        ) from error

@@ -169,9 +169,10 @@ def test_the_logits_are_those_of_the_chat_template() -> None:
 def test_a_question_mark_and_other_marks_in_a_message_are_text() -> None:
     """S12: what the renderer marks places with may stand in a message as well."""
     for text in ("Why? [[question]] @@0.1@@", "?", "?? "):
-        head = Renderer(tiny("qwen3").tokenizer).head((system("s"), user(text)))
+        renderer = Renderer(tiny("qwen3").tokenizer)
+        head = renderer.head((system("s"), user(text)))
         assert head.prompt.text.endswith(f"user\n{text}")
-        assert head.tail.startswith("<|im_end|>")
+        assert renderer.tail(head, "").startswith("<|im_end|>")
 
 
 @pytest.mark.parametrize(
