@@ -5,6 +5,7 @@ from typing import Annotated
 
 from pydantic import Field, ValidationInfo, field_validator
 
+from pkv_interp.run.left_out import families_left_out, pairs_left_out
 from pkv_interp.run.scenario_settings import FieldValues, PairSettings, of_split
 from pkv_interp.run.values import AnyNames, Count, Draws, Fillers, ShareOrNone, Sizes, Switch, Threshold
 
@@ -56,11 +57,13 @@ class CircuitSettings(PairSettings):
     def remarks(self) -> tuple[str, ...]:
         """See the base class."""
         if self.pairs is not None:
-            return ()
+            return pairs_left_out(self)
         ranking = len(self.split("discovery", self.discovery)) * self.instances
-        return self.more_than(
+        none_named = self.discovery is None and self.held_out is None
+        few = self.more_than(
             write_sweeps=(ranking, "discovery cases"), write_instances=(self.instances, "cases a family")
         )
+        return (*few, *(families_left_out(self) if none_named else ()))
 
     @property
     def sizes(self) -> list[int]:

@@ -4,6 +4,7 @@ from typing import Annotated, ClassVar, Self
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
+from pkv_interp.run.left_out import families_left_out
 from pkv_interp.run.scenario_settings import FieldValues, ScenarioSettings, of_split
 from pkv_interp.run.settings import ExperimentSettings
 from pkv_interp.run.values import AnyNames, Count, Draws, Fillers, Shares, Sizes, Steps, Switch, Threshold
@@ -60,7 +61,9 @@ class ControlsSettings(ScenarioSettings):
 
     def remarks(self) -> tuple[str, ...]:
         """See the base class."""
-        return self.more_than(edit_instances=(self.instances, "quads a family"))
+        few = self.more_than(edit_instances=(self.instances, "quads a family"))
+        none_named = self.discovery is None and self.held_out is None
+        return (*few, *(families_left_out(self) if none_named else ()))
 
     @property
     def sizes(self) -> list[int]:

@@ -5,6 +5,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 
 from pkv_interp.names import Part
+from pkv_interp.run.left_out import pairs_left_out
 from pkv_interp.run.scenario_settings import FieldValues, PairSettings, SeveralFamilies
 from pkv_interp.run.values import (
     Count,
@@ -49,6 +50,8 @@ class PatchingSettings(PairSettings):
 
     def remarks(self) -> tuple[str, ...]:
         """See the base class."""
+        if self.pairs is not None:
+            return pairs_left_out(self)
         of = (len(self.chosen(self.families)), "families")
         chains = self.more_than(cot_cases=of) if self.cot else ()
         return (*self.more_than(grid_cases=of, dose_instances=(self.instances, "cases a family")), *chains)

@@ -69,7 +69,7 @@ def summarise(found: Measured, scoring: Scoring[PatchingSettings]) -> Report:
 
 
 def _ranking_rows(found: Measured, settings: PatchingSettings) -> list[Row]:
-    """What is decided on own pairs that rank: competence counts them, and their families may score nothing."""
+    """What is decided on own pairs that rank: competence counts them, and scores may not."""
     rows = []
     for case in found.cases.discovery if settings.pairs is not None else ():
         one = found.ranked.at(case)

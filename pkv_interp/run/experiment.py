@@ -14,8 +14,9 @@ from pkv_interp.models.requested import requested_weights
 from pkv_interp.records.archive import Head, archive_path
 from pkv_interp.records.code import Code, code_of
 from pkv_interp.records.environment import environment
+from pkv_interp.records.find import PARTIAL
 from pkv_interp.records.key import Asked, asked
-from pkv_interp.records.load import PARTIAL, read
+from pkv_interp.records.load import read
 from pkv_interp.records.lock import RunLock
 from pkv_interp.records.run import Run
 from pkv_interp.records.schema import Keys, RunRecord
