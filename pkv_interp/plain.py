@@ -14,8 +14,8 @@ def plain(value: Any, depth: int = 0) -> Any:
     """The value; what no setting takes is refused, at any depth of lists and mappings.
 
     Raises:
-        ValueError: as pydantic wants it: a set where order counts, a number that is not finite, a text with control characters, or a
-            text or a list that is too long.
+        ValueError: as pydantic wants it: a set, a number that is not finite, a text with control characters,
+            or a text or a list that is too long.
     """
     if isinstance(value, set | frozenset):
         raise ValueError("a set has no order; give a list")

@@ -7,6 +7,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 from pkv_interp.run.left_out import families_left_out
 from pkv_interp.run.scenario_settings import FieldValues, ScenarioSettings, of_split
 from pkv_interp.run.settings import ExperimentSettings
+from pkv_interp.run.together import refuse_unused_values
 from pkv_interp.run.values import AnyNames, Count, Draws, Fillers, Shares, Sizes, Steps, Switch, Threshold
 
 #: Size of the position sets in the headline.
@@ -57,6 +58,13 @@ class ControlsSettings(ScenarioSettings):
             raise ValueError(
                 f"sae_top names {self.sae_top[-1]}, more than the {self.sae_features} of sae_features"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _values_are_used(self) -> Self:
+        if self.values and (self.scenarios is None or self.scenarios.is_here):
+            used = [*self.split("discovery", self.discovery), *self.split("held_out", self.held_out)]
+            refuse_unused_values(self.values, used)
         return self
 
     def remarks(self) -> tuple[str, ...]:
