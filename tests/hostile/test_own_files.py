@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import yaml
 
+from experiments import find
 from experiments.circuit.settings import CircuitSettings
 from experiments.patching.settings import PatchingSettings
 from pkv_interp.errors import PkvError
@@ -114,3 +115,23 @@ def test_numbers_of_numpy_are_numbers() -> None:
 def test_a_set_of_names_has_no_order() -> None:
     with pytest.raises(PkvError, match="a set has no order; give a list"):
         checked(CircuitSettings, {"discovery": {"orders", "support"}})
+
+
+def test_families_that_rank_and_others_that_score(tmp_path: Path) -> None:
+    """Competence counts both, and so do the rows; half an hour of measuring ended in an error once."""
+    file = tmp_path / "p.jsonl"
+    text = "{} status {}. Answer cancel or deny. Action:"
+    lines = []
+    for family, split in (("a", "discovery"), ("b", "discovery"), ("c", "held_out"), ("d", "held_out")):
+        clean, corrupt = (text.format(family, word) for word in ("red", "blue"))
+        line = {"clean": clean, "corrupt": corrupt, "answer": "cancel", "wrong": "deny"}
+        lines.append(json.dumps(line | {"family": family, "split": split}))
+    file.write_text("\n".join(lines))
+    sizes: dict[str, Any] = {"random_draws": 1, "top_k": [1], "shares": [0.5], "grid_cases": 1}
+    sizes |= {"knockout_shares": [0.5], "knockout_draws": 1, "bootstrap_draws": 100, "verify": "none"}
+    record = find("patching").run(model="tiny-llama", pairs=file, results_dir=tmp_path / "r", **sizes)
+    assert record.status == "success"
+    assert record.competence is not None
+    assert record.competence.accuracy.n_families == 4
+    assert {row.family for row in record.rows if row.arm == "unpatched"} == {"a", "b"}
+    assert {row.family for row in record.rows if row.arm != "unpatched"} == {"c", "d"}
