@@ -4,7 +4,7 @@ import importlib
 from pathlib import Path
 from typing import Any
 
-from pkv_interp.errors import PkvError, suggestion
+from pkv_interp.errors import PkvError, short, suggestion
 
 
 def rooms() -> tuple[str, ...]:
@@ -19,7 +19,7 @@ def find(name: str) -> Any:
         PkvError: there is none of that name.
     """
     if name not in names():
-        raise PkvError(f"there is no experiment '{name}'", suggestion(name, names()))
+        raise PkvError(f"there is no experiment {short(name)}", suggestion(str(name), names()))
     return importlib.import_module(f"experiments.{name}.experiment").EXPERIMENT
 
 

@@ -6,6 +6,7 @@ from pydantic import Field, ValidationInfo, field_validator
 
 from pkv_interp.names import EPISODE_TURNS, Sink
 from pkv_interp.run.editing_settings import Erratum
+from pkv_interp.run.left_out import families_left_out
 from pkv_interp.run.scenario_settings import ScenarioSettings, of_split
 from pkv_interp.run.values import (
     AnyNames,
@@ -38,7 +39,8 @@ class AgentSettings(ScenarioSettings):
 
     def remarks(self) -> tuple[str, ...]:
         """See the base class."""
-        return self.more_than(both_layouts=(self.instances, "episodes a domain"))
+        few = self.more_than(both_layouts=(self.instances, "episodes a domain"))
+        return (*few, *(families_left_out(self, ("held_out",)) if self.domains is None else ()))
 
     @field_validator("domains")
     @classmethod

@@ -1,11 +1,13 @@
 """Settings of the circuit experiment."""
 
 from itertools import pairwise
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
+from pkv_interp.run.left_out import families_left_out, pairs_left_out
 from pkv_interp.run.scenario_settings import FieldValues, PairSettings, of_split
+from pkv_interp.run.together import refuse_unused_values
 from pkv_interp.run.values import AnyNames, Count, Draws, Fillers, ShareOrNone, Sizes, Switch, Threshold
 
 #: Size of the head sets in the headline.
@@ -53,14 +55,23 @@ class CircuitSettings(PairSettings):
             raise ValueError("shares must rise from 0 to 1")
         return shares
 
+    @model_validator(mode="after")
+    def _values_are_used(self) -> Self:
+        if self.values and (self.scenarios is None or self.scenarios.is_here):
+            used = [*self.split("discovery", self.discovery), *self.split("held_out", self.held_out)]
+            refuse_unused_values(self.values, used)
+        return self
+
     def remarks(self) -> tuple[str, ...]:
         """See the base class."""
         if self.pairs is not None:
-            return ()
+            return pairs_left_out(self)
         ranking = len(self.split("discovery", self.discovery)) * self.instances
-        return self.more_than(
+        none_named = self.discovery is None and self.held_out is None
+        few = self.more_than(
             write_sweeps=(ranking, "discovery cases"), write_instances=(self.instances, "cases a family")
         )
+        return (*few, *(families_left_out(self) if none_named else ()))
 
     @property
     def sizes(self) -> list[int]:

@@ -4,8 +4,10 @@ from typing import Annotated, ClassVar, Self
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
+from pkv_interp.run.left_out import families_left_out
 from pkv_interp.run.scenario_settings import FieldValues, ScenarioSettings, of_split
 from pkv_interp.run.settings import ExperimentSettings
+from pkv_interp.run.together import refuse_unused_values
 from pkv_interp.run.values import AnyNames, Count, Draws, Fillers, Shares, Sizes, Steps, Switch, Threshold
 
 #: Size of the position sets in the headline.
@@ -58,9 +60,18 @@ class ControlsSettings(ScenarioSettings):
             )
         return self
 
+    @model_validator(mode="after")
+    def _values_are_used(self) -> Self:
+        if self.values and (self.scenarios is None or self.scenarios.is_here):
+            used = [*self.split("discovery", self.discovery), *self.split("held_out", self.held_out)]
+            refuse_unused_values(self.values, used)
+        return self
+
     def remarks(self) -> tuple[str, ...]:
         """See the base class."""
-        return self.more_than(edit_instances=(self.instances, "quads a family"))
+        few = self.more_than(edit_instances=(self.instances, "quads a family"))
+        none_named = self.discovery is None and self.held_out is None
+        return (*few, *(families_left_out(self) if none_named else ()))
 
     @property
     def sizes(self) -> list[int]:

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from experiments.figures.rooms import drawn_by
 from experiments.figures.settings import FiguresSettings
-from pkv_interp.errors import PkvError
+from pkv_interp.errors import PkvError, suggestion
 from pkv_interp.plots.save import find_browser, save_html, save_png
 from pkv_interp.records import RunRecord, load_records, newest_of_each_model
 from pkv_interp.records.tables import TableAbsent
@@ -18,14 +18,15 @@ def drawable(settings: FiguresSettings) -> list[RunRecord]:
     """The successes that figures are asked of.
 
     Raises:
-        PkvError: there is none.
+        PkvError: there is none, or none of one of the models.
     """
     found = [record for record in load_records(settings.results_dir) if drawn_by(record.experiment)]
     chosen = [r for r in found if settings.models is None or r.model_name in settings.models]
-    if not chosen:
-        of = "" if settings.models is None else f" of {', '.join(settings.models)}"
-        have = ", ".join(dict.fromkeys(record.model_name for record in found))
-        hint = f"choose from {have}" if have else "run `python -m experiments.circuit` first"
+    have = list(dict.fromkeys(record.model_name for record in found))
+    absent = [name for name in settings.models or () if name not in have]
+    if absent or not chosen:
+        of = f" of {', '.join(absent)}" if absent else ""
+        hint = suggestion(absent[0], have) if absent and have else "run `python -m experiments.circuit` first"
         raise PkvError(f"{settings.results_dir} has no finished record{of} to draw from", hint)
     return chosen
 

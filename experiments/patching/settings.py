@@ -1,11 +1,13 @@
 """Settings of the patching experiment."""
 
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from pkv_interp.names import Part
+from pkv_interp.run.left_out import pairs_left_out
 from pkv_interp.run.scenario_settings import FieldValues, PairSettings, SeveralFamilies
+from pkv_interp.run.together import refuse_unused_values
 from pkv_interp.run.values import (
     Count,
     Draws,
@@ -47,8 +49,17 @@ class PatchingSettings(PairSettings):
     competence_threshold: Threshold = 0.8
     bootstrap_draws: Draws = 2000
 
+    @model_validator(mode="after")
+    def _values_are_used(self) -> Self:
+        if self.values and (self.scenarios is None or self.scenarios.is_here):
+            used = [family.name for family in self.chosen(self.families)]
+            refuse_unused_values(self.values, used)
+        return self
+
     def remarks(self) -> tuple[str, ...]:
         """See the base class."""
+        if self.pairs is not None:
+            return pairs_left_out(self)
         of = (len(self.chosen(self.families)), "families")
         chains = self.more_than(cot_cases=of) if self.cot else ()
         return (*self.more_than(grid_cases=of, dose_instances=(self.instances, "cases a family")), *chains)

@@ -14,11 +14,11 @@ from experiments.patching.scored import Scored
 from experiments.patching.settings import PatchingSettings
 from experiments.patching.tables import States
 from pkv_interp.records.run import control
-from pkv_interp.records.schema import Control
+from pkv_interp.records.schema import Control, Row
 from pkv_interp.records.tables import interval
 from pkv_interp.run.claims import equivalences
 from pkv_interp.run.report import Headline, Report
-from pkv_interp.run.scoring import Scorer, Scoring
+from pkv_interp.run.scoring import Scorer, Scoring, row_of
 from pkv_interp.run.stage import stacked
 
 
@@ -61,11 +61,23 @@ def summarise(found: Measured, scoring: Scoring[PatchingSettings]) -> Report:
             *dosed[0],
             *thought[0],
         ],
-        rows=[*held.rows, *dosed[1], *thought[1]],
+        rows=[*held.rows, *_ranking_rows(found, settings), *dosed[1], *thought[1]],
         controls=[_full_downstream(held, margins["full_downstream"], scoring)],
         noise_floor=floors,
         arrays=arrays,
     )
+
+
+def _ranking_rows(found: Measured, settings: PatchingSettings) -> list[Row]:
+    """What is decided on own pairs that rank: competence counts them, and scores may not."""
+    rows = []
+    for case in found.cases.discovery if settings.pairs is not None else ():
+        one = found.ranked.at(case)
+        right: dict[str, float | int | str | bool | None] = {}
+        for decision in one.decisions:
+            right["match_right" if decision.gold_is_match else "mismatch_right"] = decision.right
+        rows.append(row_of(case, "unpatched", clean=one.clean, corrupt=one.corrupt, extra=right))
+    return rows
 
 
 def _margins(scored: Sequence[Scored], changed: str) -> dict[str, np.ndarray]:

@@ -11,7 +11,8 @@ from experiments import find
 from pkv_interp.errors import PkvError
 from pkv_interp.output import print_anything
 from pkv_interp.records.archive import archive_path
-from pkv_interp.records.load import read, record_files
+from pkv_interp.records.find import record_files
+from pkv_interp.records.load import read
 from pkv_interp.records.schema import RunRecord
 
 
@@ -40,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     out = Console(soft_wrap=True, markup=False, highlight=False, emoji=False)
     failed = left = 0
     try:
-        files = [path for place in chosen.places for path in record_files(Path(place))]
+        files = [path for place in chosen.places for path in record_files(place)]
     except PkvError as error:
         sys.stderr.write(f"error: {error}\n")
         return 2

@@ -84,6 +84,13 @@ class ModelConfig(BaseModel):
     def _plain(cls, value: Any) -> Any:
         return plain(value)
 
+    @field_validator("path", "hub_id", "gguf_file", "adapter")
+    @classmethod
+    def _not_empty(cls, text: str | None) -> str | None:
+        if text is not None and not text.strip():
+            raise ValueError("the text is empty; give one, or leave the key out")
+        return text
+
     @model_validator(mode="before")
     @classmethod
     def _named_by_its_place(cls, values: Any) -> Any:
@@ -111,6 +118,25 @@ class ModelConfig(BaseModel):
         if self.seed and self.source != "tiny":
             raise ValueError(f"source '{self.source}' has no use for model.seed")
         return self
+
+
+def check_place(model: ModelConfig) -> None:
+    """Refuse a model of a folder or a file that is not there.
+
+    Raises:
+        PkvError: it is not.
+    """
+    if model.path is None or model.source not in _OPEN:
+        return
+    what = "folder" if model.source == "local" else "file"
+    try:
+        place = Path(model.path).expanduser()
+        there = place.is_dir() if model.source == "local" else place.is_file()
+    except (OSError, RuntimeError) as error:
+        raise PkvError(f"model.path={short(model.path)} is no {what}: {error}", "write it out") from error
+    if not there:
+        cause = f"{place} is no {what}" if place.exists() else f"there is no {what} {place}"
+        raise PkvError(cause, f"name the {what} of the weights with model.path")
 
 
 def model_config_of(values: Mapping[str, Any]) -> ModelConfig:

@@ -7,8 +7,9 @@ from safetensors import SafetensorError, deserialize
 
 from pkv_interp.records.archive import archive_path
 from pkv_interp.records.code import Code
+from pkv_interp.records.find import record_files
 from pkv_interp.records.key import Asked
-from pkv_interp.records.load import parse, record_files
+from pkv_interp.records.load import parse
 from pkv_interp.records.rules import Finding
 from pkv_interp.records.schema import Keys, RunRecord
 from pkv_interp.records.stages import sha256
@@ -78,7 +79,7 @@ def check(results: str | Path) -> tuple[int, list[Problem]]:
         PkvError: there is no such folder.
     """
     problems: list[Problem] = []
-    files = record_files(Path(results))
+    files = record_files(results)
     for path in files:
         found = parse(path)
         findings = _around(path, found) if isinstance(found, RunRecord) else found
@@ -93,7 +94,7 @@ def stale_records(results: str | Path) -> list[tuple[Path, Staleness]]:
         PkvError: there is no such folder.
     """
     out = []
-    for path in record_files(Path(results)):
+    for path in record_files(results):
         found = parse(path)
         reason = staleness(found) if isinstance(found, RunRecord) and found.status == "success" else None
         if reason is not None:

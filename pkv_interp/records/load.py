@@ -13,34 +13,20 @@ from pydantic import ValidationError
 from safetensors import SafetensorError
 
 from pkv_interp.errors import PkvError
+from pkv_interp.records.find import check_experiment, place_of, record_files, wanted_statuses
 from pkv_interp.records.rules import Finding, findings_of
 from pkv_interp.records.schema import SCHEMA_VERSION, RunRecord
 from pkv_interp.records.upgrade import READABLE, upgraded
 
-PARTIAL = ".partial"
 _ROW = ("family", "split", "instance", "wording", "arm", "clean", "corrupt", "patched")
 _RUN = ("experiment", "model", "weights", "seed", "status", "key", "file")
 log = logging.getLogger(__name__)
 
 
-def record_files(results: Path) -> list[Path]:
-    """Every record under ``results``, sorted; unfinished parts are not records.
-
-    Raises:
-        PkvError: there is no such folder.
-    """
-    if results.is_file():
-        return [results]
-    if not results.is_dir():
-        raise PkvError(f"there is no folder {results}", "name the results folder of a run")
-    found = (path.relative_to(results) for path in results.rglob("*.json"))
-    return [results / path for path in sorted(found) if PARTIAL not in path.parts]
-
-
 def parse(path: Path) -> RunRecord | list[Finding]:
     """The record in ``path``, or everything that is wrong with it (pointer, or line and column)."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
         document = json.loads(text)
     except json.JSONDecodeError as error:
         return [Finding(f"line {error.lineno} column {error.colno}", f"not JSON: {error.msg}")]
@@ -48,6 +34,10 @@ def parse(path: Path) -> RunRecord | list[Finding]:
         return [Finding(f"byte {error.start}", "not UTF-8 text")]
     except OSError as error:
         return [Finding("/", f"cannot be read: {error.strerror}")]
+    except RecursionError:
+        return [Finding("/", "not a record: lists or objects lie too deep inside each other")]
+    except ValueError:  # an integer of more digits than Python converts
+        return [Finding("/", "not a record: a number has thousands of digits")]
     version = document.get("schema_version") if isinstance(document, dict) else None
     if isinstance(version, int) and version not in (SCHEMA_VERSION, *READABLE):
         newer = version > SCHEMA_VERSION
@@ -70,7 +60,8 @@ def read(path: str | Path) -> RunRecord:
     Raises:
         PkvError: it is missing or not valid; names the file, the place and the cause.
     """
-    found = parse(Path(path))
+    path = place_of(path)
+    found = parse(path)
     if isinstance(found, RunRecord):
         return found
     if found[0].newer:
@@ -85,7 +76,7 @@ def load_records(
     results: str | Path,
     *,
     experiment: str | None = None,
-    status: Iterable[str] = ("success",),
+    status: str | Iterable[str] = ("success",),
     latest: bool = True,
 ) -> list[RunRecord]:
     """Records under ``results``; with ``latest`` the newest only of those that asked the same.
@@ -94,16 +85,19 @@ def load_records(
     was made by other code. A warning says how many were. `newest_of_each_model` gives one record of a model.
 
     Raises:
-        PkvError: no such folder, or a record that is not valid (nothing is skipped in silence).
+        PkvError: no such folder, status or experiment, or a record that is not valid (nothing is skipped in
+            silence).
     """
-    wanted = frozenset(status)
-    found = [read(path) for path in record_files(Path(results))]
+    wanted = wanted_statuses(status)
+    found = [read(path) for path in record_files(results)]
+    check_experiment(experiment, {record.experiment for record in found})
     kept = [
         record
         for record in found
         if record.status in wanted and (experiment is None or record.experiment == experiment)
     ]
     if latest:
+        kept = _without_copies(kept, results)
         newest = {_question(r): r for r in sorted(kept, key=lambda record: record.started_at)}
         if len(newest) < len(kept):
             log.warning(
@@ -113,6 +107,24 @@ def load_records(
             )
         kept = list(newest.values())
     return sorted(kept, key=lambda record: (record.experiment, record.model_name, record.started_at))
+
+
+def _without_copies(records: list[RunRecord], results: str | Path) -> list[RunRecord]:
+    """One of each record that lies in several places; a warning says where a copy is."""
+    first: dict[str, RunRecord] = {}
+    copies = [record for record in records if first.setdefault(_content(record), record) is not record]
+    if copies:
+        log.warning(
+            "%d records in %s are copies of others and are left out, for example %s; latest=False keeps them",
+            len(copies),
+            results,
+            copies[0].path,
+        )
+    return list(first.values())
+
+
+def _content(record: RunRecord) -> str:
+    return record.model_dump_json()
 
 
 def _question(record: RunRecord) -> str:
@@ -160,7 +172,7 @@ def load(
     results: str | Path,
     *,
     experiment: str | None = None,
-    status: Iterable[str] = ("success",),
+    status: str | Iterable[str] = ("success",),
     latest: bool = True,
 ) -> pd.DataFrame:
     """One line per instance and arm, with the run's experiment, model, seed, status, key and file repeated.
@@ -176,7 +188,7 @@ def headlines(
     results: str | Path,
     *,
     experiment: str | None = None,
-    status: Iterable[str] = ("success",),
+    status: str | Iterable[str] = ("success",),
     latest: bool = True,
 ) -> pd.DataFrame:
     """One line per headline figure: name, value, ci_low, ci_high, n_families, n_instances and the run."""

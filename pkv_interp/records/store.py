@@ -8,8 +8,9 @@ from pathlib import Path
 from pkv_interp.errors import PkvError
 from pkv_interp.files import remove_parts
 from pkv_interp.records.archive import archive_path
+from pkv_interp.records.find import PARTIAL
 from pkv_interp.records.key import Asked
-from pkv_interp.records.load import PARTIAL, read
+from pkv_interp.records.load import read
 from pkv_interp.records.lock import RunLock
 from pkv_interp.records.run import Run
 from pkv_interp.records.schema import Keys, Measurements, RunRecord

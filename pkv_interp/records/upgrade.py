@@ -14,5 +14,7 @@ def upgraded(document: dict[str, Any]) -> dict[str, Any]:
     """
     if document.get("schema_version") != 1:
         return document
-    environment = {k: v for k, v in document.get("environment", {}).items() if k != "code_version"}
+    environment = document.get("environment", {})
+    if isinstance(environment, dict):  # what else it may be, the schema refuses
+        environment = {k: v for k, v in environment.items() if k != "code_version"}
     return document | {"schema_version": 2, "environment": environment}

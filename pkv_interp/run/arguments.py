@@ -3,12 +3,13 @@
 import contextlib
 import io
 import shlex
+from argparse import Namespace
 from collections.abc import Iterable, Sequence
 from typing import get_origin
 
 from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override, ValueType
+from hydra.core.override_parser.types import Glob, Override, ValueType
 from hydra.errors import HydraException
 from pydantic import BaseModel
 
@@ -16,6 +17,8 @@ from pkv_interp.errors import PkvError, short, suggestion
 from pkv_interp.models.catalogue import CATALOGUE, ModelConfig, catalogue_names
 
 CONFIGS = CATALOGUE.parent
+#: What opens a list of values, of which each is a run.
+_SEVERAL = ("choice(", "range(", "interval(", "glob(")
 
 
 def checked_arguments(schema: type[BaseModel], arguments: Sequence[str]) -> list[str]:
@@ -29,16 +32,17 @@ def checked_arguments(schema: type[BaseModel], arguments: Sequence[str]) -> list
         arguments: all of them, options included.
 
     Raises:
-        PkvError: an option or a key is unknown, a value cannot be read, or there are several values for one
-            key and no ``--multirun``.
+        PkvError: an option or a key is unknown, a key is given twice, a value cannot be read, or there
+            are several values for one key and no ``--multirun``.
     """
-    overrides, multirun = _options(arguments)
-    rewritten = {argument: _checked(schema, argument, multirun) for argument in overrides}
-    return [rewritten.get(argument, argument) for argument in arguments]
+    overrides, options, multirun = _options(arguments)
+    _refuse_twice(overrides)
+    # Hydra takes options in front of or after all settings, and none between them.
+    return [*(_checked(schema, argument, multirun) for argument in overrides), *options]
 
 
-def _options(arguments: Sequence[str]) -> tuple[list[str], bool]:
-    """Arguments that are no options, and whether several runs are asked for."""
+def _options(arguments: Sequence[str]) -> tuple[list[str], list[str], bool]:
+    """Arguments that are no options, those that are, and whether several runs are asked for."""
     told = io.StringIO()
     try:
         with contextlib.redirect_stderr(told):
@@ -53,7 +57,37 @@ def _options(arguments: Sequence[str]) -> tuple[list[str], bool]:
         bare = stray[0].lstrip("-")
         hint = f"write {bare if '=' in bare else bare + '=...'} for a setting; --help lists the options"
         raise PkvError(f"there is no option {short(stray[0])[1:-1]}", hint)
-    return [*found.overrides, *unknown], bool(found.multirun)
+    _refuse_options(found)
+    overrides = [*found.overrides, *unknown]
+    options = list(arguments)
+    for override in overrides:
+        options.remove(override)
+    return overrides, options, bool(found.multirun)
+
+
+def _refuse_options(found: Namespace) -> None:
+    """Options that do not go together, and those that would go round the check of settings."""
+    if found.experimental_rerun is not None:
+        hint = "run the same command again: what is finished is kept"
+        raise PkvError("there is no option --experimental-rerun here", hint)
+    if found.shell_completion:
+        raise PkvError("there is no shell completion here", "--help lists the keys")
+    asked = {"--run": found.run, "--multirun": found.multirun, "--cfg": found.cfg, "--info": found.info}
+    given = [name for name, value in asked.items() if value]
+    if len(given) > 1:
+        raise PkvError(f"{' and '.join(given)} do not go together", f"leave out {given[0]}")
+    if found.resolve and not (found.cfg or found.help):
+        raise PkvError("--resolve is about --cfg", "write --cfg job --resolve")
+
+
+def _refuse_twice(overrides: Iterable[str]) -> None:
+    seen: dict[str, str] = {}
+    for argument in overrides:
+        key = argument.partition("=")[0].lstrip("+~").strip()
+        if key in seen:
+            cause = f"'{short(key)[1:-1]}' is given twice, {short(seen[key])} and {short(argument)}"
+            raise PkvError(cause, "give it once")
+        seen[key] = argument
 
 
 def _checked(schema: type[BaseModel], argument: str, multirun: bool) -> str:
@@ -69,6 +103,7 @@ def _checked(schema: type[BaseModel], argument: str, multirun: bool) -> str:
         raise PkvError(f"{short(argument)} has several values", hint)
     if parsed.key_or_group == "model" and parsed.package is None:
         _check_model_names(parsed, value)
+    _refuse_no_runs(parsed, argument)
     return _with_plus(schema, parsed, argument)
 
 
@@ -84,6 +119,11 @@ def _unreadable(argument: str) -> PkvError:
     key, equals, value = argument.partition("=")
     if not equals:
         return PkvError(f"{short(argument)} is no key=value", "write for example seed=1")
+    for opening, closing in ("[]", "{}", "()"):
+        starts = value.startswith(opening) or (opening == "(" and value.startswith(_SEVERAL))
+        if starts and value.count(opening) > value.count(closing):
+            cause = f"the value of {short(argument)} has no closing '{closing}'"
+            return PkvError(cause, f"write {shlex.quote(argument + closing)}")
     quoted = f"{key}={_quoted(value)}"
     try:
         OverridesParser.create().parse_override(quoted)
@@ -92,8 +132,24 @@ def _unreadable(argument: str) -> PkvError:
     return PkvError(f"the value of {short(argument)} cannot be read", f"quote it: {_example(key, value)}")
 
 
+def _refuse_no_runs(parsed: Override, argument: str) -> None:
+    """Several values of which there is none: nothing would run, and nothing would be said."""
+    if not parsed.is_sweep_override():
+        return
+    if parsed.value_type is ValueType.GLOB_CHOICE_SWEEP:
+        if (CONFIGS / parsed.key_or_group).is_dir():
+            return
+        raise PkvError(f"{short(argument)} names no files", f"write {parsed.key_or_group}=a,b")
+    if next(iter(parsed.sweep_iterator()), None) is None:
+        raise PkvError(f"{short(argument)} has no value", "give at least one")
+
+
 def _check_model_names(parsed: Override, value: str) -> None:
-    if parsed.value_type in (ValueType.GLOB_CHOICE_SWEEP, ValueType.RANGE_SWEEP):
+    if parsed.value_type is ValueType.GLOB_CHOICE_SWEEP:
+        glob = parsed.value()
+        if isinstance(glob, Glob) and not glob.filter(list(catalogue_names())):
+            word = ", ".join(glob.include)
+            raise PkvError(f"no model fits '{short(word)[1:-1]}'", suggestion(word, catalogue_names()))
         return
     for name in value.removeprefix("choice(").rstrip(")").split(","):
         if (bare := name.strip(" '\"")) not in catalogue_names():

@@ -18,6 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from pkv_interp.errors import PkvError
+from pkv_interp.models.catalogue import check_place
 from pkv_interp.output import print_anything
 from pkv_interp.run.arguments import CONFIGS, checked_arguments
 from pkv_interp.run.machine import using_threads
@@ -50,6 +51,7 @@ class _Jobs:
         self.schema, self.act = schema, act
         self.failed: list[str] = []
         self.number = 0
+        self.acting = False  # what is raised meanwhile is the run's own, and not Hydra's
 
     def run(self, config: DictConfig) -> None:
         """One run.
@@ -61,8 +63,12 @@ class _Jobs:
         self.number += 1
         try:
             settings = settings_of(self.schema, config)
+            if isinstance(settings, ExperimentSettings):
+                check_place(settings.model)
+            self.acting = True
             with using_threads(settings.threads):
                 self.act(settings)
+            self.acting = False
         except PkvError as error:  # Hydra would print a line of its own before passing it on
             code = _fail(str(error), error.code)
             if not several or code != PkvError.code:
@@ -75,6 +81,7 @@ class _Jobs:
             self._note()
 
     def _note(self) -> None:
+        self.acting = False
         self.failed.append(",".join(HydraConfig.get().overrides.task) or f"number {self.number}")
 
     def close(self) -> None:
@@ -116,6 +123,11 @@ def command(name: str, schema: type[S], act: Callable[[S], Any]) -> Callable[[],
             lines = [line.strip() for line in str(error).splitlines() if line.strip()]
             told = " ".join(lines[:2])[:_LONGEST]
             sys.exit(_fail(f"{told}; see configs/{name}.yaml for the keys"))
+        except OSError as error:
+            if jobs.acting:
+                raise
+            place = f"cannot write {error.filename or os.getcwd()}: {error.strerror or error}"
+            sys.exit(_fail(f"{place}; run in a folder that can be written to, or set hydra.sweep.dir"))
         except KeyboardInterrupt:
             sys.exit(_fail("interrupted; run the same command again and it continues", 130))
 

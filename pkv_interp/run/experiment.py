@@ -9,13 +9,15 @@ from typing import Any, Generic, TypeVar
 
 from rich.console import Console
 
-from pkv_interp.errors import PkvError
+from pkv_interp.errors import PkvError, short
+from pkv_interp.models.catalogue import check_place
 from pkv_interp.models.requested import requested_weights
 from pkv_interp.records.archive import Head, archive_path
 from pkv_interp.records.code import Code, code_of
 from pkv_interp.records.environment import environment
+from pkv_interp.records.find import PARTIAL
 from pkv_interp.records.key import Asked, asked
-from pkv_interp.records.load import PARTIAL, read
+from pkv_interp.records.load import read
 from pkv_interp.records.lock import RunLock
 from pkv_interp.records.run import Run
 from pkv_interp.records.schema import Keys, RunRecord
@@ -80,8 +82,14 @@ class Experiment(Generic[S, M]):
         Raises:
             PkvError: a setting is wrong, the model cannot be loaded, or a control failed.
         """
+        if settings is not None and not isinstance(settings, self.settings):
+            raise PkvError(
+                f"{short(settings)} is no {self.settings.__name__}",
+                "give settings by name, for example run(instances=1), or run(**settings)",
+            )
         values = {} if settings is None else {n: getattr(settings, n) for n in settings.model_fields_set}
         chosen = checked(self.settings, values | changes)
+        check_place(chosen.model)
         wanted = self.asked(chosen)
         keys = wanted.keys(*self.code)
         with (

@@ -19,6 +19,7 @@ from pydantic import (
 
 from pkv_interp.errors import PkvError
 from pkv_interp.run.settings import ExperimentSettings
+from pkv_interp.run.together import refuse_with_pairs
 from pkv_interp.run.values import Name, Names
 from pkv_interp.tasks import Family, Scenarios, Style, default_scenarios
 from pkv_interp.tasks.checks import check_tokens
@@ -172,6 +173,14 @@ class PairSettings(ScenarioSettings):
     )
 
     pairs: Annotated[OwnFile, BeforeValidator(lambda value: _checked_pairs(value))] = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _pairs_first(cls, values: Any) -> Any:
+        # What is wrong with a key that has no place here would lead astray.
+        if isinstance(values, dict):
+            refuse_with_pairs(values, {"scenarios", "layout", "families", "discovery", "held_out", "values"})
+        return values
 
     @model_validator(mode="after")
     def _of_pairs_alone(self) -> Self:

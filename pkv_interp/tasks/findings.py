@@ -64,7 +64,7 @@ def read_text(path: str | Path, what: str) -> str:
         PkvError: it is not there or is not UTF-8 text.
     """
     try:
-        return Path(path).read_text(encoding="utf-8")
+        return Path(path).read_text(encoding="utf-8-sig")  # some editors put a mark in front
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise PkvError(f"{what} '{path}' cannot be read ({reason})", "check the path") from error

@@ -1,7 +1,6 @@
 """Reading a file of pairs: one JSON object per line, each checked on its own."""
 
 import difflib
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -10,6 +9,7 @@ from pydantic import Field, ValidationError
 
 from pkv_interp.tasks.findings import Finding, read_text
 from pkv_interp.tasks.scenario_schema import Entry, Split, Text
+from pkv_interp.tasks.strict_json import Unreadable, strict_json
 
 
 class MessageEntry(Entry):
@@ -53,14 +53,16 @@ def parse_pairs(path: str | Path) -> tuple[list[PairLine], list[Finding]]:
     found: list[PairLine] = []
     problems: list[Finding] = []
     names: dict[str, int] = {}
-    for number, text in enumerate(read_text(path, "the file of pairs").splitlines(), start=1):
+    # Other ends of lines that Unicode knows may stand inside a text.
+    lines = read_text(path, "the file of pairs").split("\n")
+    for number, text in enumerate(lines, start=1):
         place = f"{path}:{number}"
         if not text.strip():
             continue
         try:
-            entry = PairEntry.model_validate(json.loads(text))
-        except json.JSONDecodeError as error:
-            problems.append(Finding(place, f"not JSON ({error.msg})", "write one object a line"))
+            entry = PairEntry.model_validate(strict_json(text))
+        except Unreadable as error:
+            problems.append(Finding(place, error.reason, "write one object a line, each key once"))
             continue
         except ValidationError as error:
             problems += _told(place, error)

@@ -1,8 +1,7 @@
 """Reading a scenario file: YAML or JSON, checked entry by entry, with the line of every problem."""
 
 import difflib
-import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
@@ -19,6 +18,7 @@ from pkv_interp.tasks.scenario_schema import (
     SessionFieldsEntry,
     Split,
 )
+from pkv_interp.tasks.strict_json import Unreadable, strict_json
 
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _ONE_OF = {"families": "family", "layouts": "layout", "rules": "rule", "bystanders": "bystander"}
@@ -34,17 +34,29 @@ def parse_scenarios(path: str | Path) -> tuple[ScenarioFile | None, list[Finding
     path = Path(path)
     text = read_text(path, "the scenario file")
     try:
-        data = json.loads(text) if path.suffix == ".json" else yaml.load(text, Loader=_Loader)
+        data = strict_json(text) if path.suffix == ".json" else yaml.load(text, Loader=_Loader)
         root = yaml.compose(text, Loader=_Loader)
-    except json.JSONDecodeError as error:
-        return None, [Finding(f"{path}:{error.lineno}", f"not JSON ({error.msg})", "correct the syntax")]
+        twice = [] if root is None else list(_twice(root))
+    except Unreadable as error:
+        return None, [Finding(f"{path}:{error.line}", error.reason, "correct the syntax")]
+    except RecursionError:
+        return None, [Finding(str(path), "lists or mappings lie too deep inside each other", "flatten it")]
     except yaml.MarkedYAMLError as error:
         line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
         return None, [Finding(f"{path}{line}", f"not YAML ({error.problem})", "correct the syntax")]
     except yaml.YAMLError as error:
         return None, [Finding(str(path), f"not YAML ({error})", "correct the syntax")]
+    except ValueError as error:  # a date that there is not, a number of thousands of digits
+        return None, [Finding(str(path), f"a value cannot be read ({str(error)[:60]})", "put it in quotes")]
     source = _Source(path, data, root)
     problems = source.repeated()
+    told = {finding.place.split(",")[0] for finding in problems}
+    places = [(f"{path}:{second}", name, first) for name, first, second in twice]
+    problems += [
+        Finding(place, f"the key '{name}' stands in line {first} too", "leave one out")
+        for place, name, first in places
+        if place not in told
+    ]
     try:
         found = ScenarioFile.model_validate(data)
     except ValidationError as error:
@@ -55,6 +67,22 @@ def parse_scenarios(path: str | Path) -> tuple[ScenarioFile | None, list[Finding
         problems += [source.finding(detail) for detail in told]
         return None, problems
     return found, problems
+
+
+def _twice(node: yaml.Node) -> Iterator[tuple[str, int, int]]:
+    """Keys that stand twice in one mapping, at any depth, with both lines."""
+    if isinstance(node, yaml.SequenceNode):
+        for item in node.value:
+            yield from _twice(item)
+    elif isinstance(node, yaml.MappingNode):
+        seen: dict[str, int] = {}
+        for key, value in node.value:
+            line = key.start_mark.line + 1
+            if isinstance(key, yaml.ScalarNode):
+                if key.value in seen:
+                    yield key.value, seen[key.value], line
+                seen.setdefault(key.value, line)
+            yield from _twice(value)
 
 
 class _Source:

@@ -150,7 +150,8 @@ def test_what_needs_no_rule_runs_on_pairs_and_the_rest_is_said_to_be_missing(own
     assert not absent & set(own.tables)
     if own.experiment == "patching":
         assert {row.family for row in own.rows} == {"lamps", "signs"}
-        assert {row.split for row in own.rows} == {"held_out"}
+        assert {row.split for row in own.rows if row.arm != "unpatched"} == {"held_out"}
+        assert [row.family for row in own.rows if row.arm == "unpatched"] == ["lamps"]
         assert set(own.noise_floor) == {"margin", "self_patch"}
         states = {line["arm"]: line["value"] for line in own.tables["states"]}
         assert states["full_downstream"] == pytest.approx(1.0, abs=1e-3)

@@ -19,7 +19,7 @@ from pkv_interp.errors import PkvError
 from pkv_interp.records import RunRecord, check, read, run
 from pkv_interp.records.archive import Head, archive_path
 from pkv_interp.records.environment import environment
-from pkv_interp.records.load import PARTIAL
+from pkv_interp.records.find import PARTIAL
 from pkv_interp.streams import stream
 from tests.records.examples import ARRAYS, INFO, Measured, filled, open_run
 from tests.records.test_run import Part

@@ -20,7 +20,7 @@ from pkv_interp.plots.save import finished as drawn
 from pkv_interp.records import RunStore, check, headlines, load, load_records, newest_of_each_model, read
 from pkv_interp.records.__main__ import main as records_command
 from pkv_interp.records.code import Code
-from pkv_interp.records.load import PARTIAL
+from pkv_interp.records.find import PARTIAL
 from pkv_interp.records.lock import RunLock
 from pkv_interp.run.display import show
 from tests.records.examples import SUMMARY, fill, finished, open_run, question, spoil

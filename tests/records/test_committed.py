@@ -10,7 +10,7 @@ import pytest
 from experiments import find
 from pkv_interp.records import read
 from pkv_interp.records.archive import archive_path
-from pkv_interp.records.load import record_files
+from pkv_interp.records.find import record_files
 
 RESULTS = Path(__file__).parents[2] / "results"
 #: Local runs are not committed.
