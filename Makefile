@@ -51,7 +51,7 @@ types: $(READY)
 	$(PY) -m pyright --pythonpath $(PY)
 
 pytest: $(READY)
-	$(PY) -m pytest -n 2
+	$(PY) -m pytest -n 2 --dist loadfile
 
 fuzz: $(READY) ## thousands of drawn models, prompts and edits against their definitions (DRAWS=1000 of each kind)
 	PKV_FUZZ=$(DRAWS) $(PY) -m pytest -q tests/hostile/test_fuzz.py
