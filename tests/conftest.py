@@ -42,14 +42,17 @@ def tiny(request: pytest.FixtureRequest) -> LoadedModel:
 
 
 @pytest.fixture(scope="session")
-def small_results(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+def small_results(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], Path]:
     """Results folder with the record of one small run of an experiment on tiny-llama, by its command line.
 
     Each is run once in a session, when it is first asked for, and all workers share it: tests must leave it
     as it was.
     """
     base = tmp_path_factory.getbasetemp()
-    shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "small"
+    # Not told by the environment: a session that a worker starts is none.
+    shared = (base.parent if hasattr(request.config, "workerinput") else base) / "small"
 
     def of(experiment: str) -> Path:
         folder = shared / experiment

@@ -203,7 +203,9 @@ def inside(experiment: str, *arguments: str) -> None:
 
 def small(experiment: str, results: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """The small run of an experiment with its record under ``results``."""
-    return run(f"experiments.{experiment}", *ARGUMENTS[experiment], f"results_dir={results}", *arguments)
+    given = [*ARGUMENTS[experiment], f"results_dir={results}", *arguments]
+    last = {argument.partition("=")[0]: argument for argument in given}  # no key may be given twice
+    return run(f"experiments.{experiment}", *last.values())
 
 
 def circuit(results: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
