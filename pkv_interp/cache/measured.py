@@ -24,6 +24,7 @@ from transformers.cache_utils import DynamicCache, DynamicLayer
 from pkv_interp.cache.causal import check_causal, hidden
 from pkv_interp.cache.state import form_of
 from pkv_interp.errors import PkvError
+from pkv_interp.tolerances import tolerance_of
 
 #: Positions that a window is narrowed to, the token itself included.
 NARROW = 2
@@ -203,7 +204,7 @@ def _seen(model: PreTrainedModel, base: DynamicCache, token: int) -> list[list[b
                 chosen = range(start, min(start + _BATCH, n_layers))
                 out = _hidden(model, [token], _FILLED, _changed(base, chosen, column), len(chosen) + 1)
                 moved = (out[1:] - out[:1]).abs().amax((1, 2))
-                floor = 1e-4 * float(out[0].abs().max())
+                floor = tolerance_of(model.dtype).layout * float(out[0].abs().max())
                 for layer, by in zip(chosen, moved.tolist(), strict=True):
                     found[layer].append(not by <= floor)  # not finite: moved as well
     return found

@@ -40,6 +40,22 @@ def test_a_model_whose_tokens_see_later_ones_is_refused(architecture: str, speci
         Runner.of(made(architecture, **special))
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_is_told_from_a_mask_that_is_not_there(dtype: torch.dtype) -> None:
+    """A batch may be rounded in another order than one row of it, as kernels of a GPU do."""
+    model: Any = fresh("default").to(dtype)
+    noise = torch.Generator().manual_seed(0)
+
+    def rounded(_module: Any, _inputs: Any, out: Any) -> Any:
+        return out * (1 + torch.randn(out.shape, generator=noise).to(dtype) * torch.finfo(dtype).eps)
+
+    handle = model.model.norm.register_forward_hook(rounded)
+    assert Runner.of(model).windows == (None,) * model.config.num_hidden_layers
+    handle.remove()
+    with pytest.raises(PkvError, match="not causal"):
+        Runner.of(made("llama", is_causal=False).to(dtype))
+
+
 def test_a_mask_that_is_switched_off_later_is_found() -> None:
     model: Any = fresh("default")
     runner = Runner.of(model)

@@ -199,12 +199,12 @@ def test_more_threads_than_the_machine_could_serve() -> None:
 @pytest.mark.parametrize(
     ("argument", "cause"),
     [
-        ("results_dir=/tmp/a,b", """quote the value: 'results_dir="/tmp/a,b"'"""),
-        ("results_dir=/tmp/a=b", """quote it: 'results_dir="/tmp/a=b"'"""),
-        ("results_dir=/tmp/a(b", """quote it: 'results_dir="/tmp/a(b"'"""),
-        ("results_dir=/tmp/ü", """quote it: 'results_dir="/tmp/ü"'"""),
-        ('results_dir=/tmp/"', 'quote it: \'results_dir="/tmp/\\\\""\''.replace("\\\\", "\\")),
-        ("results_dir=/tmp/<x>;", "quote it"),
+        ("results_dir=out/a,b", """quote the value: 'results_dir="out/a,b"'"""),
+        ("results_dir=out/a=b", """quote it: 'results_dir="out/a=b"'"""),
+        ("results_dir=out/a(b", """quote it: 'results_dir="out/a(b"'"""),
+        ("results_dir=out/ü", """quote it: 'results_dir="out/ü"'"""),
+        ('results_dir=out/"', 'quote it: \'results_dir="out/\\\\""\''.replace("\\\\", "\\")),
+        ("results_dir=out/<x>;", "quote it"),
         ("seed", "'seed' is no key=value"),
         ("--seed=3", "there is no option --seed=3; write seed=3"),
         ("n_filers=3", "did you mean 'n_fillers'?"),
