@@ -78,7 +78,8 @@ def agent_phases(record: RunRecord) -> go.Figure:
             marker_color=colour,
         )
     figure.update_yaxes(title="share of turns", range=[0, 1.05])
-    figure.update_layout(barmode="group", legend=_ABOVE | {"entrywidth": 330}, margin={"t": 130}, height=560)
+    legend = _ABOVE | {"entrywidth": 330}
+    figure.update_layout(barmode="group", legend=legend, margin={"t": 130, "b": 150}, height=600)
     sample = f"{sample_of(frame, _SPLIT)} (turns); bars: 95 % over families"
     return entitle(figure, record, "Success and agreement by arm", sample)
 
