@@ -53,6 +53,7 @@ def parse_pairs(path: str | Path) -> tuple[list[PairLine], list[Finding]]:
     found: list[PairLine] = []
     problems: list[Finding] = []
     names: dict[str, int] = {}
+    prompts: dict[frozenset[str], tuple[int, str]] = {}
     # Other ends of lines that Unicode knows may stand inside a text.
     lines = read_text(path, "the file of pairs").split("\n")
     for number, text in enumerate(lines, start=1):
@@ -73,7 +74,9 @@ def parse_pairs(path: str | Path) -> tuple[list[PairLine], list[Finding]]:
                 Finding(place, f"the instance '{name}' stands in line {names[name]} too", "rename one")
             )
         names.setdefault(name, number)
-        wrong = _structure(entry)
+        same = frozenset({repr(entry.clean), repr(entry.corrupt)})
+        first, split = prompts.setdefault(same, (number, entry.split))
+        wrong = _structure(entry) or _elsewhere(first, split, entry)
         if wrong is not None:
             problems.append(Finding(place, *wrong))
         elif names[name] == number:
@@ -92,6 +95,16 @@ def _structure(entry: PairEntry) -> tuple[str, str] | None:
     if isinstance(entry.clean, str) != isinstance(entry.corrupt, str):
         return "one prompt is a text and the other a list of messages", "write both in one form"
     return None
+
+
+def _elsewhere(first: int, split: str, entry: PairEntry) -> tuple[str, str] | None:
+    """Reason and suggestion where the same prompts stand in another split as well."""
+    if split == entry.split:
+        return None
+    return (
+        f"its prompts stand in line {first} too, in the split '{split}': what is ranked on must not be scored",
+        "write other prompts, or leave one of the two lines out",
+    )
 
 
 def _told(place: str, error: ValidationError) -> list[Finding]:

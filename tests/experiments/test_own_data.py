@@ -62,7 +62,8 @@ def pairs(path: Path, change: dict[str, Any] | None = None) -> Path:
     lines = []
     for split in ("discovery", "held_out"):
         for family, words in (("orders", ("pending", "shipped")), ("lamps", ("green", "red"))):
-            prompt = "The {0} status is {1}. Answer with one word, cancel or deny. Action:"
+            seen = "is" if split == "discovery" else "now is"
+            prompt = f"The {{0}} status {seen} {{1}}. Answer with one word, cancel or deny. Action:"
             clean, corrupt = (prompt.format(family, word) for word in words)
             line = {"clean": clean, "corrupt": corrupt, "answer": "cancel", "wrong": "deny"}
             lines.append(line | {"family": family, "split": split, "instance": f"{split}-{family}"})

@@ -41,7 +41,11 @@ def families(*splits: str | None) -> str:
 @pytest.mark.parametrize("schema", [CircuitSettings, PatchingSettings])
 def test_pairs_of_a_third_split_are_named(schema: Any, tmp_path: Path) -> None:
     file = tmp_path / "p.jsonl"
-    lines = [PAIR | {"split": s, "instance": s} for s in ("discovery", "held_out", "confirm")]
+    lines = [
+        PAIR
+        | {"clean": f"{s}: {PAIR['clean']}", "corrupt": f"{s}: {PAIR['corrupt']}", "split": s, "instance": s}
+        for s in ("discovery", "held_out", "confirm")
+    ]
     file.write_text("\n".join(map(json.dumps, lines)))
     remark = "p.jsonl: 1 pairs are left out, whose split is not discovery or held_out: confirm"
     assert checked(schema, {"pairs": file}).remarks() == (remark,)

@@ -85,6 +85,11 @@ BAD: dict[str, tuple[dict[str, Any] | str, str, str]] = {
     "no prompt": (GOOD | {"clean": 3}, "'clean' is no prompt", "list of messages"),
     "bad role": (GOOD | {"clean": [{"role": "bot", "content": "x"}]}, "'clean' is no prompt", "messages"),
     "split": (GOOD | {"split": "train"}, "'split' is 'train'", "choose from discovery"),
+    "ranks and is scored": (
+        GOOD | {"clean": GOOD["corrupt"], "corrupt": GOOD["clean"], "split": "discovery"},
+        "its prompts stand in line 1 too, in the split 'held_out'",
+        "leave one of the two lines out",
+    ),
     "same": (GOOD | {"corrupt": GOOD["clean"]}, "clean and corrupt are the same", "change the words"),
     "answers": (GOOD | {"wrong": "cancel"}, "answer and wrong are both 'cancel'", "what each prompt"),
     "forms": (GOOD | {"clean": [{"role": "user", "content": "x"}]}, "one prompt is a text", "one form"),
