@@ -102,7 +102,7 @@ def _elsewhere(first: int, split: str, entry: PairEntry) -> tuple[str, str] | No
     if split == entry.split:
         return None
     return (
-        f"its prompts stand in line {first} too, in the split '{split}': what is ranked on must not be scored",
+        f"its prompts stand in line {first} too, in the split '{split}': none may rank and be scored",
         "write other prompts, or leave one of the two lines out",
     )
 
