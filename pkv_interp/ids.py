@@ -1,10 +1,10 @@
 """Token ids as callers have them: lists, ranges, arrays, tensors of one prompt. One way to take them."""
 
 from collections.abc import Mapping
-from numbers import Integral
 from typing import Any
 
-from pkv_interp.errors import PkvError
+from pkv_interp.errors import PkvError, short
+from pkv_interp.indices import index_below, integer
 
 #: A list or range of integers, or an array or tensor of them with one axis (or a batch of one).
 TokenIds = Any
@@ -41,16 +41,15 @@ def as_ids(ids: TokenIds, vocab_size: int | None = None) -> tuple[int, ...]:
     out = tuple(_one(token) for token in listed)
     if vocab_size is not None:
         for token in out:
-            if not 0 <= token < vocab_size:
-                raise PkvError(f"token id {token} is out of range", f"use 0 to {vocab_size - 1}")
+            if not 0 <= token < vocab_size:  # told apart first: prompts are long
+                index_below(token, vocab_size, "token id")
     return out
 
 
 def _one(token: Any) -> int:
-    """One id; numpy's integers and tensors of one integer are integers as well, truth values are not."""
-    value = token.item() if hasattr(token, "item") and getattr(token, "ndim", 1) == 0 else token
-    if isinstance(value, Integral) and not isinstance(value, bool):
-        return int(value)
-    if isinstance(value, list | tuple) or hasattr(value, "shape"):
+    number = integer(token)
+    if number is not None:
+        return number
+    if isinstance(token, list | tuple) or getattr(token, "ndim", 0):
         raise PkvError("several prompts were given where one is expected", "give the ids of one prompt, [T]")
-    raise PkvError(f"{value!r} is no token id", "give integers")
+    raise PkvError(f"{short(token)} is no token id", "give integers")

@@ -9,8 +9,14 @@ from pkv_interp.errors import PkvError, short
 T = TypeVar("T")
 
 
+def integer(value: Any) -> int | None:
+    """The whole number that a value is, numpy's and a tensor of one included; None for truth values."""
+    one = value.item() if hasattr(value, "item") and getattr(value, "ndim", 1) == 0 else value
+    return int(one) if isinstance(one, Integral) and not isinstance(one, bool) else None
+
+
 def whole(value: Any, what: str, least: int | None = None, hint: str = "") -> int:
-    """A whole number; numpy's and a tensor of one are whole numbers as well, truth values are not.
+    """A whole number.
 
     Args:
         value: as it was given.
@@ -21,12 +27,12 @@ def whole(value: Any, what: str, least: int | None = None, hint: str = "") -> in
     Raises:
         PkvError: it is none, or smaller.
     """
-    one = value.item() if hasattr(value, "item") and getattr(value, "ndim", 1) == 0 else value
-    if not isinstance(one, Integral) or isinstance(one, bool):
+    number = integer(value)
+    if number is None:
         raise PkvError(f"{what} is {short(value)}", hint or "give a whole number")
-    if least is not None and int(one) < least:
-        raise PkvError(f"{what} is {int(one)}", hint or f"give {least} or more")
-    return int(one)
+    if least is not None and number < least:
+        raise PkvError(f"{what} is {number}", hint or f"give {least} or more")
+    return number
 
 
 def index_below(value: Any, stop: int, what: str) -> int:

@@ -13,7 +13,8 @@ PACKAGES = ("pkv_interp", "experiments")
 #: Rooms of the library from the ground up; a room imports from rooms before it only.
 FLOORS = (
     ("errors",),
-    ("files", "finite", "ids", "indices", "names", "output", "plain", "streams", "tolerances"),
+    ("indices",),
+    ("files", "finite", "ids", "names", "output", "plain", "streams", "tolerances"),
     ("prompts",),
     ("tasks",),
     ("cache", "stats"),
