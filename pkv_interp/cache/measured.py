@@ -9,20 +9,19 @@ follow them, however wide they are.
 from __future__ import annotations
 
 import re
-import weakref
-from collections.abc import Hashable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import PreTrainedModel
 from transformers.cache_utils import DynamicCache, DynamicLayer
 
 from pkv_interp.cache.causal import check_causal, hidden
-from pkv_interp.cache.state import form_of
+from pkv_interp.cache.state import PerForm
 from pkv_interp.errors import PkvError
 from pkv_interp.tolerances import tolerance_of
 
@@ -53,9 +52,6 @@ class Columns:
     head_dim: int
 
 
-_FOUND: weakref.WeakKeyDictionary[nn.Module, tuple[Hashable, Columns]] = weakref.WeakKeyDictionary()
-
-
 def measured_columns(model: PreTrainedModel) -> Columns:
     """What ``model`` keeps in its cache and sees of it, found once per model and what it rests on.
 
@@ -63,10 +59,7 @@ def measured_columns(model: PreTrainedModel) -> Columns:
         PkvError: naming what the model keeps instead of one key and one value per token in every layer, the
             layer that sees neither all tokens nor the last of them, or that the model is not causal.
     """
-    form, known = form_of(model), _FOUND.get(model)
-    if known is None or known[0] != form:
-        known = _FOUND[model] = (form, _measure(model, model.config.get_text_config()))
-    return known[1]
+    return _FOUND.of(model)
 
 
 def refuse_compressed(model: PreTrainedModel) -> None:
@@ -123,7 +116,8 @@ def _window_of(holder: Any) -> Any:
 
 
 @torch.no_grad()
-def _measure(model: PreTrainedModel, config: Any) -> Columns:
+def _measure(model: PreTrainedModel) -> Columns:
+    config: Any = model.config.get_text_config()
     what, n_layers = type(model).__name__, int(config.num_hidden_layers)
     refuse_compressed(model)
     base = DynamicCache()
@@ -234,3 +228,6 @@ def _hidden(
 ) -> Float[Tensor, "rows n d_model"]:
     """The last hidden states of the same tokens after a cache in every row, in float32."""
     return hidden(model, torch.tensor([ids] * rows, device=model.device), cache, start)
+
+
+_FOUND = PerForm(_measure)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import weakref
-from collections.abc import Hashable
 from dataclasses import dataclass
 
 from transformers import PreTrainedModel
@@ -11,10 +9,8 @@ from transformers import PreTrainedModel
 from pkv_interp.cache.frozen import FrozenCache
 from pkv_interp.cache.regime import Boundary, Regime
 from pkv_interp.cache.rope import boundary_of, served_by
-from pkv_interp.cache.state import form_of
+from pkv_interp.cache.state import PerForm
 from pkv_interp.errors import PkvError
-
-_KNOWN: weakref.WeakKeyDictionary[PreTrainedModel, tuple[Hashable, Positions]] = weakref.WeakKeyDictionary()
 
 
 @dataclass(frozen=True)
@@ -38,11 +34,7 @@ class Positions:
         Raises:
             PkvError: the frequencies change at more than one length.
         """
-        form, known = form_of(model), _KNOWN.get(model)
-        if known is None or known[0] != form:
-            made = cls(type(model).__name__, served_by(model), boundary_of(model))
-            known = _KNOWN[model] = (form, made)
-        return known[1]
+        return _KNOWN.of(model)
 
     def check_served(self, length: int) -> None:
         """Refuse a text that is longer than the model serves.
@@ -98,3 +90,6 @@ class Positions:
                 f"cache would mix those of {made} and of {length} tokens",
                 "use full_reprefill, or keep the text shorter",
             )
+
+
+_KNOWN = PerForm(lambda model: Positions(type(model).__name__, served_by(model), boundary_of(model)))

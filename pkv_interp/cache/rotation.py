@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import weakref
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel
 
 from pkv_interp.cache.forward import at_positions, fresh_rotation, text_decoder
 from pkv_interp.cache.rope import Rotary, limit_of, refusal, refuse_without_rotation, rotary_of, scaled_every
-from pkv_interp.cache.state import form_of
+from pkv_interp.cache.state import PerForm
 from pkv_interp.tolerances import tolerance_of
 
 Layout = Literal["half", "interleaved", "none"]
@@ -71,9 +70,6 @@ def angles(inverse: Float[Tensor, " r"], source: Tensor, target: Tensor) -> Floa
     return at[1] - at[0]
 
 
-_FOUND: weakref.WeakKeyDictionary[nn.Module, tuple[Hashable, Rotations]] = weakref.WeakKeyDictionary()
-
-
 def rotations_of(model: PreTrainedModel) -> Rotations:
     """The rotations of a causal language model, found once per model.
 
@@ -84,10 +80,7 @@ def rotations_of(model: PreTrainedModel) -> Rotations:
     Raises:
         PkvError: learned positions, ALiBi, recurrent state, or a rotation that is not recognised.
     """
-    form, known = form_of(model), _FOUND.get(model)
-    if known is None or known[0] != form:
-        known = _FOUND[model] = (form, _find(model))
-    return known[1]
+    return _FOUND.of(model)
 
 
 def _find(model: PreTrainedModel) -> Rotations:
@@ -187,3 +180,6 @@ def _layout(inverse: Float[Tensor, " r"], before: Tensor, moved: Tensor, start: 
     }
     best = min(candidates, key=lambda layout: errors[layout])
     return best if errors[best] <= allowed else None
+
+
+_FOUND = PerForm(_find)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
-from typing import Any
+from collections.abc import Callable, Hashable
+from typing import Any, Generic, TypeVar
+from weakref import WeakKeyDictionary
 
 from torch import Tensor, nn
 from transformers import PreTrainedModel
@@ -11,6 +12,7 @@ from transformers import PreTrainedModel
 from pkv_interp.cache.forward import FOLLOWING, rope_kinds
 from pkv_interp.errors import PkvError
 
+T = TypeVar("T")
 #: Keys of a configuration that say which tokens a layer sees, and where they stand.
 _STATED = (
     "num_hidden_layers",
@@ -36,6 +38,25 @@ def form_of(model: PreTrainedModel) -> Hashable:
         if told:
             held.append((*told, *_frequencies(module)))
     return tuple(held)
+
+
+class PerForm(Generic[T]):
+    """What is read of a model, read again only when what it rests on has changed.
+
+    Args:
+        read: makes the reading.
+    """
+
+    def __init__(self, read: Callable[[PreTrainedModel], T]) -> None:
+        self._read = read
+        self._found: WeakKeyDictionary[nn.Module, tuple[Hashable, T]] = WeakKeyDictionary()
+
+    def of(self, model: PreTrainedModel) -> T:
+        """The reading of a model as it is now."""
+        form, known = form_of(model), self._found.get(model)
+        if known is None or known[0] != form:
+            known = self._found[model] = (form, self._read(model))
+        return known[1]
 
 
 def weights_state_of(model: nn.Module) -> Hashable:

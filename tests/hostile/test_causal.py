@@ -43,7 +43,8 @@ def test_a_model_whose_tokens_see_later_ones_is_refused(architecture: str, speci
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_half_precision_is_told_from_a_mask_that_is_not_there(dtype: torch.dtype) -> None:
     """A batch may be rounded in another order than one row of it, as kernels of a GPU do."""
-    model: Any = fresh("default").to(dtype)
+    model: Any = fresh("default")
+    model.to(dtype)
     noise = torch.Generator().manual_seed(0)
 
     def rounded(_module: Any, _inputs: Any, out: Any) -> Any:
