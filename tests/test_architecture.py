@@ -14,7 +14,7 @@ PACKAGES = ("pkv_interp", "experiments")
 FLOORS = (
     ("errors",),
     ("indices",),
-    ("files", "finite", "ids", "names", "output", "plain", "streams", "tolerances"),
+    ("files", "finite", "ids", "names", "output", "paths", "plain", "streams", "tolerances"),
     ("prompts",),
     ("tasks",),
     ("cache", "stats"),

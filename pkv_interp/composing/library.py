@@ -20,6 +20,7 @@ from pkv_interp.composing.chunk import Chunk, Sink, parts, precompile
 from pkv_interp.composing.identity import identity_of, identity_parts, tokenizer_sha256
 from pkv_interp.errors import PkvError
 from pkv_interp.files import atomic_write
+from pkv_interp.paths import expanded
 
 #: Fields that a file must share with the model that reads it, with what each is called in a refusal.
 _MODEL_FIELDS = {
@@ -35,7 +36,7 @@ class ChunkLibrary:
     """A folder of chunks, one safetensors file each. Reading and writing may go on in several processes."""
 
     def __init__(self, folder: str | Path) -> None:
-        self.folder = Path(folder).expanduser()
+        self.folder = expanded(folder)
 
     def path_of(
         self,

@@ -17,6 +17,7 @@ from transformers import PreTrainedModel
 from pkv_interp.cache.measured import refuse_dtype
 from pkv_interp.errors import PkvError
 from pkv_interp.models.adapter_file import CONFIG_FILE, WEIGHTS_FILE, read_config, read_weights
+from pkv_interp.paths import expanded
 from pkv_interp.tolerances import ORDINARY_LOGIT, tolerance_of
 
 PACKAGED = Path(__file__).resolve().parents[1] / "data"
@@ -30,7 +31,7 @@ def find_adapter(name: str) -> Path:
     Raises:
         PkvError: when neither has both files of an adapter.
     """
-    given = Path(name).expanduser()
+    given = expanded(name)
     shipped = PACKAGED / name
     # A bare name means the shipped one, whatever directory of that name the run was started beside.
     bare = len(given.parts) == 1 and (shipped.is_dir() or not given.is_dir())

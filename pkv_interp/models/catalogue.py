@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from yaml import YAMLError
 
 from pkv_interp.errors import PkvError, short, suggestion
+from pkv_interp.paths import expanded
 from pkv_interp.plain import plain
 
 CATALOGUE = Path(__file__).resolve().parents[2] / "configs" / "model"
@@ -97,7 +98,7 @@ class ModelConfig(BaseModel):
         """A folder or file of one's own is called after itself, so that two of them are two models."""
         if isinstance(values, Mapping) and values.get("name") in _OPEN and values.get("source") in _OPEN:
             path = values.get("path")
-            if isinstance(path, str) and (name := Path(path).expanduser().absolute().name):
+            if isinstance(path, str) and (name := expanded(path).absolute().name):
                 return {**values, "name": f"{values['name']}-{name}"[:100]}
         return values
 
@@ -130,9 +131,9 @@ def check_place(model: ModelConfig) -> None:
         return
     what = "folder" if model.source == "local" else "file"
     try:
-        place = Path(model.path).expanduser()
+        place = expanded(model.path)
         there = place.is_dir() if model.source == "local" else place.is_file()
-    except (OSError, RuntimeError) as error:
+    except OSError as error:
         raise PkvError(f"model.path={short(model.path)} is no {what}: {error}", "write it out") from error
     if not there:
         cause = f"{place} is no {what}" if place.exists() else f"there is no {what} {place}"

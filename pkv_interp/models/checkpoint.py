@@ -26,6 +26,7 @@ from pkv_interp.models.leftovers import check_report
 from pkv_interp.models.quantisation import stated, stored, told
 from pkv_interp.models.quiet import quiet
 from pkv_interp.models.requested import shards_of
+from pkv_interp.paths import expanded
 
 # A multimodal checkpoint names its language model in one of two ways, by the age of the file.
 _UNWRAP = {r"^language_model\.lm_head\.": "lm_head.", r"^(model\.)?language_model\.(model\.)?": "model."}
@@ -114,7 +115,7 @@ def check_directory(path: str) -> Path:
     Raises:
         PkvError: when it is missing, has no config.json, holds pickled weights only, or a shard is missing.
     """
-    directory = Path(path).expanduser()
+    directory = expanded(path)
     if not directory.is_dir():
         raise PkvError(f"model directory {directory} does not exist", "set model.path to a directory")
     if not (directory / "config.json").is_file():

@@ -23,6 +23,7 @@ from rich.console import Console
 from pkv_interp.errors import PkvError
 from pkv_interp.models.gguf_file import check_gguf, read_gguf
 from pkv_interp.models.quiet import quiet
+from pkv_interp.paths import expanded
 
 CACHE_VARIABLE = "PKV_INTERP_CACHE"
 DEFAULT = "smollm2-135m"
@@ -104,7 +105,7 @@ PACKAGES: dict[str, Package] = {
 def cache_root() -> Path:
     """The cache directory: ``$PKV_INTERP_CACHE``, or the user's cache directory. Not created here."""
     named = os.environ.get(CACHE_VARIABLE)
-    return Path(named).expanduser() if named else user_cache_path("pkv_interp")
+    return expanded(named) if named else user_cache_path("pkv_interp")
 
 
 def is_cached(name: str = DEFAULT) -> bool:

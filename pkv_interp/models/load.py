@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch import nn
@@ -23,6 +22,7 @@ from pkv_interp.models.quantisation import held_packed
 from pkv_interp.models.spec import ModelInfo, ModelSpec, spec_of
 from pkv_interp.models.tiny import tiny_model
 from pkv_interp.models.tokenizer import check_vocabulary, prepared
+from pkv_interp.paths import expanded
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ def _open(config: ModelConfig, placement: Placement) -> Opened:
             return Opened(found.model, found.tokenizer, package.revision, package.quantised)
         case "gguf":
             if config.path is not None:
-                file, commit = Path(config.path).expanduser(), None
+                file, commit = expanded(config.path), None
             else:
                 file, commit = fetch_gguf(str(config.hub_id), str(config.gguf_file), config.revision)
             check_gguf(file)

@@ -13,6 +13,7 @@ from pkv_interp.models.adapter import find_adapter
 from pkv_interp.models.catalogue import ModelConfig
 from pkv_interp.models.hashing import file_sha256
 from pkv_interp.models.hub_commit import resolve_commit
+from pkv_interp.paths import expanded
 
 #: What loading a checkpoint or a tokenizer may read of a folder.
 _READ = frozenset({".safetensors", ".bin", ".gguf", ".json", ".model", ".jinja", ".txt", ".tiktoken"})
@@ -44,7 +45,7 @@ def requested_weights(config: ModelConfig, *, ask_hub: bool = True) -> str:
                 package = embedded.PACKAGES[config.package or embedded.DEFAULT]
                 digest.update(f"{package.revision} {package.quantised}\n".encode())
             case "local" | "gguf" if config.path is not None:
-                _add(digest, Path(config.path).expanduser())
+                _add(digest, expanded(config.path))
             case _:
                 commit = resolve_commit(str(config.hub_id), config.revision, ask_hub=ask_hub)
                 digest.update(f"{config.hub_id} {config.gguf_file} {commit}\n".encode())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
@@ -15,6 +14,7 @@ from pkv_interp.models.gguf_file import fetch_gguf
 from pkv_interp.models.hub_errors import told_as_pkv_error
 from pkv_interp.models.quiet import quiet
 from pkv_interp.models.tiny_tokenizer import tiny_tokenizer
+from pkv_interp.paths import expanded
 
 
 def prepared(tokenizer: PreTrainedTokenizerBase, name: str) -> PreTrainedTokenizerBase:
@@ -73,13 +73,13 @@ def place_of(config: ModelConfig) -> tuple[str, dict[str, str]]:
             return str(embedded.embedded_directory(config.package or embedded.DEFAULT)), {}
         case "gguf":
             file = (
-                Path(config.path).expanduser()
+                expanded(config.path)
                 if config.path is not None
                 else fetch_gguf(str(config.hub_id), str(config.gguf_file), config.revision)[0]
             )
             return str(file.parent), {"gguf_file": file.name}
         case "local":
-            return str(Path(str(config.path)).expanduser()), {}
+            return str(expanded(str(config.path))), {}
         case _:
             revision = {"revision": config.revision} if config.revision is not None else {}
             return str(config.hub_id), revision

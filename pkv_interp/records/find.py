@@ -8,25 +8,12 @@ from pathlib import Path
 from typing import get_args
 
 from pkv_interp.errors import PkvError, short, suggestion
+from pkv_interp.paths import expanded
 from pkv_interp.records.schema import RunRecord
 
 log = logging.getLogger(__name__)
 PARTIAL = ".partial"
 _STATUSES: tuple[str, ...] = get_args(RunRecord.model_fields["status"].annotation)
-
-
-def place_of(path: str | Path) -> Path:
-    """A path as it is meant: ``~`` stands for a home.
-
-    Raises:
-        PkvError: it is no path, or names a user who is not known.
-    """
-    if not isinstance(path, str | Path):
-        raise PkvError(f"{short(path)} is no path", "give a folder or a file as text")
-    try:
-        return Path(path).expanduser()
-    except RuntimeError as error:
-        raise PkvError(f"{path} names a user who is not known here", "write the path out") from error
 
 
 def record_files(results: str | Path) -> list[Path]:
@@ -35,7 +22,7 @@ def record_files(results: str | Path) -> list[Path]:
     Raises:
         PkvError: there is no such folder.
     """
-    results = place_of(results)
+    results = expanded(results)
     if results.is_file():
         return [results]
     if not results.is_dir():

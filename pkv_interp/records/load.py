@@ -13,7 +13,8 @@ from pydantic import ValidationError
 from safetensors import SafetensorError
 
 from pkv_interp.errors import PkvError
-from pkv_interp.records.find import check_experiment, place_of, record_files, wanted_statuses
+from pkv_interp.paths import expanded
+from pkv_interp.records.find import check_experiment, record_files, wanted_statuses
 from pkv_interp.records.rules import Finding, findings_of
 from pkv_interp.records.schema import SCHEMA_VERSION, RunRecord
 from pkv_interp.records.upgrade import READABLE, upgraded
@@ -60,7 +61,7 @@ def read(path: str | Path) -> RunRecord:
     Raises:
         PkvError: it is missing or not valid; names the file, the place and the cause.
     """
-    path = place_of(path)
+    path = expanded(path)
     found = parse(path)
     if isinstance(found, RunRecord):
         return found

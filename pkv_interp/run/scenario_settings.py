@@ -18,6 +18,7 @@ from pydantic import (
 )
 
 from pkv_interp.errors import PkvError
+from pkv_interp.paths import expanded
 from pkv_interp.run.settings import ExperimentSettings
 from pkv_interp.run.together import refuse_with_pairs
 from pkv_interp.run.values import Name, Names
@@ -48,10 +49,7 @@ class DataFile(BaseModel):
         Raises:
             PkvError: it cannot be read.
         """
-        try:
-            place = Path(path).expanduser()
-        except RuntimeError as error:
-            raise PkvError(f"{path} names a user who is not known here", "write the path out") from error
+        place = expanded(path)
         if place.exists() and not place.is_file():
             raise PkvError(f"{place} is no file", "name a file that is there")
         try:

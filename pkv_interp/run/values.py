@@ -7,6 +7,8 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
+from pkv_interp.errors import PkvError
+from pkv_interp.paths import expanded
 from pkv_interp.plain import LONGEST_LIST
 
 N = TypeVar("N", bound=Sequence[Any])
@@ -25,14 +27,14 @@ def _expanded(place: Path) -> Path:
         ValueError: there is no such user, or a file stands where a folder would have to.
     """
     try:
-        place = place.expanduser()
+        place = expanded(place)
         for part in (place, *place.parents):
             if part.is_dir():
                 break
             if part.exists():
                 raise ValueError(f"{part} is a file, and a folder is needed")
-    except RuntimeError as error:
-        raise ValueError(f"{place} names a user who is not known here") from error
+    except PkvError as error:
+        raise ValueError(error.cause) from error
     except OSError as error:
         raise ValueError(f"{str(place)[:60]} cannot be a folder: {error.strerror}") from error
     return place
