@@ -82,6 +82,7 @@ WEIGHT_EDITS = (
     "depths=[0.3]",
     "corpus_tokens=500",
     "discovery=1",
+    "gate_records=1",
     "others=2",
     "decisions=2",
     "value_steps=2",

@@ -83,7 +83,7 @@ class Battery:
 
 @dataclass(frozen=True)
 class FirstDraws:
-    """Decisions on both values of one record of every family, whatever the model makes of them."""
+    """Decisions on both values of records of every family, whatever the model makes of them."""
 
     decisions: list[Decision]
 
@@ -159,19 +159,20 @@ class RecordSource:
             picked.append(next((one for one in found if one.decided), found[0]))
         return DrawnRecords(picked)
 
-    def first_draws(self) -> FirstDraws:
-        """What the model decides on the first record of each family, for the competence gate.
+    def first_draws(self, n: int) -> FirstDraws:
+        """What the model decides on the first ``n`` records of each family, for the competence gate.
 
         Records that are edited were chosen among draws because the model is right on them: their accuracy
         says nothing.
         """
         decided = []
         for at, family in enumerate(self.families):
-            edit = self._edit(family, at % 2, 0)
-            decided += [
-                self._decide(edit, edit.mine, match=edit.wanted < 0.0),
-                self._decide(edit, edit.renewed, match=edit.wanted > 0.0),
-            ]
+            for index in range(n):
+                edit = self._edit(family, index + at % 2, 0)
+                decided += [
+                    self._decide(edit, edit.mine, match=edit.wanted < 0.0),
+                    self._decide(edit, edit.renewed, match=edit.wanted > 0.0),
+                ]
         return FirstDraws(decided)
 
     def _edit(self, family: Family, index: int, n_others: int) -> RecordEdit:

@@ -70,7 +70,7 @@ def measure(session: "Session[WeightEditsSettings]") -> Measured:
     loaded.info.require_plain_weights("weight editing")
     down_projections(loaded.model)
     editor, source = WeightEditor(loaded, settings), RecordSource.of(settings, loaded)
-    first = session.once("competence", source.first_draws, FirstDraws)
+    first = session.once("competence", lambda: source.first_draws(settings.gate_records), FirstDraws)
     facts = session.once("facts", lambda: validate(editor), FactTrials)
     ranking = source.ranking_families[: settings.discovery]
     layers = session.once(

@@ -21,6 +21,7 @@ class WeightEditsSettings(ScenarioSettings):
     facts: Count = 2
     fact_relations: Count = 2
     discovery: Count = 2
+    gate_records: Count = 8
     records: Count = 6
     others: Count = 3
     decisions: Count = 4

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -117,8 +118,9 @@ def test_a_mixture_of_experts_and_quantised_weights_are_refused(tmp_path: Path) 
 def test_competence_is_of_first_draws_on_both_values() -> None:
     loaded = tiny("llama")
     source = RecordSource.of(settings_of(), loaded)
-    decided = source.first_draws().decisions
-    assert [d.family for d in decided] == [f for f in ("orders", "support", "alerts", "posts") for _ in "ab"]
+    decided = source.first_draws(2).decisions
+    assert [d.family for d in decided] == list(np.repeat(["orders", "support", "alerts", "posts"], 4))
+    assert len({d.instance for d in decided}) == 8
     for one, other in zip(decided[::2], decided[1::2], strict=True):
         assert one.instance == other.instance
         assert one.gold_is_match != other.gold_is_match
