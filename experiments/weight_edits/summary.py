@@ -121,16 +121,16 @@ def _setup(found: Measured, scoring: Scoring[WeightEditsSettings]) -> WeightSetu
 
 
 def _first_rows(found: Measured) -> list[Row]:
-    """One row per family about what the model decides before any edit; margins are the first action's."""
-    decided = {(one.family, one.gold_is_match): one for one in found.first.decisions}
+    """One row per record that the gate judges, before any edit; margins are the first action's."""
+    decided = {(one.family, one.instance, one.gold_is_match): one for one in found.first.decisions}
     rows = []
-    for family in dict.fromkeys(one.family for one in found.first.decisions):
-        match, mismatch = decided[family, True], decided[family, False]
+    for family, instance in dict.fromkeys((one.family, one.instance) for one in found.first.decisions):
+        match, mismatch = decided[family, instance, True], decided[family, instance, False]
         rows.append(
             Row(
                 family=family,
                 split=found.splits[family],
-                instance=match.instance,
+                instance=instance,
                 wording="weights",
                 arm="unedited",
                 clean=match.margin,
