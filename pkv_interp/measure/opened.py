@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from transformers import PreTrainedModel
 
-from pkv_interp.editing import State
+from pkv_interp.editing import Decision, State
 from pkv_interp.engine import Engine, Prefill
 from pkv_interp.errors import PkvError
 from pkv_interp.models.identity import identity_of
@@ -48,3 +49,28 @@ def open_state(
     if written_by is not None and written_by is not writer and identity_of(written_by) != identity_of(writer):
         raise PkvError("written_by is not the state's model", "pass written_by=state.context.runner.model")
     return engine.open(prompt_of(state, question, cue), state.cache, frozenset(capture), written_by)
+
+
+@dataclass
+class BesideTrace:
+    """Decisions of the editing API, each beside its trace.
+
+    Attributes:
+        engine: that traces them.
+        worst: largest difference of logits so far.
+    """
+
+    engine: Engine
+    worst: float = 0.0
+
+    def decide(self, state: State, options: Sequence[str]) -> Decision:
+        """``State.decide``; the trace of the same decision is run as well, and compared.
+
+        Args:
+            state: after any number of edits.
+            options: as for ``State.decide``.
+        """
+        decision = state.decide(options)
+        apart = float((open_state(self.engine, state).logits - decision.logits).abs().max())
+        self.worst = max(self.worst, apart)
+        return decision
