@@ -89,12 +89,12 @@ class Prefill:
         """
         value = getattr(self, name)
         if value is None:
-            if name not in ("attn", "queries"):
+            if name.endswith("_all"):
                 self.need_own_columns()
             capture = {"attn": "attention", "queries": "queries"}.get(name, "prefill")
             raise PkvError(
                 f"this needs {name}, which was not captured",
-                f'run engine.prefill(ids, capture={{"{capture}"}})',
+                f'run engine.{"open(ids, cache" if self.given else "prefill(ids"}, capture={{"{capture}"}})',
             )
         return value
 
