@@ -16,11 +16,12 @@ from pkv_interp.editing.decision import option_ids
 from pkv_interp.engine import Engine
 from pkv_interp.engine.sources import source_writes
 from pkv_interp.interventions import Knockout, KVPatch, Row
+from pkv_interp.measure.decision import token_margin
 from pkv_interp.measure.edit_ranking import PositionScores
 from pkv_interp.measure.edit_sources import ERRATUM, FIELD, NEW, OLD, QUESTION, edit_sources
 from pkv_interp.measure.heads import Head, top_heads
 from pkv_interp.measure.opened import open_state
-from pkv_interp.measure.pairs import margin_of, margins
+from pkv_interp.measure.pairs import margins
 
 #: Sources knocked out together: all that stands for the old value, and all that the edit put in.
 TOGETHER = {
@@ -75,7 +76,8 @@ class TracedDecision:
 
     Attributes:
         margin: as it stands.
-        api_difference: largest difference of the trace's logits from those of ``State.decide``.
+        api_difference: largest difference of the trace's logits from those of ``State.decide``, and of the
+            margin that rows without interventions give from its margin.
         sources: by name (``edit_sources.SOURCES``), those that have tokens.
         together: margin without several sources, by ``TOGETHER``; those of which none is empty.
         tokens: each token that was run again; empty where there are none, or more than ``ONE_BY_ONE``.
@@ -125,11 +127,12 @@ def trace_edit(
     donor = open_state(engine, before) if len(before.ids) == len(after.ids) else None
     swapped = () if donor is None else tuple(name for name in (FIELD, NEW, QUESTION) if sources[name])
     single = sources[NEW] if donor is not None and len(sources[NEW]) <= ONE_BY_ONE else ()
-    rows: list[Row] = [(Knockout(positions),) for positions in (*some.values(), *together.values())]
+    rows: list[Row] = [(), *((Knockout(positions),) for positions in (*some.values(), *together.values()))]
     rows += [(KVPatch(sources[name], 0),) for name in swapped]
     rows += [(KVPatch((position,), 0),) for position in single]
     decoded = engine.decode(base, rows, () if donor is None else (donor,), actions)
     found = iter(margins(decoded).tolist())
+    packed, told = next(found), after.logits()
     without = {name: next(found) for name in some}
     alone = {name: next(found) for name in together}
     given_back = {name: next(found) for name in swapped}
@@ -138,8 +141,10 @@ def trace_edit(
     layers, queries = np.array(heads, dtype=int).T
     attn = base.need("attn").double().cpu().numpy()[layers, queries].mean(0)
     return TracedDecision(
-        margin=margin_of(base, actions),
-        api_difference=float((base.logits - after.logits()).abs().max()),
+        margin=packed,
+        api_difference=max(
+            float((base.logits - told).abs().max()), abs(packed - float(token_margin(told, actions)))
+        ),
         sources={
             name: SourceReading(
                 tokens=len(positions),

@@ -51,7 +51,7 @@ def test_the_record_is_valid_and_its_controls_have_passed(keystone_results: Path
     assert records_command(["check", str(keystone_results)]) == 0
     controls = {control.name: control.value for control in record.controls}
     assert controls["splice_at_own_position"] <= 1e-4
-    assert 0 < controls["trace_equals_api"] < 1e-4
+    assert 0 <= controls["trace_equals_api"] < 1e-4
     assert set(record.headline) == {"competence"}  # random weights claim nothing
 
 

@@ -70,7 +70,7 @@ def test_sources_tell_kept_columns_from_new_ones() -> None:
     assert found["new tokens"] == ()
 
 
-@pytest.mark.parametrize("method", ["field_only", "erratum", "recompute@8"])
+@pytest.mark.parametrize("method", ["field_only", "erratum", "recompute@8", "hoist", "cacheblend@0.3"])
 def test_a_trace_is_the_apis_decision_and_its_knockouts_are_the_twins(engine: Engine, method: str) -> None:
     before, after, found = traced(engine, method)
     decided = after.decide(OPTIONS)
