@@ -73,6 +73,8 @@ EDITING = (
     "cot_tokens=4",
     "turns=3",
     "horizon_cases=2",
+    "traced_cases=2",
+    "read_heads=2",
     "bootstrap_draws=200",
     "threads=1",
 )

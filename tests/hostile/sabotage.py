@@ -117,6 +117,17 @@ def values_shifted(patch: Patch) -> None:
     patch.setattr(Runner, "extend", wrong)
 
 
+def another_cache_opened(patch: Patch) -> None:
+    """A traced decision reads values that stand one column further on than its state's."""
+    right = Engine.open
+
+    def wrong(self: Engine, ids: Any, cache: FrozenCache, *arguments: Any) -> Any:
+        rolled = FrozenCache(cache.keys, tuple(value.roll(1, 2) for value in cache.values), cache.regime)
+        return right(self, ids, rolled, *arguments)
+
+    patch.setattr(Engine, "open", wrong)
+
+
 def wrong_rotation(patch: Patch) -> None:
     """Keys are turned and stretched."""
     reposition = importlib.import_module("pkv_interp.cache.reposition")

@@ -30,6 +30,7 @@ from pkv_interp.measure.deviation import field_deviation, output_error
 from pkv_interp.measure.directions import steer
 from pkv_interp.measure.edit_ranking import aligned
 from pkv_interp.measure.edit_scenes import EditScene, SceneSource, open_context
+from pkv_interp.measure.opened import BesideTrace
 from pkv_interp.measure.pairs import PairRun, cache_states, run_pair
 from pkv_interp.measure.patching import position_rows
 from pkv_interp.prompts.blocks import block_span
@@ -133,6 +134,13 @@ def exact_edits() -> float:
     return exact_edits_agree(open_context(tiny("llama"), one), one.task).difference
 
 
+def traces() -> float:
+    one, beside = scene()[1], BesideTrace(engine())
+    edited = open_context(tiny("llama"), one).prefill().edit(one.task.field, one.task.new, "field_only")
+    beside.decide(edited, one.actions)
+    return beside.worst
+
+
 def patches(kind: str) -> Callable[[], float]:
     def measured() -> float:
         rng, spec = np.random.default_rng(0), engine().spec
@@ -215,6 +223,7 @@ TABLE: dict[str, Control] = {
     "earlier_columns_kept": Control(errata, s.values_shifted, 1.0, 0.0, field="earlier_columns_kept"),
     "suffix_recompute_equals_full": Control(exact_edits, s.values_shifted),
     "suffix_recompute_equals_full_reprefill": Control(exact_edits, s.values_shifted),
+    "trace_equals_api": Control(traces, s.another_cache_opened),
     "positions_agree": Control(positions_agree, s.another_pair, 1.0, 0.0),
 }
 
