@@ -27,6 +27,7 @@ class Prefill:
         z_all, mlp_all, resid_all: with capture "prefill": the same at every position.
         resid_mid_all: with capture "prefill": what enters every block plus what its attention wrote to the
             stream, the norm after it and its factor included. In a parallel block no module reads this sum.
+        own_values: with capture "attention": what the decision token's own column holds, by KV head.
         queries: with capture "queries": what every head asks with at every position, after RoPE and norms.
     """
 
@@ -42,6 +43,7 @@ class Prefill:
     resid_all: Float[Tensor, "L+1 T d_model"] | None = None
     resid_mid_all: Float[Tensor, "L T d_model"] | None = None
     queries: Float[Tensor, "L H T d_head"] | None = None
+    own_values: Float[Tensor, "L n_kv d_head"] | None = None
 
     @property
     def length(self) -> int:
@@ -73,7 +75,9 @@ class Prefill:
         """
         value = getattr(self, name)
         if value is None:
-            capture = {"attn": "attention", "queries": "queries"}.get(name, "prefill")
+            capture = {"attn": "attention", "own_values": "attention", "queries": "queries"}.get(
+                name, "prefill"
+            )
             raise PkvError(
                 f"this needs {name}, which was not captured",
                 f'run engine.prefill(ids, capture={{"{capture}"}})',
