@@ -9,7 +9,7 @@ menu.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from pkv_interp.cache.frozen import PARTS
+from pkv_interp.cache.frozen import PARTS, Part
 from pkv_interp.engine import Engine
 from pkv_interp.interventions import KVPatch, Row
 from pkv_interp.measure.note_groups import note_groups
@@ -18,6 +18,8 @@ from pkv_interp.tasks.reworded import Reworded
 
 #: All keys of the notes and their values, but for the values of the words, which stay the base's own.
 UNWORDED = "notes, base's words/KV"
+#: Positions with a part of the cache that is put in there, all of them together.
+Put = tuple[tuple[tuple[int, ...], Part], ...]
 
 
 @dataclass(frozen=True)
@@ -54,8 +56,8 @@ class Rewordings:
     renamed_actions: tuple[str, str] | None
 
 
-def patches(one: Reworded) -> dict[str, tuple[tuple[tuple[int, ...], str], ...]]:
-    """What is put in, by name: positions, each with a part of the cache.
+def patches(one: Reworded) -> dict[str, Put]:
+    """What is put in, by name.
 
     ``elsewhere`` are the notes but for action words, in rule and menu.
     """
@@ -65,7 +67,9 @@ def patches(one: Reworded) -> dict[str, tuple[tuple[tuple[int, ...], str], ...]]
     named = {name: groups[name] for name in ("notes", "actions", "menu") if name in groups}
     if elsewhere:
         named["elsewhere"] = elsewhere
-    found = {f"{group}/{part}": ((positions, part),) for group, positions in named.items() for part in PARTS}
+    found: dict[str, Put] = {
+        f"{group}/{part}": ((positions, part),) for group, positions in named.items() for part in PARTS
+    }
     if words and elsewhere:
         found[UNWORDED] = ((elsewhere, "KV"), (words, "K"))
     return found

@@ -117,8 +117,7 @@ class AttentionPatch:
 
     With part "pattern" the head weighs the base's values as the donor does; with "values" it weighs the
     donor's values as the base does. Both are as in the prompts' own prefills, whatever else the row edits,
-    and the decision token's own column is one of them; so the two parts, unlike patches of keys and of
-    queries, split what ``HeadPatch`` puts in.
+    and the decision token's own column is one of them. ``HeadPatch`` puts in both at once.
     """
 
     layer: int

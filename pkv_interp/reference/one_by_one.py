@@ -14,7 +14,15 @@ from transformers.cache_utils import DynamicCache
 from pkv_interp.cache import FrozenCache
 from pkv_interp.cache.regime import Regime
 from pkv_interp.engine.results import Decoded, Prefill
-from pkv_interp.interventions import AttentionPatch, HeadPatch, Knockout, KVPatch, Row, first_edit
+from pkv_interp.interventions import (
+    AttentionPatch,
+    HeadPatch,
+    Intervention,
+    Knockout,
+    KVPatch,
+    Row,
+    first_edit,
+)
 
 
 class OneByOne(ABC):
@@ -135,7 +143,8 @@ def without_mixtures(row: Row, base: Prefill, donors: Sequence[Prefill]) -> tupl
 
     The output is summed column by column, over a cache that the decision token's own column is put after.
     """
-    edits, known = [], list(donors)
+    edits: list[Intervention] = []
+    known = list(donors)
     for edit in row:
         if not isinstance(edit, AttentionPatch):
             edits.append(edit)

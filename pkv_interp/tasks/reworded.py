@@ -4,15 +4,15 @@ What a cached prefix tells the decision may be a place ("the word after *then*")
 donor with other words at the same places the two part, while everything else stays byte for byte.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Unpack
 
 from pkv_interp.errors import PkvError
 from pkv_interp.streams import stream
-from pkv_interp.tasks.cases import Case, paired
-from pkv_interp.tasks.recipes import Instance, Recipe, RecipeOptions, drawn_values
-from pkv_interp.tasks.scenarios import Family
+from pkv_interp.tasks.cases import Case, field_instance, paired
+from pkv_interp.tasks.recipes import Instance, RecipeOptions
+from pkv_interp.tasks.scenarios import Family, default_scenarios
 
 
 @dataclass(frozen=True)
@@ -54,19 +54,18 @@ def reworded(family: Family, index: int, tokenizer: Any, **recipe: Unpack[Recipe
     Raises:
         PkvError: the pair's own prompts do not align, or an action is not one token after them.
     """
-    made = Recipe(**recipe)
-    rng = made.rng(family, index)
-    value, other = drawn_values(family, rng, tokenizer, made.values)
-    instance = made.instance(family, index, rng)
-    sides = (value, other)
+    instance, sides = field_instance(family, index, tokenizer, **recipe)
     case = _field_pair(instance, sides, tokenizer)
     act, default = instance.chosen.actions
     exchanged = replace(instance, chosen=replace(instance.chosen, actions=(default, act)))
-    renamed = (_aligned(twin, sides, case, tokenizer) for twin in _renamed(made, instance))
+    known = recipe.get("scenarios") or default_scenarios()
+    renamed = (
+        _aligned(twin, sides, case, tokenizer) for twin in _renamed(instance, known.families, recipe["seed"])
+    )
     return Reworded(
         case,
         _aligned(exchanged, sides, case, tokenizer),
-        next((twin for twin in renamed if twin is not None), None),
+        next((twin for twin in renamed if twin is not None and _others(twin, case)), None),
     )
 
 
@@ -87,12 +86,17 @@ def _aligned(twin: Instance, sides: tuple[str, str], like: Case, tokenizer: Any)
     return found if alike and found.clean.kinds == like.clean.kinds else None
 
 
-def _renamed(made: Recipe, instance: Instance) -> Iterator[Instance]:
+def _others(twin: Case, case: Case) -> bool:
+    """Whether the twin's actions are read off other tokens than the case's."""
+    return not set(twin.action_ids) & set(case.action_ids)
+
+
+def _renamed(instance: Instance, families: Sequence[Family], seed: int) -> Iterator[Instance]:
     """The instance with the actions of each other family, in random order and turned either way."""
     mine = {word.strip() for word in instance.chosen.actions}
-    pairs = sorted({tuple(sorted(family.actions)) for family in made.scenarios.families})
+    pairs = sorted({tuple(sorted(family.actions)) for family in families})
     others = [pair for pair in pairs if not mine & {word.strip() for word in pair}]
-    rng = stream(made.seed, "other actions", instance.name)
+    rng = stream(seed, "other actions", instance.name)
     act_first = instance.chosen.menu == instance.chosen.actions
     for at in rng.permutation(len(others)).tolist():
         for first, second in (others[at], others[at][::-1]):

@@ -43,13 +43,11 @@ def under_a_mask(family: str, ids: tuple[int, ...], row: Row) -> torch.Tensor:
         scores[..., :LENGTH].masked_fill_(closed[layer], float("-inf"))
         return softmax(scores, *args, **kwargs)
 
-    torch.nn.functional.softmax = patched
-    try:
-        with torch.no_grad():
-            return model(torch.tensor([list(ids)])).logits[0, -1].float()
-    finally:
-        torch.nn.functional.softmax = softmax
-        assert next(calls, None) is None
+    with pytest.MonkeyPatch.context() as patch, torch.no_grad():
+        patch.setattr(torch.nn.functional, "softmax", patched)
+        out = model(torch.tensor([list(ids)]))
+    assert next(calls, None) is None
+    return out.logits[0, -1].float()
 
 
 @pytest.mark.parametrize("family", FAMILIES)
