@@ -90,7 +90,14 @@ def draw_heads(
 
 
 def measure_heads(engine: Engine, case: Case, chosen: ChosenHeads, settings: AnatomySettings) -> Heads:
-    """Score heads alone and together, each whole and in halves, and take down what they look at."""
+    """Score heads alone and together, each whole and in halves, and take down what they look at.
+
+    Args:
+        engine: of the model.
+        case: to score.
+        chosen: from discovery families.
+        settings: sizes.
+    """
     pair = run_pair(engine, case, {"attention"})
     spec, names = engine.spec, ("both", *HALVES)
     every = all_heads(spec)

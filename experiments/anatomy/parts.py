@@ -43,7 +43,13 @@ class Parts:
 
 
 def measure_parts(engine: Engine, case: Case, settings: AnatomySettings) -> Parts:
-    """Every group, part and band; random sets beside the action words; two checks with known answers."""
+    """Every group, part and band; random sets beside the action words; two checks with known answers.
+
+    Args:
+        engine: of the model.
+        case: to score.
+        settings: sizes.
+    """
     pair = run_pair(engine, case, set())
     groups = note_groups(case)
     bands: dict[str, tuple[int, ...] | None] = {ALL: None, **thirds(engine.spec.n_layers)}

@@ -47,7 +47,13 @@ def combined(names: Sequence[str]) -> list[tuple[str, ...]]:
 
 
 def measure_paths(engine: Engine, case: Case, settings: AnatomySettings) -> Paths:
-    """Close paths on both prompts, alone and together."""
+    """Close paths on both prompts, alone and together.
+
+    Args:
+        engine: of the model.
+        case: to score.
+        settings: sizes.
+    """
     pair = run_pair(engine, case, {"prefill"})
     tokens = tokens_of(pair)
     known = paths(tokens)

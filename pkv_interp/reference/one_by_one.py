@@ -142,6 +142,11 @@ def without_mixtures(row: Row, base: Prefill, donors: Sequence[Prefill]) -> tupl
     """The row with every AttentionPatch as a HeadPatch from a made-up donor, and the donors with those.
 
     The output is summed column by column, over a cache that the decision token's own column is put after.
+
+    Args:
+        row: interventions.
+        base: run with capture "attention".
+        donors: likewise.
     """
     edits: list[Intervention] = []
     known = list(donors)
