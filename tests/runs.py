@@ -150,9 +150,21 @@ BENCH = (
     "edit_methods=[field_only,erratum,hoist,suffix_recompute]",
     "edit_added=[16,48]",
 )
+ANATOMY = (
+    "model=tiny-llama",
+    "discovery=[orders,support]",
+    "held_out=[documents,alerts]",
+    "instances=1",
+    "n_fillers=1",
+    "top_k=[1,4]",
+    "random_draws=2",
+    "bootstrap_draws=200",
+    "threads=1",
+)
 #: By experiment: the smallest sizes that go through every part.
 ARGUMENTS = {
     "agent": AGENT,
+    "anatomy": ANATOMY,
     "bench": BENCH,
     "blast_radius": BLAST,
     "circuit": SMALL,

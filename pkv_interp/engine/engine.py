@@ -58,7 +58,8 @@ class Engine:
 
     def _scope(self, base: Prefill, donors: Sequence[Prefill]) -> Scope:
         spec = self.spec
-        return Scope(base.length, spec.n_layers, spec.n_heads, spec.d_model, len(donors))
+        shape = (spec.n_layers, spec.n_heads, spec.d_model)
+        return Scope(base.length, *shape, len(donors), tuple(spec.windows))
 
     def prefill(
         self,
@@ -146,8 +147,9 @@ class Engine:
     ) -> Decoded:
         """As ``decode``, for rows that also edit the prefill: each is run again from its first edit on.
 
-        KVPatch and Knockout act on the decision token alone here too. Tokens before a row's first edit are
-        not run; patches of heads and MLPs at a position need donors run with ``capture={"prefill"}``.
+        KVPatch, AttentionPatch and a Knockout without queries act on the decision token alone here too.
+        Tokens before a row's first edit are not run; patches of heads and MLPs at a position need donors run
+        with ``capture={"prefill"}``.
 
         Raises:
             PkvError: as ``decode``, or for an activation that a donor did not capture.

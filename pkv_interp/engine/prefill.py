@@ -89,6 +89,7 @@ def run_prefill(
         mids = nnsight.save([])
         attn = nnsight.save([])
         queries = nnsight.save([])
+        own = nnsight.save([])
         resids.append(_keep(layers[0].input, everywhere))
         for index in range(spec.n_layers):
             layer, block = layers[index], blocks[index]
@@ -100,6 +101,7 @@ def run_prefill(
                 if asking:
                     queries.append(args[1][0])
                 if weights:
+                    own.append(args[3][0, :, -1].clone())
                     attn.append(decision_weights(
                         args[1], args[2], block.scaling, spec.windows[index], block.softcap,
                         extra.get("s_aux"),
@@ -136,6 +138,7 @@ def run_prefill(
         mlp=mlp_all[:, -1].clone(),
         resid=resid_all[:, -1].clone(),
         attn=torch.stack(list(attn)) if weights else None,
+        own_values=torch.stack(list(own)) if weights else None,
         z_all=z_all if everywhere else None,
         mlp_all=mlp_all if everywhere else None,
         resid_all=resid_all if everywhere else None,

@@ -27,6 +27,7 @@ class Prefill:
         z_all, mlp_all, resid_all: with capture "prefill": the same at every position.
         resid_mid_all: with capture "prefill": what enters every block plus what its attention wrote to the
             stream, the norm after it and its factor included. In a parallel block no module reads this sum.
+        own_values: with capture "attention": what the decision token's own column holds, by KV head.
         queries: with capture "queries": what every head asks with at every position, after RoPE and norms; of
             an opened prompt at the positions that were run.
         given: number of columns that came with a cache (``Engine.open``) and may be edited: no forward over
@@ -45,6 +46,7 @@ class Prefill:
     resid_all: Float[Tensor, "L+1 T d_model"] | None = None
     resid_mid_all: Float[Tensor, "L T d_model"] | None = None
     queries: Float[Tensor, "L H T d_head"] | None = None
+    own_values: Float[Tensor, "L n_kv d_head"] | None = None
     given: int = 0
 
     @property
@@ -91,7 +93,9 @@ class Prefill:
         if value is None:
             if name.endswith("_all"):
                 self.need_own_columns()
-            capture = {"attn": "attention", "queries": "queries"}.get(name, "prefill")
+            capture = {"attn": "attention", "own_values": "attention", "queries": "queries"}.get(
+                name, "prefill"
+            )
             raise PkvError(
                 f"this needs {name}, which was not captured",
                 f'run engine.{"open(ids, cache" if self.given else "prefill(ids"}, capture={{"{capture}"}})',

@@ -22,6 +22,7 @@ __all__ = [
     "Case",
     "Style",
     "field_case",
+    "field_instance",
     "paired",
     "polarity_case",
 ]
@@ -89,10 +90,28 @@ def field_case(family: Family, index: int, tokenizer: Any, **recipe: Unpack[Reci
     Raises:
         PkvError: the prompts do not align, or an action is not one token after them.
     """
+    instance, (value, other) = field_instance(family, index, tokenizer, **recipe)
+    return _case(instance, "field", ((value, value), (other, value)), tokenizer)
+
+
+def field_instance(
+    family: Family, index: int, tokenizer: Any, **recipe: Unpack[RecipeOptions]
+) -> tuple[Instance, tuple[str, str]]:
+    """The instance of a field case, and the field's values on its clean and on its corrupt side.
+
+    Args:
+        family: one of the recipe's scenarios.
+        index: of the instance in its family.
+        tokenizer: a fast Hugging Face tokenizer.
+        recipe: the fields of a `Recipe`; ``seed`` must be given.
+
+    Raises:
+        PkvError: see ``drawn_values``.
+    """
     made = Recipe(**recipe)
     rng = made.rng(family, index)
-    value, other = drawn_values(family, rng, tokenizer, made.values)
-    return _case(made.instance(family, index, rng), "field", ((value, value), (other, value)), tokenizer)
+    values = drawn_values(family, rng, tokenizer, made.values)
+    return made.instance(family, index, rng), values
 
 
 def _case(instance: Instance, changed: str, sides: Sequence[tuple[str, str]], tokenizer: Any) -> Case:
