@@ -16,7 +16,7 @@ from pkv_interp.records.schema import Row
 from pkv_interp.run.scoring import Scorer, Scoring
 from pkv_interp.run.stage import stacked
 from pkv_interp.stats import Estimate
-from pkv_interp.stats.crossed import ratio_over_seeds, sd_over_seeds
+from pkv_interp.stats.crossed import ratio_over_seeds, sd_over_seeds, share_over_seeds
 
 SIDES = ("both", "match", "mismatch")
 
@@ -83,7 +83,12 @@ class Group:
             for cells in self._cells["field"]
         ]
         right = np.array([[d.right for d in seed] for seed in chosen], float)
-        return self._together(right, np.ones_like(right), [d.family for d in chosen[0]], bounds=(0.0, 1.0))
+        families, how = [d.family for d in chosen[0]], self.scoring.resampling
+        return Together(
+            share_over_seeds(right, families, **how),
+            [share_over_seeds(one[None], families, **how) for one in right],
+            None,
+        )
 
     def arms(self, changed: str) -> list[str]:
         """Names of spans and of their keys and values."""
@@ -121,15 +126,12 @@ class Group:
         above: Float[np.ndarray, "seeds instances"],
         below: Float[np.ndarray, "seeds instances"],
         families: Sequence[str],
-        bounds: tuple[float, float] | None = None,
     ) -> Together:
         how = self.scoring.resampling
+        each = zip(above[:, None], below[:, None], strict=True)
         return Together(
-            ratio_over_seeds(above, below, families, bounds=bounds, **how),
-            [
-                ratio_over_seeds(above[i : i + 1], below[i : i + 1], families, bounds=bounds, **how)
-                for i in range(len(above))
-            ],
+            ratio_over_seeds(above, below, families, **how),
+            [ratio_over_seeds(one, under, families, **how) for one, under in each],
             sd_over_seeds(above, below, families, **how) if len(above) > 1 else None,
         )
 

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 from scipy import stats
 
 from pkv_interp.errors import PkvError
-from pkv_interp.stats.bootstrap import expanded_percentile_ends, ratio_of_means
+from pkv_interp.stats.bootstrap import expanded_percentile_ends, mean, ratio_of_means
 from pkv_interp.stats.clusters import Clusters, checked, clusters, draw_counts
 from pkv_interp.stats.estimate import Estimate
 from pkv_interp.stats.resampling import ResamplingOptions, resampling_of
@@ -51,8 +51,6 @@ def ratio_over_seeds(
     numerators: ArrayLike,
     denominators: ArrayLike,
     families: Sequence[object],
-    *,
-    bounds: tuple[float, float] | None = None,
     **resampling: Unpack[ResamplingOptions],
 ) -> Estimate:
     """mean(numerators) / mean(denominators) over seeds and instances, interval over seeds and families.
@@ -63,7 +61,6 @@ def ratio_over_seeds(
         numerators: [seeds, instances], for example patched minus corrupt margins in logits.
         denominators: [seeds, instances], for example clean minus corrupt margins.
         families: one name per instance, the same for every seed.
-        bounds: least and greatest value that the quantity can take, or None.
         **resampling: ``seed``, ``level`` and ``draws`` of the interval, see ``Resampling``.
 
     Raises:
@@ -76,22 +73,38 @@ def ratio_over_seeds(
         # One family says nothing of others, however many seeds there are.
         names = list(families) * n_seeds
         found = ratio_of_means(np.ravel(numerators), np.ravel(denominators), names, **resampling)
-        found = found.model_copy(update={"n_instances": n_instances})
-    else:
-        total = sums.below.sum()
-        ratio = sums.above.sum() / total
-        half = _half_width(sums.above - ratio * sums.below, resampling_of(resampling).level) / abs(total)
-        found = Estimate(
-            value=float(ratio),
-            ci_low=float(ratio - half),
-            ci_high=float(ratio + half),
-            n_families=n_families,
-            n_instances=n_instances,
-        )
-    if bounds is None or found.ci_low is None or found.ci_high is None:
+        return found.model_copy(update={"n_instances": n_instances})
+    total = sums.below.sum()
+    ratio = sums.above.sum() / total
+    half = _half_width(sums.above - ratio * sums.below, resampling_of(resampling).level) / abs(total)
+    return Estimate(
+        value=float(ratio),
+        ci_low=float(ratio - half),
+        ci_high=float(ratio + half),
+        n_families=n_families,
+        n_instances=n_instances,
+    )
+
+
+def share_over_seeds(
+    values: ArrayLike, families: Sequence[object], **resampling: Unpack[ResamplingOptions]
+) -> Estimate:
+    """Mean of shares, or of right and wrong, over seeds and instances; the interval is cut at 0 and 1.
+
+    Where one seed was run, or all values are 0 or all 1, it is the interval of ``mean``, over families.
+
+    Args:
+        values: [seeds, instances], between 0 and 1.
+        families: one name per instance, the same for every seed.
+        **resampling: ``seed``, ``level`` and ``draws`` of the interval, see ``Resampling``.
+    """
+    array = checked(values, "values", ndim=2)
+    if len(array) == 1 or (array == array[0, 0]).all():
+        return mean(array[0], families, bounds=(0.0, 1.0), **resampling)
+    found = ratio_over_seeds(array, np.ones_like(array), families, **resampling)
+    if found.ci_low is None or found.ci_high is None:
         return found
-    ends = {"ci_low": max(found.ci_low, bounds[0]), "ci_high": min(found.ci_high, bounds[1])}
-    return found.model_copy(update=ends)
+    return found.model_copy(update={"ci_low": max(found.ci_low, 0.0), "ci_high": min(found.ci_high, 1.0)})
 
 
 def _half_width(residual: Float[np.ndarray, "seeds families"], level: float) -> float:
