@@ -185,7 +185,6 @@ def test_an_arrangement_is_named_by_its_training_or_its_weights() -> None:
     assert Arrangement("reader", "bare", "trained", "late", 2).name == "reader-late-2"
 
 
-@pytest.mark.usefixtures("small_results")
 def test_the_gate_of_the_crossover_is_the_adapter_of_the_entry(tmp_path: Path) -> None:
     """A run whose entry has an adapter: the four cells differ, and a reader that was kept is that adapter."""
     small = {
