@@ -52,7 +52,7 @@ def crossover(record: RunRecord) -> go.Figure:
     figure.update_layout(
         legend={"orientation": "h", "x": 0, "y": -0.2, "yanchor": "top"}, margin={"t": 115, "b": 120}
     )
-    sample = f"{sample_of(right, SPLIT)} a cell; bars: 95 % over families"
+    sample = f"{sample_of(parts, SPLIT)} a cell; bars: 95 % over families"
     return entitle(figure, record, "Caches of one model read by another", sample)
 
 
@@ -107,7 +107,7 @@ def roles(record: RunRecord) -> go.Figure:
     )
     figure.update_yaxes(title="two-way accuracy", range=[0.0, 1.05], row=1, col=1)
     figure.update_yaxes(title=RECOVERY, row=2, col=1)
-    sample = f"{sample_of(right, SPLIT)}; points: seeds; bars: 95 % over seeds and families"
+    sample = f"{sample_of(parts, SPLIT)}; points: seeds; bars: 95 % over seeds and families"
     return entitle(figure, record, "A LoRA in one part of the prompt alone", sample)
 
 

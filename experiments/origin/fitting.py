@@ -11,12 +11,13 @@ from rich.progress import Progress
 
 from experiments.origin.cases import Arrangement
 from experiments.origin.settings import OriginSettings
+from pkv_interp.models.adapter_file import CONFIG_FILE
 from pkv_interp.models.load import LoadedModel
 from pkv_interp.names import Curriculum
 from pkv_interp.training.checkpoint import STATE
 from pkv_interp.training.curricula import Pool
 from pkv_interp.training.split import Role, SplitLosses
-from pkv_interp.training.trainer import Course, TrainSettings, add_lora, snapshot_path, train
+from pkv_interp.training.trainer import Course, TrainSettings, add_lora, snapshot_path, train, write_adapter
 
 if TYPE_CHECKING:
     from pkv_interp.run.session import Session
@@ -71,16 +72,21 @@ class Fitting:
 
     def adapter(self, arrangement: Arrangement) -> Path:
         """Directory of the finished adapter; trained again where it was deleted."""
-        options = self.options(arrangement)
-        place = snapshot_path(self.folder / arrangement.name, options.steps)
-        if not place.is_dir():
+        place = self._place(arrangement)
+        # The configuration is written last.
+        if not (place / CONFIG_FILE).is_file():
             self._fit(arrangement)
         return place
+
+    def _place(self, arrangement: Arrangement) -> Path:
+        return snapshot_path(self.folder / arrangement.name, self.options(arrangement).steps)
 
     def _fit(self, arrangement: Arrangement) -> list[dict[str, float]]:
         options = self.options(arrangement)
         curriculum = cast(Curriculum, arrangement.curriculum)
         role = cast(Role, arrangement.role)
+        if role != "reader":
+            self.reader.kept.clear()  # readers come first, and these caches are large
         losses = self.reader if role == "reader" else SplitLosses(role)
         course = Course(lambda step: self.pool.batch(curriculum, options.seed, step), losses)
         # A copy: peft puts its layers into the model that it is given.
@@ -93,12 +99,9 @@ class Fitting:
                     task, completed=step + 1, description=f"{arrangement.name}, loss {values['loss']:.2f}"
                 )
 
-            return train(
-                model,
-                self.bare.tokenizer,
-                [],
-                options,
-                self.folder / arrangement.name,
-                progress,
-                course,
-            )
+            folder = self.folder / arrangement.name
+            history = train(model, self.bare.tokenizer, [], options, folder, progress, course)
+        place = self._place(arrangement)
+        if not (place / CONFIG_FILE).is_file():  # stopped between the last checkpoint and the adapter
+            write_adapter(model, options, place)
+        return history

@@ -37,7 +37,7 @@ class OriginSettings(ScenarioSettings):
         Stage(steps=100, lessons="rules", lr=(1.0e-3, 5.0e-4)),
         Stage(steps=50, lr=(5.0e-4, 5.0e-5), breadth=(0.0, 0.2), batch=8),
     )
-    pool: Count = 24
+    pool: Count = 16
     rank: Annotated[int, Field(strict=True, gt=0, le=1024)] = 16
     work_dir: Folder | None = Field(default="outputs/origin")  # pyright: ignore[reportAssignmentType]
     competence_threshold: Threshold = 0.8
