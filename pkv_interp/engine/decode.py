@@ -26,8 +26,8 @@ def check_call(scope: Scope, base: Prefill, rows: Sequence[Row], donors: Sequenc
     """Refuse a call that cannot be run as asked.
 
     Raises:
-        PkvError: no rows, a donor of another length or other rotary frequencies, an index out of range, or an
-            activation not captured.
+        PkvError: no rows, a donor of another length or other rotary frequencies, an index out of range, an
+            activation not captured, or an edit that makes columns of an opened cache run again.
     """
     if not rows:
         raise PkvError("no rows were given", "give at least one row; () is the row without interventions")
@@ -39,6 +39,13 @@ def check_call(scope: Scope, base: Prefill, rows: Sequence[Row], donors: Sequenc
             )
     one_regime(prefill.cache.regime for prefill in (base, *donors))
     scope.check(rows)
+    for row in rows:
+        if first_edit(row, base.length) < base.given:
+            raise PkvError(
+                f"position {first_edit(row, base.length)} lies in the cache that was opened, and to run it "
+                "again would undo how the cache was edited",
+                f"edit positions from {base.given} on",
+            )
     require_captures(rows, donors, base.length)
     require_whole_patches(rows, [first_edit(row, base.length) for row in rows])
 

@@ -9,12 +9,14 @@ import torch
 from jaxtyping import Float
 from nnsight import NNsight
 from torch import Tensor
+from transformers import PreTrainedModel
 
 from pkv_interp.cache import FrozenCache
 from pkv_interp.engine import gradient
 from pkv_interp.engine.batches import Budget, memory_budget, most_tokens
 from pkv_interp.engine.decode import check_call, require_decision_time, run_rows
 from pkv_interp.engine.logits import contributions, written
+from pkv_interp.engine.opened import check_opened, check_writer
 from pkv_interp.engine.prefill import check_prompt, run_prefill
 from pkv_interp.engine.results import Attribution, Decoded, Prefill
 from pkv_interp.errors import PkvError
@@ -81,6 +83,35 @@ class Engine:
         check_prompt(tokens, frozenset(capture))
         return run_prefill(self._tracer, tokens, self.spec, frozenset(capture), self._like, shared)
 
+    def open(
+        self,
+        ids: TokenIds,
+        cache: FrozenCache,
+        capture: frozenset[str] | set[str] = frozenset(),
+        written_by: PreTrainedModel | None = None,
+    ) -> Prefill:
+        """Take a cache that this engine did not make (edited, spliced) as the base of ``decode``.
+
+        A column's index is its position. Tokens after the cache are run over it, the decision token with its
+        activations; the columns of the cache stay as they are, and what made them is not known.
+
+        Args:
+            ids: the whole prompt, the decision token last.
+            cache: of its first tokens, of all but the last at most; it is not changed.
+            capture: "attention" for the decision token's weights, "queries" for those of the tokens run.
+            written_by: the model that wrote the cache, where that is another one of the same architecture. A
+                cache does not say who wrote it: without this it is taken for the engine's own model.
+
+        Raises:
+            PkvError: the cache does not fit the prompt or the model (shape, dtype, device, rotary
+                frequencies), the models differ in more than weights, or as ``prefill``.
+        """
+        tokens, asked = as_ids(ids, self.spec.vocab_size), frozenset(capture)
+        check_opened(tokens, cache, asked, self.spec, self._like)
+        if written_by is not None:
+            check_writer(self.loaded.model, written_by)
+        return run_prefill(self._tracer, tokens, self.spec, asked, self._like, given=cache)
+
     def decode(
         self,
         base: Prefill,
@@ -142,9 +173,10 @@ class Engine:
             layer: index of the layer.
 
         Raises:
-            PkvError: queries were not captured, the cache has another length, there is no such layer, or
-                what comes out is not finite.
+            PkvError: queries were not captured (at every position), the cache has another length, there is no
+                such layer, or what comes out is not finite.
         """
+        base.need_own_columns()
         if cache.length != base.cache.length:
             raise PkvError(
                 f"the cache has {cache.length} tokens and the prompt's own {base.cache.length}",

@@ -27,7 +27,10 @@ class Prefill:
         z_all, mlp_all, resid_all: with capture "prefill": the same at every position.
         resid_mid_all: with capture "prefill": what enters every block plus what its attention wrote to the
             stream, the norm after it and its factor included. In a parallel block no module reads this sum.
-        queries: with capture "queries": what every head asks with at every position, after RoPE and norms.
+        queries: with capture "queries": what every head asks with at every position, after RoPE and norms; of
+            an opened prompt at the positions that were run.
+        given: number of columns that came with a cache (``Engine.open``) and may be edited: no forward over
+            the tokens need make them, so they are never taken for the prompt's own nor run again.
     """
 
     ids: tuple[int, ...]
@@ -42,6 +45,7 @@ class Prefill:
     resid_all: Float[Tensor, "L+1 T d_model"] | None = None
     resid_mid_all: Float[Tensor, "L T d_model"] | None = None
     queries: Float[Tensor, "L H T d_head"] | None = None
+    given: int = 0
 
     @property
     def length(self) -> int:
@@ -65,14 +69,28 @@ class Prefill:
                 "run the prompt with engine.prefill(ids)",
             )
 
+    def need_own_columns(self) -> None:
+        """Refuse an opened prompt where every column must be what the tokens make.
+
+        Raises:
+            PkvError: the prompt was opened over a cache.
+        """
+        if self.given:
+            raise PkvError(
+                f"the first {self.given} columns of this prompt came with a cache (Engine.open)",
+                "run the prompt with engine.prefill(ids)",
+            )
+
     def need(self, name: str) -> Tensor:
         """The captured activation ``name``: z_all, mlp_all, resid_all, queries or attn.
 
         Raises:
-            PkvError: when it was not captured.
+            PkvError: when it was not captured, or cannot be, as the prompt was opened over a cache.
         """
         value = getattr(self, name)
         if value is None:
+            if name not in ("attn", "queries"):
+                self.need_own_columns()
             capture = {"attn": "attention", "queries": "queries"}.get(name, "prefill")
             raise PkvError(
                 f"this needs {name}, which was not captured",
