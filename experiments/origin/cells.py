@@ -86,8 +86,9 @@ class Models:
 
     def cell(self, arrangement: Arrangement, case: Case) -> Cell:
         """Measure one pair."""
+        written = self.written(arrangement, case)
         reader = self.engine(arrangement.reader, arrangement)
-        pair = read_by(reader.loaded, self.written(arrangement, case))
+        pair = read_by(reader, written, self.engine(arrangement.writer, arrangement))
         first, second = decisions(pair)
         kinds = token_kinds(case.clean)
         return Cell(

@@ -95,7 +95,7 @@ def _crossed(session: "Session[OriginSettings]", cases: Cases) -> Crossed:
     worst = 0.0
     for case in (cases.field[0], cases.trigger[-1]):
         pair = run_pair(session.engine, case, ())
-        again = read_by(session.loaded, pair)
+        again = read_by(session.engine, pair, session.engine)
         for one, two in ((pair.clean, again.clean), (pair.corrupt, again.corrupt)):
             worst = max(worst, float((one.logits - two.logits).abs().max()))
     return Crossed(worst)

@@ -2,31 +2,30 @@
 
 from pkv_interp.cache.frozen import PARTS
 from pkv_interp.engine import Engine
-from pkv_interp.engine.generate import extend
 from pkv_interp.interventions import KVPatch, Row
 from pkv_interp.measure.pairs import PairRun, decode_margins
-from pkv_interp.models.load import LoadedModel
 from pkv_interp.tasks.token_kinds import token_kinds
 
 
-def read_by(reader: LoadedModel, written: PairRun) -> PairRun:
+def read_by(reader: Engine, written: PairRun, writer: Engine) -> PairRun:
     """The prompts of a pair with the caches that they were run to and the decision token of another model.
 
     The decision token's own keys and values are the reader's. Patches of the result take from the same
     writer's caches.
 
     Args:
-        reader: a model of the writer's shape, whose keys are turned by the same frequencies.
+        reader: a model that differs from the writer in its weights alone.
         written: by the writer.
+        writer: whose caches these are.
 
     Raises:
-        PkvError: the caches are not ones that the reader can go on from.
+        PkvError: the models differ in more than weights.
     """
-    return PairRun(
-        written.case,
-        extend(reader, written.clean.ids, written.clean.cache),
-        extend(reader, written.corrupt.ids, written.corrupt.cache),
+    clean, corrupt = (
+        reader.open(prefill.ids, prefill.cache, written_by=writer.loaded.model)
+        for prefill in (written.clean, written.corrupt)
     )
+    return PairRun(written.case, clean, corrupt)
 
 
 def part_rows(pair: PairRun) -> dict[str, Row]:

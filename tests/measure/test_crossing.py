@@ -39,12 +39,12 @@ def written_by_hand(writer: LoadedModel, ids: tuple[int, ...]) -> FrozenCache:
 def test_reader_and_writer_are_two_plain_forwards(changed: str) -> None:
     writer, reader = tiny("llama"), tiny("llama", seed=1)
     case = case_of(changed)
-    pair = read_by(reader, run_pair(Engine(writer), case, ()))
+    first_engine, engine = Engine(writer), Engine(reader)
+    pair = read_by(engine, run_pair(first_engine, case, ()), first_engine)
     caches = [written_by_hand(writer, prompt.ids) for prompt in (case.clean, case.corrupt)]
     for one, cache in zip((pair.clean, pair.corrupt), caches, strict=True):
         expected = by_hand(reader, cache, case.clean.ids[-1])
         torch.testing.assert_close(one.logits, expected, atol=1e-4, rtol=1e-4)
-    engine = Engine(reader)
     found = part_margins(engine, pair)
     clean, corrupt = caches
     kinds = token_kinds(case.clean)
@@ -67,8 +67,8 @@ def test_reader_and_writer_are_two_plain_forwards(changed: str) -> None:
 
 def test_own_cache_read_again_is_the_prefill_and_anothers_is_not() -> None:
     """The control of a run, and the adversary that it must tell: the weights of another model."""
-    writer, other = tiny("llama"), tiny("llama", seed=1)
-    pair = run_pair(Engine(writer), case_of("field"), ())
-    own = read_by(writer, pair)
+    writer, other = Engine(tiny("llama")), Engine(tiny("llama", seed=1))
+    pair = run_pair(writer, case_of("field"), ())
+    own = read_by(writer, pair, writer)
     torch.testing.assert_close(own.clean.logits, pair.clean.logits, atol=1e-4, rtol=1e-4)
-    assert float((read_by(other, pair).clean.logits - pair.clean.logits).abs().max()) > 1e-2
+    assert float((read_by(other, pair, writer).clean.logits - pair.clean.logits).abs().max()) > 1e-2
