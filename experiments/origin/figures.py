@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
+import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
@@ -60,6 +61,10 @@ def _cells(frame: pd.DataFrame) -> list[str]:
     return [f"{w} cache,<br>{r} decision" for w, r in zip(frame["writer"], frame["reader"], strict=True)]
 
 
+def _of_training(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame.take(np.flatnonzero(frame["role"].to_numpy() != "crossover").tolist())
+
+
 def _trained(frame: pd.DataFrame) -> list[str]:
     return [f"{role},<br>{name}" for role, name in zip(frame["role"], frame["curriculum"], strict=True)]
 
@@ -67,7 +72,7 @@ def _trained(frame: pd.DataFrame) -> list[str]:
 def _add(figure: go.Figure, frame: pd.DataFrame, name: str, colour: str, row: int) -> None:
     """A bar over all seeds with its interval, and each seed as a point."""
     pooled = frame["seed"].isna().to_numpy(bool)
-    bars, points = frame[pooled], frame[~pooled]
+    bars, points = (frame.take(np.flatnonzero(kept).tolist()) for kept in (pooled, ~pooled))
     figure.add_bar(
         x=_trained(bars),
         y=bars["value"],
@@ -93,8 +98,7 @@ def _add(figure: go.Figure, frame: pd.DataFrame, name: str, colour: str, row: in
 
 def roles(record: RunRecord) -> go.Figure:
     """Accuracy and recovery of every trained part by curriculum, seeds as points."""
-    right, parts = table(record, Accuracy), table(record, Recovery)
-    right, parts = (frame[frame["role"] != "crossover"] for frame in (right, parts))
+    right, parts = (_of_training(table(record, kind)) for kind in (Accuracy, Recovery))
     figure = make_subplots(rows=2, cols=1, shared_xaxes=True, vertical_spacing=0.06)
     for side, name, colour in (("match", "field equals trigger", SKY), ("mismatch", "field differs", GREEN)):
         _add(figure, pick(right, side=side), name, colour, 1)
@@ -113,8 +117,7 @@ def roles(record: RunRecord) -> go.Figure:
 
 def locus(record: RunRecord) -> go.Figure:
     """Recovery of all notes of one kind of token, by trained part and curriculum."""
-    frame = table(record, Locus)
-    trained = frame[frame["role"] != "crossover"]
+    trained = _of_training(table(record, Locus))
     figure = go.Figure()
     for number, kind in enumerate(dict.fromkeys(trained["kind"])):
         mine = pick(trained, kind=kind)

@@ -48,7 +48,9 @@ def stated(scored: Sequence[Group], role: str) -> Group | None:
 def _figures(reader: Group, writer: Group | None) -> dict[str, Estimate]:
     found: dict[str, Estimate] = {}
     for role, group in (("reader", reader), ("writer", writer)):
-        for side in SIDES if group is not None else ():
+        if group is None:
+            continue
+        for side in SIDES:
             name = f"{role}_accuracy" + ("" if side == "both" else f"_{side}")
             found[name] = group.accuracy(side).over_seeds
     found["reader_field_only"] = reader.recovery("field", "field_only").over_seeds
