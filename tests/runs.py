@@ -161,6 +161,20 @@ ANATOMY = (
     "bootstrap_draws=200",
     "threads=1",
 )
+ORIGIN = (
+    "model=tiny-llama",
+    "families=[orders,alerts,posts]",
+    "n_fillers=1",
+    "curricula=[late,mixed]",
+    "reader_seeds=2",
+    "both_seeds=1",
+    "stages=[{steps:2,lessons:rules,lr:[0.01,0.01],batch:2},{steps:1,lr:[0.01,0.01],batch:2}]",
+    "pool=1",
+    "rank=2",
+    "work_dir=null",
+    "bootstrap_draws=200",
+    "threads=1",
+)
 #: By experiment: the smallest sizes that go through every part.
 ARGUMENTS = {
     "agent": AGENT,
@@ -172,6 +186,7 @@ ARGUMENTS = {
     "controls": CONTROLS,
     "editing": EDITING,
     "keystone": KEYSTONE,
+    "origin": ORIGIN,
     "patching": PATCHING,
     "weight_edits": WEIGHT_EDITS,
 }

@@ -77,8 +77,3 @@ def fit(settings: TrainGateSettings) -> Fitted:
         history = train(model, base.tokenizer, replayed, options, settings.work_dir, progress)
     write_adapter(model, options, settings.adapter_dir)
     return Fitted(history, before, held_out)
-
-
-def with_adapter(settings: TrainGateSettings, directory: Path) -> LoadedModel:
-    """The base model with an adapter merged."""
-    return load(settings.model.model_copy(update={"adapter": str(directory.resolve())}))

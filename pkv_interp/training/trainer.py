@@ -1,7 +1,6 @@
 """LoRA training of the gate adapter: cross-entropy on the answers to rules, and replay of ordinary chat."""
 
 import json
-import logging
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,18 +10,20 @@ from typing import Any
 import numpy as np
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict
-from safetensors import safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 
 from pkv_interp.cache.forward import first_positions, fresh_rotation
 from pkv_interp.finite import finite
 from pkv_interp.models.unembedding import logits_of
+from pkv_interp.training.checkpoint import restore_checkpoint, write_checkpoint
 from pkv_interp.training.examples import KINDS
 from pkv_interp.training.schedule import Stage, at, check
 from pkv_interp.training.tokens import TokenSequence, encode_example, pad
 
-log = logging.getLogger(__name__)
 PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+#: Of a model, the sequences of one forward and the token that pads them: loss at every supervised position,
+#: and whether the most likely token there is right.
+Losses = Callable[[Any, list[TokenSequence], int], tuple[torch.Tensor, torch.Tensor]]
 
 
 @dataclass(frozen=True)
@@ -113,6 +114,19 @@ def supervised_losses(model: Any, group: list[TokenSequence], fill: int) -> tupl
     return losses, logits.argmax(-1) == gold
 
 
+@dataclass(frozen=True)
+class Course:
+    """What a training learns from, where it is not the gate's schedule.
+
+    Attributes:
+        batches: encoded examples of each step.
+        losses: of them.
+    """
+
+    batches: Callable[[int], list[TokenSequence]]
+    losses: Losses
+
+
 def fast_bfloat16(device: torch.device) -> bool:
     """Whether matrix products in bfloat16 are faster than in float32: on a GPU, on some CPUs.
 
@@ -125,7 +139,12 @@ def fast_bfloat16(device: torch.device) -> bool:
 
 
 def _step(
-    model: PeftModel, sequences: list[TokenSequence], settings: TrainSettings, chat_weight: float, fill: int
+    model: PeftModel,
+    sequences: list[TokenSequence],
+    settings: TrainSettings,
+    chat_weight: float,
+    fill: int,
+    losses_of: Losses,
 ) -> dict[str, float]:
     n_gate = sum(len(s.targets) for s in sequences if s.kind != "chat")
     n_chat = max(1, sum(len(s.targets) for s in sequences if s.kind == "chat"))
@@ -139,7 +158,7 @@ def _step(
             device=device,
         )
         with torch.autocast(device.type, torch.bfloat16, enabled=half):
-            losses, correct = supervised_losses(model, group, fill)
+            losses, correct = losses_of(model, group, fill)
         loss = (losses * weights).sum()
         loss.backward()
         total += float(loss.detach())
@@ -165,6 +184,7 @@ def train(
     settings: TrainSettings,
     directory: Path,
     progress: Callable[[int, dict[str, float]], None] | None = None,
+    course: Course | None = None,
 ) -> list[dict[str, float]]:
     """Run (or resume) the training.
 
@@ -175,6 +195,7 @@ def train(
         settings: stages, sizes and seed.
         directory: holds the checkpoint; a run that finds one continues from it with the same data stream.
         progress: called after each step.
+        course: other examples than the schedule's, and other losses than the whole model's with its adapter.
 
     Returns:
         One dict of losses and accuracies per step.
@@ -184,27 +205,31 @@ def train(
     optimizer = torch.optim.AdamW(
         params.values(), lr=learning_rate(0, settings), weight_decay=0.0, betas=(0.9, 0.99)
     )
-    history = _restore(params, optimizer, directory)
+    history = restore_checkpoint(params, optimizer, directory)
     fill = int(tokenizer.eos_token_id or 0)
+    losses_of = supervised_losses if course is None else course.losses
     model.train()
     for step in range(len(history), settings.steps):
         stage, progressed = at(settings.stages, step)
-        examples = stage.examples(settings.seed, step, progressed, settings.longest)
-        sequences = [encode_example(e, tokenizer) for e in examples]
+        if course is None:
+            examples = stage.examples(settings.seed, step, progressed, settings.longest)
+            sequences = [encode_example(e, tokenizer) for e in examples]
+        else:
+            sequences = course.batches(step)
         if replay and stage.chat:
             rng = np.random.default_rng([settings.seed, step, 1])
             sequences += [replay[int(i)] for i in rng.integers(len(replay), size=stage.chat)]
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(step, settings)
         optimizer.zero_grad(set_to_none=True)
-        values = _step(model, sequences, settings, stage.chat_weight, fill)
+        values = _step(model, sequences, settings, stage.chat_weight, fill, losses_of)
         torch.nn.utils.clip_grad_norm_(params.values(), 1.0)
         optimizer.step()
         history.append(values)
         if progress is not None:
             progress(step, values)
         if (step + 1) % settings.checkpoint_every == 0 or step + 1 == settings.steps:
-            _checkpoint(params, optimizer, history, directory)
+            write_checkpoint(params, optimizer, history, directory)
         if (step + 1) % settings.snapshot_every == 0 or step + 1 == settings.steps:
             write_adapter(model, settings, snapshot_path(directory, step + 1))
     model.eval()
@@ -244,44 +269,3 @@ def write_adapter(model: PeftModel, settings: TrainSettings, directory: Path) ->
         "base_model_name_or_path": settings.base,
     }
     (directory / "adapter_config.json").write_text(json.dumps(config, indent=1) + "\n")
-
-
-def _checkpoint(
-    params: dict[str, torch.nn.Parameter],
-    optimizer: torch.optim.Optimizer,
-    history: list[dict[str, float]],
-    directory: Path,
-) -> None:
-    directory.mkdir(parents=True, exist_ok=True)
-    tensors: dict[str, torch.Tensor] = {}
-    for name, p in params.items():
-        state = optimizer.state[p]
-        tensors |= {f"p.{name}": p.detach(), f"m.{name}": state["exp_avg"], f"v.{name}": state["exp_avg_sq"]}
-    part = directory / "state.safetensors.part"
-    save_file(
-        {k: t.contiguous().clone() for k, t in tensors.items()},
-        part,
-        metadata={"history": json.dumps(history)},
-    )
-    os.replace(part, directory / "state.safetensors")
-
-
-def _restore(
-    params: dict[str, torch.nn.Parameter], optimizer: torch.optim.Optimizer, directory: Path
-) -> list[dict[str, float]]:
-    """Load weights, moments and history from one file, so that they can never disagree."""
-    path = directory / "state.safetensors"
-    if not path.exists():
-        return []
-    with safe_open(path, "pt") as file:
-        history = json.loads(file.metadata()["history"])
-    tensors = load_file(path)
-    for name, p in params.items():
-        p.data.copy_(tensors[f"p.{name}"])
-        optimizer.state[p] = {
-            "step": torch.tensor(float(len(history))),
-            "exp_avg": tensors[f"m.{name}"].clone(),
-            "exp_avg_sq": tensors[f"v.{name}"].clone(),
-        }
-    log.info("training resumes at step %d", len(history))
-    return history
