@@ -73,9 +73,10 @@ def edit_task(
         PkvError: see ``drawn_values``.
     """
     made = Recipe(**recipe)
+    family = made.family(family)
     rng = made.rng(family, index)
     value, other = drawn_values(family, rng, tokenizer, made.values)
-    instance = made.instance(family, index, rng)
+    instance = made.instance(family, index, rng, (value, other))
     old, new = (other, value) if matches else (value, other)
     act, otherwise = instance.chosen.actions
     actions = (otherwise, act) if matches else (act, otherwise)
