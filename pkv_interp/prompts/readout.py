@@ -40,7 +40,9 @@ def action_ids(
     known = prompt.ids[added:]
     for action in actions:
         blank = "" if prompt.text[-1:].isspace() or action[:1].isspace() else " "
-        ids, _ = encode(f"{prompt.text}{blank if before is None else before}{action}", tokenizer, prefix=False)
+        ids, _ = encode(
+            f"{prompt.text}{blank if before is None else before}{action}", tokenizer, prefix=False
+        )
         if first_token:
             del ids[len(known) + 1 :]
         if tuple(ids[:-1]) != known:

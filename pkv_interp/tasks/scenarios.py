@@ -182,7 +182,7 @@ def default_scenarios() -> Scenarios:
 
 @cache
 def code_layouts() -> tuple[Layout, ...]:
-    """The packaged layouts in which the rule is code; scenarios of one's own can be laid out in them as well."""
+    """The packaged layouts in which the rule is code; they serve scenarios of one's own as well."""
     return tuple(_layout(entry) for entry in _packaged("code_layouts.yaml").layouts or ())
 
 
