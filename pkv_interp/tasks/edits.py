@@ -32,6 +32,8 @@ class EditTask:
         old_action: called for by the old value.
         new_action: called for by the new value.
         matches: the new value is the rule's trigger.
+        cue: opens the answer in a layout of code; None is the style's.
+        chat: the layout leaves the chat template to the style.
     """
 
     family: str
@@ -48,6 +50,8 @@ class EditTask:
     old_action: str
     new_action: str
     matches: bool
+    cue: str | None = None
+    chat: bool = True
 
 
 def edit_task(
@@ -145,6 +149,8 @@ def _task(
         instance.chosen.actions,
         *actions,
         matches,
+        instance.layout.cue_of(shown.field) if instance.layout.is_code else None,
+        instance.layout.chat,
     )
 
 

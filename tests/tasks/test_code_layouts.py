@@ -159,6 +159,8 @@ def test_quads_twins_and_edits_are_made_in_it(layout: str) -> None:
     task = edit_task(FAMILIES[2], 0, tokenizer, seed=0, matches=True, style=style)
     assert task.field == "build_state"
     assert task.old in task.messages[-1].text
+    assert task.cue == mine.field.clean.text[-len(str(task.cue)) :]
+    assert task.chat == (layout == "python_chat")
 
 
 def test_a_rule_with_both_values_is_refused_where_a_third_can_stand() -> None:
