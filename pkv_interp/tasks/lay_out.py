@@ -52,6 +52,7 @@ def _state(layout: Layout, content: Content) -> list[Segment]:
     fills = {
         "field": [Segment("session", content.field)],
         "value": [Segment("field", content.value, "field")],
+        "request": [Segment("conversation", content.request, "conversation")],
         "bystander_1": [Segment("session", first)],
         "bystander_2": [Segment("session", second)],
     }
@@ -84,9 +85,15 @@ def _tools(layout: Layout, content: Content) -> Iterator[Segment]:
 
 
 def _ask(template: str, content: Content) -> list[Segment]:
-    """The request with the white space after it, the update, and the question."""
+    """The request with the white space after it, the update, and the question.
+
+    Without a request, which then stands in the block of the field, the update comes first.
+    """
     filled = template.format(request="\0", menu=" or ".join(content.menu), field=content.field)
-    request, _, question = filled.partition("\0")
+    request, there, question = filled.partition("\0")
+    if not there:
+        line = () if content.update is None else (content.update,)
+        return [*line, Segment("decision", filled, "question")]
     blank = question[: len(question) - len(question.lstrip())]
     out = [Segment("conversation", f"{request}{content.request}{blank}", "conversation")]
     if content.update is not None:

@@ -97,7 +97,9 @@ Rule = Annotated[Text, blanks(("trigger", "act", "other"), some=("field",))]
 #: A rule that is code: it may name the value that calls for the other action, or have a default.
 CodeRule = Annotated[Text, blanks(("trigger", "act", "other"), may=("field", "other_value"))]
 _ASK = template_check(("request", "menu"))
-_CODE_ASK = template_check(("request",), may=("menu", "field"))
+_CODE_ASK = template_check((), may=("request", "menu", "field"))
+_STATE = template_check(("value",), some=("field",), may=("bystander_1", "bystander_2"))
+_CODE_STATE = template_check(("value",), some=("field",), may=("bystander_1", "bystander_2", "request"))
 _CODE_CUE = template_check((), may=("field",))
 
 
@@ -124,7 +126,7 @@ class LayoutEntry(Entry):
 
     name: Text
     rules: Annotated[dict[Text, CodeRule], Field(min_length=1)] | None = None
-    state: Annotated[Text, blanks(("value",), some=("field",), may=("bystander_1", "bystander_2"))]
+    state: Text
     rule: Annotated[Text, blanks(("before", "rule", "after"))]
     ask: Text
     cue: Text
@@ -141,6 +143,11 @@ class LayoutEntry(Entry):
     before_answer: str | None = None
     first_token: bool = False
     chat: bool = True
+
+    @field_validator("state")
+    @classmethod
+    def _states(cls, template: str, info: ValidationInfo) -> str:
+        return (_CODE_STATE if info.data.get("rules", ()) is not None else _STATE)(template)
 
     @field_validator("ask", "ask_reason")
     @classmethod
@@ -189,10 +196,15 @@ class LayoutEntry(Entry):
             raise problem(
                 "with a message for each block the assistant's reply is missing", "add the key reply"
             )
-        asked = self.ask.split("{request}")
-        if "{menu}" in asked[0]:
+        if ("{request}" in self.state) == ("{request}" in self.ask):
+            raise problem(
+                "{request} must stand in ask, or in the state of a layout with rules of its own",
+                "write it into one of the two",
+            )
+        asked = self.ask.partition("{request}")
+        if asked[1] and "{menu}" in asked[0]:
             raise problem("{menu} stands before {request}", "put the question after the request")
-        if self.rules is not None and not asked[1].strip():
+        if self.rules is not None and asked[1] and not asked[2].strip():
             raise problem("nothing stands after {request}", "end ask in a question or a comment")
         return self
 

@@ -31,6 +31,7 @@ from pkv_interp.tasks.field_classes import class_cases
 from pkv_interp.tasks.quads import quad, quad_twin
 from pkv_interp.tasks.scenarios import code_layouts
 from tests.families import tiny as tiny_model
+from tests.tasks.test_scenario_problems import changed
 from tests.tasks.test_scenarios import small, written
 
 KINDS = {"field": field_case, "polarity": polarity_case}
@@ -48,6 +49,7 @@ def printed(source: str) -> str:
 def in_prompt(text: str) -> str:
     """What a Python prompt prints after these lines."""
     lines = [line[4:] for line in text.splitlines() if line.startswith((">>> ", "..."))]
+    # The last line is what is asked; one before it may be an expression, of which nothing is printed here.
     return printed("\n".join(lines))
 
 
@@ -78,6 +80,10 @@ def in_sql(text: str) -> str:
 
 
 RUN: dict[str, Callable[[str], str]] = {
+    "python_script": printed,
+    "python_script_late": printed,
+    "python_prompt": in_prompt,
+    "python_prompt_late": in_prompt,
     "python_dict": in_prompt,
     "python_default": in_prompt,
     "python_match": in_prompt,
@@ -129,7 +135,7 @@ def test_answers_are_read_as_they_stand_there(layout: str) -> None:
     tokenizer = tiny_model("llama").tokenizer
     for family in FAMILIES:
         case = made("field", family, layout)
-        blank = {"json": "", "yaml": " ", "yaml_default": " ", "sql": " ", "python_chat": " "}.get(layout, "")
+        blank = "" if layout == "json" or case.clean.text.endswith("\n") else " "
         for action, wanted in zip(case.actions, case.action_ids, strict=True):
             whole = f"{case.clean.text}{blank}{action}"
             # A chat template has written the first token already.
@@ -138,7 +144,8 @@ def test_answers_are_read_as_they_stand_there(layout: str) -> None:
 
 
 def test_a_rule_with_both_values_has_one_span_from_the_first_to_the_second() -> None:
-    assert set(BOTH) == {"python_dict", "python_chat", "yaml", "json"}
+    lean = {"python_script", "python_script_late", "python_prompt", "python_prompt_late"}
+    assert set(BOTH) == {"python_dict", "python_chat", "yaml", "json"} | lean
     for layout in NAMES:
         case = made("polarity", FAMILIES[0], layout)
         span = text_of(case.clean, "trigger")
@@ -246,6 +253,8 @@ def test_a_file_of_ones_own_defines_one(tmp_path: Path) -> None:
         ("rules", {}, "rules", "0 entries"),
         ("ask", "# {request}\n", "ternary", "nothing stands after {request}"),
         ("ask", "# {menu} {request}?", "ternary", "{menu} stands before {request}"),
+        ("ask", "# What is it?", "ternary", "{request} must stand in ask, or in the state"),
+        ("state", "# {request}\n{field} = '{value}'", "ternary", "{request} must stand in ask, or in"),
         ("cue", "{value}", "cue", "unknown placeholder {value}"),
         ("role", "#", "role", "the placeholder {role} is missing"),
         ("filler", "# {text}", "filler", "unknown placeholder {text}"),
@@ -266,6 +275,7 @@ def test_without_rules_of_its_own_a_layout_keeps_the_old_form(tmp_path: Path) ->
     data = small()
     data["layouts"][0]["cue"] = "answer = {"
     assert check_scenarios(written(tmp_path, data)) == []
+    assert check_scenarios(written(tmp_path, changed("layouts.0.state", "{field} {value} {request}")))
     data["layouts"][0]["ask"] = "{request} and {field}, {menu}?"
     (finding,) = check_scenarios(written(tmp_path, data))
     assert "unknown placeholder {field}" in finding.reason
