@@ -73,9 +73,11 @@ def polarity_case(family: Family, index: int, tokenizer: Any, **recipe: Unpack[R
         PkvError: the prompts do not align, or an action is not one token after them.
     """
     made = Recipe(**recipe)
+    family = made.family(family)
     rng = made.rng(family, index)
     value, other = drawn_values(family, rng, tokenizer, made.values)
-    return _case(made.instance(family, index, rng), "trigger", ((value, value), (value, other)), tokenizer)
+    instance = made.instance(family, index, rng, (value, other))
+    return _case(instance, "trigger", ((value, value), (value, other)), tokenizer)
 
 
 def field_case(family: Family, index: int, tokenizer: Any, **recipe: Unpack[RecipeOptions]) -> Case:
@@ -109,9 +111,10 @@ def field_instance(
         PkvError: see ``drawn_values``.
     """
     made = Recipe(**recipe)
+    family = made.family(family)
     rng = made.rng(family, index)
     values = drawn_values(family, rng, tokenizer, made.values)
-    return made.instance(family, index, rng), values
+    return made.instance(family, index, rng, values), values
 
 
 def _case(instance: Instance, changed: str, sides: Sequence[tuple[str, str]], tokenizer: Any) -> Case:
@@ -145,5 +148,11 @@ def paired(instance: Instance, changed: str, prompts: tuple[Prompt, Prompt], tok
         clean,
         corrupt,
         instance.chosen.actions,
-        action_ids(clean, instance.chosen.actions, tokenizer),
+        action_ids(
+            clean,
+            instance.chosen.actions,
+            tokenizer,
+            before=instance.layout.before_answer,
+            first_token=instance.layout.first_token,
+        ),
     )
