@@ -17,8 +17,11 @@ from pkv_interp.tasks import Case, Family, Instance, Scenarios, Style, Update, f
 from pkv_interp.tasks.alignment import aligned_values
 from pkv_interp.tasks.draws import draw
 from pkv_interp.training import vocabulary
+from pkv_interp.training.losses import micro_batches, supervised_losses
 from pkv_interp.training.tokens import TokenSequence, pad
-from pkv_interp.training.trainer import micro_batches, supervised_losses
+
+#: A field that is named like the family's and that no rule reads.
+NEAR_FIELD = "reserve {field}"
 
 
 @dataclass(frozen=True)

@@ -14,12 +14,10 @@ from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dic
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from pkv_interp.cache.forward import first_positions, fresh_rotation
-from pkv_interp.finite import finite
-from pkv_interp.models.unembedding import logits_of
 from pkv_interp.training.examples import KINDS
+from pkv_interp.training.losses import shared_batches, supervised_losses
 from pkv_interp.training.schedule import Stage, at, check
-from pkv_interp.training.tokens import TokenSequence, encode_example, pad
+from pkv_interp.training.tokens import TokenSequence, encode_example
 
 log = logging.getLogger(__name__)
 PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
@@ -31,9 +29,9 @@ class TrainSettings:
 
     Attributes:
         stages: what each step trains on and how fast.
-        token_budget: padded tokens a micro-batch may hold.
+        token_budget: padded tokens a micro-batch may hold; a longer sequence is one of its own.
         warmup: steps over which the learning rate rises to the schedule's.
-        longest: fillers of the longest documents.
+        longest: neutral sentences of the longest documents; 90 make about 1,000 tokens.
         snapshot_every: steps between adapters that are kept for the mechanism-by-step table.
         base: name of the model that is trained, for the adapter's config.
         bfloat16: run matrix products in bfloat16; None: where that is faster.
@@ -44,7 +42,7 @@ class TrainSettings:
     rank: int = 16
     alpha: int = 16
     warmup: int = 20
-    longest: int = 30
+    longest: int = 90
     checkpoint_every: int = 25
     snapshot_every: int = 100
     base: str = ""
@@ -78,41 +76,6 @@ def learning_rate(step: int, settings: TrainSettings) -> float:
     return stage.learning_rate(progress) * min(1.0, (step + 1) / settings.warmup)
 
 
-def micro_batches(sequences: list[TokenSequence], budget: int) -> list[list[TokenSequence]]:
-    """Group sequences of similar length so that padding stays small and each group fits the token budget."""
-    groups: list[list[TokenSequence]] = []
-    for sequence in sorted(sequences, key=lambda s: len(s.ids)):
-        if groups and (len(groups[-1]) + 1) * len(sequence.ids) <= budget:
-            groups[-1].append(sequence)
-        else:
-            groups.append([sequence])
-    return groups
-
-
-def supervised_losses(model: Any, group: list[TokenSequence], fill: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Cross-entropy and correctness at every supervised position of a group, in order.
-
-    Only supervised positions go through the unembedding.
-
-    Args:
-        model: with or without adapter.
-        group: sequences of one forward.
-        fill: token that pads the shorter ones.
-    """
-    ids = pad(group, fill).to(model.device)
-    rows = torch.tensor([r for r, s in enumerate(group) for _ in s.targets], device=ids.device)
-    cols = torch.tensor([t for s in group for t in s.targets], device=ids.device)
-    core: Any = model.get_base_model() if isinstance(model, PeftModel) else model
-    placed = first_positions(core.model, ids)
-    with fresh_rotation(core):
-        hidden = core.model(input_ids=ids, use_cache=False, **placed).last_hidden_state[rows, cols]
-    logits = logits_of(core, hidden)
-    gold = ids[rows, cols + 1]
-    losses = torch.nn.functional.cross_entropy(logits, gold, reduction="none")
-    finite(losses.detach(), "the training losses", "train in float32, or lower the learning rate")
-    return losses, logits.argmax(-1) == gold
-
-
 def fast_bfloat16(device: torch.device) -> bool:
     """Whether matrix products in bfloat16 are faster than in float32: on a GPU, on some CPUs.
 
@@ -133,13 +96,13 @@ def _step(
     total, chat_total = 0.0, 0.0
     device = torch.device(model.device)
     half = fast_bfloat16(device) if settings.bfloat16 is None else settings.bfloat16
-    for group in micro_batches(sequences, settings.token_budget):
+    for shared, group in shared_batches(sequences, settings.token_budget):
         weights = torch.tensor(
             [chat_weight / n_chat if s.kind == "chat" else 1.0 / n_gate for s in group for _ in s.targets],
             device=device,
         )
         with torch.autocast(device.type, torch.bfloat16, enabled=half):
-            losses, correct = supervised_losses(model, group, fill)
+            losses, correct = supervised_losses(model, group, fill, shared)
         loss = (losses * weights).sum()
         loss.backward()
         total += float(loss.detach())

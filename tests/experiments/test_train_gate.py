@@ -201,7 +201,7 @@ def test_tables_tell_sides_and_steps_apart(report: Report) -> None:
 @pytest.mark.parametrize(
     ("override", "cause"),
     [
-        ("stages=[{steps:3,lr:[1.0e-3,1.0e-3],mix:[0.5,0,0,0]}]", "mix of stage 1 sums to 0.5"),
+        ("stages=[{steps:3,lr:[1.0e-3,1.0e-3],mix:{plain:0.5}}]", "mix of stage 1 sums to 0.5"),
         ("stages=[]", "at least 1 item"),
         ("rank=0", "greater than 0"),
         ("lengths=[4,0]", "rising order"),
