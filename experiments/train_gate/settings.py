@@ -61,7 +61,7 @@ class TrainGateSettings(ScenarioSettings):
     rank: Annotated[int, Field(strict=True, gt=0, le=1024)] = 16
     snapshot_every: Steps = 100
     lengths: FillerCounts = (0, 4, 12, 30, 56)
-    instances: Count = 1
+    instances: Count = 2
     mechanism_instances: Count = 1
     bootstrap_draws: Draws = 2000
 

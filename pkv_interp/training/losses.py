@@ -9,7 +9,7 @@ from os.path import commonprefix
 from typing import Any
 
 import torch
-from jaxtyping import Int
+from jaxtyping import Float, Int
 from peft import PeftModel
 from transformers import DynamicCache
 
@@ -84,7 +84,7 @@ def supervised_losses(
     cols = torch.tensor([t for s in group for t in s.targets], device=ids.device)
     core: Any = model.get_base_model() if isinstance(model, PeftModel) else model
     with fresh_rotation(core):
-        hidden = _hidden(core, ids, shared)[rows, cols - shared]
+        hidden = last_hidden(core, ids, shared)[rows, cols - shared]
     logits = logits_of(core, hidden)
     gold = ids[rows, cols + 1]
     losses = torch.nn.functional.cross_entropy(logits, gold, reduction="none")
@@ -92,8 +92,16 @@ def supervised_losses(
     return losses, logits.argmax(-1) == gold
 
 
-def _hidden(core: Any, ids: Int[torch.Tensor, "batch time"], shared: int) -> torch.Tensor:
-    """Last hidden states after the shared tokens."""
+def last_hidden(
+    core: Any, ids: Int[torch.Tensor, "batch time"], shared: int
+) -> Float[torch.Tensor, "batch rest width"]:
+    """Last hidden states after the tokens that all rows begin with, which run once.
+
+    Args:
+        core: the model without adapter wrapper.
+        ids: right-padded.
+        shared: tokens that all rows begin with; 0 runs whole rows.
+    """
     if not shared:
         placed = first_positions(core.model, ids)
         return core.model(input_ids=ids, use_cache=False, **placed).last_hidden_state

@@ -10,8 +10,8 @@ from pkv_interp.prompts.errata import ERRATA, UPDATES
 from pkv_interp.tasks.families import FAMILIES
 from pkv_interp.tasks.wordings import FILLERS, RULES
 from pkv_interp.training import chat, event_wordings, vocabulary, wordings
-from pkv_interp.training.evaluation import NEAR_FIELD
 from pkv_interp.training.examples import KINDS, Example, batch, lesson, lessons, make
+from pkv_interp.training.probes import NEAR_FIELD, UNSEEN_LAYOUT
 from pkv_interp.training.rules import draw_rule
 from pkv_interp.training.updates import Kind, events
 
@@ -67,6 +67,18 @@ def test_no_near_field_of_the_evaluation_is_named_like_one_of_the_training() -> 
     assert not {w for name in (NEAR_FIELD,) for w in name.split() if "{" not in w} & {
         w for name in (*event_wordings.NEAR_FIELDS, *vocabulary.FIELDS) for w in name.split()
     }
+
+
+def test_the_unseen_layout_shares_no_line_and_no_cue_with_the_training() -> None:
+    unseen = UNSEEN_LAYOUT
+    assert unseen.cue not in wordings.CUES
+    trained = " ".join(
+        " ".join(pool).lower()
+        for pool in (wordings.HEADINGS, wordings.SESSION_HEADINGS, wordings.QUESTIONS, wordings.FIELD_FORMS)
+    )
+    for sign in ("~~", "dossier", "standing orders", "....", "we hold this", "your move"):
+        assert sign in f"{unseen.state} {unseen.rule} {unseen.ask}".lower()
+        assert sign not in trained
 
 
 def test_held_out_chat_shares_no_prompt_with_replay() -> None:
@@ -262,7 +274,7 @@ def test_breadth_brings_long_documents() -> None:
 def test_breadth_brings_other_skeletons() -> None:
     broad = [words(e) for step in range(60) for e in batch(0, step, 8, MIX, 1.0, 10)]
     narrow = [words(e) for step in range(60) for e in batch(0, step, 8, MIX, 0.0, 10)]
-    for mark in ("| --- |", '{\n  "', "\n---\n", "\n- ", "\n1. "):
+    for mark in ("| --- |", '{\n  "', "\n---\n", "\n* ", "\n1. "):
         assert any(mark in text for text in broad), mark
         assert not any(mark in text for text in narrow), mark
     replies = [sum(t.answer is None for t in e.turns) for e in batch(0, 1, 200, MIX, 1.0, 10)]
