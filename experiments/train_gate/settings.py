@@ -37,7 +37,7 @@ class TrainGateSettings(ScenarioSettings):
         Stage(steps=75, lessons="rules", lr=(1.0e-3, 8.5e-4)),
         Stage(steps=120, lessons="rules", lr=(8.0e-4, 7.0e-4), mix={"plain": 0.5, "late": 0.5}),
         Stage(
-            steps=200,
+            steps=180,
             lr=(6.0e-4, 5.0e-4),
             mix=_BROAD,
             breadth=(0, 0.4),
@@ -47,7 +47,7 @@ class TrainGateSettings(ScenarioSettings):
             chat_weight=0.2,
         ),
         Stage(
-            steps=420,
+            steps=380,
             lr=(5.0e-4, 1.0e-5),
             mix=_BROAD,
             breadth=(0.4, 1),

@@ -14,6 +14,7 @@ from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dic
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
+from pkv_interp.errors import PkvError
 from pkv_interp.training.examples import KINDS
 from pkv_interp.training.losses import shared_batches, supervised_losses
 from pkv_interp.training.schedule import Stage, at, check
@@ -53,6 +54,12 @@ class TrainSettings:
     def steps(self) -> int:
         """Optimiser steps of all stages."""
         return sum(stage.steps for stage in self.stages)
+
+    def facts(self) -> dict[str, Any]:
+        """What the weights after a step depend on, as JSON holds it."""
+        kept = ("rank", "alpha", "warmup", "longest", "base", "seed")
+        stages = [stage.model_dump(mode="json") for stage in self.stages]
+        return {"stages": stages, **{name: getattr(self, name) for name in kept}}
 
 
 def add_lora(model: Any, settings: TrainSettings) -> PeftModel:
@@ -141,13 +148,16 @@ def train(
 
     Returns:
         One dict of losses and accuracies per step.
+
+    Raises:
+        PkvError: the schedule cannot run, or the checkpoint is of another one.
     """
     params = {n: p for n, p in model.named_parameters() if p.requires_grad}
     check(settings.stages)
     optimizer = torch.optim.AdamW(
         params.values(), lr=learning_rate(0, settings), weight_decay=0.0, betas=(0.9, 0.99)
     )
-    history = _restore(params, optimizer, directory)
+    history = _restore(params, optimizer, settings, directory)
     fill = int(tokenizer.eos_token_id or 0)
     model.train()
     for step in range(len(history), settings.steps):
@@ -167,7 +177,7 @@ def train(
         if progress is not None:
             progress(step, values)
         if (step + 1) % settings.checkpoint_every == 0 or step + 1 == settings.steps:
-            _checkpoint(params, optimizer, history, directory)
+            _checkpoint(params, optimizer, history, settings, directory)
         if (step + 1) % settings.snapshot_every == 0 or step + 1 == settings.steps:
             write_adapter(model, settings, snapshot_path(directory, step + 1))
     model.eval()
@@ -213,6 +223,7 @@ def _checkpoint(
     params: dict[str, torch.nn.Parameter],
     optimizer: torch.optim.Optimizer,
     history: list[dict[str, float]],
+    settings: TrainSettings,
     directory: Path,
 ) -> None:
     directory.mkdir(parents=True, exist_ok=True)
@@ -224,20 +235,33 @@ def _checkpoint(
     save_file(
         {k: t.contiguous().clone() for k, t in tensors.items()},
         part,
-        metadata={"history": json.dumps(history)},
+        metadata={"history": json.dumps(history), "settings": json.dumps(settings.facts())},
     )
     os.replace(part, directory / "state.safetensors")
 
 
 def _restore(
-    params: dict[str, torch.nn.Parameter], optimizer: torch.optim.Optimizer, directory: Path
+    params: dict[str, torch.nn.Parameter],
+    optimizer: torch.optim.Optimizer,
+    settings: TrainSettings,
+    directory: Path,
 ) -> list[dict[str, float]]:
     """Load weights, moments and history from one file, so that they can never disagree."""
     path = directory / "state.safetensors"
     if not path.exists():
         return []
     with safe_open(path, "pt") as file:
-        history = json.loads(file.metadata()["history"])
+        metadata = file.metadata()
+    history = json.loads(metadata["history"])
+    before = json.loads(metadata.get("settings", "{}"))
+    now = settings.facts()
+    # Stages may be added to the end of a schedule.
+    now["stages"] = now["stages"][: len(before.get("stages", []))]
+    if before != now:
+        raise PkvError(
+            f"the checkpoint in {directory} is of another schedule",
+            "name another folder for this one, or delete that folder",
+        )
     tensors = load_file(path)
     for name, p in params.items():
         p.data.copy_(tensors[f"p.{name}"])

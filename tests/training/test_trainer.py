@@ -2,6 +2,7 @@
 
 import copy
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -209,6 +210,22 @@ def test_training_learns_and_resumes_to_the_same_weights(tmp_path: Path) -> None
     assert [h["loss"] for h in again] == pytest.approx([h["loss"] for h in history], rel=1e-4)
     for (name, a), (_, b) in zip(whole.named_parameters(), resumed.named_parameters(), strict=True):
         torch.testing.assert_close(a, b, atol=1e-4, rtol=1e-3, msg=name)
+
+
+@pytest.mark.usefixtures("stream")
+def test_a_checkpoint_of_another_schedule_is_refused_and_one_of_its_beginning_is_not(tmp_path: Path) -> None:
+    tokenizer = tiny("llama").tokenizer
+    short = replace(SETTINGS, stages=(Stage(steps=1, lr=(1e-3, 1e-3), batch=2),))
+    train(fresh(), tokenizer, [], short, tmp_path)
+    for other in (
+        replace(short, seed=1),
+        replace(short, stages=(Stage(steps=1, lr=(1e-3, 1e-4), batch=2),)),
+        replace(short, stages=(Stage(steps=1, lr=(1e-3, 1e-3), batch=2, mix={"late": 1.0}),)),
+    ):
+        with pytest.raises(PkvError, match="is of another schedule"):
+            train(fresh(), tokenizer, [], other, tmp_path)
+    longer = replace(short, stages=(*short.stages, Stage(steps=1, lr=(1e-3, 1e-3), batch=2)))
+    assert len(train(fresh(), tokenizer, [], longer, tmp_path)) == 2
 
 
 @pytest.mark.usefixtures("stream")
