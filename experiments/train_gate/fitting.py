@@ -61,7 +61,7 @@ def fit(settings: TrainGateSettings) -> Fitted:
     replayed, held_out = replay_text(base, settings.work_dir)
     before = chat_loss(base.model, base.tokenizer, held_out)
     options = TrainSettings(
-        stages=settings.stages,
+        stages=settings.schedule,
         rank=settings.rank,
         snapshot_every=settings.snapshot_every,
         base=settings.model.name,

@@ -8,7 +8,8 @@ from experiments.train_gate.fitting import fit
 from experiments.train_gate.judging import Answers, Mechanism, judge, mechanism
 from experiments.train_gate.settings import TrainGateSettings
 from pkv_interp.models.load import load_adapted
-from pkv_interp.training.evaluation import chat_loss, seen_in_training
+from pkv_interp.training.evaluation import chat_loss
+from pkv_interp.training.probes import seen_in_training
 from pkv_interp.training.trainer import snapshot_path
 
 if TYPE_CHECKING:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Required, TypedDict
+from typing import Any, Required, TypeAlias, TypedDict
 
 import numpy as np
 
@@ -103,6 +103,10 @@ class Update:
     field: str | None = None
 
 
+#: One update, several, or none.
+Updates: TypeAlias = Update | Sequence[Update]
+
+
 @dataclass(frozen=True)
 class Instance:
     """What the prompts of one instance share, whatever the field's value and the rule's trigger are.
@@ -139,7 +143,7 @@ class Instance:
         """Unique in a run: family, index and record number."""
         return f"{self.family.name}-{self.index}-{self.chosen.record}"
 
-    def content(self, *, value: str, trigger: str, update: Update | None = None) -> Content:
+    def content(self, *, value: str, trigger: str, update: Updates = ()) -> Content:
         """What fills the layout.
 
         Raises:
@@ -165,16 +169,16 @@ class Instance:
             tools=self.scenarios.tools,
             request=family.request.format(id=chosen.record),
             menu=chosen.menu,
-            update=None if update is None else Segment("update", _line(update, family), "update"),
+            update=Segment("update", _lines(update, family), "update") if update else None,
         )
 
-    def messages(self, *, value: str, trigger: str, update: Update | None = None) -> tuple[Message, ...]:
+    def messages(self, *, value: str, trigger: str, update: Updates = ()) -> tuple[Message, ...]:
         """System and user messages of one prompt, up to the end of the question.
 
         Args:
             value: the field's value.
             trigger: the value that the rule names.
-            update: appended after everything but the question.
+            update: appended after everything but the question; several stand in their order.
 
         Raises:
             PkvError: the wording or the layout is unknown.
@@ -203,9 +207,12 @@ class Instance:
         return second if trigger == first else first
 
 
-def _line(update: Update, family: Family) -> str:
-    text = UPDATES[update.wording].format(field=update.field or family.field, value=update.value)
-    return text[0].upper() + text[1:] + "\n"
+def _lines(updates: Updates, family: Family) -> str:
+    lines = ""
+    for update in (updates,) if isinstance(updates, Update) else updates:
+        text = UPDATES[update.wording].format(field=update.field or family.field, value=update.value)
+        lines += text[0].upper() + text[1:] + "\n"
+    return lines
 
 
 def drawn_values(
