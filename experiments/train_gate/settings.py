@@ -4,10 +4,11 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
+from pkv_interp.names import Curriculum
 from pkv_interp.run.scenario_settings import ScenarioSettings
 from pkv_interp.run.settings import Model
 from pkv_interp.run.values import Count, Draws, FillerCounts, Folder, Steps
-from pkv_interp.training.schedule import Curriculum, Stage, check, follow
+from pkv_interp.training.schedule import Stage, check, follow
 from pkv_interp.training.updates import Kind
 
 #: Most of the broad steps are about events: what a document says and what has happened since.

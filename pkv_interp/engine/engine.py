@@ -109,8 +109,7 @@ class Engine:
         """
         tokens, asked = as_ids(ids, self.spec.vocab_size), frozenset(capture)
         check_opened(tokens, cache, asked, self.spec, self._like)
-        if written_by is not None:
-            check_writer(self.loaded.model, written_by)
+        check_writer(self.loaded.model, written_by or self.loaded.model)
         return run_prefill(self._tracer, tokens, self.spec, asked, self._like, given=cache)
 
     def decode(

@@ -8,13 +8,13 @@ import numpy as np
 
 from pkv_interp.errors import PkvError
 from pkv_interp.names import Curriculum
-from pkv_interp.training.examples import KINDS
 from pkv_interp.training.schedule import Stage, at
 from pkv_interp.training.tokens import TokenSequence, encode_example
+from pkv_interp.training.updates import Kind
 
 CURRICULA: tuple[Curriculum, ...] = get_args(Curriculum)
 #: Kinds of examples of each, which take turns over the pool: the field before the rule, and after it.
-_TURNS: dict[str, tuple[str, ...]] = {"early": ("plain",), "late": ("late",), "mixed": ("plain", "late")}
+_TURNS: dict[Curriculum, tuple[Kind, ...]] = {"early": ("plain",), "late": ("late",), "mixed": ("plain", "late")}
 #: Draws until enough pairs have answers of one token; a tokenizer of few words needs many.
 _TRIES = 400
 
@@ -59,9 +59,8 @@ class Pool:
         kinds = _TURNS[curriculum]
         return self._drawn(stage, first + entry, entry / max(1, size - 1), kinds[entry % len(kinds)])
 
-    def _drawn(self, stage: Stage, step: int, progress: float, kind: str) -> list[TokenSequence]:
-        mix = tuple(float(name == kind) for name in KINDS)
-        only = stage.model_copy(update={"mix": mix})
+    def _drawn(self, stage: Stage, step: int, progress: float, kind: Kind) -> list[TokenSequence]:
+        only = stage.model_copy(update={"mix": {kind: 1.0}})
         found: list[TokenSequence] = []
         for attempt in range(_TRIES):
             examples = only.examples(attempt, step, progress, self.longest)

@@ -6,12 +6,11 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from pkv_interp.errors import PkvError
+from pkv_interp.names import Curriculum
 from pkv_interp.training.examples import KINDS, PLACES, Example, batch, lessons
 from pkv_interp.training.updates import Kind
 
 Share = Annotated[float, Field(strict=True, ge=0.0, le=1.0)]
-#: Where the field stands in all that is trained on: where the schedule says, before the rule, or after it.
-Curriculum = Literal["mixed", "early", "late"]
 Rate = Annotated[float, Field(strict=True, ge=0.0, le=1.0)]
 
 
