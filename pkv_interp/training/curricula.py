@@ -14,7 +14,11 @@ from pkv_interp.training.updates import Kind
 
 CURRICULA: tuple[Curriculum, ...] = get_args(Curriculum)
 #: Kinds of examples of each, which take turns over the pool: the field before the rule, and after it.
-_TURNS: dict[Curriculum, tuple[Kind, ...]] = {"early": ("plain",), "late": ("late",), "mixed": ("plain", "late")}
+_TURNS: dict[Curriculum, tuple[Kind, ...]] = {
+    "early": ("plain",),
+    "late": ("late",),
+    "mixed": ("plain", "late"),
+}
 #: Draws until enough pairs have answers of one token; a tokenizer of few words needs many.
 _TRIES = 400
 
