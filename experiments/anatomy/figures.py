@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from experiments.anatomy.tables import AttentionLine, HeadSet, PartLine, PathLine, WordLine
+from experiments.anatomy.tables import AttentionLine, HeadSet, PartLine, PathLine, PredictedEdit, WordLine
 from pkv_interp.plots.curves import goal_lines
 from pkv_interp.plots.tables import RECOVERY, entitle, error_bars, pick, sample_of, table
 from pkv_interp.plots.theme import BLUE, GREEN, GREY, INK, LEGEND_ABOVE, ORANGE, PALE, PURPLE, SKY
@@ -161,9 +161,58 @@ def head_curves(record: RunRecord) -> go.Figure:
     return entitle(figure, record, "Pattern and values of the read heads", sample)
 
 
+def prediction_points(record: RunRecord) -> go.Figure:
+    """Measured recovery of every edit against that told from plain caches, and against the toy's."""
+    frame = table(record, PredictedEdit)
+    figure = make_subplots(
+        rows=1, cols=2, shared_yaxes=True, subplot_titles=("all heads, first order", "published toy")
+    )
+    for kind, name, colour in (
+        ("pasted", "notes put in, most attended", BLUE),
+        ("random", "random notes put in", PALE),
+        ("suffix", "last notes put in", SKY),
+        ("group", "groups of notes put in", GREEN),
+        ("recomputed", "field and notes computed again", ORANGE),
+        ("hidden", "hidden from the decision", PURPLE),
+    ):
+        for col, told in ((1, "predicted"), (2, "toy")):
+            lines = pick(frame, kind=kind).dropna(subset=[told])
+            if not len(lines):
+                continue
+            figure.add_scatter(
+                x=lines[told],
+                y=lines["value"],
+                error_y=error_bars(lines, colour),
+                mode="markers",
+                marker={"color": colour, "size": 9, "line": {"color": INK, "width": 0.5}},
+                text=lines["edit"],
+                name=name,
+                legendgroup=kind,
+                showlegend=col == 1,
+                row=1,
+                col=col,
+            )
+    for col in (1, 2):
+        figure.add_scatter(
+            x=[0, 1],
+            y=[0, 1],
+            mode="lines",
+            line={"color": GREY, "width": 1, "dash": "dot"},
+            showlegend=False,
+            row=1,
+            col=col,
+        )
+        figure.update_xaxes(title="recovery, predicted", row=1, col=col)
+    figure.update_yaxes(title="recovery, measured", row=1, col=1)
+    figure.update_layout(legend=LEGEND_ABOVE, height=560, margin={"t": 150})
+    sample = f"{sample_of(frame, 'held-out')}; {_BARS}"
+    return entitle(figure, record, "Edited caches told from plain ones", sample)
+
+
 FIGURES: Mapping[str, Callable[[RunRecord], go.Figure]] = {
     "parts": part_bars,
     "words": word_bars,
     "paths": path_bars,
     "heads": head_curves,
+    "prediction": prediction_points,
 }

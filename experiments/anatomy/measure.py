@@ -1,4 +1,4 @@
-"""What the anatomy experiment measures: parts, rewordings, paths, heads."""
+"""What the anatomy experiment measures: parts, rewordings, paths, heads, and what plain caches predict."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -13,9 +13,11 @@ from experiments.anatomy.heads import (
     rank,
 )
 from experiments.anatomy.parts import Parts, measure_parts
+from experiments.anatomy.prediction import Predictions, predict
 from experiments.anatomy.prefill_paths import Paths, measure_paths
 from experiments.anatomy.settings import AnatomySettings
 from experiments.anatomy.words import Rewordings, measure_words
+from pkv_interp.cache import Runner
 from pkv_interp.measure.ranking import pooled_effect, rank_heads
 from pkv_interp.run.stage import Stage, stacked
 
@@ -30,7 +32,7 @@ class Measured:
     Attributes:
         ranked: of discovery cases.
         chosen: of heads.
-        parts, words, paths, heads: of held-out cases.
+        parts, words, paths, heads, predictions: of held-out cases.
     """
 
     cases: Cases
@@ -40,6 +42,7 @@ class Measured:
     words: Stage[Rewordings]
     paths: Stage[Paths]
     heads: Stage[Heads]
+    predictions: Stage[Predictions]
 
 
 def measure(session: "Session[AnatomySettings]") -> Measured:
@@ -67,7 +70,7 @@ def measure(session: "Session[AnatomySettings]") -> Measured:
         settings.random_draws,
         session.rng("read heads"),
     )
-    held = cases.held_out
+    held, runner = cases.held_out, Runner.of(session.loaded.model)
     return Measured(
         cases,
         ranked,
@@ -76,4 +79,7 @@ def measure(session: "Session[AnatomySettings]") -> Measured:
         words=session.each("words", scored, lambda one: measure_words(engine, one), Rewordings),
         paths=session.each("paths", held, lambda case: measure_paths(engine, case, settings), Paths),
         heads=session.each("heads", held, lambda case: measure_heads(engine, case, chosen, settings), Heads),
+        predictions=session.each(
+            "prediction", held, lambda case: predict(engine, runner, case, settings), Predictions
+        ),
     )

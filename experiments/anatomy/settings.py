@@ -24,6 +24,7 @@ class AnatomySettings(ScenarioSettings):
     chat: Switch = True
     top_k: Sizes = (1, 4, 12, 24)
     random_draws: Count = 5
+    predicted_k: Sizes = (1, 2, 4, 8, 16, 32)
     competence_threshold: Threshold = 0.8
     bootstrap_draws: Draws = 2000
 

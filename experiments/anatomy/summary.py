@@ -6,6 +6,7 @@ from experiments.anatomy.head_lines import head_halves
 from experiments.anatomy.measure import Measured
 from experiments.anatomy.part_lines import parts
 from experiments.anatomy.path_lines import prefill_paths
+from experiments.anatomy.prediction_lines import prediction
 from experiments.anatomy.prefill_paths import CUT_OFF
 from experiments.anatomy.settings import AnatomySettings
 from experiments.anatomy.word_lines import words
@@ -27,6 +28,7 @@ def summarise(found: Measured, scoring: Scoring[AnatomySettings]) -> Report:
         words(found, held),
         prefill_paths(found, held),
         head_halves(found, held, settings),
+        prediction(found, held),
     ]
     return Report(
         gate=gate.competence,
@@ -63,7 +65,11 @@ def _controls(found: Measured, held: Scorer, scoring: Scoring[AnatomySettings]) 
         ),
     }
     allowed = max(scoring.floor, scoring.tolerance.logits)
+    told = max(one.own_outputs for one in found.predictions.of(cases))
+    words = f"of the largest, outputs told from weights and values against the model's, {len(cases)} cases"
     return [
+        control("outputs_are_weights_times_values", told, 0.0, scoring.tolerance.outputs, words),
+    ] + [
         control(name, float(np.abs(shift).max()), 0.0, allowed, f"logits, {what}, {len(cases)} scored cases")
         for name, (shift, what) in shifts.items()
     ]

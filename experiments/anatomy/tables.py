@@ -95,3 +95,29 @@ class AttentionLine(EstimateRow):
     table = "attention"
     attention: str
     effect: str
+
+
+@dataclass(frozen=True)
+class PredictedKind(EstimateRow):
+    """R squared of margins told from plain caches, over the edits of a kind, and of the published toy."""
+
+    table = "predicted_kinds"
+    kind: str
+    toy: float | None
+    toy_ci_low: float | None
+    toy_ci_high: float | None
+
+
+@dataclass(frozen=True)
+class PredictedEdit(EstimateRow):
+    """Recovery by one edit: measured (``value``), told from plain caches, and by the published toy."""
+
+    table = "predicted_edits"
+    kind: str
+    edit: str
+    predicted: float | None
+    predicted_ci_low: float | None
+    predicted_ci_high: float | None
+    toy: float | None
+    toy_ci_low: float | None
+    toy_ci_high: float | None

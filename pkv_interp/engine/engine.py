@@ -210,7 +210,7 @@ class Engine:
         base.need_activations()
         donor.need_activations()
         found = gradient.attribute(self._tracer, base, donor, (actions[0], actions[1]), self.spec)
-        for sites in (found.keys, found.values, found.heads, found.mlps):
+        for sites in (found.keys, found.values, found.heads, found.mlps, found.head_slopes):
             finite(sites, "the first-order effects")
         return found
 

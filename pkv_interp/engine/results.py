@@ -130,6 +130,7 @@ class Attribution:
             site.
         heads: per layer and head, z at the decision token.
         mlps: per layer, the MLP output at the decision token.
+        head_slopes: d margin / d z at the base, which needs no donor.
     """
 
     margin: float
@@ -137,6 +138,7 @@ class Attribution:
     values: Float[Tensor, "L T-1"]
     heads: Float[Tensor, "L H"]
     mlps: Float[Tensor, " L"]
+    head_slopes: Float[Tensor, "L H d_head"]
 
     @property
     def kv(self) -> Float[Tensor, "L T-1"]:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import experiments.anatomy.prediction as prediction
 import experiments.anatomy.prefill_paths as prefill_paths
 import pkv_interp.engine.edits as engine_edits
 from experiments import find
@@ -19,9 +20,11 @@ from experiments.anatomy.parts import measure_parts
 from experiments.anatomy.prefill_paths import CUT_OFF, combined, measure_paths
 from experiments.anatomy.settings import AnatomySettings
 from experiments.anatomy.words import UNWORDED, Rewordings, Words, measure_words, patches
+from pkv_interp.cache import Runner
 from pkv_interp.engine import Engine
 from pkv_interp.interventions import KVPatch
 from pkv_interp.measure.heads import all_heads
+from pkv_interp.measure.margin_model import outputs_over
 from pkv_interp.measure.note_groups import paths
 from pkv_interp.measure.pairs import decode_margins, run_pair
 from pkv_interp.models.catalogue import load_catalogue_entry
@@ -37,7 +40,14 @@ from tests.families import tiny
 SETTINGS = AnatomySettings(
     model=load_catalogue_entry("tiny-llama"), random_draws=2, top_k=(1, 4), bootstrap_draws=100
 )
-CONTROLS = {"keys_and_values_make_both", "own_keys", "same_donor", "field_cut_off", "own_attention"}
+CONTROLS = {
+    "keys_and_values_make_both",
+    "own_keys",
+    "same_donor",
+    "field_cut_off",
+    "own_attention",
+    "outputs_are_weights_times_values",
+}
 
 
 @pytest.fixture(scope="module")
@@ -81,6 +91,7 @@ def test_the_small_run_states_what_the_issue_asks_for(small: tuple[Measured, Sco
         "follows_role",
         "follows_word",
         "path_rule_field",
+        "linear_prediction_r2",
     }
     assert asked <= set(stated)
     assert failed(*small) == set()
@@ -211,3 +222,36 @@ def test_keys_that_bring_their_values_fail_the_control(
     assert "keys_and_values_make_both" in failed(replace(measured, parts=stage), scoring)
     stage = measured.parts.map(lambda part: replace(part, own=part.patched["notes/K/all"]))
     assert "own_keys" in failed(replace(measured, parts=stage), scoring)
+
+
+def test_values_of_another_layer_fail_the_prediction_s_control(
+    engine: Engine, one: Reworded, small: tuple[Measured, Scoring[Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Adversary: what heads put out is told from weights and values of the layers in another order."""
+    runner = Runner.of(engine.loaded.model)
+    good = prediction.predict(engine, runner, one.case, SETTINGS)
+    monkeypatch.setattr(prediction, "outputs_over", lambda *given: outputs_over(*given).flip(0))
+    bad = prediction.predict(engine, runner, one.case, SETTINGS)
+    assert good.own_outputs < 1e-4 < bad.own_outputs
+    measured, scoring = small
+    stage = measured.predictions.map(lambda found: replace(found, own_outputs=bad.own_outputs))
+    failing = failed(replace(measured, predictions=stage), scoring)
+    assert "outputs_are_weights_times_values" in failing
+
+
+def test_r_squared_is_1_for_what_was_measured_and_lower_for_anything_else(
+    small: tuple[Measured, Scoring[Any]],
+) -> None:
+    measured, scoring = small
+    right = measured.predictions.map(
+        lambda found: replace(found, edits=[replace(one, predicted=one.measured) for one in found.edits])
+    )
+    assert headlines(replace(measured, predictions=right), scoring)["linear_prediction_r2"] == pytest.approx(
+        1
+    )
+    edits = [one.measured for found in measured.predictions.all() for one in found.edits]
+    middle = float(np.mean(edits))
+    flat = measured.predictions.map(
+        lambda found: replace(found, edits=[replace(one, predicted=middle) for one in found.edits])
+    )
+    assert headlines(replace(measured, predictions=flat), scoring)["linear_prediction_r2"] < 0.5
