@@ -10,7 +10,7 @@ from experiments.origin.settings import OriginSettings
 from pkv_interp.measure.crossing import read_by
 from pkv_interp.measure.pairs import run_pair
 from pkv_interp.run.stage import Stage
-from pkv_interp.training.evaluation import seen_in_training
+from pkv_interp.training.probes import seen_in_training
 
 if TYPE_CHECKING:
     from pkv_interp.run.session import Session

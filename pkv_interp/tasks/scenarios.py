@@ -221,5 +221,5 @@ def _assemble(found: ScenarioFile, source: str, default: Scenarios | None) -> Sc
 
 def _layout(entry: LayoutEntry) -> Layout:
     plain = entry.model_dump(exclude={"turns", "reply", "order", "join"})
-    join = {} if entry.join is None else {"join": entry.join}
+    join: dict[str, Any] = {} if entry.join is None else {"join": entry.join}
     return Layout(**plain, **join, order=entry.blocks, reply=entry.said_between)

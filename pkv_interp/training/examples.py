@@ -225,7 +225,7 @@ def lessons(seed: int, step: int, size: int, mix: Mapping[Kind, float], listings
         listings: see ``lesson``.
     """
     drawn = np.random.default_rng([seed, step])
-    kinds = [_of(drawn, mix, PLACES) for _ in range((size + 1) // 2)]
+    kinds: list[Kind] = [_of(drawn, mix, PLACES) for _ in range((size + 1) // 2)]
     return [
         lesson(np.random.default_rng([seed, step, pair]), kind, match, listings)
         for pair, kind in enumerate(kinds)
@@ -280,10 +280,10 @@ def _of(rng: np.random.Generator, mix: Mapping[Kind, float], among: Sequence[Kin
 
 def _endings(rng: np.random.Generator, mix: Mapping[Kind, float], place: Kind, count: int) -> list[Kind]:
     """Kinds over one document, by their shares: each once, before any comes again."""
-    shares = {place: sum(mix.get(kind, 0.0) for kind in PLACES)}
+    shares: dict[Kind, float] = {place: sum(mix.get(kind, 0.0) for kind in PLACES)}
     shares |= {kind: mix.get(kind, 0.0) for kind in KINDS if kind not in PLACES}
     found: list[Kind] = []
     while len(found) < count:
-        left = [kind for kind, share in shares.items() if share > 0 and kind not in found]
+        left: list[Kind] = [kind for kind, share in shares.items() if share > 0 and kind not in found]
         found.append(_of(rng, shares, left or [kind for kind in shares if shares[kind] > 0]))
     return found

@@ -45,7 +45,8 @@ def test_the_committed_record_is_drawn() -> None:
         absent = set()
         for name, draw in FIGURES.items():
             try:
-                assert len(draw(found).data) > 0
+                figure: Any = draw(found)
+                assert len(figure.data) > 0
             except TableAbsent:
                 absent.add(name)
         assert absent <= {"sources"}  # which is newer than the record

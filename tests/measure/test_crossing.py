@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from pkv_interp.cache.frozen import PARTS, FrozenCache
+from pkv_interp.cache.frozen import PARTS, Part, FrozenCache
 from pkv_interp.engine import Engine
 from pkv_interp.measure.crossing import part_margins, part_rows, read_by
 from pkv_interp.measure.pairs import run_pair
@@ -57,7 +57,7 @@ def test_reader_and_writer_are_two_plain_forwards(changed: str) -> None:
         elif name.endswith("patch"):
             positions, donor = pair.changed + pair.notes, clean if name == "full_patch" else corrupt
         else:
-            part = next((p for p in PARTS if name.endswith(f"_{p}")), "KV")
+            part: Part = next((p for p in PARTS if name.endswith(f"_{p}")), "KV")
             positions = pair.notes if name.startswith("notes") else pair.changed
         logits = by_hand(reader, corrupt.replace(positions, donor, part=part), case.clean.ids[-1])
         assert found[name] == pytest.approx(float(logits[first] - logits[second]), abs=1e-4), name

@@ -15,6 +15,7 @@ import yaml
 from experiments.circuit.settings import CircuitSettings
 from pkv_interp.errors import PkvError
 from pkv_interp.prompts.segments import Prompt
+from pkv_interp.run.settings import checked
 from pkv_interp.tasks import (
     FAMILIES,
     Case,
@@ -240,9 +241,8 @@ def test_a_file_of_ones_own_defines_one(tmp_path: Path) -> None:
             assert "box_state = '" in case.clean.text
             source = case.corrupt.text.rpartition("\naction")[0] + "\nprint(action)"
             assert printed(source) == case.actions[1]
-    assert CircuitSettings(scenarios=str(path), layout="python_dict").checked_world(
-        tokenizer
-    ).rules.keys() == {"both"}
+    settings = checked(CircuitSettings, {"scenarios": str(path), "layout": "python_dict"})
+    assert settings.checked_world(tokenizer).rules.keys() == {"both"}
 
 
 @pytest.mark.parametrize(
