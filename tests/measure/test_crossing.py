@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from pkv_interp.cache.frozen import PARTS, Part, FrozenCache
+from pkv_interp.cache.frozen import PARTS, FrozenCache, Part
 from pkv_interp.engine import Engine
 from pkv_interp.measure.crossing import part_margins, part_rows, read_by
 from pkv_interp.measure.pairs import run_pair
