@@ -1,6 +1,6 @@
 """Scenes of the editing experiment."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from experiments.editing.settings import EditingSettings
 from pkv_interp.measure.edit_scenes import EditScene, SceneSource, alternating
@@ -18,7 +18,8 @@ class Cases:
         one_way: shortest prompts, one edit per family, whose direction alternates over families.
         chains: those with a chain of thought; none where none was asked for.
         horizons: those whose field changes every turn.
-        traced: shortest prompts, at every place of the field, whose decisions are traced.
+        traced: shortest prompts, at every place of the field, whose decisions are traced; none in
+            measurements that were made before there were traces.
     """
 
     frontier: list[EditScene]
@@ -27,7 +28,7 @@ class Cases:
     one_way: list[EditScene]
     chains: list[EditScene]
     horizons: list[EditScene]
-    traced: list[EditScene]
+    traced: list[EditScene] = field(default_factory=list)
 
 
 def build_cases(settings: EditingSettings, source: SceneSource) -> Cases:

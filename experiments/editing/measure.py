@@ -1,7 +1,7 @@
 """What the editing experiment measures: frontier, traces, sweep, errata, diagnostic, chains, horizon."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -51,7 +51,7 @@ class Measured:
     diagnostic: dict[str, Stage[KindsOfEdit]]
     chains: Stage[Chains]
     horizons: Stage[Horizon]
-    traced: Stage[TracedEdit]
+    traced: Stage[TracedEdit] = field(default_factory=lambda: Stage[TracedEdit]({}))
 
 
 def measure(session: "Session[EditingSettings]") -> Measured:

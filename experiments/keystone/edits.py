@@ -48,7 +48,8 @@ class SceneEdits:
         top_token_right: the likeliest token of the full prefill is the right action, of old and new value.
         recomputed: on the full prefill.
         composed: on the transplanted chunk; methods that prefill a text anew are left out.
-        trace_difference: largest difference of any decision's logits from those of its trace.
+        trace_difference: largest difference of any decision's logits from those of its trace. A control
+            judges it when it is measured; measurements of before have none.
     """
 
     family: str
@@ -60,7 +61,7 @@ class SceneEdits:
     top_token_right: tuple[bool, bool]
     recomputed: CacheEdits
     composed: CacheEdits
-    trace_difference: float
+    trace_difference: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -86,13 +87,14 @@ class SceneCuts:
     Attributes:
         family: of the prompt.
         old, new: by value.
-        trace_difference: largest difference of any decision's logits from those of its trace.
+        trace_difference: largest difference of any decision's logits from those of its trace. A control
+            judges it when it is measured; measurements of before have none.
     """
 
     family: str
     old: CutSide
     new: CutSide
-    trace_difference: float
+    trace_difference: float = 0.0
 
 
 def edit_both(

@@ -93,12 +93,14 @@ class MarginModel:
         spec: of the model.
         pair: run with ``CAPTURE``; clean columns are put into the corrupt prompt's cache.
         slopes: of the margin with respect to every head's output, the mean over both prompts.
+        plain: heads' outputs over the corrupt prompt's own cache.
         whole: what putting in every column from the change on drives the margin by, in logits.
     """
 
     spec: ModelSpec
     pair: PairRun
     slopes: Float[Tensor, "L H d_head"]
+    plain: Float[Tensor, "L H d_head"]
     whole: float
 
     @classmethod
@@ -113,7 +115,8 @@ class MarginModel:
             engine.attribute(one, other, actions).head_slopes
             for one, other in ((pair.corrupt, pair.clean), (pair.clean, pair.corrupt))
         ]
-        model = cls(engine.spec, pair, (ends[0] + ends[1]) / 2.0, 1.0)
+        plain = outputs_over(engine.spec, pair.corrupt, pair.clean)
+        model = cls(engine.spec, pair, (ends[0] + ends[1]) / 2.0, plain, 1.0)
         whole = model.drive(pair.changed + pair.notes)
         if whole == 0.0:
             raise PkvError(
@@ -129,9 +132,8 @@ class MarginModel:
             put_in: positions whose columns are the clean prompt's.
             hidden: positions that the decision token may not see.
         """
-        base = self.pair.corrupt
-        after = outputs_over(self.spec, base, self.pair.clean, put_in, hidden)
-        return float((self.slopes * (after - base.z.float())).sum())
+        after = outputs_over(self.spec, self.pair.corrupt, self.pair.clean, put_in, hidden)
+        return float((self.slopes * (after - self.plain)).sum())
 
     def margin(self, put_in: Sequence[int] = (), hidden: Sequence[int] = ()) -> float:
         """Predicted margin, in logits; arguments as for ``drive``."""

@@ -43,6 +43,7 @@ from tests.agent import support
 from tests.experiments.configs import compose
 from tests.families import tiny
 from tests.hostile import sabotage
+from tests.hostile.told import own_cache, told_outputs
 
 ROOT = Path(__file__).parent.parent.parent
 ALLOWED = tolerance_of("float32")
@@ -224,6 +225,10 @@ TABLE: dict[str, Control] = {
     "suffix_recompute_equals_full": Control(exact_edits, s.values_shifted),
     "suffix_recompute_equals_full_reprefill": Control(exact_edits, s.values_shifted),
     "trace_equals_api": Control(traces, s.another_cache_opened),
+    "own_cache_read_again": Control(lambda: own_cache(engine(), case()), s.another_cache_opened),
+    "outputs_are_weights_times_values": Control(
+        lambda: told_outputs(engine(), case()), s.unscaled_weights, 0.0, ALLOWED.outputs
+    ),
     "positions_agree": Control(positions_agree, s.another_pair, 1.0, 0.0),
 }
 
