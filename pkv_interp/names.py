@@ -8,6 +8,8 @@ from pkv_interp.errors import PkvError, short, suggestion
 
 #: Part of a cache.
 Part = Literal["K", "V", "KV"]
+#: Where training examples have the field: before the rule, after it, or in both places.
+Curriculum = Literal["early", "late", "mixed"]
 #: What stands before a chunk when it is precompiled.
 Sink = Literal["none", "bos", "prefix"]
 #: Fewest and most turns of an agent's episode.

@@ -73,6 +73,8 @@ EDITING = (
     "cot_tokens=4",
     "turns=3",
     "horizon_cases=2",
+    "traced_cases=2",
+    "read_heads=2",
     "bootstrap_draws=200",
     "threads=1",
 )
@@ -148,9 +150,35 @@ BENCH = (
     "edit_methods=[field_only,erratum,hoist,suffix_recompute]",
     "edit_added=[16,48]",
 )
+ANATOMY = (
+    "model=tiny-llama",
+    "discovery=[orders,support]",
+    "held_out=[documents,alerts]",
+    "instances=1",
+    "n_fillers=1",
+    "top_k=[1,4]",
+    "random_draws=2",
+    "bootstrap_draws=200",
+    "threads=1",
+)
+ORIGIN = (
+    "model=tiny-llama",
+    "families=[orders,alerts,posts]",
+    "n_fillers=1",
+    "curricula=[late,mixed]",
+    "reader_seeds=2",
+    "both_seeds=1",
+    "stages=[{steps:2,lessons:rules,lr:[0.01,0.01],batch:2},{steps:1,lr:[0.01,0.01],batch:2}]",
+    "pool=1",
+    "rank=2",
+    "work_dir=null",
+    "bootstrap_draws=200",
+    "threads=1",
+)
 #: By experiment: the smallest sizes that go through every part.
 ARGUMENTS = {
     "agent": AGENT,
+    "anatomy": ANATOMY,
     "bench": BENCH,
     "blast_radius": BLAST,
     "circuit": SMALL,
@@ -158,6 +186,7 @@ ARGUMENTS = {
     "controls": CONTROLS,
     "editing": EDITING,
     "keystone": KEYSTONE,
+    "origin": ORIGIN,
     "patching": PATCHING,
     "weight_edits": WEIGHT_EDITS,
 }

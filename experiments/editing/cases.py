@@ -1,6 +1,6 @@
 """Scenes of the editing experiment."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from experiments.editing.settings import EditingSettings
 from pkv_interp.measure.edit_scenes import EditScene, SceneSource, alternating
@@ -18,6 +18,8 @@ class Cases:
         one_way: shortest prompts, one edit per family, whose direction alternates over families.
         chains: those with a chain of thought; none where none was asked for.
         horizons: those whose field changes every turn.
+        traced: shortest prompts, at every place of the field, whose decisions are traced; none in
+            measurements that were made before there were traces.
     """
 
     frontier: list[EditScene]
@@ -26,6 +28,7 @@ class Cases:
     one_way: list[EditScene]
     chains: list[EditScene]
     horizons: list[EditScene]
+    traced: list[EditScene] = field(default_factory=list)
 
 
 def build_cases(settings: EditingSettings, source: SceneSource) -> Cases:
@@ -36,7 +39,8 @@ def build_cases(settings: EditingSettings, source: SceneSource) -> Cases:
     """
     styles = [source.style(n, place == "late") for n in settings.fillers for place in settings.places]
     n = settings.instances
-    first, *longer = [source.scenes(style, n) for style in styles]
+    first, *longer = parts = [source.scenes(style, n) for style in styles]
+    shortest = [alternating(part, n)[: settings.traced_cases] for part in parts[: len(settings.places)]]
     planted = source.scenes(styles[0], n, planted=True)
     one_way = alternating(first, n)
     errata = first if settings.both_ways else one_way
@@ -49,6 +53,7 @@ def build_cases(settings: EditingSettings, source: SceneSource) -> Cases:
         one_way=one_way,
         chains=[replace(scene, style=reason) for scene in thinkers],
         horizons=one_way[: settings.horizon_cases],
+        traced=[scene for part in shortest for scene in part],
     )
 
 

@@ -12,6 +12,7 @@ from experiments.editing.tables import (
     HorizonTurn,
     KStar,
     Selector,
+    TracedSource,
     Wording,
 )
 from pkv_interp.plots.curves import INTERVALS, Line, band
@@ -31,6 +32,14 @@ _GROUPS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
 _SYMBOLS = ("circle", "square", "diamond", "triangle-up", "star", "x", "cross", "hexagon")
 _ABOVE = {"orientation": "h", "y": 1.02, "yanchor": "bottom"}
 _COLOURS = (BLUE, ORANGE, GREEN, VERMILLION, PURPLE, SKY, GREY, INK)
+_PLACES = {"early": "field before the rule", "late": "field after the rule"}
+_SOURCES = {
+    "field": ORANGE,
+    "old notes": VERMILLION,
+    "new tokens": GREEN,
+    "erratum": BLUE,
+    "question": PURPLE,
+}
 _ARMS = {
     "full_reprefill": ("re-prefill with the current value", GREY, "dot"),
     "erratum": ("an erratum a turn", BLUE, "solid"),
@@ -144,9 +153,8 @@ def horizon_curves(record: RunRecord) -> go.Figure:
 def frontier_lengths(record: RunRecord) -> go.Figure:
     """P(correct) of each method by prompt length, with the field before the rule and after it."""
     frame = table(record, FrontierByLength)
-    names = {"early": "field before the rule", "late": "field after the rule"}
-    places = [place for place in names if place in set(frame["place"])]
-    titles = [names[place] for place in places]
+    places = [place for place in _PLACES if place in set(frame["place"])]
+    titles = [_PLACES[place] for place in places]
     figure = make_subplots(cols=len(places), shared_yaxes=True, subplot_titles=titles)
     shown = [m for m in dict.fromkeys(frame["method"]) if m != "suffix_recompute"]
     for col, place in enumerate(places, start=1):
@@ -170,10 +178,52 @@ def frontier_lengths(record: RunRecord) -> go.Figure:
     return entitle(figure, record, "The frontier by prompt length", str(sample_of(frame, "scenario")))
 
 
+def margin_by_source(record: RunRecord) -> go.Figure:
+    """What each source gives to the margin after each method, with the field before the rule and after it."""
+    frame = table(record, TracedSource)
+    places = [place for place in _PLACES if place in set(frame["place"])]
+    figure = make_subplots(
+        rows=len(places), shared_xaxes=True, subplot_titles=[_PLACES[place] for place in places]
+    )
+    for row, place in enumerate(places, start=1):
+        for source, colour in _SOURCES.items():
+            part = pick(frame, place=place, source=source)
+            figure.add_bar(
+                x=part["method"],
+                y=part["value"],
+                error_y=error_bars(part, INK),
+                name=source,
+                marker={"color": colour},
+                legendgroup=source,
+                showlegend=row == 1,
+                row=row,
+                col=1,
+            )
+        whole = pick(frame, place=place).drop_duplicates("method")
+        figure.add_scatter(
+            x=whole["method"],
+            y=whole["margin"],
+            mode="markers",
+            name="margin as it stands",
+            marker={"color": INK, "symbol": "diamond-open", "size": 9},
+            showlegend=row == 1,
+            row=row,
+            col=1,
+        )
+    figure.update_xaxes(tickangle=-35, type="category", categoryarray=list(dict.fromkeys(frame["method"])))
+    figure.update_yaxes(title="logits lost without it")
+    figure.update_layout(
+        legend={"x": 1.02, "y": 1.0}, width=1050, height=760, margin={"r": 190, "t": 110, "b": 120}
+    )
+    sample = f"{sample_of(frame, 'scenario')}; knockouts at the decision token; bars: 95 % over families"
+    return entitle(figure, record, "Margin by source after each edit", sample)
+
+
 FIGURES: Mapping[str, Callable[[RunRecord], go.Figure]] = {
     "frontier": frontier_scatter,
     "lengths": frontier_lengths,
     "k_sweep": sweep_heatmap,
     "wording": wording_bars,
     "horizon": horizon_curves,
+    "sources": margin_by_source,
 }

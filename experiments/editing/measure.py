@@ -1,7 +1,7 @@
-"""What the editing experiment measures: frontier, sweep, errata, diagnostic, chains, horizon."""
+"""What the editing experiment measures: frontier, traces, sweep, errata, diagnostic, chains, horizon."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,8 +14,10 @@ from experiments.editing.frontier import FrontierEdit, edit_every_way
 from experiments.editing.horizon import Horizon, run_turns
 from experiments.editing.settings import EditingSettings
 from experiments.editing.sweep import Sweep, sweep_sizes
+from experiments.editing.traced import TracedEdit, trace_every_way
 from pkv_interp.measure.edit_ranking import ALIGNED, PositionScores, learn_scores, score_positions
 from pkv_interp.measure.edit_scenes import SceneSource
+from pkv_interp.measure.traced_edits import read_heads
 from pkv_interp.run.stage import Stage
 
 if TYPE_CHECKING:
@@ -38,6 +40,7 @@ class Measured:
         diagnostic: by the wording that was asked with, the experiment's own first.
         chains: with a chain of thought; empty where none was asked for.
         horizons: turn by turn.
+        traced: what the decision reads after every method.
     """
 
     cases: Cases
@@ -48,6 +51,7 @@ class Measured:
     diagnostic: dict[str, Stage[KindsOfEdit]]
     chains: Stage[Chains]
     horizons: Stage[Horizon]
+    traced: Stage[TracedEdit] = field(default_factory=lambda: Stage[TracedEdit]({}))
 
 
 def measure(session: "Session[EditingSettings]") -> Measured:
@@ -59,6 +63,7 @@ def measure(session: "Session[EditingSettings]") -> Measured:
     ranking = source.ranking_cases(source.style(settings.fillers[0], settings.places[0] == "late"))
     scores = session.each("ranking", ranking, lambda case: score_positions(engine, case), PositionScores)
     learned = learn_scores(ranking, scores.of(ranking))
+    heads = read_heads(scores.of(ranking), settings.read_heads)
     frontier = session.each(
         "frontier",
         cases.frontier,
@@ -66,6 +71,15 @@ def measure(session: "Session[EditingSettings]") -> Measured:
         FrontierEdit,
     )
     _check_frontier(session, frontier.all())
+    traced = session.each(
+        "traced",
+        cases.traced,
+        lambda scene: trace_every_way(
+            engine, scene, source, learned[scene.family]["attention"], heads, settings
+        ),
+        TracedEdit,
+    )
+    _check_traced(session, traced.all())
     sweep = session.each(
         "sweep",
         cases.one_way,
@@ -92,7 +106,7 @@ def measure(session: "Session[EditingSettings]") -> Measured:
     horizons = session.each(
         "horizon", cases.horizons, lambda scene: run_turns(loaded, scene, settings), Horizon
     )
-    return Measured(cases, frontier, sweep, errata, planted, diagnostic, chains, horizons)
+    return Measured(cases, frontier, sweep, errata, planted, diagnostic, chains, horizons, traced)
 
 
 def _check_frontier(session: "Session[EditingSettings]", found: Sequence[FrontierEdit]) -> None:
@@ -106,6 +120,17 @@ def _check_frontier(session: "Session[EditingSettings]", found: Sequence[Frontie
             session.tolerance.logits,
             f"logits, recompute from the field on against a prefill, {len(found)} edits",
         )
+
+
+def _check_traced(session: "Session[EditingSettings]", found: Sequence[TracedEdit]) -> None:
+    traces = [one for edit in found for one in edit.methods.values()]
+    session.control(
+        "trace_equals_api",
+        max(one.api_difference for one in traces),
+        0.0,
+        session.tolerance.logits,
+        f"logits, traced decisions against those of the editing API, {len(traces)} edited caches",
+    )
 
 
 def _check_errata(session: "Session[EditingSettings]", found: Sequence[Errata]) -> None:

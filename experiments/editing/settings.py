@@ -48,13 +48,18 @@ class EditingSettings(ScenarioSettings):
     cot_tokens: Tokens = 48
     turns: Annotated[int, Field(strict=True, ge=2, le=10_000)] = 28
     horizon_cases: Count = 8
+    traced_cases: Count = 8
+    read_heads: Count = 12
     competence_threshold: Threshold = 0.8
     bootstrap_draws: Draws = 2000
 
     def remarks(self) -> tuple[str, ...]:
         """See the base class."""
         of = (len(self.chosen(self.families)), "families")
-        return (*self.more_than(horizon_cases=of), *(self.more_than(cot_cases=of) if self.cot else ()))
+        return (
+            *self.more_than(horizon_cases=of, traced_cases=of),
+            *(self.more_than(cot_cases=of) if self.cot else ()),
+        )
 
     @property
     def asked_with(self) -> tuple[str, ...]:

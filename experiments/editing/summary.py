@@ -6,6 +6,7 @@ from experiments.editing.measure import Measured
 from experiments.editing.scoring import EditScorer
 from experiments.editing.settings import EditingSettings
 from experiments.editing.sweep_summary import selectors
+from experiments.editing.traced_summary import traced
 from experiments.editing.turns_summary import chains, horizons
 from pkv_interp.run.report import Report
 from pkv_interp.run.scoring import Scoring
@@ -22,6 +23,7 @@ def summarise(found: Measured, scoring: Scoring[EditingSettings]) -> Report:
         diagnostic(found, scorer, settings.erratum),
         chains(found, scorer),
         horizons(found, scorer),
+        traced(found, scorer, settings.methods),
     ]
     return Report(
         gate=gate.competence,

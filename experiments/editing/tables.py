@@ -180,3 +180,62 @@ class HorizonSlope(EstimateRow):
     p_correct: float | None = None
     p_correct_ci_low: float | None = None
     p_correct_ci_high: float | None = None
+
+
+@dataclass(frozen=True)
+class TracedSource(EstimateRow):
+    """Margin that a knockout of one source at the decision token takes away, by method and place.
+
+    ``written`` is what all heads write into the margin from it directly; ``lost_if_given_back`` what is lost
+    when the decision reads its columns of before the edit.
+    """
+
+    table = "traced"
+    method: str
+    place: str
+    source: str
+    margin: float
+    tokens: float
+    attention: float
+    written: float
+    written_ci_low: float | None
+    written_ci_high: float | None
+    written_by_read_heads: float
+    lost_if_given_back: float | None = None
+
+
+@dataclass(frozen=True)
+class WithoutSources(EstimateRow):
+    """P(correct) when the decision token may not see several sources."""
+
+    table = "traced_without"
+    method: str
+    place: str
+    without: str
+    margin: float
+
+
+@dataclass(frozen=True)
+class ErratumFate(TableRow):
+    """Counts of errata that fail: not read, or read and outweighed; and followed once the old is hidden."""
+
+    table = "traced_errata"
+    method: str
+    place: str
+    edits: int
+    failed: int
+    unread: int
+    outvoted: int
+    followed_alone: int
+
+
+@dataclass(frozen=True)
+class Carrier(EstimateRow):
+    """Margin lost when the tokens of one kind that were run again are given back one by one, summed."""
+
+    table = "traced_tokens"
+    method: str
+    place: str
+    kind: str
+    tokens: float
+    most: float

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from experiments.keystone.contexts import Versions, composed
 from experiments.keystone.settings import CUTS, EDITED, KeystoneSettings, prefills_anew
 from pkv_interp.editing import State
+from pkv_interp.engine import Engine
 from pkv_interp.measure.decision import kl_divergence
 from pkv_interp.measure.edit_decisions import edited
 from pkv_interp.measure.edit_ranking import aligned, most_attended
 from pkv_interp.measure.edit_scenes import EditScene, SceneSource
-from pkv_interp.models.load import LoadedModel
+from pkv_interp.measure.opened import BesideTrace
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,8 @@ class SceneEdits:
         top_token_right: the likeliest token of the full prefill is the right action, of old and new value.
         recomputed: on the full prefill.
         composed: on the transplanted chunk; methods that prefill a text anew are left out.
+        trace_difference: largest difference of any decision's logits from those of its trace. A control
+            judges it when it is measured; measurements of before have none.
     """
 
     family: str
@@ -58,6 +61,7 @@ class SceneEdits:
     top_token_right: tuple[bool, bool]
     recomputed: CacheEdits
     composed: CacheEdits
+    trace_difference: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -78,15 +82,23 @@ class CutSide:
 
 @dataclass(frozen=True)
 class SceneCuts:
-    """The blocks of one prompt cut into chunks in different ways, with either value of the field."""
+    """The blocks of one prompt cut into chunks in different ways, with either value of the field.
+
+    Attributes:
+        family: of the prompt.
+        old, new: by value.
+        trace_difference: largest difference of any decision's logits from those of its trace. A control
+            judges it when it is measured; measurements of before have none.
+    """
 
     family: str
     old: CutSide
     new: CutSide
+    trace_difference: float = 0.0
 
 
 def edit_both(
-    loaded: LoadedModel,
+    engine: Engine,
     scene: EditScene,
     source: SceneSource,
     attention: Mapping[str, float],
@@ -98,12 +110,13 @@ def edit_both(
     Methods with an amount take the positions that the decision attended to most on other instances.
 
     Args:
-        loaded: the model.
+        engine: of the model.
         scene: the edit.
         source: that the scene came from.
         attention: by anchor, on ranking instances of the family.
         settings: methods and wording of errata.
     """
+    loaded, beside = engine.loaded, BesideTrace(engine)
     versions, task = Versions.of(loaded, scene), scene.task
     case = source.matching_case(scene)
     ranking = most_attended(versions.old, scene, case, attention)
@@ -112,11 +125,16 @@ def edit_both(
         found: dict[str, MethodResult] = {}
         for method in methods:
             state = edited(base, scene, method, settings.erratum, ranking)
-            found[method] = MethodResult(margin(state, scene), state.cost.tokens)
-        return CacheEdits(margin(base, scene), margin(end, scene), found)
+            found[method] = MethodResult(margin(state), state.cost.tokens)
+        return CacheEdits(margin(base), margin(end), found)
+
+    def margin(state: State) -> float:
+        return beside.decide(state, scene.actions).margin
 
     old, new = versions.old.decide(scene.actions), versions.new.decide(scene.actions)
     composing = [method for method in settings.methods if not prefills_anew(method)]
+    recomputed = on(versions.old, versions.new, list(settings.methods))
+    moved = on(composed(loaded, versions.old, EDITED), composed(loaded, versions.new, EDITED), composing)
     return SceneEdits(
         family=task.family,
         split=task.split,
@@ -128,28 +146,23 @@ def edit_both(
             old.top[0][0].strip() == task.old_action,
             new.top[0][0].strip() == task.new_action,
         ),
-        recomputed=on(versions.old, versions.new, list(settings.methods)),
-        composed=on(
-            composed(loaded, versions.old, EDITED), composed(loaded, versions.new, EDITED), composing
-        ),
+        recomputed=recomputed,
+        composed=moved,
+        trace_difference=beside.worst,
     )
 
 
-def cut_up(loaded: LoadedModel, scene: EditScene) -> SceneCuts:
+def cut_up(engine: Engine, scene: EditScene) -> SceneCuts:
     """The decision on both values when the blocks are cut into chunks in different ways, and its KL."""
-    versions = Versions.of(loaded, scene)
+    versions, beside = Versions.of(engine.loaded, scene), BesideTrace(engine)
 
     def side(state: State) -> CutSide:
-        full = state.decide(scene.actions)
+        full = beside.decide(state, scene.actions)
         cuts = {}
         for name, blocks in CUTS.items():
-            made = composed(loaded, state, blocks).decide(scene.actions)
+            made = beside.decide(composed(engine.loaded, state, blocks), scene.actions)
             cuts[name] = CutDecision(made.margin, float(kl_divergence(made.logits, full.logits)))
         return CutSide(full.margin, cuts)
 
-    return SceneCuts(scene.family, side(versions.old), side(versions.new))
-
-
-def margin(state: State, scene: EditScene) -> float:
-    """Margin towards the new value's action, in logits."""
-    return state.decide(scene.actions).margin
+    old, new = side(versions.old), side(versions.new)
+    return SceneCuts(scene.family, old, new, beside.worst)

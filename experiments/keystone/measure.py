@@ -30,23 +30,28 @@ class Measured:
 
 def measure(session: "Session[KeystoneSettings]") -> Measured:
     """Check splices, rank positions on instances of their own, edit and cut the others."""
-    settings, loaded = session.settings, session.loaded
+    settings, engine = session.settings, session.engine
     source = SceneSource.of(settings, session.tokenizer)
     style = source.style(settings.n_fillers)  # the field before the rule
     scenes = source.scenes(style, settings.instances)
     check_splices(session, [scenes[0], scenes[-1]])
     ranking = source.ranking_cases(style)
-    scores = session.each(
-        "ranking", ranking, lambda case: score_attention(session.engine, case), AttentionScores
-    )
+    scores = session.each("ranking", ranking, lambda case: score_attention(engine, case), AttentionScores)
     attention = learn_attention(ranking, scores.of(ranking))
     edits = session.each(
         "edits",
         scenes,
-        lambda scene: edit_both(loaded, scene, source, attention[scene.family], settings),
+        lambda scene: edit_both(engine, scene, source, attention[scene.family], settings),
         SceneEdits,
     ).of(scenes)
     session.control("positions_agree", float(np.mean([one.aligned for one in edits])), 1.0, 0.0, ALIGNED)
     one_way = scenes[::2]
-    cuts = session.each("cuts", one_way, lambda scene: cut_up(loaded, scene), SceneCuts).of(one_way)
+    cuts = session.each("cuts", one_way, lambda scene: cut_up(engine, scene), SceneCuts).of(one_way)
+    session.control(
+        "trace_equals_api",
+        max(one.trace_difference for one in (*edits, *cuts)),
+        0.0,
+        session.tolerance.logits,
+        f"logits, traced decisions against those of the editing API, {len(edits)} edits and {len(cuts)} cuts",
+    )
     return Measured(edits, cuts)

@@ -61,7 +61,7 @@ def fit(settings: TrainGateSettings) -> Fitted:
     replayed, held_out = replay_text(base, settings.work_dir)
     before = chat_loss(base.model, base.tokenizer, held_out)
     options = TrainSettings(
-        stages=settings.stages,
+        stages=settings.schedule,
         rank=settings.rank,
         snapshot_every=settings.snapshot_every,
         base=settings.model.name,
@@ -77,8 +77,3 @@ def fit(settings: TrainGateSettings) -> Fitted:
         history = train(model, base.tokenizer, replayed, options, settings.work_dir, progress)
     write_adapter(model, options, settings.adapter_dir)
     return Fitted(history, before, held_out)
-
-
-def with_adapter(settings: TrainGateSettings, directory: Path) -> LoadedModel:
-    """The base model with an adapter merged."""
-    return load(settings.model.model_copy(update={"adapter": str(directory.resolve())}))

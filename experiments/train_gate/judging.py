@@ -7,7 +7,8 @@ from experiments.train_gate.settings import TrainGateSettings
 from pkv_interp.engine import Engine
 from pkv_interp.measure.pairs import cache_states, run_pair
 from pkv_interp.models.load import LoadedModel
-from pkv_interp.training.evaluation import answer, probes
+from pkv_interp.training.evaluation import answer
+from pkv_interp.training.probes import probes
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from experiments.train_gate.cases import mechanism_cases
-from experiments.train_gate.fitting import fit, with_adapter
+from experiments.train_gate.fitting import fit
 from experiments.train_gate.judging import Answers, Mechanism, judge, mechanism
 from experiments.train_gate.settings import TrainGateSettings
-from pkv_interp.training.evaluation import chat_loss, seen_in_training
+from pkv_interp.models.load import load_adapted
+from pkv_interp.training.evaluation import chat_loss
+from pkv_interp.training.probes import seen_in_training
 from pkv_interp.training.trainer import snapshot_path
 
 if TYPE_CHECKING:
@@ -52,13 +54,15 @@ def measure(session: "Session[TrainGateSettings]") -> Measured:
     # Not a stage: the training keeps its own checkpoint and goes on from any step, not from its end alone.
     fitted = fit(settings)
     # The record is about the adapted model: it is what the engine is checked on and what the facts name.
-    session.loaded = with_adapter(settings, settings.adapter_dir)
+    session.loaded = load_adapted(settings.model, settings.adapter_dir)
     session.check_engine(cases[:4])
     answers = session.once("answers", lambda: judge(session.loaded, settings), Answers)
     snapshots = {step: snapshot_path(settings.work_dir, step) for step in settings.snapshots}
     by_step = {
         step: session.once(
-            f"mechanism/{step}", lambda at=at: mechanism(with_adapter(settings, at), settings), Mechanism
+            f"mechanism/{step}",
+            lambda at=at: mechanism(load_adapted(settings.model, at), settings),
+            Mechanism,
         )
         for step, at in snapshots.items()
     }

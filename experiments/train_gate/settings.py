@@ -4,10 +4,22 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
+from pkv_interp.names import Curriculum
 from pkv_interp.run.scenario_settings import ScenarioSettings
 from pkv_interp.run.settings import Model
 from pkv_interp.run.values import Count, Draws, FillerCounts, Folder, Steps
-from pkv_interp.training.schedule import Stage, check
+from pkv_interp.training.schedule import Stage, check, follow
+from pkv_interp.training.updates import Kind
+
+#: Most of the broad steps are about events: what a document says and what has happened since.
+_BROAD: dict[Kind, float] = {
+    "plain": 0.25,
+    "late": 0.15,
+    "update": 0.2,
+    "several": 0.12,
+    "reverted": 0.14,
+    "other_update": 0.14,
+}
 
 
 def _runnable(stages: tuple[Stage, ...]) -> tuple[Stage, ...]:
@@ -24,30 +36,40 @@ class TrainGateSettings(ScenarioSettings):
     stages: Annotated[tuple[Stage, ...], Field(min_length=1, max_length=64), AfterValidator(_runnable)] = (
         Stage(steps=55, lessons="listings", lr=(1.0e-3, 1.0e-3)),
         Stage(steps=75, lessons="rules", lr=(1.0e-3, 8.5e-4)),
-        Stage(steps=120, lessons="rules", lr=(8.0e-4, 7.0e-4), mix=(0.5, 0.5, 0, 0)),
+        Stage(steps=120, lessons="rules", lr=(8.0e-4, 7.0e-4), mix={"plain": 0.5, "late": 0.5}),
         Stage(
-            steps=200,
-            lr=(5.0e-4, 4.0e-4),
-            mix=(0.45, 0.25, 0.22, 0.08),
-            breadth=(0, 0.3),
+            steps=180,
+            lr=(6.0e-4, 5.0e-4),
+            mix=_BROAD,
+            breadth=(0, 0.4),
+            batch=24,
+            endings=3,
             chat=2,
             chat_weight=0.2,
         ),
         Stage(
-            steps=300,
-            lr=(4.0e-4, 1.0e-5),
-            mix=(0.42, 0.2, 0.26, 0.12),
-            breadth=(0.3, 1),
+            steps=380,
+            lr=(5.0e-4, 1.0e-5),
+            mix=_BROAD,
+            breadth=(0.4, 1),
+            batch=24,
+            endings=3,
             chat=4,
             chat_weight=0.6,
         ),
     )
+    curriculum: Curriculum = "mixed"
     rank: Annotated[int, Field(strict=True, gt=0, le=1024)] = 16
     snapshot_every: Steps = 100
     lengths: FillerCounts = (0, 4, 12, 30, 56)
-    instances: Count = 1
+    instances: Count = 2
     mechanism_instances: Count = 1
     bootstrap_draws: Draws = 2000
+
+    @property
+    def schedule(self) -> tuple[Stage, ...]:
+        """The stages, with the field where the curriculum wants it."""
+        return follow(self.stages, self.curriculum)
 
     @property
     def steps(self) -> int:

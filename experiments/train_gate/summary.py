@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from experiments.train_gate.goals import goals
 from experiments.train_gate.judging import Answer, CacheStates
 from experiments.train_gate.measure import Measured
 from experiments.train_gate.settings import TrainGateSettings
@@ -19,7 +20,10 @@ ACCURACIES = {
     "accuracy": ("length-", "right decisions, all prompt lengths"),
     "accuracy_field_late": ("field-late", "right decisions, field after the rule"),
     "accuracy_updates": ("update-", "right decisions after an update of the field"),
+    "accuracy_reverted": ("reverted-", "right decisions after an update that is taken back"),
     "accuracy_unrelated_update": ("unrelated", "right decisions after an update of another field"),
+    "accuracy_near_update": ("near-", "right decisions after an update of a field named alike"),
+    "accuracy_unseen_layout": ("layout-", "right decisions in a layout never trained on"),
     "accuracy_no_template": ("no-template", "right decisions without the chat template"),
 }
 #: Cache states of each kind of pair: what is refreshed.
@@ -66,6 +70,7 @@ def summarise(found: Measured, scoring: Scoring[TrainGateSettings]) -> Report:
                 found.chat.adapted / found.chat.base,
                 found.chat.n_chats,
             ),
+            *goals(answers, found.chat.adapted / found.chat.base),
             *(TrainingStep(i + 1, **values) for i, values in enumerate(found.history)),
         ],
         rows=[_row(answer) for answer in answers],

@@ -37,6 +37,25 @@ class ChatLoss(TableRow):
 
 
 @dataclass(frozen=True)
+class GoalReached(TableRow):
+    """What the adapter should be able to do, and whether it is.
+
+    Attributes:
+        name: of the goal.
+        side: of the field, or ``both`` where the goal is about all prompts.
+        goal: threshold; ``at_most`` says on which side of it the value should be.
+    """
+
+    table = "goals"
+    name: str
+    side: str
+    goal: float
+    at_most: bool
+    value: float
+    reached: bool
+
+
+@dataclass(frozen=True)
 class TrainingStep(TableRow):
     """Loss of one step, and the accuracy of each kind of example that it trained on."""
 
@@ -47,4 +66,6 @@ class TrainingStep(TableRow):
     accuracy_plain: float | None = None
     accuracy_late: float | None = None
     accuracy_update: float | None = None
+    accuracy_several: float | None = None
+    accuracy_reverted: float | None = None
     accuracy_other_update: float | None = None

@@ -23,6 +23,8 @@ class ColumnsLayer(DynamicLayer):
     ):
         super().__init__()
         self.lazy_initialization(keys[0], values[0])
+        # Read by transformers' masks from 5.24 on, where the call above no longer sets them.
+        self.dtype, self.device = keys[0].dtype, keys[0].device
         self._pieces = (tuple(keys), tuple(values))
 
     def update(

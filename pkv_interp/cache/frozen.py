@@ -16,7 +16,7 @@ from pkv_interp.errors import PkvError
 from pkv_interp.indices import index_below, whole
 from pkv_interp.names import Part
 
-PARTS: tuple[str, ...] = get_args(Part)
+PARTS: tuple[Part, ...] = get_args(Part)
 
 
 @dataclass(frozen=True, eq=False)

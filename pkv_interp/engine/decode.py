@@ -26,8 +26,8 @@ def check_call(scope: Scope, base: Prefill, rows: Sequence[Row], donors: Sequenc
     """Refuse a call that cannot be run as asked.
 
     Raises:
-        PkvError: no rows, a donor of another length or other rotary frequencies, an index out of range, or an
-            activation not captured.
+        PkvError: no rows, a donor of another length or other rotary frequencies, an index out of range, an
+            activation not captured, or an edit that makes columns of an opened cache run again.
     """
     if not rows:
         raise PkvError("no rows were given", "give at least one row; () is the row without interventions")
@@ -39,7 +39,14 @@ def check_call(scope: Scope, base: Prefill, rows: Sequence[Row], donors: Sequenc
             )
     one_regime(prefill.cache.regime for prefill in (base, *donors))
     scope.check(rows)
-    require_captures(rows, donors, base.length)
+    for row in rows:
+        if first_edit(row, base.length) < base.given:
+            raise PkvError(
+                f"position {first_edit(row, base.length)} lies in the cache that was opened, and to run it "
+                "again would undo how the cache was edited",
+                f"edit positions from {base.given} on",
+            )
+    require_captures(rows, base, donors)
     require_whole_patches(rows, [first_edit(row, base.length) for row in rows])
 
 
@@ -52,9 +59,8 @@ def require_decision_time(rows: Sequence[Row], length: int) -> None:
     for row in rows:
         for edit in row:
             if not is_decision_time(edit, length):
-                position = getattr(edit, "position", None)
                 raise PkvError(
-                    f"a {type(edit).__name__} at position {position} changes the prefill",
+                    f"a {type(edit).__name__} at position {first_edit((edit,), length)} changes the prefill",
                     "run these rows with engine.rerun",
                 )
 
@@ -105,7 +111,7 @@ def run_rows(
     for batch in batches(rows, base.length, budget):
         mine = [rows[index] for index in batch]
         packing = pack(mine, base.length, windows, len(donors))
-        edits = layer_edits(mine, packing, donors, len(windows), like)
+        edits = layer_edits(mine, packing, base, donors, len(windows), like)
         columns = column_layers(packing, base.cache, caches)
         entry = entry_of(base, packing, min(first_layer(row) for row in mine))
         shortcuts = Shortcuts(entry, live_mlps(mine, packing, base, len(windows)), keep)

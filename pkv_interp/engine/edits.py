@@ -9,10 +9,11 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from pkv_interp.engine.mixing import mixed_output
 from pkv_interp.engine.packing import Packing
 from pkv_interp.engine.results import Prefill
 from pkv_interp.errors import PkvError
-from pkv_interp.interventions import HeadPatch, KVPatch, MLPPatch, ResidualEdit, Row
+from pkv_interp.interventions import AttentionPatch, HeadPatch, KVPatch, MLPPatch, ResidualEdit, Row
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,14 +44,20 @@ class LayerEdits:
 
 
 def layer_edits(
-    rows: Sequence[Row], packing: Packing, donors: Sequence[Prefill], n_layers: int, like: Tensor
+    rows: Sequence[Row],
+    packing: Packing,
+    base: Prefill,
+    donors: Sequence[Prefill],
+    n_layers: int,
+    like: Tensor,
 ) -> list[LayerEdits]:
     """The edits of a packed forward, one entry per layer.
 
     Args:
         rows: the rows in the order of ``packing``.
         packing: where each row's tokens lie.
-        donors: where the values of HeadPatch and MLPPatch come from.
+        base: whose pattern or values AttentionPatch keeps.
+        donors: where the values of HeadPatch, AttentionPatch and MLPPatch come from.
         n_layers: number of layers of the model.
         like: a tensor of the model's dtype and device.
 
@@ -67,6 +74,11 @@ def layer_edits(
                 token = packing.token_at(index, last if edit.position is None else edit.position)
                 heads.setdefault(edit.layer, {})[token, edit.head] = _head_value(
                     edit, donors[edit.donor], last
+                )
+            elif isinstance(edit, AttentionPatch):
+                token = packing.token_at(index, last)
+                heads.setdefault(edit.layer, {})[token, edit.head] = mixed_output(
+                    edit, base, donors[edit.donor]
                 )
             elif isinstance(edit, MLPPatch):
                 token = packing.token_at(index, last if edit.position is None else edit.position)
@@ -110,17 +122,21 @@ def _mlp_value(edit: MLPPatch, donor: Prefill, last: int) -> Float[Tensor, " d_m
     return donor.need("mlp_all")[edit.layer, edit.position]
 
 
-def require_captures(rows: Sequence[Row], donors: Sequence[Prefill], length: int) -> None:
-    """Refuse, before any forward, rows whose donors lack the activations that they need.
+def require_captures(rows: Sequence[Row], base: Prefill, donors: Sequence[Prefill]) -> None:
+    """Refuse, before any forward, rows whose base or donors lack the activations that they need.
 
     Raises:
         PkvError: as ``layer_edits`` would.
     """
     for row in rows:
         for edit in row:
+            if isinstance(edit, AttentionPatch):
+                for prefill in (base, donors[edit.donor]):
+                    prefill.need_activations()
+                    prefill.need("attn")
             if not isinstance(edit, HeadPatch | MLPPatch):
                 continue
-            if edit.position in (None, length - 1):
+            if edit.position in (None, base.length - 1):
                 donors[edit.donor].need_activations()
             else:
                 donors[edit.donor].need("z_all" if isinstance(edit, HeadPatch) else "mlp_all")

@@ -9,12 +9,14 @@ import torch
 from jaxtyping import Float
 from nnsight import NNsight
 from torch import Tensor
+from transformers import PreTrainedModel
 
 from pkv_interp.cache import FrozenCache
 from pkv_interp.engine import gradient
 from pkv_interp.engine.batches import Budget, memory_budget, most_tokens
 from pkv_interp.engine.decode import check_call, require_decision_time, run_rows
 from pkv_interp.engine.logits import contributions, written
+from pkv_interp.engine.opened import check_opened, check_writer
 from pkv_interp.engine.prefill import check_prompt, run_prefill
 from pkv_interp.engine.results import Attribution, Decoded, Prefill
 from pkv_interp.errors import PkvError
@@ -56,7 +58,8 @@ class Engine:
 
     def _scope(self, base: Prefill, donors: Sequence[Prefill]) -> Scope:
         spec = self.spec
-        return Scope(base.length, spec.n_layers, spec.n_heads, spec.d_model, len(donors))
+        shape = (spec.n_layers, spec.n_heads, spec.d_model)
+        return Scope(base.length, *shape, len(donors), tuple(spec.windows))
 
     def prefill(
         self,
@@ -80,6 +83,34 @@ class Engine:
         tokens = as_ids(ids, self.spec.vocab_size)
         check_prompt(tokens, frozenset(capture))
         return run_prefill(self._tracer, tokens, self.spec, frozenset(capture), self._like, shared)
+
+    def open(
+        self,
+        ids: TokenIds,
+        cache: FrozenCache,
+        capture: frozenset[str] | set[str] = frozenset(),
+        written_by: PreTrainedModel | None = None,
+    ) -> Prefill:
+        """Take a cache that this engine did not make (edited, spliced) as the base of ``decode``.
+
+        A column's index is its position. Tokens after the cache are run over it, the decision token with its
+        activations; the columns of the cache stay as they are, and what made them is not known.
+
+        Args:
+            ids: the whole prompt, the decision token last.
+            cache: of its first tokens, of all but the last at most; it is not changed.
+            capture: "attention" for the decision token's weights, "queries" for those of the tokens run.
+            written_by: the model that wrote the cache, where that is another one of the same architecture. A
+                cache does not say who wrote it: without this it is taken for the engine's own model.
+
+        Raises:
+            PkvError: the cache does not fit the prompt or the model (shape, dtype, device, rotary
+                frequencies), the models differ in more than weights, or as ``prefill``.
+        """
+        tokens, asked = as_ids(ids, self.spec.vocab_size), frozenset(capture)
+        check_opened(tokens, cache, asked, self.spec, self._like)
+        check_writer(self.loaded.model, written_by or self.loaded.model)
+        return run_prefill(self._tracer, tokens, self.spec, asked, self._like, given=cache)
 
     def decode(
         self,
@@ -115,8 +146,9 @@ class Engine:
     ) -> Decoded:
         """As ``decode``, for rows that also edit the prefill: each is run again from its first edit on.
 
-        KVPatch and Knockout act on the decision token alone here too. Tokens before a row's first edit are
-        not run; patches of heads and MLPs at a position need donors run with ``capture={"prefill"}``.
+        KVPatch, AttentionPatch and a Knockout without queries act on the decision token alone here too.
+        Tokens before a row's first edit are not run; patches of heads and MLPs at a position need donors run
+        with ``capture={"prefill"}``.
 
         Raises:
             PkvError: as ``decode``, or for an activation that a donor did not capture.
@@ -142,9 +174,10 @@ class Engine:
             layer: index of the layer.
 
         Raises:
-            PkvError: queries were not captured, the cache has another length, there is no such layer, or
-                what comes out is not finite.
+            PkvError: queries were not captured (at every position), the cache has another length, there is no
+                such layer, or what comes out is not finite.
         """
+        base.need_own_columns()
         if cache.length != base.cache.length:
             raise PkvError(
                 f"the cache has {cache.length} tokens and the prompt's own {base.cache.length}",
@@ -177,7 +210,7 @@ class Engine:
         base.need_activations()
         donor.need_activations()
         found = gradient.attribute(self._tracer, base, donor, (actions[0], actions[1]), self.spec)
-        for sites in (found.keys, found.values, found.heads, found.mlps):
+        for sites in (found.keys, found.values, found.heads, found.mlps, found.head_slopes):
             finite(sites, "the first-order effects")
         return found
 

@@ -62,4 +62,5 @@ def attribute(
             values=_dot(grads[n : 2 * n], change_v).sum((1, 2)),
             heads=(heads.float() * (donor.z - base.z).float()).sum(-1),
             mlps=_dot([g[0, 0] for g in grads[3 * n :]], donor.mlp - base.mlp),
+            head_slopes=heads.float(),
         )

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from pkv_interp.engine.packing import Packing
 from pkv_interp.engine.results import Prefill
-from pkv_interp.interventions import HeadPatch, MLPPatch, ResidualEdit, Row, first_layer
+from pkv_interp.interventions import HeadPatch, Knockout, MLPPatch, ResidualEdit, Row, first_layer
 
 #: Where more of the tokens than this are live, picking them out gains nothing.
 _MOST = 0.8
@@ -85,8 +85,11 @@ def _changed(rows: Sequence[Row], packing: Packing, layer: int) -> Bool[np.ndarr
         if not rows[index]:  # a plain decision is computed in full
             changed[packing.row_of == index] = True
         for edit in rows[index]:
-            position = packing.length - 1
+            positions: tuple[int, ...] = (packing.length - 1,)
             if isinstance(edit, HeadPatch | MLPPatch | ResidualEdit) and edit.position is not None:
-                position = edit.position
-            changed[packing.token_at(index, position)] = True
+                positions = (edit.position,)
+            elif isinstance(edit, Knockout):
+                positions = edit.blinded(packing.length - 1)
+            for position in positions:
+                changed[packing.token_at(index, position)] = True
     return changed

@@ -53,6 +53,15 @@ def _hidden(packing: Packing, group: LayerGroup, device: torch.device) -> Bool[T
         token = decision[rerun[:, 0]] - (packing.length - 1 - touched[rerun[:, 1]])
         own[decision[rerun[:, 0]], token] = True
 
+    for closed in group.closed:
+        last = int(packing.decision[closed.row])
+        tokens = send(last - (packing.length - 1 - closed.queries))
+        before = closed.positions < packing.starts[closed.row]
+        there = closed.positions[before & (closed.positions >= first)]
+        on_prefix[tokens[:, None], send(there)[None] - first] = True
+        rerun_at = last - (packing.length - 1 - closed.positions[~before])
+        own[tokens[:, None], send(rerun_at)[None]] = True
+
     blocks = [on_prefix]
     for source in group.sources:
         columns = send(source.columns)

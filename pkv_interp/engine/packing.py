@@ -31,14 +31,24 @@ class Source:
 
 
 @dataclass(frozen=True, eq=False)
+class Closed:
+    """Tokens of a row before its decision, at ``queries``, that may not see ``positions``."""
+
+    row: int
+    queries: Int[np.ndarray, " queries"]
+    positions: Int[np.ndarray, " positions"]
+
+
+@dataclass(frozen=True, eq=False)
 class LayerGroup:
-    """Layers that share window and codes, and therefore one mask and one list of columns."""
+    """Layers that share window, codes and closed positions, and so one mask and one list of columns."""
 
     layers: tuple[int, ...]
     window: int | None
     prefix: tuple[int, int]
     codes: Int[np.ndarray, "rows touched"]
     sources: tuple[Source, ...]
+    closed: tuple[Closed, ...] = ()
 
     @property
     def n_columns(self) -> int:
@@ -71,12 +81,13 @@ class Packing:
     def stacked(self) -> bool:
         """Whether the rows run side by side in a batch, and not one after another in one sequence.
 
-        They can where all start at one position before the decision and read no columns but the base's and
-        their own; no row's tokens are then scored against another's.
+        They can where all start at one position before the decision, read no columns but the base's and
+        their own, and close none to any token; no row's tokens are then scored against another's.
         """
         start = self.starts[0]
         alike = len(self.starts) > 1 and bool((self.starts == start).all())
-        return alike and start < self.length - 1 and not len(self.touched)
+        closed = any(group.closed for group in self.groups)
+        return alike and start < self.length - 1 and not len(self.touched) and not closed
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -107,31 +118,51 @@ def pack(rows: Sequence[Row], length: int, windows: Sequence[int | None], n_dono
     ends = np.cumsum(sizes)
     row_of = np.repeat(np.arange(len(rows)), sizes)
     position_of = np.arange(len(row_of)) - np.repeat(ends - sizes, sizes) + np.repeat(starts, sizes)
-    touched, codes = _codes(rows, len(windows), n_donors)
+    touched, codes = _codes(rows, length, len(windows), n_donors)
+    closings = [(index, edit) for index, row in enumerate(rows) for edit in row if isinstance(edit, Knockout)]
 
-    grouped: dict[tuple[int | None, bytes], list[int]] = {}
+    grouped: dict[tuple[int | None, bytes, tuple[int, ...]], list[int]] = {}
     for layer, window in enumerate(windows):
-        grouped.setdefault((window, codes[layer].tobytes()), []).append(layer)
+        active = (i for i, (_, edit) in enumerate(closings) if edit.layers is None or layer in edit.layers)
+        grouped.setdefault((window, codes[layer].tobytes(), tuple(active)), []).append(layer)
     stop = int(starts.max())
     groups = []
-    for (window, _), layers in grouped.items():
+    for (window, _, active), layers in grouped.items():
         # The oldest position that any packed token of these layers can see.
         first = 0 if window is None else max(0, int(starts.min()) + 1 - window)
         mine = codes[layers[0]]
         sources = _sources(mine, touched, first, n_donors)
-        groups.append(LayerGroup(tuple(layers), window, (min(first, stop), stop), mine, sources))
+        closed = _closed([closings[i] for i in active], length)
+        groups.append(LayerGroup(tuple(layers), window, (min(first, stop), stop), mine, sources, closed))
     return Packing(length, starts, row_of, position_of, ends - 1, touched, tuple(groups))
 
 
+def _closed(knockouts: Sequence[tuple[int, Knockout]], length: int) -> tuple[Closed, ...]:
+    """What the knockouts of one layer, each with its row, close to tokens before the decision."""
+    found = []
+    for row, edit in knockouts:
+        if queries := [query for query in edit.blinded(length - 1) if query < length - 1]:
+            found.append(Closed(row, np.array(queries), np.array(sorted(set(edit.positions)))))
+    return tuple(found)
+
+
 def _codes(
-    rows: Sequence[Row], n_layers: int, n_donors: int
+    rows: Sequence[Row], length: int, n_layers: int, n_donors: int
 ) -> tuple[Int[np.ndarray, " touched"], Int[np.ndarray, "layers rows touched"]]:
     """Touched positions and, per layer, row and touched position, which column the decision token reads.
 
     Code 0 is the base's own column; ``key * (n_donors + 1) + value`` with sources counted from 1 is a
     donor's.
     """
-    edits = [[edit for edit in row if isinstance(edit, KVPatch | Knockout)] for row in rows]
+    edits = [
+        [
+            edit
+            for edit in row
+            if isinstance(edit, KVPatch)
+            or (isinstance(edit, Knockout) and length - 1 in edit.blinded(length - 1))
+        ]
+        for row in rows
+    ]
     touched = np.array(sorted({p for row in edits for edit in row for p in edit.positions}), dtype=np.int64)
     shape = (n_layers, len(rows), len(touched))
     source = {letter: np.zeros(shape, dtype=np.int32) for letter in "KV"}

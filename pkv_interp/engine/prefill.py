@@ -45,6 +45,7 @@ def run_prefill(
     capture: frozenset[str],
     like: Tensor,
     shared: Prefill | None = None,
+    given: FrozenCache | None = None,
 ) -> Prefill:
     """Run ``ids`` once with the model's own masks.
 
@@ -57,21 +58,26 @@ def run_prefill(
         capture: activations to keep besides those of the decision token.
         like: a tensor of the model's dtype and device.
         shared: a prompt whose first tokens need not be run again (``shared_prefix``).
+        given: columns of the first tokens, whoever made them, checked by ``check_opened``; what is captured
+            is of the tokens after them.
     """
     refuse_training(tracer._module)
     start = 0 if shared is None else shared_prefix(ids, shared, capture)
+    known = None if shared is None or not start else shared.cache.slice(0, start)
+    if given is not None:
+        start, known = given.length, given
     everywhere, weights, asking = "prefill" in capture, "attention" in capture, "queries" in capture
     layers = tracer.model.layers
     blocks = spec.anatomy.blocks
     tokens = torch.tensor([list(ids[start:])], device=like.device)
     # A cache without a config has a growing, full layer everywhere, also where the family slides.
-    grown = shared.cache.slice(0, start).view() if shared is not None and start else DynamicCache()
+    grown = DynamicCache() if known is None else known.view()
     places = torch.arange(start, len(ids), device=like.device)[None]
     model = tracer._module
     positions = Positions.of(model)
     positions.check_served(len(ids))
-    if shared is not None and start:
-        positions.check_cache(shared.cache, len(ids))
+    if known is not None:
+        positions.check_cache(known, len(ids))
     reset_rotation(model)
     # fmt: off
     with tracer.trace(
@@ -83,6 +89,7 @@ def run_prefill(
         mids = nnsight.save([])
         attn = nnsight.save([])
         queries = nnsight.save([])
+        own = nnsight.save([])
         resids.append(_keep(layers[0].input, everywhere))
         for index in range(spec.n_layers):
             layer, block = layers[index], blocks[index]
@@ -94,6 +101,7 @@ def run_prefill(
                 if asking:
                     queries.append(args[1][0])
                 if weights:
+                    own.append(args[3][0, :, -1].clone())
                     attn.append(decision_weights(
                         args[1], args[2], block.scaling, spec.windows[index], block.softcap,
                         extra.get("s_aux"),
@@ -130,11 +138,13 @@ def run_prefill(
         mlp=mlp_all[:, -1].clone(),
         resid=resid_all[:, -1].clone(),
         attn=torch.stack(list(attn)) if weights else None,
+        own_values=torch.stack(list(own)) if weights else None,
         z_all=z_all if everywhere else None,
         mlp_all=mlp_all if everywhere else None,
         resid_all=resid_all if everywhere else None,
         resid_mid_all=torch.stack(list(mids)) if everywhere else None,
         queries=torch.stack(list(queries)) if asking else None,
+        given=0 if given is None else given.length,
     )
     return found if shared is None or not start else _with_prefix(found, shared, start)
 
@@ -143,7 +153,11 @@ def shared_prefix(ids: Sequence[int], shared: Prefill, capture: frozenset[str]) 
     """Tokens at the start of ``ids`` whose columns and captures can be taken from ``shared``.
 
     None where its length is another (rotary frequencies may follow the length) or it lacks a capture.
+
+    Raises:
+        PkvError: ``shared`` was opened over a cache, whose columns need not be those of its tokens.
     """
+    shared.need_own_columns()
     kept = {"prefill": shared.z_all, "queries": shared.queries}
     if len(ids) != shared.length or any(kept[name] is None for name in capture & kept.keys()):
         return 0

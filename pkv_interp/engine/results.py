@@ -27,7 +27,11 @@ class Prefill:
         z_all, mlp_all, resid_all: with capture "prefill": the same at every position.
         resid_mid_all: with capture "prefill": what enters every block plus what its attention wrote to the
             stream, the norm after it and its factor included. In a parallel block no module reads this sum.
-        queries: with capture "queries": what every head asks with at every position, after RoPE and norms.
+        own_values: with capture "attention": what the decision token's own column holds, by KV head.
+        queries: with capture "queries": what every head asks with at every position, after RoPE and norms; of
+            an opened prompt at the positions that were run.
+        given: number of columns that came with a cache (``Engine.open``) and may be edited: no forward over
+            the tokens need make them, so they are never taken for the prompt's own nor run again.
     """
 
     ids: tuple[int, ...]
@@ -42,6 +46,8 @@ class Prefill:
     resid_all: Float[Tensor, "L+1 T d_model"] | None = None
     resid_mid_all: Float[Tensor, "L T d_model"] | None = None
     queries: Float[Tensor, "L H T d_head"] | None = None
+    own_values: Float[Tensor, "L n_kv d_head"] | None = None
+    given: int = 0
 
     @property
     def length(self) -> int:
@@ -65,18 +71,34 @@ class Prefill:
                 "run the prompt with engine.prefill(ids)",
             )
 
+    def need_own_columns(self) -> None:
+        """Refuse an opened prompt where every column must be what the tokens make.
+
+        Raises:
+            PkvError: the prompt was opened over a cache.
+        """
+        if self.given:
+            raise PkvError(
+                f"the first {self.given} columns of this prompt came with a cache (Engine.open)",
+                "run the prompt with engine.prefill(ids)",
+            )
+
     def need(self, name: str) -> Tensor:
         """The captured activation ``name``: z_all, mlp_all, resid_all, queries or attn.
 
         Raises:
-            PkvError: when it was not captured.
+            PkvError: when it was not captured, or cannot be, as the prompt was opened over a cache.
         """
         value = getattr(self, name)
         if value is None:
-            capture = {"attn": "attention", "queries": "queries"}.get(name, "prefill")
+            if name.endswith("_all"):
+                self.need_own_columns()
+            capture = {"attn": "attention", "own_values": "attention", "queries": "queries"}.get(
+                name, "prefill"
+            )
             raise PkvError(
                 f"this needs {name}, which was not captured",
-                f'run engine.prefill(ids, capture={{"{capture}"}})',
+                f'run engine.{"open(ids, cache" if self.given else "prefill(ids"}, capture={{"{capture}"}})',
             )
         return value
 
@@ -108,6 +130,7 @@ class Attribution:
             site.
         heads: per layer and head, z at the decision token.
         mlps: per layer, the MLP output at the decision token.
+        head_slopes: d margin / d z at the base, which needs no donor.
     """
 
     margin: float
@@ -115,6 +138,7 @@ class Attribution:
     values: Float[Tensor, "L T-1"]
     heads: Float[Tensor, "L H"]
     mlps: Float[Tensor, " L"]
+    head_slopes: Float[Tensor, "L H d_head"]
 
     @property
     def kv(self) -> Float[Tensor, "L T-1"]:

@@ -1,6 +1,7 @@
 """What may be changed in a counterfactual: frozen dataclasses that check themselves and do nothing."""
 
 from pkv_interp.interventions.kinds import (
+    AttentionPatch,
     HeadPatch,
     Intervention,
     Knockout,
@@ -12,6 +13,7 @@ from pkv_interp.interventions.kinds import (
 from pkv_interp.interventions.scope import Scope, first_edit, first_layer, is_decision_time
 
 __all__ = [
+    "AttentionPatch",
     "HeadPatch",
     "Intervention",
     "KVPatch",

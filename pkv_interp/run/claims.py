@@ -1,13 +1,14 @@
-"""Claims of "nothing" and of "everything", tested against measured noise floors."""
+"""Claims: of "nothing" and of "everything", against noise floors; and against thresholds set before."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
-from pkv_interp.records.tables import TableRow
+from pkv_interp.records.tables import EstimateRow, TableRow
 from pkv_interp.run.scoring import Scorer
-from pkv_interp.stats import holm, tost
+from pkv_interp.stats import Estimate, holm, tost
 
 ALPHA = 0.05
 
@@ -118,3 +119,81 @@ def equivalences(claims: Sequence[Claim], floors: Mapping[str, float]) -> list[E
         )
         for claim, one, p in zip(claims, found, adjusted, strict=True)
     ]
+
+
+@dataclass(frozen=True)
+class Criterion:
+    """A threshold that was written down before anything was measured.
+
+    Attributes:
+        claim: what it takes part in; a claim holds where all of its criteria are met.
+        figure: name of the figure that is held against it.
+        relation: the side on which the figure must lie.
+        threshold: the figure may not lie on it.
+    """
+
+    claim: str
+    figure: str
+    relation: Literal["over", "under"]
+    threshold: float
+
+    def met(self, value: float) -> bool:
+        """Whether a value lies on the right side."""
+        return value > self.threshold if self.relation == "over" else value < self.threshold
+
+
+@dataclass(frozen=True)
+class Judged(EstimateRow):
+    """A criterion with its figure: whether the value meets it, and whether all of the interval does."""
+
+    table = "criteria"
+    claim: str
+    figure: str
+    relation: str
+    threshold: float
+    met: bool
+    certain: bool
+
+
+@dataclass(frozen=True)
+class Verdict(TableRow):
+    """Whether all criteria of a claim are met, and whether whole intervals meet them."""
+
+    table = "verdicts"
+    claim: str
+    holds: bool
+    certain: bool
+
+
+def verdicts(
+    criteria: Sequence[Criterion], figures: Mapping[str, Estimate]
+) -> tuple[list[Judged], list[Verdict]]:
+    """Each criterion against its figure, and each claim; one with a figure that was not measured is left out.
+
+    Args:
+        criteria: of all claims.
+        figures: by name.
+    """
+    without = {one.claim for one in criteria if one.figure not in figures}
+    kept = [one for one in criteria if one.claim not in without]
+    judged = []
+    for one in kept:
+        found = figures[one.figure]
+        # A figure without an interval is certain of nothing.
+        ends = [end for end in (found.ci_low, found.ci_high) if end is not None]
+        judged.append(
+            Judged.of(
+                found,
+                claim=one.claim,
+                figure=one.figure,
+                relation=one.relation,
+                threshold=one.threshold,
+                met=one.met(found.value),
+                certain=bool(ends) and all(one.met(end) for end in ends),
+            )
+        )
+    held = []
+    for claim in dict.fromkeys(one.claim for one in kept):
+        mine = [line for line in judged if line.claim == claim]
+        held.append(Verdict(claim, all(line.met for line in mine), all(line.certain for line in mine)))
+    return judged, held

@@ -92,7 +92,7 @@ class ScenarioSettings(ExperimentSettings):
 
     Attributes:
         scenarios: families, layouts and rule wordings, a YAML or JSON file; None: the packaged ones.
-        layout: name of the layout in that file; None: its first one.
+        layout: name of the layout in that file, or of a packaged one for code; None: the file's first one.
     """
 
     scenarios: OwnFile = None
@@ -108,12 +108,12 @@ class ScenarioSettings(ExperimentSettings):
 
     @property
     def world(self) -> Scenarios:
-        """The scenarios.
+        """The scenarios, with the rules that the layout has of its own.
 
         Raises:
             PkvError: the file has problems; all of them are named.
         """
-        return world_of(self.scenarios)
+        return world_of(self.scenarios).in_layout(self.layout)
 
     def chosen(self, names: tuple[str, ...] | None) -> list[Family]:
         """Families by name; None stands for all.

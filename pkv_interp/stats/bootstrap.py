@@ -14,11 +14,11 @@ import numpy as np
 from jaxtyping import Float
 from numpy.typing import ArrayLike
 from scipy import stats
-from statsmodels.stats.proportion import proportion_confint
 
 from pkv_interp.errors import PkvError
 from pkv_interp.stats.clusters import Clusters, checked, clusters, draw_counts
 from pkv_interp.stats.estimate import Estimate
+from pkv_interp.stats.intervals import wilson_ends
 from pkv_interp.stats.resampling import Resampling, ResamplingOptions, resampling_of
 
 CAP = 1.5
@@ -198,10 +198,7 @@ def mean(
         return found
     if bounds == (0.0, 1.0) and array[0] in bounds and (array == array[0]).all():
         hits = int(array[0]) * found.n_families
-        ends = proportion_confint(
-            hits, found.n_families, alpha=1.0 - resampling_of(resampling).level, method="wilson"
-        )
-        low, high = np.asarray(ends, dtype=np.float64).tolist()
+        low, high = wilson_ends(hits, found.n_families, resampling_of(resampling).level)
     else:
         low, high = max(found.ci_low, bounds[0]), min(found.ci_high, bounds[1])
     return found.model_copy(update={"ci_low": low, "ci_high": high})

@@ -29,8 +29,7 @@ def wilson(outcomes: ArrayLike, families: Sequence[object], *, level: float = 0.
     groups = clusters(families, array.size)
     if not ((array == 0.0) | (array == 1.0)).all():
         raise PkvError("an outcome is neither 0 nor 1", "give booleans, or use mean for other numbers")
-    ends = proportion_confint(int(array.sum()), array.size, alpha=1.0 - level, method="wilson")
-    low, high = np.asarray(ends, dtype=np.float64).tolist()
+    low, high = wilson_ends(int(array.sum()), array.size, level)
     return Estimate(
         value=float(array.mean()),
         ci_low=low,
@@ -38,3 +37,17 @@ def wilson(outcomes: ArrayLike, families: Sequence[object], *, level: float = 0.
         n_families=groups.n_families,
         n_instances=groups.n_instances,
     )
+
+
+def wilson_ends(hits: int, trials: int, level: float) -> tuple[float, float]:
+    """Both ends of the Wilson score interval; at no hit the lower one is 0, and at all hits the upper one 1.
+
+    Args:
+        hits: how many trials succeeded.
+        trials: one at least.
+        level: of the interval.
+    """
+    ends = proportion_confint(hits, trials, alpha=1.0 - level, method="wilson")
+    low, high = np.asarray(ends, dtype=np.float64).tolist()
+    # Rounding leaves 1e-17 where it should be nothing, and the share itself would lie outside.
+    return (low if hits else 0.0), (high if hits < trials else 1.0)

@@ -14,7 +14,7 @@ def aligned_values(family: Family, tokenizer: Any) -> list[tuple[str, str]]:
     Raises:
         PkvError: no two values share a length; the line lists every value with its length.
     """
-    length = {v: len(tokenizer(f": {v}", add_special_tokens=False)["input_ids"]) for v in family.values}
+    length = {value: _length(family, value, tokenizer) for value in family.values}
     pairs = [(a, b) for a, b in combinations(family.values, 2) if length[a] == length[b]]
     if not pairs:
         listed = ", ".join(f"{v} ({n} tokens)" for v, n in length.items())
@@ -32,10 +32,15 @@ def check_values(family: Family, values: Sequence[str], tokenizer: Any) -> None:
         PkvError: unknown value, or lengths differ; the line lists candidates of equal length.
     """
     candidates = ["/".join(pair) for pair in aligned_values(family, tokenizer)]
-    lengths = {v: len(tokenizer(f": {v}", add_special_tokens=False)["input_ids"]) for v in values}
+    lengths = {value: _length(family, value, tokenizer) for value in values}
     if len(set(lengths.values())) > 1:
         listed = ", ".join(f"'{v}' is {n} tokens" for v, n in lengths.items())
         raise PkvError(
             f"the values of '{family.name}' differ in token length ({listed})",
             f"choose values of one length, for example {', '.join(candidates)}",
         )
+
+
+def _length(family: Family, value: str, tokenizer: Any) -> int:
+    """Tokens of a value with what stands before it."""
+    return len(tokenizer(f"{family.before_value}{value}", add_special_tokens=False)["input_ids"])

@@ -22,6 +22,7 @@ __all__ = [
     "Case",
     "Style",
     "field_case",
+    "field_instance",
     "paired",
     "polarity_case",
 ]
@@ -72,9 +73,11 @@ def polarity_case(family: Family, index: int, tokenizer: Any, **recipe: Unpack[R
         PkvError: the prompts do not align, or an action is not one token after them.
     """
     made = Recipe(**recipe)
+    family = made.family(family)
     rng = made.rng(family, index)
     value, other = drawn_values(family, rng, tokenizer, made.values)
-    return _case(made.instance(family, index, rng), "trigger", ((value, value), (value, other)), tokenizer)
+    instance = made.instance(family, index, rng, (value, other))
+    return _case(instance, "trigger", ((value, value), (value, other)), tokenizer)
 
 
 def field_case(family: Family, index: int, tokenizer: Any, **recipe: Unpack[RecipeOptions]) -> Case:
@@ -89,10 +92,29 @@ def field_case(family: Family, index: int, tokenizer: Any, **recipe: Unpack[Reci
     Raises:
         PkvError: the prompts do not align, or an action is not one token after them.
     """
+    instance, (value, other) = field_instance(family, index, tokenizer, **recipe)
+    return _case(instance, "field", ((value, value), (other, value)), tokenizer)
+
+
+def field_instance(
+    family: Family, index: int, tokenizer: Any, **recipe: Unpack[RecipeOptions]
+) -> tuple[Instance, tuple[str, str]]:
+    """The instance of a field case, and the field's values on its clean and on its corrupt side.
+
+    Args:
+        family: one of the recipe's scenarios.
+        index: of the instance in its family.
+        tokenizer: a fast Hugging Face tokenizer.
+        recipe: the fields of a `Recipe`; ``seed`` must be given.
+
+    Raises:
+        PkvError: see ``drawn_values``.
+    """
     made = Recipe(**recipe)
+    family = made.family(family)
     rng = made.rng(family, index)
-    value, other = drawn_values(family, rng, tokenizer, made.values)
-    return _case(made.instance(family, index, rng), "field", ((value, value), (other, value)), tokenizer)
+    values = drawn_values(family, rng, tokenizer, made.values)
+    return made.instance(family, index, rng, values), values
 
 
 def _case(instance: Instance, changed: str, sides: Sequence[tuple[str, str]], tokenizer: Any) -> Case:
@@ -126,5 +148,11 @@ def paired(instance: Instance, changed: str, prompts: tuple[Prompt, Prompt], tok
         clean,
         corrupt,
         instance.chosen.actions,
-        action_ids(clean, instance.chosen.actions, tokenizer),
+        action_ids(
+            clean,
+            instance.chosen.actions,
+            tokenizer,
+            before=instance.layout.before_answer,
+            first_token=instance.layout.first_token,
+        ),
     )

@@ -1,12 +1,14 @@
 """Checks of a scenario file before a model loads: its structure, and with a tokenizer its tokens."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from pkv_interp.errors import PkvError
 from pkv_interp.tasks.alignment import aligned_values
 from pkv_interp.tasks.findings import Finding, refuse
+from pkv_interp.tasks.layouts import Style
 from pkv_interp.tasks.scenario_file import parse_scenarios
 from pkv_interp.tasks.scenarios import Family, Scenarios
 
@@ -41,16 +43,24 @@ def check_tokens(scenarios: Scenarios, tokenizer: Any) -> list[Finding]:
 
 def _family(family: Family, scenarios: Scenarios, tokenizer: Any) -> Iterator[Finding]:
     place = f"{scenarios.source}, family '{family.name}'"
-    try:
-        aligned_values(family, tokenizer)
-    except PkvError as error:
-        yield Finding.of(f"{place}, values", error)
-    for cue in dict.fromkeys(layout.cue for layout in scenarios.layouts):
+    written_in = {scenarios.placed(family, Style(layout=one.name)).before_value for one in scenarios.layouts}
+    for before_value in sorted(written_in):
+        try:
+            aligned_values(replace(family, before_value=before_value), tokenizer)
+        except PkvError as error:
+            yield Finding.of(f"{place}, values", error)
+    ends = [
+        (one.cue_of(one.label(family.field)), one.before_answer, one.first_token) for one in scenarios.layouts
+    ]
+    for cue, between, first_token in dict.fromkeys(ends):
         before = tokenizer(cue, add_special_tokens=False)["input_ids"]
+        blank = between if between is not None else "" if cue[-1].isspace() else " "
         starts: dict[int, str] = {}
         for action in family.actions:
-            whole = tokenizer(f"{cue} {action}", add_special_tokens=False)["input_ids"]
+            whole = tokenizer(f"{cue}{blank}{action}", add_special_tokens=False)["input_ids"]
             written = whole[len(before) :]
+            if first_token:
+                del written[1:]
             if whole[: len(before)] != before or len(written) != 1:
                 yield Finding(
                     f"{place}, actions",

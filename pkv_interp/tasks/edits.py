@@ -32,6 +32,8 @@ class EditTask:
         old_action: called for by the old value.
         new_action: called for by the new value.
         matches: the new value is the rule's trigger.
+        cue: opens the answer in a layout of code; None is the style's.
+        chat: the layout leaves the chat template to the style.
     """
 
     family: str
@@ -48,6 +50,8 @@ class EditTask:
     old_action: str
     new_action: str
     matches: bool
+    cue: str | None = None
+    chat: bool = True
 
 
 def edit_task(
@@ -73,9 +77,10 @@ def edit_task(
         PkvError: see ``drawn_values``.
     """
     made = Recipe(**recipe)
+    family = made.family(family)
     rng = made.rng(family, index)
     value, other = drawn_values(family, rng, tokenizer, made.values)
-    instance = made.instance(family, index, rng)
+    instance = made.instance(family, index, rng, (value, other))
     old, new = (other, value) if matches else (value, other)
     act, otherwise = instance.chosen.actions
     actions = (otherwise, act) if matches else (act, otherwise)
@@ -144,6 +149,8 @@ def _task(
         instance.chosen.actions,
         *actions,
         matches,
+        instance.layout.cue_of(shown.field) if instance.layout.is_code else None,
+        instance.layout.chat,
     )
 
 

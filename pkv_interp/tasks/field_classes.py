@@ -87,7 +87,8 @@ def class_cases(
         PkvError: values that do not align under this tokenizer, or a layout without bystander lines.
     """
     made = Recipe(**recipe)
-    style, scenarios = replace(made.style, field_late=False), made.scenarios
+    style, scenarios = replace(made.style, field_late=False), made.scenarios.in_layout(made.style.layout)
+    family = made.family(family)
     rng = made.rng(family, index, 3)
     turn = index + scenarios.position(family)
     wordings = made.wordings or tuple(scenarios.rules)

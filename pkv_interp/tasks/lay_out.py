@@ -23,7 +23,7 @@ def lay_out(layout: Layout, content: Content, style: Style) -> tuple[Message, ..
         "tools": lambda: list(_tools(layout, content)),
         "ask": lambda: _ask(layout.asking(style.reason_first), content),
     }
-    system = Message("system", (Segment("system", content.role, "system"),))
+    system = Message("system", (Segment("system", layout.role.format(role=content.role), "system"),))
     *inner, last = (blocks[name]() for name in layout.ordered(style.field_late))
     if layout.reply is None:
         joined = [part for block in inner for part in _ended(block, layout.join)]
@@ -52,6 +52,7 @@ def _state(layout: Layout, content: Content) -> list[Segment]:
     fills = {
         "field": [Segment("session", content.field)],
         "value": [Segment("field", content.value, "field")],
+        "request": [Segment("conversation", content.request, "conversation")],
         "bystander_1": [Segment("session", first)],
         "bystander_2": [Segment("session", second)],
     }
@@ -71,7 +72,8 @@ def _rule(layout: Layout, content: Content) -> list[Segment]:
             text = literal
         if name in ("before", "after"):
             end = "\n" if text.endswith("\n") else " "
-            out.extend(replace(part, text=part.text + end) for part in fills[name])
+            lines = ((part, layout.filler.format(filler=part.text)) for part in fills[name])
+            out.extend(replace(part, text=line + end) for part, line in lines)
         elif name:
             out.extend(fills[name])
             text = "."
@@ -83,8 +85,15 @@ def _tools(layout: Layout, content: Content) -> Iterator[Segment]:
 
 
 def _ask(template: str, content: Content) -> list[Segment]:
-    """The request with the white space after it, the update, and the question."""
-    request, _, question = template.format(request="\0", menu=" or ".join(content.menu)).partition("\0")
+    """The request with the white space after it, the update, and the question.
+
+    Without a request, which then stands in the block of the field, the update comes first.
+    """
+    filled = template.format(request="\0", menu=" or ".join(content.menu), field=content.field)
+    request, there, question = filled.partition("\0")
+    if not there:
+        line = () if content.update is None else (content.update,)
+        return [*line, Segment("decision", filled, "question")]
     blank = question[: len(question) - len(question.lstrip())]
     out = [Segment("conversation", f"{request}{content.request}{blank}", "conversation")]
     if content.update is not None:
@@ -109,24 +118,33 @@ def _trimmed(block: Iterable[Segment]) -> list[Segment]:
     return [*parts[:-1], replace(parts[-1], text=parts[-1].text.rstrip())]
 
 
-def statement(text: str, trigger: str, actions: Sequence[str], *, last: bool) -> tuple[Segment, ...]:
+def statement(
+    text: str, trigger: str, actions: Sequence[str], *, last: bool, other_value: str | None = None
+) -> tuple[Segment, ...]:
     r"""One statement of a rule.
 
+    A rule that names both values has one span ``trigger`` from the first of them to the second: when the
+    trigger flips, both change.
+
     Args:
-        text: with the blanks ``{trigger}``, ``{act}`` and ``{other}`` as ``\0``, ``\1`` and ``\2``.
+        text: with the blanks ``{trigger}``, ``{act}``, ``{other}`` and ``{other_value}`` as ``\0`` to ``\3``.
         trigger: the value that the rule names.
         actions: the rule's action, then the other one.
         last: the last statement's parts are named spans; in the others only the trigger is.
+        other_value: the value that calls for the other action, in a rule that names it.
     """
-    marks = {"\1": ("action_act", actions[0]), "\2": ("action_other", actions[1])}
+    marks = {
+        "\1": Segment("action", actions[0], "action_act"),
+        "\2": Segment("action", actions[1], "action_other"),
+        "\3": Segment("trigger", other_value or "", "trigger"),
+    }
     before, after = text.split("\0")
     parts: list[Segment] = []
     for half in (before, after):
         held = ""
         for letter in half:
             if letter in marks:
-                name, action = marks[letter]
-                parts += [Segment("rule", held), Segment("action", action, name)]
+                parts += [Segment("rule", held), marks[letter]]
                 held = ""
             else:
                 held += letter

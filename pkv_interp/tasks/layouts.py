@@ -1,6 +1,9 @@
 """Layouts: in which order the blocks of a prompt stand, and the words around what fills them."""
 
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from keyword import iskeyword
 
 from pkv_interp.errors import PkvError
 from pkv_interp.prompts.segments import Segment
@@ -9,6 +12,8 @@ CUE = "Action:"
 #: Opens a chain of thought: in plain text, and where the template has a thinking block.
 REASON_CUE, THINK_CUE = "Reason:", "<think>"
 _BLANK_LINE = "\n\n"
+#: What stands before a value where the tokens of values are counted, in prose.
+BEFORE_VALUE = ": "
 
 
 @dataclass(frozen=True)
@@ -62,6 +67,16 @@ class Layout:
         join: what ends a block, after its own white space was taken off; "" leaves blocks as they are.
         reply: what the assistant says between blocks that are messages of their own; None puts all blocks
             into one message.
+        rules: rule wordings of the layout's own, by name, in place of those of the scenarios: a rule that is
+            code. Such a layout may have ``{field}`` in its ``ask`` and its ``cue``, and no ``{menu}``.
+        role: the system message with ``{role}``.
+        filler: a neutral sentence with ``{filler}``.
+        identifiers: labels of fields are written as names of variables: "order status" as "order_status".
+        before_value: what stands before a value, by which values of one token length are found.
+        before_answer: what stands between the cue and the answer; None is a blank, unless the prompt ends in
+            white space.
+        first_token: an answer is read by its first token; otherwise it must be a single one.
+        chat: the chat template is used where the style wants it; False leaves it out.
     """
 
     name: str
@@ -74,6 +89,30 @@ class Layout:
     ask_reason: str | None = None
     join: str = _BLANK_LINE
     reply: str | None = None
+    rules: Mapping[str, str] | None = None
+    role: str = "{role}"
+    filler: str = "{filler}"
+    identifiers: bool = False
+    before_value: str = BEFORE_VALUE
+    before_answer: str | None = None
+    first_token: bool = False
+    chat: bool = True
+
+    @property
+    def is_code(self) -> bool:
+        """Whether the layout has rule wordings of its own."""
+        return self.rules is not None
+
+    def label(self, field: str) -> str:
+        """The label of a field as it is written here."""
+        if not self.identifiers:
+            return field
+        name = re.sub(r"\W+", "_", field).strip("_")
+        return name if name.isidentifier() and not iskeyword(name) else f"field_{name}".strip("_")
+
+    def cue_of(self, field: str) -> str:
+        """The cue of a prompt about ``field``; without rules of its own a layout has no blanks in it."""
+        return self.cue.format(field=field) if self.is_code else self.cue
 
     def ordered(self, field_late: bool) -> tuple[str, ...]:
         """The blocks in order, state and rule swapped for ``field_late``."""

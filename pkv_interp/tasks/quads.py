@@ -12,7 +12,7 @@ from pkv_interp.prompts.segments import Prompt
 from pkv_interp.streams import stream
 from pkv_interp.tasks.alignment import aligned_values, check_values
 from pkv_interp.tasks.cases import Case, field_case
-from pkv_interp.tasks.recipes import RecipeOptions
+from pkv_interp.tasks.recipes import Recipe, RecipeOptions
 from pkv_interp.tasks.scenarios import Family
 
 _TRIES = 64
@@ -83,6 +83,7 @@ def quad(family: Family, index: int, tokenizer: Any, **recipe: Unpack[RecipeOpti
     Raises:
         PkvError: the four prompts do not align.
     """
+    family = Recipe(**recipe).family(family)
     pair = value_pair(family, tokenizer, recipe["seed"], recipe.get("values"))
     v, o = pair if index % 2 == 0 else pair[::-1]
     recipe["values"] = (v, o)

@@ -61,7 +61,7 @@ def parse_scenarios(path: str | Path) -> tuple[ScenarioFile | None, list[Finding
         found = ScenarioFile.model_validate(data)
     except ValidationError as error:
         details = error.errors()
-        inner = {detail["loc"][:-1] for detail in details if detail["type"] not in ("too_short", "too_long")}
+        inner = {detail["loc"] for detail in details}
         # Entries that failed are not counted, so that a list looks short that is not.
         told = [d for d in details if d["type"] != "too_short" or not _holds(d["loc"], inner)]
         problems += [source.finding(detail) for detail in told]
@@ -179,8 +179,8 @@ class _Source:
 
 
 def _holds(loc: tuple[str | int, ...], inner: Iterable[tuple[str | int, ...]]) -> bool:
-    """Whether one of the ``inner`` locations is this one or lies in it."""
-    return any(other[: len(loc)] == loc for other in inner)
+    """Whether one of the ``inner`` locations lies in this one."""
+    return any(len(other) > len(loc) and other[: len(loc)] == loc for other in inner)
 
 
 def _counted(step: str | int) -> str:

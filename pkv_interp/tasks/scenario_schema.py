@@ -2,11 +2,23 @@
 
 import re
 from collections import Counter
+from collections.abc import Callable
 from string import Formatter
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
+
+from pkv_interp.tasks.layouts import BEFORE_VALUE
 
 Split = Literal["discovery", "held_out", "confirm"]
 Block = Literal["state", "rule", "tools", "ask"]
@@ -37,6 +49,13 @@ def placeholders(template: str) -> list[str]:
 
 
 def blanks(once: tuple[str, ...], *, some: tuple[str, ...] = (), may: tuple[str, ...] = ()) -> AfterValidator:
+    """`template_check` for an annotation."""
+    return AfterValidator(template_check(once, some=some, may=may))
+
+
+def template_check(
+    once: tuple[str, ...], *, some: tuple[str, ...] = (), may: tuple[str, ...] = ()
+) -> Callable[[str], str]:
     """A check that a template has each of ``once`` exactly once, each of ``some`` at least once, no others.
 
     Args:
@@ -60,7 +79,7 @@ def blanks(once: tuple[str, ...], *, some: tuple[str, ...] = (), may: tuple[str,
                 raise problem(f"the placeholder {{{name}}} stands {found[name]} times", "name it once")
         return template
 
-    return AfterValidator(check)
+    return check
 
 
 def distinct(values: tuple[str, ...]) -> tuple[str, ...]:
@@ -75,7 +94,13 @@ Values = Annotated[tuple[Text, ...], Field(min_length=2, max_length=4), AfterVal
 Choices = Annotated[tuple[Text, ...], Field(min_length=2), AfterValidator(distinct)]
 Actions = Annotated[tuple[Text, Text], AfterValidator(distinct)]
 Rule = Annotated[Text, blanks(("trigger", "act", "other"), some=("field",))]
-Ask = Annotated[Text, blanks(("request", "menu"))]
+#: A rule that is code: it may name the value that calls for the other action, or have a default.
+CodeRule = Annotated[Text, blanks(("trigger", "act", "other"), may=("field", "other_value"))]
+_ASK = template_check(("request", "menu"))
+_CODE_ASK = template_check((), may=("request", "menu", "field"))
+_STATE = template_check(("value",), some=("field",), may=("bystander_1", "bystander_2"))
+_CODE_STATE = template_check(("value",), some=("field",), may=("bystander_1", "bystander_2", "request"))
+_CODE_CUE = template_check((), may=("field",))
 
 
 class Entry(BaseModel):
@@ -100,16 +125,44 @@ class LayoutEntry(Entry):
     """One layout; see `pkv_interp.tasks.layouts.Layout`."""
 
     name: Text
-    state: Annotated[Text, blanks(("value",), some=("field",), may=("bystander_1", "bystander_2"))]
+    rules: Annotated[dict[Text, CodeRule], Field(min_length=1)] | None = None
+    state: Text
     rule: Annotated[Text, blanks(("before", "rule", "after"))]
-    ask: Ask
+    ask: Text
     cue: Text
     turns: str = "one"
     reply: Text | None = None
     tools: Annotated[Text, blanks((), may=("tools",))] | None = None
-    ask_reason: Ask | None = None
+    ask_reason: Text | None = None
     order: tuple[Block, ...] | None = None
     join: str | None = None
+    role: Annotated[Text, blanks(("role",))] = "{role}"
+    filler: Annotated[Text, blanks(("filler",))] = "{filler}"
+    identifiers: bool = False
+    before_value: str = BEFORE_VALUE
+    before_answer: str | None = None
+    first_token: bool = False
+    chat: bool = True
+
+    @field_validator("state")
+    @classmethod
+    def _states(cls, template: str, info: ValidationInfo) -> str:
+        return (_CODE_STATE if info.data.get("rules", ()) is not None else _STATE)(template)
+
+    @field_validator("ask", "ask_reason")
+    @classmethod
+    def _asks(cls, template: str | None, info: ValidationInfo) -> str | None:
+        if template is None:
+            return None
+        # Validation of a wrong ``rules`` leaves no entry: what is asked for then is the laxer form.
+        code = info.data.get("rules", ()) is not None
+        return (_CODE_ASK if code else _ASK)(template)
+
+    @field_validator("cue")
+    @classmethod
+    def _opens(cls, cue: str, info: ValidationInfo) -> str:
+        # Without rules of its own a layout's cue is text, with whatever braces it has.
+        return cue if info.data.get("rules") is None else _CODE_CUE(cue)
 
     @property
     def blocks(self) -> tuple[Block, ...]:
@@ -143,8 +196,16 @@ class LayoutEntry(Entry):
             raise problem(
                 "with a message for each block the assistant's reply is missing", "add the key reply"
             )
-        if self.ask.index("{request}") > self.ask.index("{menu}"):
+        if ("{request}" in self.state) == ("{request}" in self.ask):
+            raise problem(
+                "{request} must stand in ask, or in the state of a layout with rules of its own",
+                "write it into one of the two",
+            )
+        asked = self.ask.partition("{request}")
+        if asked[1] and "{menu}" in asked[0]:
             raise problem("{menu} stands before {request}", "put the question after the request")
+        if self.rules is not None and asked[1] and not asked[2].strip():
+            raise problem("nothing stands after {request}", "end ask in a question or a comment")
         return self
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from importlib.resources import files
 from pathlib import Path
@@ -11,11 +11,13 @@ from typing import Any
 
 from pkv_interp.errors import PkvError, suggestion
 from pkv_interp.tasks.findings import refuse
-from pkv_interp.tasks.layouts import Layout, Style
+from pkv_interp.tasks.layouts import BEFORE_VALUE, Layout, Style
 from pkv_interp.tasks.scenario_file import parse_scenarios
 from pkv_interp.tasks.scenario_schema import LayoutEntry, ScenarioFile
 from pkv_interp.tasks.session_fields import SessionField
 
+#: The source of the scenarios that are part of the package.
+PACKAGED = "packaged"
 SPLITS = ("discovery", "held_out", "confirm")
 
 
@@ -32,6 +34,7 @@ class Family:
         request: the turn that asks for a decision; ``{id}`` is filled with a record number.
         split: ``"discovery"`` families rank sites, ``"held_out"`` ones score them, ``"confirm"`` ones are for
             a single confirmatory run.
+        before_value: what stands before a value in the layout, where the tokens of values are counted.
     """
 
     name: str
@@ -41,6 +44,7 @@ class Family:
     actions: tuple[str, str]
     request: str
     split: str = "confirm"
+    before_value: str = BEFORE_VALUE
 
 
 @dataclass(frozen=True)
@@ -131,7 +135,7 @@ class Scenarios:
         return self.rules[wording]
 
     def layout(self, style: Style) -> Layout:
-        """The layout that a style names.
+        """The layout that a style names: one of these scenarios, or a packaged one for code.
 
         Raises:
             PkvError: there is none of this name.
@@ -139,19 +143,60 @@ class Scenarios:
         if style.layout is None:
             return self.layouts[0]
         named = {layout.name: layout for layout in self.layouts}
-        if style.layout not in named:
-            raise PkvError(f"unknown layout '{style.layout}'", suggestion(style.layout, named))
-        return named[style.layout]
+        if style.layout in named:
+            return named[style.layout]
+        packaged = {layout.name: layout for layout in code_layouts()}
+        if style.layout not in packaged:
+            known = named if self.source != PACKAGED else {**named, **packaged}
+            raise PkvError(f"unknown layout '{style.layout}'", suggestion(style.layout, known))
+        return packaged[style.layout]
+
+    def in_layout(self, name: str | None) -> Scenarios:
+        """The scenarios as one layout has them; the same ones where it takes the rules that they have.
+
+        For a layout with rules of its own these are the rules, it is the only layout, and labels of fields
+        are written as it writes them.
+
+        Args:
+            name: of the layout, None for the first.
+
+        Raises:
+            PkvError: there is none of this name.
+        """
+        layout = self.layout(Style(layout=name))
+        if layout.rules is None:
+            return self
+        families = tuple(_in_layout(family, layout) for family in self.families)
+        return replace(self, families=families, rules=dict(layout.rules), layouts=(layout,))
+
+    def placed(self, family: Family, style: Style) -> Family:
+        """The family as the layout of a style writes it."""
+        return _in_layout(family, self.layout(style))
 
 
 @cache
 def default_scenarios() -> Scenarios:
     """The packaged scenarios."""
-    path = Path(str(files("pkv_interp.tasks") / "data" / "scenarios.yaml"))
-    found, problems = parse_scenarios(path)
+    return _assemble(_packaged("scenarios.yaml"), PACKAGED, None)
+
+
+@cache
+def code_layouts() -> tuple[Layout, ...]:
+    """The packaged layouts in which the rule is code; they serve scenarios of one's own as well."""
+    return tuple(_layout(entry) for entry in _packaged("code_layouts.yaml").layouts or ())
+
+
+def _packaged(name: str) -> ScenarioFile:
+    found, problems = parse_scenarios(Path(str(files("pkv_interp.tasks") / "data" / name)))
     refuse(problems)
     assert found is not None
-    return _assemble(found, "packaged", None)
+    return found
+
+
+def _in_layout(family: Family, layout: Layout) -> Family:
+    if not layout.is_code:
+        return family
+    return replace(family, field=layout.label(family.field), before_value=layout.before_value)
 
 
 def _assemble(found: ScenarioFile, source: str, default: Scenarios | None) -> Scenarios:
@@ -176,5 +221,5 @@ def _assemble(found: ScenarioFile, source: str, default: Scenarios | None) -> Sc
 
 def _layout(entry: LayoutEntry) -> Layout:
     plain = entry.model_dump(exclude={"turns", "reply", "order", "join"})
-    join = {} if entry.join is None else {"join": entry.join}
+    join: dict[str, Any] = {} if entry.join is None else {"join": entry.join}
     return Layout(**plain, **join, order=entry.blocks, reply=entry.said_between)

@@ -10,7 +10,7 @@ from pkv_interp.errors import PkvError
 from pkv_interp.prompts import placement
 from pkv_interp.prompts.special import encode
 from pkv_interp.training.chat import Chat
-from pkv_interp.training.examples import Example
+from pkv_interp.training.examples import Example, Turn
 
 
 @dataclass(frozen=True)
@@ -34,17 +34,24 @@ def render(example: Example, tokenizer: Any) -> tuple[str, list[int]]:
     """Text of the conversation and the character at which each answer word starts (its blank included)."""
     turns = [("system", example.system)]
     for turn in example.turns:
-        turns += [("user", turn.text), ("assistant", f"{turn.cue} {turn.answer}")]
+        turns += [("user", turn.text), ("assistant", _said(turn))]
     if _templated(example, tokenizer):
         rendered = placement.render(turns, tokenizer, True, None, asked=False)
         answers = rendered.starts[2::2]
-        return rendered.text, [at + len(t.cue) for at, t in zip(answers, example.turns, strict=True)]
+        return rendered.text, [
+            at + len(t.cue) for at, t in zip(answers, example.turns, strict=True) if t.answer is not None
+        ]
     text, starts = example.system, []
     for turn in example.turns:
-        text += f"\n\n{turn.text}\n{turn.cue}"
-        starts.append(len(text))
-        text += f" {turn.answer}"
+        text += f"\n\n{turn.text}\n"
+        if turn.answer is not None:
+            starts.append(len(text) + len(turn.cue))
+        text += _said(turn)
     return text, starts
+
+
+def _said(turn: Turn) -> str:
+    return turn.cue if turn.answer is None else f"{turn.cue} {turn.answer}"
 
 
 def _templated(example: Example, tokenizer: Any) -> bool:
@@ -60,12 +67,13 @@ def encode_example(example: Example, tokenizer: Any) -> TokenSequence:
     text, starts = render(example, tokenizer)
     ids, offsets = encode(text, tokenizer, prefix=not _templated(example, tokenizer))
     answers = []
-    for start, turn in zip(starts, example.turns, strict=True):
-        end = start + 1 + len(turn.answer)
+    asked = [(turn.cue, turn.answer) for turn in example.turns if turn.answer is not None]
+    for start, (cue, answer) in zip(starts, asked, strict=True):
+        end = start + 1 + len(answer)
         covered = [i for i, (a, b) in enumerate(offsets) if a < end and b > start and b > a]
         if len(covered) != 1 or covered[0] == 0:
             raise PkvError(
-                f"the answer '{turn.answer}' is not one token after '{turn.cue}'",
+                f"the answer '{answer}' is not one token after '{cue}'",
                 "take it out of the training vocabulary",
             )
         answers.append(covered[0] - 1)

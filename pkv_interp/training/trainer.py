@@ -1,7 +1,6 @@
 """LoRA training of the gate adapter: cross-entropy on the answers to rules, and replay of ordinary chat."""
 
 import json
-import logging
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,17 +10,14 @@ from typing import Any
 import numpy as np
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict
-from safetensors import safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 
-from pkv_interp.cache.forward import first_positions, fresh_rotation
-from pkv_interp.finite import finite
-from pkv_interp.models.unembedding import logits_of
+from pkv_interp.training.checkpoint import restore_checkpoint, write_checkpoint
 from pkv_interp.training.examples import KINDS
+from pkv_interp.training.losses import Losses, micro_batches, shared_batches, supervised_losses
 from pkv_interp.training.schedule import Stage, at, check
-from pkv_interp.training.tokens import TokenSequence, encode_example, pad
+from pkv_interp.training.tokens import TokenSequence, encode_example
 
-log = logging.getLogger(__name__)
 PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
 
@@ -31,9 +27,9 @@ class TrainSettings:
 
     Attributes:
         stages: what each step trains on and how fast.
-        token_budget: padded tokens a micro-batch may hold.
+        token_budget: padded tokens a micro-batch may hold; a longer sequence is one of its own.
         warmup: steps over which the learning rate rises to the schedule's.
-        longest: fillers of the longest documents.
+        longest: neutral sentences of the longest documents; 90 make about 1,000 tokens.
         snapshot_every: steps between adapters that are kept for the mechanism-by-step table.
         base: name of the model that is trained, for the adapter's config.
         bfloat16: run matrix products in bfloat16; None: where that is faster.
@@ -44,7 +40,7 @@ class TrainSettings:
     rank: int = 16
     alpha: int = 16
     warmup: int = 20
-    longest: int = 30
+    longest: int = 90
     checkpoint_every: int = 25
     snapshot_every: int = 100
     base: str = ""
@@ -55,6 +51,12 @@ class TrainSettings:
     def steps(self) -> int:
         """Optimiser steps of all stages."""
         return sum(stage.steps for stage in self.stages)
+
+    def facts(self) -> dict[str, Any]:
+        """What the weights after a step depend on, as JSON holds it."""
+        kept = ("rank", "alpha", "warmup", "longest", "base", "seed")
+        stages = [stage.model_dump(mode="json") for stage in self.stages]
+        return {"stages": stages, **{name: getattr(self, name) for name in kept}}
 
 
 def add_lora(model: Any, settings: TrainSettings) -> PeftModel:
@@ -78,39 +80,17 @@ def learning_rate(step: int, settings: TrainSettings) -> float:
     return stage.learning_rate(progress) * min(1.0, (step + 1) / settings.warmup)
 
 
-def micro_batches(sequences: list[TokenSequence], budget: int) -> list[list[TokenSequence]]:
-    """Group sequences of similar length so that padding stays small and each group fits the token budget."""
-    groups: list[list[TokenSequence]] = []
-    for sequence in sorted(sequences, key=lambda s: len(s.ids)):
-        if groups and (len(groups[-1]) + 1) * len(sequence.ids) <= budget:
-            groups[-1].append(sequence)
-        else:
-            groups.append([sequence])
-    return groups
+@dataclass(frozen=True)
+class Course:
+    """What a training learns from, where it is not the gate's schedule.
 
-
-def supervised_losses(model: Any, group: list[TokenSequence], fill: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Cross-entropy and correctness at every supervised position of a group, in order.
-
-    Only supervised positions go through the unembedding.
-
-    Args:
-        model: with or without adapter.
-        group: sequences of one forward.
-        fill: token that pads the shorter ones.
+    Attributes:
+        batches: encoded examples of each step.
+        losses: of them.
     """
-    ids = pad(group, fill).to(model.device)
-    rows = torch.tensor([r for r, s in enumerate(group) for _ in s.targets], device=ids.device)
-    cols = torch.tensor([t for s in group for t in s.targets], device=ids.device)
-    core: Any = model.get_base_model() if isinstance(model, PeftModel) else model
-    placed = first_positions(core.model, ids)
-    with fresh_rotation(core):
-        hidden = core.model(input_ids=ids, use_cache=False, **placed).last_hidden_state[rows, cols]
-    logits = logits_of(core, hidden)
-    gold = ids[rows, cols + 1]
-    losses = torch.nn.functional.cross_entropy(logits, gold, reduction="none")
-    finite(losses.detach(), "the training losses", "train in float32, or lower the learning rate")
-    return losses, logits.argmax(-1) == gold
+
+    batches: Callable[[int], list[TokenSequence]]
+    losses: Losses
 
 
 def fast_bfloat16(device: torch.device) -> bool:
@@ -125,7 +105,12 @@ def fast_bfloat16(device: torch.device) -> bool:
 
 
 def _step(
-    model: PeftModel, sequences: list[TokenSequence], settings: TrainSettings, chat_weight: float, fill: int
+    model: PeftModel,
+    sequences: list[TokenSequence],
+    settings: TrainSettings,
+    chat_weight: float,
+    fill: int,
+    course: Course | None,
 ) -> dict[str, float]:
     n_gate = sum(len(s.targets) for s in sequences if s.kind != "chat")
     n_chat = max(1, sum(len(s.targets) for s in sequences if s.kind == "chat"))
@@ -133,13 +118,20 @@ def _step(
     total, chat_total = 0.0, 0.0
     device = torch.device(model.device)
     half = fast_bfloat16(device) if settings.bfloat16 is None else settings.bfloat16
-    for group in micro_batches(sequences, settings.token_budget):
+    if course is None:
+        groups = shared_batches(sequences, settings.token_budget)
+    else:
+        groups = [(0, group) for group in micro_batches(sequences, settings.token_budget)]
+    for shared, group in groups:
         weights = torch.tensor(
             [chat_weight / n_chat if s.kind == "chat" else 1.0 / n_gate for s in group for _ in s.targets],
             device=device,
         )
         with torch.autocast(device.type, torch.bfloat16, enabled=half):
-            losses, correct = supervised_losses(model, group, fill)
+            if course is None:
+                losses, correct = supervised_losses(model, group, fill, shared)
+            else:
+                losses, correct = course.losses(model, group, fill)
         loss = (losses * weights).sum()
         loss.backward()
         total += float(loss.detach())
@@ -165,6 +157,7 @@ def train(
     settings: TrainSettings,
     directory: Path,
     progress: Callable[[int, dict[str, float]], None] | None = None,
+    course: Course | None = None,
 ) -> list[dict[str, float]]:
     """Run (or resume) the training.
 
@@ -175,36 +168,43 @@ def train(
         settings: stages, sizes and seed.
         directory: holds the checkpoint; a run that finds one continues from it with the same data stream.
         progress: called after each step.
+        course: other examples than the schedule's, and other losses than the whole model's with its adapter.
 
     Returns:
         One dict of losses and accuracies per step.
+
+    Raises:
+        PkvError: the schedule cannot run, or the checkpoint is of another one.
     """
     params = {n: p for n, p in model.named_parameters() if p.requires_grad}
     check(settings.stages)
     optimizer = torch.optim.AdamW(
         params.values(), lr=learning_rate(0, settings), weight_decay=0.0, betas=(0.9, 0.99)
     )
-    history = _restore(params, optimizer, directory)
+    history = restore_checkpoint(params, optimizer, settings.facts(), directory)
     fill = int(tokenizer.eos_token_id or 0)
     model.train()
     for step in range(len(history), settings.steps):
         stage, progressed = at(settings.stages, step)
-        examples = stage.examples(settings.seed, step, progressed, settings.longest)
-        sequences = [encode_example(e, tokenizer) for e in examples]
+        if course is None:
+            examples = stage.examples(settings.seed, step, progressed, settings.longest)
+            sequences = [encode_example(e, tokenizer) for e in examples]
+        else:
+            sequences = course.batches(step)
         if replay and stage.chat:
             rng = np.random.default_rng([settings.seed, step, 1])
             sequences += [replay[int(i)] for i in rng.integers(len(replay), size=stage.chat)]
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(step, settings)
         optimizer.zero_grad(set_to_none=True)
-        values = _step(model, sequences, settings, stage.chat_weight, fill)
+        values = _step(model, sequences, settings, stage.chat_weight, fill, course)
         torch.nn.utils.clip_grad_norm_(params.values(), 1.0)
         optimizer.step()
         history.append(values)
         if progress is not None:
             progress(step, values)
         if (step + 1) % settings.checkpoint_every == 0 or step + 1 == settings.steps:
-            _checkpoint(params, optimizer, history, directory)
+            write_checkpoint(params, optimizer, history, settings.facts(), directory)
         if (step + 1) % settings.snapshot_every == 0 or step + 1 == settings.steps:
             write_adapter(model, settings, snapshot_path(directory, step + 1))
     model.eval()
@@ -244,44 +244,3 @@ def write_adapter(model: PeftModel, settings: TrainSettings, directory: Path) ->
         "base_model_name_or_path": settings.base,
     }
     (directory / "adapter_config.json").write_text(json.dumps(config, indent=1) + "\n")
-
-
-def _checkpoint(
-    params: dict[str, torch.nn.Parameter],
-    optimizer: torch.optim.Optimizer,
-    history: list[dict[str, float]],
-    directory: Path,
-) -> None:
-    directory.mkdir(parents=True, exist_ok=True)
-    tensors: dict[str, torch.Tensor] = {}
-    for name, p in params.items():
-        state = optimizer.state[p]
-        tensors |= {f"p.{name}": p.detach(), f"m.{name}": state["exp_avg"], f"v.{name}": state["exp_avg_sq"]}
-    part = directory / "state.safetensors.part"
-    save_file(
-        {k: t.contiguous().clone() for k, t in tensors.items()},
-        part,
-        metadata={"history": json.dumps(history)},
-    )
-    os.replace(part, directory / "state.safetensors")
-
-
-def _restore(
-    params: dict[str, torch.nn.Parameter], optimizer: torch.optim.Optimizer, directory: Path
-) -> list[dict[str, float]]:
-    """Load weights, moments and history from one file, so that they can never disagree."""
-    path = directory / "state.safetensors"
-    if not path.exists():
-        return []
-    with safe_open(path, "pt") as file:
-        history = json.loads(file.metadata()["history"])
-    tensors = load_file(path)
-    for name, p in params.items():
-        p.data.copy_(tensors[f"p.{name}"])
-        optimizer.state[p] = {
-            "step": torch.tensor(float(len(history))),
-            "exp_avg": tensors[f"m.{name}"].clone(),
-            "exp_avg_sq": tensors[f"v.{name}"].clone(),
-        }
-    log.info("training resumes at step %d", len(history))
-    return history

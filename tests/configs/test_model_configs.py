@@ -29,6 +29,7 @@ EXPECTED = {
     ),
     *("mistral-7b", "deepseek-r1-distill-llama-8b", "smollm2-135m", "smollm2-360m", "smollm2-1.7b"),
     *("smollm2-135m-gate", "smollm2-135m-base", "gemma3-270m-gate", "gemma3-270m-base", "local", "gguf"),
+    *("qwen2.5-coder-0.5b", "qwen2.5-coder-1.5b"),
     *(f"tiny-{family}" for family in FAMILIES),
 }
 OPEN = {"local": "/somewhere", "gguf": "/somewhere.gguf"}

@@ -9,7 +9,16 @@ import pytest
 import torch
 
 from pkv_interp.errors import PkvError
-from pkv_interp.interventions import HeadPatch, Intervention, Knockout, KVPatch, MLPPatch, ResidualEdit, Row
+from pkv_interp.interventions import (
+    AttentionPatch,
+    HeadPatch,
+    Intervention,
+    Knockout,
+    KVPatch,
+    MLPPatch,
+    ResidualEdit,
+    Row,
+)
 from pkv_interp.reference.sequential import Sequential
 from tests.engine.support import LENGTH, Setting, setting
 
@@ -19,7 +28,11 @@ VECTOR = torch.linspace(-1, 1, 32)
 #: One example a kind: at the decision token where it can be there, and in the prefill where it can be there.
 EXAMPLES: dict[type, dict[str, Any]] = {
     KVPatch: {"decision": KVPatch((5, 6, 30, 36), 0)},
-    Knockout: {"decision": Knockout((30, 34, 36))},
+    Knockout: {
+        "decision": Knockout((30, 34, 36)),
+        "prefill": Knockout((24, 30), queries=(25, 30, 33)),
+    },
+    AttentionPatch: {"decision": AttentionPatch(1, 2, 0, "pattern")},
     HeadPatch: {"decision": HeadPatch(1, 2, 0), "prefill": HeadPatch(1, 2, 0, position=25)},
     MLPPatch: {"decision": MLPPatch(1, 0), "prefill": MLPPatch(1, 0, position=25)},
     ResidualEdit: {"prefill": ResidualEdit(1, 25, VECTOR)},
@@ -82,7 +95,7 @@ def test_it_is_frozen(kind: type) -> None:
 def test_numbers_below_nothing_are_refused(kind: type) -> None:
     one = next(iter(EXAMPLES[kind].values()))
     numbers = [f.name for f in fields(one) if f.name in ("layer", "head", "donor", "position")]
-    sets = [f.name for f in fields(one) if f.name in ("positions", "layers")]
+    sets = [f.name for f in fields(one) if f.name in ("positions", "layers", "queries")]
     assert numbers or sets
     for name in numbers:
         with pytest.raises(PkvError):

@@ -100,5 +100,9 @@ def prefill_rows(d_model: int) -> list[Row]:
         (ResidualEdit(1, 3, up), ResidualEdit(1, 38, down)),
         (ResidualEdit(1, 30, up), KVPatch((3, 28, 35), 0), Knockout((34, 29))),
         (ResidualEdit(1, 30, down), KVPatch((26, 27), 0, part="K"), KVPatch((27, 29), 1, part="V")),
+        (Knockout((3, 20, 29), queries=(30, 31)),),
+        (Knockout((20, 30, 31), (1,), (29, 30, 32, 33)), HeadPatch(2, 1, 0)),
+        (Knockout((33, 36), queries=(34, 37, LENGTH - 1)), KVPatch((5, 35), 0), Knockout((38,))),
+        (Knockout((28, 35), (0, 2), tuple(range(29, LENGTH))), ResidualEdit(1, 33, up)),
         (ResidualEdit(0, 0, down),),
     ]

@@ -55,6 +55,19 @@ def test_the_recipe_of_another_model_composes() -> None:
     assert recipe.work_dir != default.work_dir
 
 
+@pytest.mark.parametrize("name", ["early", "late"])
+def test_a_curriculum_is_the_default_schedule_with_another_place_of_the_field(name: str) -> None:
+    recipe, default = compose("train_gate", f"+recipe={name}"), compose("train_gate")
+    assert isinstance(recipe, TrainGateSettings)
+    assert isinstance(default, TrainGateSettings)
+    assert (recipe.curriculum, default.curriculum) == (name, "mixed")
+    assert recipe.stages == default.stages
+    assert default.schedule == default.stages
+    check(recipe.schedule)
+    assert all(("plain" in stage.mix) is (name == "early") for stage in recipe.schedule)
+    assert len({default.work_dir, recipe.work_dir}) == len({default.adapter_dir, recipe.adapter_dir}) == 2
+
+
 @pytest.mark.parametrize("override", ["seed=-1", "threads=-1", "threads=0", "memory_budget_mb=-5"])
 def test_a_shared_key_out_of_range_is_refused_by_name(override: str) -> None:
     with pytest.raises(PkvError, match=f"config key '{override.split('=')[0]}'"):

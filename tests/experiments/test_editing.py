@@ -44,6 +44,7 @@ def test_the_record_is_valid_and_its_controls_have_passed(editing_results: Path,
     assert controls["earlier_columns_kept"] == controls["positions_agree"] == 1.0
     assert controls["erratum_is_a_prefill"] < 1e-4
     assert controls["suffix_recompute_equals_full"] < 1e-4
+    assert 0 <= controls["trace_equals_api"] < 1e-4
 
 
 def test_random_weights_fail_the_gate_and_claim_nothing(record: RunRecord) -> None:
@@ -66,6 +67,29 @@ def test_the_frontier_has_its_ends_and_their_costs(record: RunRecord) -> None:
     assert all(line["latency_ms"] > 0 for line in by_method.values())
     places = {(line["method"], line["place"]) for line in lines(record, "frontier_by_place")}
     assert places == {(m, p) for m in by_method for p in ("early", "late")}
+
+
+def test_every_method_is_traced_by_source(record: RunRecord) -> None:
+    everywhere = {"sink", "rest", "field", "question"}
+    more = {
+        "stale": {"old notes"}, "field_only": {"old notes"}, "recompute@4": {"old notes", "new tokens"},
+        "erratum": {"old notes", "erratum"}, "suffix_recompute": {"new tokens"},
+    }  # fmt: skip
+    for place in ("early", "late"):
+        margins = {line["method"]: line["margin"] for line in lines(record, "traced", place=place)}
+        by_frontier = lines(record, "frontier_by_place", place=place)
+        assert set(margins) == {line["method"] for line in by_frontier}
+        for method, sources in more.items():
+            mine = lines(record, "traced", method=method, place=place)
+            assert {line["source"] for line in mine} == everywhere | sources
+            assert all(line["tokens"] > 0 for line in mine)
+            assert 0 < sum(line["attention"] for line in mine) < 1  # the decision token sees itself as well
+        assert len({round(margin, 6) for margin in margins.values()}) > 2
+    carried = lines(record, "traced_tokens", method="recompute@4")
+    assert sum(line["tokens"] for line in carried if line["place"] == "early") == 4.0
+    fates = {line["method"] for line in lines(record, "traced_errata")}
+    assert "erratum" in fates
+    assert "stale" not in fates
 
 
 def test_every_selector_is_swept_over_every_size(record: RunRecord) -> None:

@@ -13,6 +13,7 @@ from experiments.editing.figures import FIGURES
 from pkv_interp.errors import PkvError
 from pkv_interp.plots.tables import NOT_COMPETENT
 from pkv_interp.records import RunRecord, load_records
+from pkv_interp.records.tables import TableAbsent
 from tests import runs
 
 over_every = pytest.mark.parametrize("draw", FIGURES.values(), ids=list(FIGURES))
@@ -39,10 +40,16 @@ def test_a_record_without_the_table_is_refused(draw: Draw, record: RunRecord) ->
         draw(record.model_copy(update={"tables": {}}))
 
 
-@over_every
-def test_the_committed_record_is_drawn(draw: Draw) -> None:
+def test_the_committed_record_is_drawn() -> None:
     for found in load_records(runs.ROOT / "results", experiment="editing"):
-        assert len(draw(found).data) > 0
+        absent = set()
+        for name, draw in FIGURES.items():
+            try:
+                figure: Any = draw(found)
+                assert len(figure.data) > 0
+            except TableAbsent:
+                absent.add(name)
+        assert absent <= {"sources"}  # which is newer than the record
 
 
 def test_the_frontier_has_a_point_a_method(record: RunRecord) -> None:

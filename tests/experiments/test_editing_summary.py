@@ -19,9 +19,12 @@ from experiments.editing.scoring import EditScorer, Part
 from experiments.editing.settings import EditingSettings
 from experiments.editing.sweep import Sweep
 from experiments.editing.sweep_summary import selectors
+from experiments.editing.traced import TracedEdit
+from experiments.editing.traced_summary import traced
 from experiments.editing.turns_summary import horizons
 from pkv_interp.measure.edit_decisions import ComparedDecision
 from pkv_interp.measure.edit_scenes import EditScene, SceneSource
+from pkv_interp.measure.traced_edits import NewToken, SourceReading, TracedDecision
 from pkv_interp.records.tables import by_table
 from pkv_interp.run.stage import Stage, key_of
 from pkv_interp.stats import Estimate
@@ -145,3 +148,45 @@ def test_each_prompt_is_gated_on_once_by_its_own_text(cases: Cases) -> None:
         scenes[0].task.matches: 3.0,
         not scenes[0].task.matches: 2.0,
     }
+
+
+def reading(without: float, given_back: float | None = None, written: float = 0.0) -> SourceReading:
+    return SourceReading(3, 0.1, written, written / 2, without, given_back)
+
+
+def told(margin: float, without: float, alone: float) -> TracedEdit:
+    """An erratum: the margin as it stands, without the erratum, and without the old notes and the field."""
+    sources = {"field": reading(margin), "old notes": reading(margin + 3), "erratum": reading(without)}
+    one = TracedDecision(margin, 0.0, sources, {"old notes and field": alone}, [])
+    return TracedEdit(-4.0, 4.0, {"erratum": one})
+
+
+def test_an_erratum_that_fails_is_unread_or_outvoted(cases: Cases) -> None:
+    """Read where its knockout takes a tenth of what a re-prefill moves (here 0.8 of 8 logits)."""
+    edits = [told(-1.0, -1.5, -1.0), told(-1.0, -3.0, 2.0), told(1.0, -3.0, 2.0), told(-1.0, 0.0, 1.0)]
+    assert len(cases.traced) == len(edits)
+    part = traced(measured(cases, traced=stage(cases.traced, edits)), SCORER, ("erratum",))
+    places = {line["place"]: line for line in lines(part, "traced_errata")}
+    early, late = places["early"], places["late"]
+    assert (early["failed"], early["unread"], early["outvoted"], early["followed_alone"]) == (2, 1, 1, 1)
+    assert (late["failed"], late["unread"], late["outvoted"], late["followed_alone"]) == (1, 1, 0, 1)
+    (old,) = lines(part, "traced", place="early", source="old notes")
+    assert (old["value"], old["margin"], old["lost_if_given_back"]) == (-3.0, -1.0, None)
+    (new,) = lines(part, "traced", place="early", source="erratum")
+    assert new["value"] == pytest.approx((0.5 + 2.0) / 2)
+    without = lines(part, "traced_without", place="early", without="old notes and field")
+    assert [line["value"] for line in without] == [0.5]
+    assert lines(part, "traced", source="new tokens") == []
+
+
+def test_carriers_are_summed_by_kind_of_token(cases: Cases) -> None:
+    tokens = [NewToken(40, "rule", 1.0), NewToken(41, "rule", 1.5), NewToken(42, "newline", 2.5)]
+    one = TracedDecision(2.0, 0.0, {"new tokens": reading(-1.0, -2.0, written=4.0)}, {}, tokens)
+    edits = [TracedEdit(-4.0, 4.0, {"recompute@3": one}) for _ in cases.traced]
+    part = traced(measured(cases, traced=stage(cases.traced, edits)), SCORER, ("recompute@3",))
+    by_kind = {line["kind"]: line for line in lines(part, "traced_tokens", place="early")}
+    assert (by_kind["rule"]["value"], by_kind["rule"]["tokens"], by_kind["rule"]["most"]) == (1.5, 2.0, 1.0)
+    assert by_kind["newline"]["value"] == -0.5
+    (new,) = lines(part, "traced", place="early", source="new tokens")
+    assert (new["value"], new["lost_if_given_back"], new["written"]) == (3.0, 4.0, 4.0)
+    assert new["written_by_read_heads"] == 2.0

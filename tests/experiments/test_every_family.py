@@ -17,6 +17,7 @@ from tests.experiments import controls_examples
 SMALLEST = {
     "circuit": (*runs.SMALL, "discovery=[orders]", "held_out=[documents]", "write_sweeps=1", "top_k=[1,2]"),
     "patching": (*runs.PATCHING, "families=[orders,alerts]", "fillers=[0]", "rules=[1]", "grid_cases=1"),
+    "anatomy": (*runs.ANATOMY, "discovery=[orders]", "held_out=[documents]", "top_k=[1]", "random_draws=1"),
     "blast_radius": (*runs.BLAST, "families=[orders,alerts]", "fillers=[0]"),
     "composing": (
         *runs.COMPOSING,
@@ -34,6 +35,7 @@ SPLICES = {"splice_at_own_position", "extend_equals_prefill"}
 #: Controls that each of them has.
 CONTROLS = {
     **dict.fromkeys(("circuit", "patching", "blast_radius", "controls"), ENGINE),
+    "anatomy": ENGINE | {"keys_and_values_make_both", "same_donor", "field_cut_off", "own_attention"},
     "composing": SPLICES | {"there_and_back", "whole_chunk_recomputed"},
     "keystone": SPLICES,
 }

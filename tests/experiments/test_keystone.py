@@ -51,6 +51,7 @@ def test_the_record_is_valid_and_its_controls_have_passed(keystone_results: Path
     assert records_command(["check", str(keystone_results)]) == 0
     controls = {control.name: control.value for control in record.controls}
     assert controls["splice_at_own_position"] <= 1e-4
+    assert 0 <= controls["trace_equals_api"] < 1e-4
     assert set(record.headline) == {"competence"}  # random weights claim nothing
 
 
@@ -154,6 +155,7 @@ def _edits(settings: KeystoneSettings) -> list[SceneEdits]:
             top_token_right=(True, True),
             recomputed=_edit(-1.0, -3.0, 1.0),
             composed=_edit(-3.0, -3.0, 1.0),
+            trace_difference=0.0,
         )
         for task in tasks
     ]
@@ -165,7 +167,7 @@ def _cuts(family: str, split: float) -> SceneCuts:
         cuts = {"colocated": full, "split": split, "independent": full}
         return CutSide(full, {cut: CutDecision(margin, 0.1) for cut, margin in cuts.items()})
 
-    return SceneCuts(family, side(-3.0), side(3.0))
+    return SceneCuts(family, side(-3.0), side(3.0), 0.0)
 
 
 def test_recovery_excludes_and_counts_and_penalties_are_of_agreement(settings: KeystoneSettings) -> None:

@@ -23,7 +23,7 @@ from pkv_interp.editing import EditableContext
 from pkv_interp.errors import PkvError
 from pkv_interp.models.load import LoadedModel
 from pkv_interp.tasks import Scenarios, default_scenarios
-from pkv_interp.training.evaluation import probes, seen_in_training
+from pkv_interp.training.probes import UNSEEN_LAYOUT, probes, seen_in_training
 from pkv_interp.training.vocabulary import ACTIONS
 from tests.experiments.test_own_data import scenarios
 from tests.families import tiny
@@ -156,7 +156,9 @@ def test_the_gate_adapter_is_judged_on_own_scenarios(file: Path, loaded: LoadedM
         f"my_{n}" for n in ("orders", "support", "documents", "alerts")
     }
     assert {probe.wording for probe in found} == set(RULES)
-    assert all(probe.prompt.text.endswith("Reply:") for probe in found)
+    for probe in found:  # in the file's layout, but for the layout that nobody was trained on
+        unseen = probe.condition.startswith("layout-")
+        assert probe.prompt.text.endswith(UNSEEN_LAYOUT.cue if unseen else "Reply:")
     cases = mechanism_cases(settings, loaded.tokenizer)
     assert [(case.family, case.changed) for case in cases[:2]] == [
         ("my_orders", "field"),

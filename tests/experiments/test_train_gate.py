@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from experiments.train_gate.experiment import EXPERIMENT
 from experiments.train_gate.figures import FIGURES
 from experiments.train_gate.fitting import fit
+from experiments.train_gate.goals import goals
 from experiments.train_gate.judging import Answer, Answers, CacheStates, Mechanism
 from experiments.train_gate.measure import ChatLosses, Measured
 from experiments.train_gate.settings import TrainGateSettings
@@ -55,6 +57,7 @@ def settings(place: Path, **changes: Any) -> TrainGateSettings:
         "rank": 4,
         "snapshot_every": 3,
         "lengths": (0,),
+        "instances": 1,
         "bootstrap_draws": 100,
     }
     return TrainGateSettings.model_validate(given | changes)
@@ -125,6 +128,16 @@ def test_figures_show_the_tables(name: str, record: RunRecord) -> None:
         assert list(curve.y) == field_only
 
 
+CONDITIONS = (
+    "field-late",
+    "unrelated-update",
+    "near-update",
+    "no-template",
+    "reverted-tagged",
+    "layout-dossier",
+)
+
+
 def answers() -> list[Answer]:
     """Right on one family, wrong on the mismatching side of the other, in two conditions."""
     return [
@@ -150,7 +163,7 @@ def report() -> Report:
     asked = settings(Path("unused"), stages=(Stage(steps=4, lr=(1e-3, 1e-3)),), snapshot_every=2)
     conditions = [
         Answer(name, family, f"{family}-{match}", "if_otherwise", match, 50, 1.0, True)
-        for name in ("field-late", "unrelated-update", "no-template")
+        for name in CONDITIONS
         for family in ("orders", "alerts")
         for match in (True, False)
     ]
@@ -171,7 +184,10 @@ def test_headlines_are_of_all_answers_and_of_the_last_step(report: Report) -> No
         "accuracy": 0.75,
         "accuracy_field_late": 1.0,
         "accuracy_updates": 0.75,
+        "accuracy_reverted": 1.0,
         "accuracy_unrelated_update": 1.0,
+        "accuracy_near_update": 1.0,
+        "accuracy_unseen_layout": 1.0,
         "accuracy_no_template": 1.0,
         "field_only": 0.25,
         "field_notes_only": 0.75,
@@ -198,10 +214,37 @@ def test_tables_tell_sides_and_steps_apart(report: Report) -> None:
     assert np.mean([bool(row.extra["right"]) for row in rows]) == 0.75
 
 
+def test_goals_are_reported_as_reached_or_missed(report: Report) -> None:
+    lines = by_table(report.tables)["goals"]
+    told = {(x["name"], x["side"]): (x["value"], x["reached"]) for x in lines}
+    assert told["accuracy_to_600_tokens", "match"] == (1.0, True)
+    assert told["accuracy_to_600_tokens", "mismatch"] == (0.5, False)
+    assert told["updates_followed", "both"] == (0.75, False)
+    assert told["updates_taken_back", "both"] == (1.0, True)
+    assert told["misled_by_another_field", "both"] == (0.0, True)
+    assert told["chat_loss", "both"] == (0.75, True)
+    assert ("accuracy_above_600_tokens", "match") not in told  # no prompt was that long
+
+
+def test_wrong_decisions_after_an_update_of_another_field_miss_their_goal() -> None:
+    asked = [
+        Answer("near-update", "orders", str(n), "if_otherwise", n % 2 == 0, 700, -1.0 if n < 4 else 1.0, True)
+        for n in range(100)
+    ]
+    long = [replace(a, condition="length-56") for a in asked]
+    told = {(x.name, x.side): x for x in goals([*asked, *long], 1.01)}
+    misled = told["misled_by_another_field", "both"]
+    assert (misled.value, misled.at_most, misled.reached) == (pytest.approx(0.04), True, False)
+    assert told["accuracy_above_600_tokens", "match"].value == pytest.approx(0.96)
+    assert told["accuracy_above_600_tokens", "match"].reached
+    assert ("accuracy_to_600_tokens", "match") not in told
+    assert not told["chat_loss", "both"].reached
+
+
 @pytest.mark.parametrize(
     ("override", "cause"),
     [
-        ("stages=[{steps:3,lr:[1.0e-3,1.0e-3],mix:[0.5,0,0,0]}]", "mix of stage 1 sums to 0.5"),
+        ("stages=[{steps:3,lr:[1.0e-3,1.0e-3],mix:{plain:0.5}}]", "mix of stage 1 sums to 0.5"),
         ("stages=[]", "at least 1 item"),
         ("rank=0", "greater than 0"),
         ("lengths=[4,0]", "rising order"),

@@ -117,6 +117,28 @@ def values_shifted(patch: Patch) -> None:
     patch.setattr(Runner, "extend", wrong)
 
 
+def another_cache_opened(patch: Patch) -> None:
+    """A traced decision reads values that stand one column further on than its state's."""
+    right = Engine.open
+
+    def wrong(self: Engine, ids: Any, cache: FrozenCache, *arguments: Any, **named: Any) -> Any:
+        rolled = FrozenCache(cache.keys, tuple(value.roll(1, 2) for value in cache.values), cache.regime)
+        return right(self, ids, rolled, *arguments, **named)
+
+    patch.setattr(Engine, "open", wrong)
+
+
+def unscaled_weights(patch: Patch) -> None:
+    """The decision token's weights are kept as they would be with half of the factor on scores."""
+    prefill = importlib.import_module("pkv_interp.engine.prefill")
+    right = prefill.decision_weights
+    patch.setattr(
+        prefill,
+        "decision_weights",
+        lambda query, key, scaling, *more: right(query, key, scaling / 2.0, *more),
+    )
+
+
 def wrong_rotation(patch: Patch) -> None:
     """Keys are turned and stretched."""
     reposition = importlib.import_module("pkv_interp.cache.reposition")

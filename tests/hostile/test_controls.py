@@ -30,6 +30,7 @@ from pkv_interp.measure.deviation import field_deviation, output_error
 from pkv_interp.measure.directions import steer
 from pkv_interp.measure.edit_ranking import aligned
 from pkv_interp.measure.edit_scenes import EditScene, SceneSource, open_context
+from pkv_interp.measure.opened import BesideTrace
 from pkv_interp.measure.pairs import PairRun, cache_states, run_pair
 from pkv_interp.measure.patching import position_rows
 from pkv_interp.prompts.blocks import block_span
@@ -42,6 +43,7 @@ from tests.agent import support
 from tests.experiments.configs import compose
 from tests.families import tiny
 from tests.hostile import sabotage
+from tests.hostile.told import own_cache, told_outputs
 
 ROOT = Path(__file__).parent.parent.parent
 ALLOWED = tolerance_of("float32")
@@ -133,6 +135,13 @@ def exact_edits() -> float:
     return exact_edits_agree(open_context(tiny("llama"), one), one.task).difference
 
 
+def traces() -> float:
+    one, beside = scene()[1], BesideTrace(engine())
+    edited = open_context(tiny("llama"), one).prefill().edit(one.task.field, one.task.new, "field_only")
+    beside.decide(edited, one.actions)
+    return beside.worst
+
+
 def patches(kind: str) -> Callable[[], float]:
     def measured() -> float:
         rng, spec = np.random.default_rng(0), engine().spec
@@ -215,6 +224,11 @@ TABLE: dict[str, Control] = {
     "earlier_columns_kept": Control(errata, s.values_shifted, 1.0, 0.0, field="earlier_columns_kept"),
     "suffix_recompute_equals_full": Control(exact_edits, s.values_shifted),
     "suffix_recompute_equals_full_reprefill": Control(exact_edits, s.values_shifted),
+    "trace_equals_api": Control(traces, s.another_cache_opened),
+    "own_cache_read_again": Control(lambda: own_cache(engine(), case()), s.another_cache_opened),
+    "outputs_are_weights_times_values": Control(
+        lambda: told_outputs(engine(), case()), s.unscaled_weights, 0.0, ALLOWED.outputs
+    ),
     "positions_agree": Control(positions_agree, s.another_pair, 1.0, 0.0),
 }
 

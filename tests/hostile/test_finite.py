@@ -25,8 +25,8 @@ from pkv_interp.finite import finite, finite_logits
 from pkv_interp.measure.decision import kl_divergence, token_margin
 from pkv_interp.measure.heads import top_heads
 from pkv_interp.models.load import LoadedModel
+from pkv_interp.training.losses import supervised_losses
 from pkv_interp.training.tokens import TokenSequence
-from pkv_interp.training.trainer import supervised_losses
 from pkv_interp.weight_editing.projections import inputs_of
 from pkv_interp.weight_editing.statements import Statement
 from pkv_interp.weight_editing.value import ValueSettings, optimise_value

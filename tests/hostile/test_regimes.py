@@ -92,6 +92,17 @@ class TestTheEngine:
         grown = extend_prompt(mine, words(90), short)
         torch.testing.assert_close(grown.logits, plain(fresh(kind), words(90))[1], atol=1e-4, rtol=0)
 
+    def test_a_cache_is_opened_at_its_own_length_only(self, kind: str) -> None:
+        mine = loaded(kind)
+        engine, run = Engine(mine), Runner.of(mine.model)
+        for cache, length in ((run.prefill(words(60)).cache, 150), (run.prefill(words(150)).cache, 80)):
+            with pytest.raises(PkvError, match=CHANGE):
+                engine.open(words(length), cache.slice(0, 60))
+        base = engine.open(words(150), run.prefill(words(150)).cache.slice(0, 149))
+        want = plain(fresh(kind), words(150))[1]
+        torch.testing.assert_close(base.logits, want, atol=1e-4, rtol=0)
+        torch.testing.assert_close(engine.decode(base, [()]).logits[0], want, atol=1e-4, rtol=0)
+
     def test_a_continuation_stays_on_its_side(self, kind: str) -> None:
         """S5: transformers itself would go on with other frequencies than the cache's."""
         mine = loaded(kind)

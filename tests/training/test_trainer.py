@@ -2,6 +2,7 @@
 
 import copy
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,14 +14,13 @@ from pkv_interp.models.adapter import merge_adapter
 from pkv_interp.training import schedule
 from pkv_interp.training.chat import Chat, sample_replies
 from pkv_interp.training.examples import Example, Turn
+from pkv_interp.training.losses import micro_batches, shared_batches, supervised_losses
 from pkv_interp.training.schedule import Stage
 from pkv_interp.training.tokens import TokenSequence, encode_chat, encode_example, pad
 from pkv_interp.training.trainer import (
     TrainSettings,
     add_lora,
     learning_rate,
-    micro_batches,
-    supervised_losses,
     train,
     write_adapter,
 )
@@ -102,6 +102,80 @@ def test_micro_batches_keep_every_sequence_within_the_budget() -> None:
     assert all(len(g) * max(len(s.ids) for s in g) <= 64 or len(g) == 1 for g in groups)
 
 
+def pairs_over_a_document() -> list[TokenSequence]:
+    """Two endings over each of two documents, with a decision and a reply in between, and one alone."""
+    tokenizer = tiny("llama").tokenizer
+    long = "Session Policy Tools orders order status pending shipped cancel deny " * 12
+    turns = {
+        side: (
+            Turn(f"{long} order status: {value}", "Action:", action),
+            Turn("Session Policy", "Tools", None),
+            Turn(f"order status: {other}", "Action:", reply),
+        )
+        for side, value, action, other, reply in (
+            (0, "pending", "cancel", "shipped", "deny"),
+            (1, "shipped", "deny", "pending", "cancel"),
+        )
+    }
+    late = (*turns[0][:2], Turn("order status: pending", "Action:", "cancel"))
+    told = [Example("several", "You handle orders.", t, True) for t in (*turns.values(), late)]
+    return [
+        *(encode_example(e, tokenizer) for e in told),
+        encode_example(examples(0, 0, 1)[0], tokenizer),
+    ]
+
+
+@pytest.mark.parametrize("name", ["llama", "gemma3", "qwen3"])
+def test_a_shared_beginning_runs_once_and_changes_neither_losses_nor_gradients(name: str) -> None:
+    sequences = pairs_over_a_document()
+    groups = shared_batches(sequences, 4096)
+    shared = {len(group): length for length, group in groups}
+    assert sum(len(group) for _, group in groups) == len(sequences)
+    assert shared[1] == 0
+    # All three share the document, and not the decision that follows it.
+    assert 100 < shared[3] < min(s.targets[0] for s in sequences[:3]) + 1
+    model = add_lora(copy.deepcopy(tiny(name).model), SETTINGS)
+    for parameter_name, parameter in model.named_parameters():
+        if "lora_B" in parameter_name:  # zero at the start, and then no gradient reaches the other factor
+            torch.nn.init.normal_(parameter, std=0.1, generator=torch.Generator().manual_seed(0))
+    found = []
+    for once in (True, False):
+        model.zero_grad()
+        parts = groups if once else [(0, [s]) for _, group in groups for s in group]
+        losses = torch.cat([supervised_losses(model, group, 0, length)[0] for length, group in parts])
+        losses.sum().backward()
+        gradients = {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None}
+        found.append((losses.detach(), gradients))
+    torch.testing.assert_close(found[0][0], found[1][0], atol=1e-4, rtol=1e-4)
+    assert len(found[0][1]) == len(found[1][1]) > 10
+    for key, gradient in found[0][1].items():
+        torch.testing.assert_close(gradient, found[1][1][key], atol=1e-4, rtol=1e-3, msg=key)
+
+
+def test_shared_groups_keep_within_the_budget_and_lose_no_sequence() -> None:
+    start = tuple(range(100))
+    sequences = [TokenSequence((*start, 200 + n, *range(n)), (101,), (), "plain") for n in range(5, 25)]
+    groups = shared_batches(sequences, 400)
+    assert sorted(len(s.ids) for _, g in groups for s in g) == [len(s.ids) for s in sequences]
+    assert max(len(g) for _, g in groups) > 5
+    for shared, group in groups:
+        assert shared + len(group) * (max(len(s.ids) for s in group) - shared) <= 400
+        assert len({s.ids[:shared] for s in group}) == 1
+
+
+def test_a_turn_without_an_answer_is_not_learnt_from() -> None:
+    tokenizer = tiny("llama").tokenizer
+    turns = (
+        Turn("order status: pending", "Tools", None),
+        Turn("Session Policy", "Action:", "cancel"),
+    )
+    for chat in (True, False):
+        encoded = encode_example(Example("plain", "You handle orders.", turns, chat), tokenizer)
+        assert len(encoded.targets) == 1
+        assert str(tokenizer.decode([encoded.ids[encoded.targets[0] + 1]])).strip() == "cancel"
+        assert "Tools" in str(tokenizer.decode(list(encoded.ids)))
+
+
 def test_the_learning_rate_warms_up_and_decays() -> None:
     rates = [learning_rate(step, SETTINGS) for step in range(SETTINGS.steps)]
     assert rates[0] == pytest.approx(1e-2)
@@ -136,6 +210,22 @@ def test_training_learns_and_resumes_to_the_same_weights(tmp_path: Path) -> None
     assert [h["loss"] for h in again] == pytest.approx([h["loss"] for h in history], rel=1e-4)
     for (name, a), (_, b) in zip(whole.named_parameters(), resumed.named_parameters(), strict=True):
         torch.testing.assert_close(a, b, atol=1e-4, rtol=1e-3, msg=name)
+
+
+@pytest.mark.usefixtures("stream")
+def test_a_checkpoint_of_another_schedule_is_refused_and_one_of_its_beginning_is_not(tmp_path: Path) -> None:
+    tokenizer = tiny("llama").tokenizer
+    short = replace(SETTINGS, stages=(Stage(steps=1, lr=(1e-3, 1e-3), batch=2),))
+    train(fresh(), tokenizer, [], short, tmp_path)
+    for other in (
+        replace(short, seed=1),
+        replace(short, stages=(Stage(steps=1, lr=(1e-3, 1e-4), batch=2),)),
+        replace(short, stages=(Stage(steps=1, lr=(1e-3, 1e-3), batch=2, mix={"late": 1.0}),)),
+    ):
+        with pytest.raises(PkvError, match="is of another schedule"):
+            train(fresh(), tokenizer, [], other, tmp_path)
+    longer = replace(short, stages=(*short.stages, Stage(steps=1, lr=(1e-3, 1e-3), batch=2)))
+    assert len(train(fresh(), tokenizer, [], longer, tmp_path)) == 2
 
 
 @pytest.mark.usefixtures("stream")

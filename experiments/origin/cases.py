@@ -1,0 +1,102 @@
+"""Pairs that everything is measured on, and the arrangements of weights that are compared."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from experiments.origin.settings import OriginSettings
+from pkv_interp.tasks import Case, Style, field_case, polarity_case
+
+
+@dataclass(frozen=True)
+class Cases:
+    """Pairs of families that no training here saw.
+
+    Attributes:
+        field: the field flips, the rule stays.
+        trigger: the rule's trigger flips, the field stays.
+    """
+
+    field: list[Case]
+    trigger: list[Case]
+
+    @property
+    def ends(self) -> list[Case]:
+        """The first and the last of both sides."""
+        return [self.field[0], self.field[-1], self.trigger[0], self.trigger[-1]]
+
+    def of(self, changed: str) -> list[Case]:
+        """The pairs that differ in a span."""
+        return self.field if changed == "field" else self.trigger
+
+
+@dataclass(frozen=True)
+class Arrangement:
+    """Which weights run which part of a prompt.
+
+    Attributes:
+        role: ``crossover``, or the part in which a LoRA was trained: ``reader``, ``writer``, ``both``.
+        writer: weights of the prefill: ``bare``, ``gate`` (the model as its catalogue entry has it), or
+            ``trained`` (the bare model with the LoRA of this arrangement).
+        reader: weights of the decision token.
+        curriculum: place of the field in training; None without training.
+        seed: of the LoRA's initial values and of the order of examples; None without training.
+    """
+
+    role: str
+    writer: str
+    reader: str
+    curriculum: str | None = None
+    seed: int | None = None
+
+    @property
+    def name(self) -> str:
+        """Its name in stages and rows."""
+        if self.curriculum is None:
+            return f"{self.writer}-{self.reader}"
+        return f"{self.role}-{self.curriculum}-{self.seed}"
+
+
+#: Weights of prefill and decision token by the part that is trained.
+_PARTS = {"reader": ("bare", "trained"), "writer": ("trained", "bare"), "both": ("trained", "trained")}
+
+
+def arrangements(settings: OriginSettings) -> list[Arrangement]:
+    """All that are compared: crossovers first, then readers, writers and both, by curriculum and seed."""
+    weights = ("bare",) if settings.model.adapter is None else ("bare", "gate")
+    found = [Arrangement("crossover", writer, reader) for writer in weights for reader in weights]
+    trained = (
+        ("reader", settings.curricula, settings.reader_seeds),
+        ("writer", settings.prefill_curricula, settings.writer_seeds),
+        ("both", settings.prefill_curricula, settings.both_seeds),
+    )
+    for role, curricula, seeds in trained:
+        found += [
+            Arrangement(role, *_PARTS[role], curriculum, seed)
+            for curriculum in curricula
+            for seed in range(seeds)
+        ]
+    return found
+
+
+def build_cases(settings: OriginSettings, tokenizer: Any) -> Cases:
+    """One field pair and one trigger pair per family and instance.
+
+    Raises:
+        PkvError: prompts do not align under this tokenizer.
+    """
+    world = settings.checked_world(tokenizer)
+    style = Style(
+        n_fillers=settings.n_fillers,
+        chat=settings.chat,
+        thinking=settings.model.thinking,
+        layout=settings.layout,
+    )
+    field, trigger = (
+        [
+            make(family, index, tokenizer, seed=settings.seed, style=style, scenarios=world)
+            for family in settings.chosen(settings.families)
+            for index in range(settings.instances)
+        ]
+        for make in (field_case, polarity_case)
+    )
+    return Cases(field, trigger)

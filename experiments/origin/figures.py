@@ -1,0 +1,141 @@
+"""Figures of the experiment: the crossover, and what each trained part can do and rests on."""
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from experiments.origin.tables import Accuracy, Locus, Recovery
+from pkv_interp.plots.tables import RECOVERY, entitle, error_bars, pick, sample_of, table
+from pkv_interp.plots.theme import BLUE, GREEN, GREY, INK, LEGEND_ABOVE, ORANGE, SKY, VERMILLION
+from pkv_interp.records import RunRecord
+
+_ARMS = (
+    ("field", "field_only", "field alone", ORANGE),
+    ("field", "notes_only", "notes alone", BLUE),
+    ("trigger", "trigger_only", "trigger alone", VERMILLION),
+)
+_PARTS = (
+    ("notes_only_K", "keys of the notes", SKY),
+    ("notes_only_V", "values of the notes", GREEN),
+)
+SPLIT = "held-out"
+
+
+def crossover(record: RunRecord) -> go.Figure:
+    """Accuracy and recovery in each pair of prefill and decision token, with no training."""
+    right, parts = (pick(table(record, kind), role="crossover") for kind in (Accuracy, Recovery))
+    figure = make_subplots(
+        rows=1, cols=2, subplot_titles=["right decisions", "recovery by part of the cache"]
+    )
+    sides = (("match", "field equals trigger", SKY), ("mismatch", "field differs", GREEN))
+    for side, name, colour in sides:
+        mine = pick(right, side=side)
+        figure.add_bar(
+            x=_cells(mine), y=mine["value"], error_y=error_bars(mine, INK), name=name, marker_color=colour
+        )
+    for changed, arm, name, colour in _ARMS:
+        mine = pick(parts, changed=changed, arm=arm)
+        figure.add_bar(
+            x=_cells(mine),
+            y=mine["value"],
+            error_y=error_bars(mine, INK),
+            name=name,
+            marker_color=colour,
+            row=1,
+            col=2,
+        )
+    figure.update_yaxes(title="two-way accuracy", range=[0.0, 1.05], row=1, col=1)
+    figure.update_yaxes(title=RECOVERY, row=1, col=2)
+    figure.update_annotations(font_size=13)
+    figure.update_layout(
+        legend={"orientation": "h", "x": 0, "y": -0.2, "yanchor": "top"}, margin={"t": 115, "b": 120}
+    )
+    sample = f"{sample_of(parts, SPLIT)} a cell; bars: 95 % over families"
+    return entitle(figure, record, "Caches of one model read by another", sample)
+
+
+def _cells(frame: pd.DataFrame) -> list[str]:
+    return [f"{w} cache,<br>{r} decision" for w, r in zip(frame["writer"], frame["reader"], strict=True)]
+
+
+def _of_training(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame.take(np.flatnonzero(frame["role"].to_numpy() != "crossover").tolist())
+
+
+def _trained(frame: pd.DataFrame) -> list[str]:
+    return [f"{role},<br>{name}" for role, name in zip(frame["role"], frame["curriculum"], strict=True)]
+
+
+def _add(figure: go.Figure, frame: pd.DataFrame, name: str, colour: str, row: int) -> None:
+    """A bar over all seeds with its interval, and each seed as a point."""
+    pooled = frame["seed"].isna().to_numpy(bool)
+    bars, points = (frame.take(np.flatnonzero(kept).tolist()) for kept in (pooled, ~pooled))
+    figure.add_bar(
+        x=_trained(bars),
+        y=bars["value"],
+        error_y=error_bars(bars, INK),
+        name=name,
+        offsetgroup=name,
+        marker_color=colour,
+        row=row,
+        col=1,
+    )
+    figure.add_scatter(
+        x=_trained(points),
+        y=points["value"],
+        mode="markers",
+        offsetgroup=name,
+        marker={"color": "white", "size": 7, "line": {"color": INK, "width": 1.2}},
+        showlegend=False,
+        hovertext=[f"seed {seed:.0f}" for seed in points["seed"]],
+        row=row,
+        col=1,
+    )
+
+
+def roles(record: RunRecord) -> go.Figure:
+    """Accuracy and recovery of every trained part by curriculum, seeds as points."""
+    right, parts = (_of_training(table(record, kind)) for kind in (Accuracy, Recovery))
+    figure = make_subplots(rows=2, cols=1, shared_xaxes=True, vertical_spacing=0.06)
+    for side, name, colour in (("match", "field equals trigger", SKY), ("mismatch", "field differs", GREEN)):
+        _add(figure, pick(right, side=side), name, colour, 1)
+    for changed, arm, name, colour in _ARMS:
+        _add(figure, pick(parts, changed=changed, arm=arm), name, colour, 2)
+    for arm, name, colour in _PARTS:
+        _add(figure, pick(parts, changed="field", arm=arm), name, colour, 2)
+    figure.update_layout(
+        barmode="group", scattermode="group", legend=LEGEND_ABOVE, margin={"t": 170}, height=760
+    )
+    figure.update_yaxes(title="two-way accuracy", range=[0.0, 1.05], row=1, col=1)
+    figure.update_yaxes(title=RECOVERY, row=2, col=1)
+    sample = f"{sample_of(parts, SPLIT)}; points: seeds; bars: 95 % over seeds and families"
+    return entitle(figure, record, "A LoRA in one part of the prompt alone", sample)
+
+
+def locus(record: RunRecord) -> go.Figure:
+    """Recovery of all notes of one kind of token, by trained part and curriculum."""
+    trained = _of_training(table(record, Locus))
+    figure = go.Figure()
+    for number, kind in enumerate(dict.fromkeys(trained["kind"])):
+        mine = pick(trained, kind=kind)
+        figure.add_bar(
+            x=_trained(mine),
+            y=mine["value"],
+            error_y=error_bars(mine, GREY),
+            name=f"{kind} ({mine['positions_per_prompt'].mean():.3g})",
+            marker_pattern_shape="/" if number >= 7 else "",
+        )
+    figure.update_yaxes(title=RECOVERY)
+    figure.update_layout(barmode="group", legend={"title": {"text": "kind (notes in a prompt)"}})
+    sample = f"{sample_of(trained, SPLIT)}; bars: 95 % over seeds and families"
+    return entitle(figure, record, "Notes that the decision reads, by kind of token", sample)
+
+
+FIGURES: Mapping[str, Callable[[RunRecord], go.Figure]] = {
+    "crossover": crossover,
+    "roles": roles,
+    "locus": locus,
+}

@@ -1,0 +1,219 @@
+"""Where notes come from: the summary on made-up cells, and trained parts as the engine reads them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from experiments import find
+from experiments.origin.cases import Arrangement, Cases, arrangements, build_cases
+from experiments.origin.cells import Cell
+from experiments.origin.criteria import FIELD_READ, NOTES_BEFORE, TRAINED_IN
+from experiments.origin.fitting import Training
+from experiments.origin.measure import Cells, Measured
+from experiments.origin.settings import OriginSettings
+from experiments.origin.summary import summarise
+from experiments.origin.tables import Accuracy, Locus, Recovery
+from pkv_interp.errors import PkvError
+from pkv_interp.measure.competence import Decision
+from pkv_interp.records import load_records
+from pkv_interp.records.tables import first_of, rows_of
+from pkv_interp.run.claims import Verdict
+from pkv_interp.run.report import Report
+from pkv_interp.run.settings import checked
+from pkv_interp.run.stage import Stage, key_of
+from pkv_interp.tasks import Case
+from tests import runs
+from tests.experiments import made_up
+from tests.experiments.configs import compose
+from tests.families import tiny
+
+FAMILIES = ("orders", "alerts", "posts", "fares")
+
+
+def settings(**changes: Any) -> OriginSettings:
+    given = {"model": "tiny-llama", "families": FAMILIES, "bootstrap_draws": 200, "both_seeds": 2}
+    return OriginSettings.model_validate(given | changes)
+
+
+def cell(case: Case, changed: float, notes: float, right: bool = True) -> Cell:
+    """A cell in which span and notes recover given shares of a gap of 4 logits."""
+    clean, corrupt = (2.0, -2.0) if right else (2.0, 1.0)
+    sides = [(True, clean), (False, -corrupt)]
+    first, second = (
+        Decision(case.family, case.instance, match, margin, margin > 0, margin > 0) for match, margin in sides
+    )
+    gap = clean - corrupt
+    parts = {
+        f"{case.changed}_only": corrupt + changed * gap,
+        "notes_only": corrupt + notes * gap,
+        "notes_only_K": corrupt + 0.5 * notes * gap,
+        "kind: newline": corrupt + 0.25 * notes * gap,
+        "full_patch": clean,
+        "self_patch": corrupt,
+    }
+    return Cell(clean, corrupt, (first, second), parts, {"newline": 3})
+
+
+def report(reader: Any, writer: Any, **changes: Any) -> Report:
+    """The report where cells of readers, and of everything else, are made by the two functions.
+
+    Args:
+        reader: from a case and an arrangement to a cell.
+        writer: the same.
+        changes: to the settings.
+    """
+    chosen = settings(**changes)
+    cases = build_cases(chosen, tiny("llama").tokenizer)
+    arranged = arrangements(chosen)
+    cells = {}
+    for one in arranged:
+        make = reader if one.role == "reader" else writer
+        field, trigger = (
+            Stage({key_of(case): make(case, one) for case in cases.of(changed)})
+            for changed in ("field", "trigger")
+        )
+        cells[one.name] = Cells(field, trigger)
+    history = {one.name: Training([{"loss": 1.0}]) for one in arranged if one.curriculum is not None}
+    return summarise(Measured(cases, arranged, cells, history), made_up.scoring(chosen))
+
+
+def of_notes(case: Case, one: Arrangement) -> Cell:
+    return cell(case, 0.0, 0.95 + 0.02 * (one.seed or 0))
+
+
+def of_field(case: Case, _: Arrangement) -> Cell:
+    return cell(case, 0.9, 0.1)
+
+
+def of_nothing(case: Case, _: Arrangement) -> Cell:
+    return cell(case, 0.1, 0.9, right=False)
+
+
+@pytest.mark.parametrize(
+    ("reader", "writer", "claim"),
+    [
+        (of_notes, of_notes, NOTES_BEFORE),
+        (of_field, of_notes, FIELD_READ),
+        (of_nothing, of_notes, TRAINED_IN),
+        (of_nothing, of_nothing, None),
+    ],
+)
+def test_the_outcome_is_the_one_that_was_written_before(reader: Any, writer: Any, claim: str | None) -> None:
+    held = [line for line in report(reader, writer).tables if isinstance(line, Verdict)]
+    assert [line.claim for line in held] == [NOTES_BEFORE, FIELD_READ, TRAINED_IN]
+    assert [line.claim for line in held if line.holds] == ([] if claim is None else [claim])
+
+
+def test_the_mechanism_of_a_reader_that_cannot_decide_is_not_stated() -> None:
+    assert set(report(of_nothing, of_notes).stated()) == {"competence", "reader_accuracy", "writer_accuracy"}
+    stated = report(of_notes, of_nothing).stated()
+    assert stated["reader_notes_only"].value == pytest.approx(0.97)
+    assert stated["reader_field_only"].value == pytest.approx(0.0)
+    assert stated["seed_sd_notes_only"].value == pytest.approx(0.02)
+    assert stated["writer_accuracy"].value == pytest.approx(0.5)
+
+
+def test_headlines_are_those_of_the_mixed_curriculum_and_tables_have_all() -> None:
+    def by_curriculum(case: Case, one: Arrangement) -> Cell:
+        return cell(case, 0.0, {"early": 0.2, "late": 0.4, "mixed": 0.9}[str(one.curriculum)])
+
+    made = report(by_curriculum, of_notes)
+    assert made.stated()["reader_notes_only"].value == pytest.approx(0.9)
+    lines = [line for line in made.tables if isinstance(line, Recovery)]
+    mine = [line for line in lines if line.role == "reader" and line.arm == "notes_only"]
+    pooled = {line.curriculum: line.value for line in mine if line.seed is None and line.changed == "field"}
+    assert pooled == pytest.approx({"early": 0.2, "late": 0.4, "mixed": 0.9})
+    assert sorted(line.seed for line in mine if line.seed is not None and line.curriculum == "late") == [
+        *(0, 0),
+        *(1, 1),
+        *(2, 2),
+    ]
+    halves = [line.value for line in lines if line.arm == "notes_only_K" and line.curriculum == "late"]
+    assert halves == pytest.approx([0.2] * len(halves))
+    loci = [line for line in made.tables if isinstance(line, Locus) and line.curriculum == "late"]
+    assert [(line.kind, line.positions_per_prompt) for line in loci] == [("newline", 3.0)]
+
+
+def test_seeds_that_differ_widen_the_interval() -> None:
+    def apart(case: Case, one: Arrangement) -> Cell:
+        return cell(case, 0.0, 0.95 + 0.2 * (one.seed or 0))
+
+    def width(reader: Any) -> float:
+        found = report(reader, of_notes).stated()["reader_notes_only"]
+        assert found.ci_low is not None
+        assert found.ci_high is not None
+        return found.ci_high - found.ci_low
+
+    assert width(apart) > 5 * width(of_notes) > 0
+
+
+def test_one_seed_has_no_spread() -> None:
+    assert "seed_sd_notes_only" not in report(of_notes, of_notes, reader_seeds=1).stated()
+
+
+def test_a_model_with_an_adapter_is_crossed_with_its_bare_self() -> None:
+    chosen = OriginSettings.model_validate({"both_seeds": 1})
+    names = [one.name for one in arrangements(chosen)]
+    assert names[:4] == ["bare-bare", "bare-gate", "gate-bare", "gate-gate"]
+    assert len(names) == len(set(names)) == 4 + 9 + 1 + 1
+    assert [one.name for one in arrangements(settings())][:2] == ["bare-bare", "reader-early-0"]
+
+
+def test_cells_of_both_kinds_of_pairs_are_there() -> None:
+    cases = build_cases(settings(), tiny("llama").tokenizer)
+    assert isinstance(cases, Cases)
+    assert {case.changed for case in cases.field} == {"field"}
+    assert {case.changed for case in cases.trigger} == {"trigger"}
+
+
+def test_the_config_says_the_defaults() -> None:
+    assert compose("origin") == OriginSettings()
+
+
+def test_chats_are_refused() -> None:
+    stage = {"steps": 1, "lr": (0.1, 0.1), "chat": 1}
+    with pytest.raises(PkvError, match="no chats are replayed"):
+        checked(OriginSettings, {"stages": [stage]})
+
+
+def test_an_arrangement_is_named_by_its_training_or_its_weights() -> None:
+    assert Arrangement("crossover", "bare", "gate").name == "bare-gate"
+    assert Arrangement("reader", "bare", "trained", "late", 2).name == "reader-late-2"
+
+
+def test_the_gate_of_the_crossover_is_the_adapter_of_the_entry(tmp_path: Path) -> None:
+    """A run whose entry has an adapter: the four cells differ, and a reader that was kept is that adapter."""
+    small = {
+        key: value
+        for key, value in (one.split("=", 1) for one in runs.ORIGIN)
+        if key not in ("stages", "model", "curricula", "families", "work_dir", "both_seeds", "reader_seeds")
+    }
+    numbers = {key: int(value) for key, value in small.items()}
+    stages = [{"steps": 2, "lessons": "rules", "lr": (0.05, 0.05), "batch": 2}]
+    common = {**numbers, "stages": stages, "curricula": ("mixed",), "families": ("orders", "alerts")}
+    first = find("origin").run(
+        model="tiny-llama", work_dir=tmp_path / "work", results_dir=tmp_path / "a", reader_seeds=1, **common
+    )
+    (adapter,) = (tmp_path / "work").glob("*/reader-mixed-0/step-00002")
+    assert not list((tmp_path / "work").glob("**/state.safetensors"))
+    entry = first.config["model"] | {"adapter": str(adapter)}
+    second = find("origin").run(
+        model=entry, work_dir=None, results_dir=tmp_path / "b", reader_seeds=1, **common
+    )
+    (kept,) = load_records(tmp_path / "b")
+    assert kept.key == second.key
+
+    def margins(record: Any, name: str) -> list[float]:
+        return [row.clean for row in record.rows if row.arm == f"{name}/field/notes_only"]
+
+    cells = {name: margins(second, name) for name in ("bare-bare", "bare-gate", "gate-bare", "gate-gate")}
+    assert cells["bare-bare"] == pytest.approx(margins(first, "bare-bare"), abs=1e-5)
+    assert cells["bare-gate"] == pytest.approx(margins(first, "reader-mixed-0"), abs=1e-5)
+    assert len({round(values[0], 4) for values in cells.values()}) == 4
+    assert first_of(second, Verdict).claim == NOTES_BEFORE
+    assert {line.role for line in rows_of(second, Accuracy)} == {"crossover", "reader", "writer"}
+    assert torch.isfinite(torch.tensor(cells["gate-gate"])).all()
