@@ -51,7 +51,7 @@ def part_bars(record: RunRecord) -> go.Figure:
     figure.update_xaxes(title="tokens, all layers", row=1, col=1)
     figure.update_xaxes(title="layers, all notes", row=1, col=2)
     figure.update_yaxes(title=RECOVERY, row=1, col=1)
-    figure.update_layout(barmode="group", legend=LEGEND_ABOVE, height=560, margin={"t": 125, "b": 120})
+    figure.update_layout(barmode="group", legend=LEGEND_ABOVE, height=620, margin={"t": 125, "b": 180})
     sample = f"{sample_of(frame, 'held-out')}; {_BARS}"
     return entitle(figure, record, "Keys and values of the notes", sample)
 
@@ -111,7 +111,7 @@ def path_bars(record: RunRecord) -> go.Figure:
     figure.update_xaxes(title="share of the gap between clean and corrupt left")
     figure.update_yaxes(automargin=True, tickfont={"size": 11})
     figure.update_layout(
-        barmode="group", height=820, legend={**LEGEND_ABOVE, "traceorder": "reversed"}, margin={"t": 125}
+        barmode="group", height=860, legend={**LEGEND_ABOVE, "traceorder": "reversed"}, margin={"t": 175}
     )
     sample = f"{sample_of(frame, 'held-out')}; {_BARS}"
     return entitle(figure, record, "Paths of the prefill", sample)
@@ -204,7 +204,7 @@ def prediction_points(record: RunRecord) -> go.Figure:
         )
         figure.update_xaxes(title="recovery, predicted", row=1, col=col)
     figure.update_yaxes(title="recovery, measured", row=1, col=1)
-    figure.update_layout(legend=LEGEND_ABOVE, height=560, margin={"t": 150})
+    figure.update_layout(legend={**LEGEND_ABOVE, "y": 1.1}, height=620, margin={"t": 190})
     sample = f"{sample_of(frame, 'held-out')}; {_BARS}"
     return entitle(figure, record, "Edited caches told from plain ones", sample)
 
