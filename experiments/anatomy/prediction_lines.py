@@ -16,14 +16,14 @@ from pkv_interp.stats import Estimate, ratio_of_means
 Section = tuple[list[Headline], list[TableRow]]
 #: No share of variance can be more than all of it; a prediction worse than the mean is below 0.
 _R2 = (None, 1.0)
-#: The kind of line that holds every edit.
-EVERY = "every edit"
+#: Lines over several kinds of edits: all, and those that hide nothing, of which alone the toy says something.
+EVERY, SHOWN = "every edit", "every edit that hides nothing"
 
 
 def prediction(found: Measured, held: Scorer) -> Section:
     """R squared over all edits and by kind, ours and the published toy's, and a line for every edit."""
     scored = found.predictions.of(held.cases)
-    kinds = [EVERY, *dict.fromkeys(edit.kind for one in scored for edit in one.edits)]
+    kinds = [EVERY, SHOWN, *dict.fromkeys(edit.kind for one in scored for edit in one.edits)]
     headlines: list[Headline] = []
     lines: list[TableRow] = []
     for kind in kinds:
@@ -36,19 +36,21 @@ def prediction(found: Measured, held: Scorer) -> Section:
             headlines.append(
                 Headline("linear_prediction_r2", ours, "edited margins told from plain caches", bounds=_R2)
             )
-            if toy is not None:
-                headlines.append(
-                    Headline("toy_prediction_r2", toy, "the same by the published toy", bounds=_R2)
-                )
+        if kind == SHOWN and toy is not None:
+            headlines += [
+                Headline("linear_prediction_r2_shown", ours, "the same, edits that hide nothing", bounds=_R2),
+                Headline("toy_prediction_r2_shown", toy, "the published toy on these edits", bounds=_R2),
+            ]
     return headlines, [*lines, *_edits(scored, held)]
 
 
 def _r2(
     scored: list[Predictions], held: Scorer, kind: str, told: Callable[[EditedCache], float | None]
 ) -> Estimate | None:
-    """Share of the variance of measured margins, towards the clean side, over edits and cases.
+    """Share of the variance, over edits and cases, of how far the margin moves towards the clean side.
 
-    None where nothing was told, or the measured margins do not vary.
+    The corrupt prompt's own margin is known to every prediction, so how it differs from case to case is not
+    counted. None where not every edit was told, or the measured margins do not vary.
     """
     pairs = [_towards_clean(one, gap, kind, told) for one, gap in zip(scored, held.gap, strict=True)]
     everything = np.concatenate(pairs)
@@ -63,13 +65,17 @@ def _r2(
 def _towards_clean(
     one: Predictions, gap: float, kind: str, told: Callable[[EditedCache], float | None]
 ) -> Float[np.ndarray, "edits 2"]:
-    """Measured and predicted margins of the edits of a kind that have both, positive for the clean answer."""
-    kept = [
-        (edit.measured, value)
-        for edit in one.edits
-        if kind in (EVERY, edit.kind) and (value := told(edit)) is not None
+    """Measured and predicted shifts from the corrupt margin, by edit of a kind; positive is towards clean.
+
+    Empty where one of these edits was not told.
+    """
+    mine = [
+        edit for edit in one.edits if kind in (EVERY, edit.kind) or (kind == SHOWN and edit.toy is not None)
     ]
-    return (1.0 if gap >= 0.0 else -1.0) * np.array(kept, float).reshape(-1, 2)
+    kept = [(edit.measured, value) for edit in mine if (value := told(edit)) is not None]
+    if len(kept) < len(mine):
+        return np.zeros((0, 2))
+    return (1.0 if gap >= 0.0 else -1.0) * (np.array(kept, float).reshape(-1, 2) - one.corrupt)
 
 
 def _edits(scored: list[Predictions], held: Scorer) -> list[PredictedEdit]:

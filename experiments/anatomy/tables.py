@@ -99,7 +99,7 @@ class AttentionLine(EstimateRow):
 
 @dataclass(frozen=True)
 class PredictedKind(EstimateRow):
-    """R squared of margins told from plain caches, over the edits of a kind, and of the published toy."""
+    """R squared of shifts told from plain caches, by kind of edit, and of the toy where it tells all."""
 
     table = "predicted_kinds"
     kind: str

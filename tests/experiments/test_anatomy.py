@@ -19,6 +19,7 @@ from experiments.anatomy.measure import Measured
 from experiments.anatomy.parts import measure_parts
 from experiments.anatomy.prefill_paths import CUT_OFF, combined, measure_paths
 from experiments.anatomy.settings import AnatomySettings
+from experiments.anatomy.tables import PredictedKind
 from experiments.anatomy.words import UNWORDED, Rewordings, Words, measure_words, patches
 from pkv_interp.cache import Runner
 from pkv_interp.engine import Engine
@@ -250,12 +251,32 @@ def test_r_squared_is_1_for_what_was_measured_and_lower_for_anything_else(
         1
     )
     signs = {id(found): np.sign(found.clean - found.corrupt) for found in measured.predictions.all()}
-    edits = [signs[id(found)] * one.measured for found in measured.predictions.all() for one in found.edits]
+    edits = [
+        signs[id(found)] * (one.measured - found.corrupt)
+        for found in measured.predictions.all()
+        for one in found.edits
+    ]
     middle = float(np.mean(edits))
     flat = measured.predictions.map(
         lambda found: replace(
-            found, edits=[replace(one, predicted=signs[id(found)] * middle) for one in found.edits]
+            found,
+            edits=[replace(one, predicted=found.corrupt + signs[id(found)] * middle) for one in found.edits],
         )
     )
     stated = headlines(replace(measured, predictions=flat), scoring)
     assert stated["linear_prediction_r2"] == pytest.approx(0.0, abs=1e-9)
+
+
+def test_the_toy_is_compared_on_the_edits_that_it_tells(small: tuple[Measured, Scoring[Any]]) -> None:
+    """Where edits are hidden the toy says nothing, so it has no figure over every edit."""
+    report = find("anatomy").summarise(*small)
+    lines = {line.kind: line for line in report.tables if isinstance(line, PredictedKind)}
+    assert lines["every edit"].toy is None
+    assert lines["hidden"].toy is None
+    stated = headlines(*small)
+    shown = lines["every edit that hides nothing"]
+    assert (shown.value, shown.toy) == (
+        stated["linear_prediction_r2_shown"],
+        stated["toy_prediction_r2_shown"],
+    )
+    assert shown.value != lines["every edit"].value

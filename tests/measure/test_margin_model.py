@@ -12,8 +12,9 @@ from einops import repeat
 from pkv_interp.cache import FrozenCache
 from pkv_interp.engine import Engine
 from pkv_interp.errors import PkvError
+from pkv_interp.interventions import HeadPatch, Row
 from pkv_interp.measure.margin_model import CAPTURE, MarginModel, outputs_over
-from pkv_interp.measure.pairs import PairRun, run_pair
+from pkv_interp.measure.pairs import PairRun, margins, run_pair
 from pkv_interp.tasks import BY_NAME, Style, field_case
 from tests.families import FAMILIES, tiny
 
@@ -74,12 +75,19 @@ def test_both_predictions_meet_the_plain_prompts(engine: Engine) -> None:
 
 
 def test_slopes_are_those_of_the_margin(engine: Engine) -> None:
-    """Against a difference of margins: a head's output moved a little along its slope."""
+    """Against differences of margins: one head's output at a time is moved a little along its slope."""
     case = field_case(BY_NAME["orders"], 0, engine.loaded.tokenizer, seed=0, style=Style(n_fillers=0))
     pair = run_pair(engine, case, CAPTURE)
-    found = engine.attribute(pair.corrupt, pair.clean, case.action_ids)
-    told = (found.head_slopes * (pair.clean.z - pair.corrupt.z)).sum(-1)
-    assert torch.allclose(told, found.heads, atol=1e-5)
+    base, step = pair.corrupt, 0.02
+    slopes = engine.attribute(base, pair.clean, case.action_ids).head_slopes
+    way = slopes / slopes.norm(dim=-1, keepdim=True)
+    sides = [replace(base, z=base.z + sign * step * way) for sign in (1.0, -1.0)]
+    heads = [(layer, head) for layer in range(engine.spec.n_layers) for head in range(engine.spec.n_heads)]
+    rows: list[Row] = [(HeadPatch(layer, head, donor),) for layer, head in heads for donor in (0, 1)]
+    found = margins(engine.decode(base, rows, sides, case.action_ids)).reshape(-1, 2)
+    measured = (found[:, 0] - found[:, 1]) / (2.0 * step)
+    told = [float(slopes[head].norm()) for head in heads]
+    assert list(measured) == pytest.approx(told, rel=0.02, abs=1e-3)
 
 
 def test_what_was_not_captured_or_does_not_move_is_refused(engine: Engine) -> None:
