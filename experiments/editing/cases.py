@@ -37,15 +37,15 @@ def build_cases(settings: EditingSettings, source: SceneSource) -> Cases:
     Raises:
         PkvError: a family's values do not align under this tokenizer.
     """
-    styles = [source.style(n, place == "late") for n in settings.fillers for place in settings.places]
+    styles = [source.style(n, place == "late") for n in settings.fillers for place in settings.at]
     n = settings.instances
     first, *longer = parts = [source.scenes(style, n) for style in styles]
-    shortest = [alternating(part, n)[: settings.traced_cases] for part in parts[: len(settings.places)]]
+    shortest = [alternating(part, n)[: settings.traced_cases] for part in parts[: len(settings.at)]]
     planted = source.scenes(styles[0], n, planted=True)
     one_way = alternating(first, n)
     errata = first if settings.both_ways else one_way
     reason = source.style(settings.fillers[0], reason=True)
-    thinkers = one_way[: settings.cot_cases] if settings.cot else []
+    thinkers = one_way[: settings.cot_cases] if settings.chained else []
     return Cases(
         frontier=[*errata, *(scene for part in longer for scene in alternating(part, n))],
         errata=errata,

@@ -60,7 +60,7 @@ def measure(session: "Session[EditingSettings]") -> Measured:
     source = SceneSource.of(settings, session.tokenizer)
     cases = build_cases(settings, source)
     session.check_engine(engine_cases(settings, source))
-    ranking = source.ranking_cases(source.style(settings.fillers[0], settings.places[0] == "late"))
+    ranking = source.ranking_cases(source.style(settings.fillers[0], settings.at[0] == "late"))
     scores = session.each("ranking", ranking, lambda case: score_positions(engine, case), PositionScores)
     learned = learn_scores(ranking, scores.of(ranking))
     heads = read_heads(scores.of(ranking), settings.read_heads)

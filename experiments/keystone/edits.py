@@ -143,8 +143,8 @@ def edit_both(
         matches=task.matches,
         aligned=aligned(versions.old, scene, case),
         top_token_right=(
-            old.top[0][0].strip() == task.old_action,
-            new.top[0][0].strip() == task.new_action,
+            old.likeliest_option == task.old_action,
+            new.likeliest_option == task.new_action,
         ),
         recomputed=recomputed,
         composed=moved,
