@@ -77,8 +77,7 @@ def tell_every_way(loaded: LoadedModel, scene: EditScene, settings: EditingSetti
             for name in UPDATES
         },
         unrelated={
-            name: scored(append_erratum(base, first, first_new, name).decide(old), old)
-            for name in UPDATES
+            name: scored(append_erratum(base, first, first_new, name).decide(old), old) for name in UPDATES
         },
         arms={name: scored(state.decide(right), right) for name, (state, right) in arms.items()},
         prefill_difference=_prefill_difference(base, changed),

@@ -40,9 +40,10 @@ class EditingSettings(ScenarioSettings):
     chat: Switch = True
     methods: Methods = METHODS
     fillers: FillerCounts = (2, 24)
-    places: Annotated[
-        tuple[Place, ...], Field(min_length=1, max_length=2), AfterValidator(each_once)
-    ] = ("early", "late")
+    places: Annotated[tuple[Place, ...], Field(min_length=1, max_length=2), AfterValidator(each_once)] = (
+        "early",
+        "late",
+    )
     erratum: Erratum = "override"
     ask_with: Annotated[tuple[Erratum, ...], Field(max_length=16)] = ("tagged",)
     top_k: Sizes = (1, 2, 4, 8, 16, 32, 64)

@@ -45,6 +45,18 @@ class KeystoneSettings(ScenarioSettings):
     competence_threshold: Threshold = 0.8
     bootstrap_draws: Draws = 2000
 
+    @property
+    def cuts(self) -> dict[str, tuple[tuple[str, ...], ...]]:
+        """The cuts that differ among the blocks that the layout has: code has no tools."""
+        absent = () if self.laid_out.tools is not None else ("tools",)
+        found: dict[str, tuple[tuple[str, ...], ...]] = {}
+        for name, chunks in CUTS.items():
+            there = tuple(tuple(block for block in chunk if block not in absent) for chunk in chunks)
+            kept = tuple(chunk for chunk in there if chunk)
+            if kept not in found.values():
+                found[name] = kept
+        return found
+
 
 def prefills_anew(method: str) -> bool:
     """Whether a method, named with its amount, composes nothing."""

@@ -141,7 +141,9 @@ class SceneSource:
             reason: ask for a reason before the answer.
         """
         thinking = True if reason and self.thinking is not None else self.thinking
-        return Style(n_fillers, late != self._moved, self.chat, thinking, reason_first=reason, layout=self.layout)
+        return Style(
+            n_fillers, late != self._moved, self.chat, thinking, reason_first=reason, layout=self.layout
+        )
 
     def scenes(self, style: Style, instances: int, *, planted: bool = False) -> list[EditScene]:
         """Edits of each family in both directions, one after the other.

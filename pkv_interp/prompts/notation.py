@@ -22,7 +22,7 @@ class Notation:
         identifiers: labels of fields are written as names of variables.
         sentence: how a sentence stands in it, as ``{filler}``: in code as a comment.
         errata: wordings of its own, by names of ``UPDATES``; code writes the others as sentences.
-        before_answer: what stands between cue and answer; None is a blank, unless the cue ends in white space.
+        before_answer: what stands between cue and answer; None is a blank, unless the cue has one.
         first_token: an answer is read by its first token; otherwise it must be a single one.
     """
 

@@ -108,7 +108,7 @@ class ScenarioSettings(ExperimentSettings):
         if self.NOT_IN_CODE is not None and here and self.laid_out.is_code:
             raise PkvError(
                 f"the rule of the layout '{self.laid_out.name}' is code, and {self.NOT_IN_CODE}",
-                "choose a layout whose rule is a sentence",
+                "leave layout out, or name one whose rule is a sentence",
             )
         return self
 

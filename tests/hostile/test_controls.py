@@ -19,7 +19,7 @@ from experiments.agent.arms import run_arms
 from experiments.bench.edits import exact_edits_agree
 from experiments.bench.grids import time_grid
 from experiments.bench.patches import head_rows, kv_rows, time_patches
-from experiments.composing.checks import THERE_AND_BACK, measure_checks
+from experiments.composing.checks import THERE_AND_BACK, measure_checks, measure_traces
 from experiments.editing.errata import tell_every_way
 from experiments.keystone.checks import check as keystone_check
 from pkv_interp.cache.compute import Runner
@@ -107,10 +107,21 @@ def weights_back() -> float:
         weight.copy_(held)
 
 
+def spliced_scene() -> Any:
+    prompt = case().clean
+    return SimpleNamespace(sides=[("match", prompt)], spans=(block_span(prompt, "policy"),))
+
+
 def composing_checks() -> Any:
-    prompt, loaded = case().clean, tiny("llama")
-    one: Any = SimpleNamespace(sides=[("match", prompt)], spans=(block_span(prompt, "policy"),))
-    return measure_checks(Runner.of(loaded.model), loaded.tokenizer, [one])
+    loaded = tiny("llama")
+    return measure_checks(Runner.of(loaded.model), loaded.tokenizer, [spliced_scene()])
+
+
+def splice_traces() -> float:
+    loaded = tiny("llama")
+    found = measure_traces(engine(), Runner.of(loaded.model), loaded.tokenizer, [spliced_scene()])
+    assert found.caches == 3
+    return found.difference
 
 
 def agent_checks() -> Any:
@@ -225,6 +236,7 @@ TABLE: dict[str, Control] = {
     "suffix_recompute_equals_full": Control(exact_edits, s.values_shifted),
     "suffix_recompute_equals_full_reprefill": Control(exact_edits, s.values_shifted),
     "trace_equals_api": Control(traces, s.another_cache_opened),
+    "traced_splices_equal_api": Control(splice_traces, s.another_cache_opened),
     "own_cache_read_again": Control(lambda: own_cache(engine(), case()), s.another_cache_opened),
     "outputs_are_weights_times_values": Control(
         lambda: told_outputs(engine(), case()), s.unscaled_weights, 0.0, ALLOWED.outputs
