@@ -1,7 +1,8 @@
 """The decision on an edited cache, traced: what it reads, and what is left of it without each source.
 
 Knockouts and patches act on the decision token alone, where what the question's tokens had read of a source
-counts as the question's. Knockouts act once more on all tokens that are run after the edit: none sees the source.
+counts as the question's. Knockouts act once more on all tokens that are run after the edit, so that none of
+them sees the source.
 """
 
 from __future__ import annotations

@@ -130,7 +130,8 @@ def test_several_tokens_of_an_action_are_read_by_the_first() -> None:
 def test_an_erratum_about_a_field_that_does_not_stand_there_is_a_line() -> None:
     scene, state = scenes("python_script")[0], base("python_script", False, 0)
     name, (held, other) = next(iter(scene.task.bystanders.items()))
-    assert held not in state.text
+    assert f'{held}"' not in state.text
+    assert name not in state.fields
     told = append_erratum(state, name, other, "bare")
     assert told.text.removeprefix(state.text) == f'{name.replace(" ", "_")} = "{other}"\n'
     assert told.fields == state.fields
@@ -191,7 +192,7 @@ def test_own_code_may_name_its_errata(tmp_path: Path) -> None:
     field, new = scene.task.field, scene.task.new
     named = {
         "override": f"{field} = '{new}'  # corrected\n",
-        "disregard": f"# Disregard the earlier {field}; it is {new}. Work out the action again from this value.\n",
+        "natural": f"# We have just learned that the {field} turned into {new}.\n",
         "now {field} is {value}": f"now {field} is {new}\n",
     }
     for wording, line in named.items():
