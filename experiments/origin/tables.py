@@ -28,8 +28,8 @@ class Accuracy(EstimateRow):
 class Recovery(EstimateRow):
     """Recovery of one part of the cache under an arrangement; ``seed`` is None where it is over all seeds.
 
-    ``changed`` is the span in which pairs differ, or ``field_late``: the field, where it stands after the rule;
-    ``sd_seeds`` is the standard deviation over seeds.
+    ``changed`` is the span in which pairs differ, or ``field_late``: the field, in prompts that have it after
+    the rule. ``sd_seeds`` is the standard deviation over seeds.
     """
 
     table = "recovery"
