@@ -144,7 +144,7 @@ def build_cases(settings: PatchingSettings, tokenizer: Any) -> tuple[Cases, Vari
         grid=[held_out[i] for i in first[: settings.grid_cases]],
         dosed=[held_out[i] for i in dosed],
         chains=[scored[i].case(reason, tokenizer) for i in first[: settings.cot_cases]]
-        if settings.cot
+        if settings.chained
         else [],
     )
     styles = {name: _dosed(plain, *dose) for name, dose in dose_names(settings).items()}

@@ -1,6 +1,6 @@
 """Settings of the gate adapter's training."""
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import AfterValidator, Field
 
@@ -29,6 +29,8 @@ def _runnable(stages: tuple[Stage, ...]) -> tuple[Stage, ...]:
 
 class TrainGateSettings(ScenarioSettings):
     """Settings of this experiment; configs/train_gate.yaml says what each means."""
+
+    NOT_IN_CODE: ClassVar[str | None] = "the gate's adapter is trained and judged on rules in words"
 
     model: Model = Field(default="smollm2-135m-base")  # pyright: ignore[reportAssignmentType]
     work_dir: Folder = Field(default="outputs/train_gate")  # pyright: ignore[reportAssignmentType]

@@ -13,6 +13,7 @@ from experiments.agent.settings import AgentSettings
 from experiments.composing.settings import ComposingSettings
 from experiments.editing.settings import EditingSettings
 from experiments.keystone.settings import CUTS, KeystoneSettings
+from experiments.train_gate.settings import TrainGateSettings
 from experiments.weight_edits.settings import WeightEditsSettings
 from pkv_interp.editing import State
 from pkv_interp.editing.decision import option_ids
@@ -162,7 +163,7 @@ def test_places_and_chains_are_those_that_code_has() -> None:
         checked(EditingSettings, {"layout": "json", "places": ["late"]})
 
 
-@pytest.mark.parametrize("kind", [AgentSettings, ComposingSettings, WeightEditsSettings])
+@pytest.mark.parametrize("kind", [AgentSettings, ComposingSettings, TrainGateSettings, WeightEditsSettings])
 def test_what_needs_sentences_is_refused_in_code(kind: type[ExperimentSettings], tmp_path: Path) -> None:
     with pytest.raises(
         PkvError, match="the rule of the layout 'python_script' is code, and .*; leave layout"
