@@ -127,9 +127,9 @@ def test_headlines_are_those_of_the_mixed_curriculum_and_tables_have_all() -> No
     pooled = {line.curriculum: line.value for line in mine if line.seed is None and line.changed == "field"}
     assert pooled == pytest.approx({"early": 0.2, "late": 0.4, "mixed": 0.9})
     assert sorted(line.seed for line in mine if line.seed is not None and line.curriculum == "late") == [
-        *(0, 0),
-        *(1, 1),
-        *(2, 2),
+        *(0, 0, 0),
+        *(1, 1, 1),
+        *(2, 2, 2),
     ]
     halves = [line.value for line in lines if line.arm == "notes_only_K" and line.curriculum == "late"]
     assert halves == pytest.approx([0.2] * len(halves))

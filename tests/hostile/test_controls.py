@@ -8,7 +8,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -19,7 +18,7 @@ from experiments.agent.arms import run_arms
 from experiments.bench.edits import exact_edits_agree
 from experiments.bench.grids import time_grid
 from experiments.bench.patches import head_rows, kv_rows, time_patches
-from experiments.composing.checks import THERE_AND_BACK, measure_checks, measure_traces
+from experiments.composing.checks import THERE_AND_BACK, measure_checks
 from experiments.editing.errata import tell_every_way
 from experiments.keystone.checks import check as keystone_check
 from pkv_interp.cache.compute import Runner
@@ -33,7 +32,6 @@ from pkv_interp.measure.edit_scenes import EditScene, SceneSource, open_context
 from pkv_interp.measure.opened import BesideTrace
 from pkv_interp.measure.pairs import PairRun, cache_states, run_pair
 from pkv_interp.measure.patching import position_rows
-from pkv_interp.prompts.blocks import block_span
 from pkv_interp.reference.verify import verify_with_bridge
 from pkv_interp.tasks import BY_NAME, Case, Style, field_case
 from pkv_interp.tolerances import tolerance_of
@@ -43,7 +41,7 @@ from tests.agent import support
 from tests.experiments.configs import compose
 from tests.families import tiny
 from tests.hostile import sabotage
-from tests.hostile.told import own_cache, told_outputs
+from tests.hostile.told import own_cache, splice_traces, spliced_scene, told_outputs
 
 ROOT = Path(__file__).parent.parent.parent
 ALLOWED = tolerance_of("float32")
@@ -107,21 +105,9 @@ def weights_back() -> float:
         weight.copy_(held)
 
 
-def spliced_scene() -> Any:
-    prompt = case().clean
-    return SimpleNamespace(sides=[("match", prompt)], spans=(block_span(prompt, "policy"),))
-
-
 def composing_checks() -> Any:
     loaded = tiny("llama")
-    return measure_checks(Runner.of(loaded.model), loaded.tokenizer, [spliced_scene()])
-
-
-def splice_traces() -> float:
-    loaded = tiny("llama")
-    found = measure_traces(engine(), Runner.of(loaded.model), loaded.tokenizer, [spliced_scene()])
-    assert found.caches == 3
-    return found.difference
+    return measure_checks(Runner.of(loaded.model), loaded.tokenizer, [spliced_scene(case())])
 
 
 def agent_checks() -> Any:
@@ -236,7 +222,7 @@ TABLE: dict[str, Control] = {
     "suffix_recompute_equals_full": Control(exact_edits, s.values_shifted),
     "suffix_recompute_equals_full_reprefill": Control(exact_edits, s.values_shifted),
     "trace_equals_api": Control(traces, s.another_cache_opened),
-    "traced_splices_equal_api": Control(splice_traces, s.another_cache_opened),
+    "traced_splices_equal_api": Control(lambda: splice_traces(engine(), case()), s.another_cache_opened),
     "own_cache_read_again": Control(lambda: own_cache(engine(), case()), s.another_cache_opened),
     "outputs_are_weights_times_values": Control(
         lambda: told_outputs(engine(), case()), s.unscaled_weights, 0.0, ALLOWED.outputs
