@@ -53,7 +53,7 @@ class BlastRadiusSettings(PairSettings):
             layout = self.laid_out
             if any("{other_value}" in rule for rule in (layout.rules or {}).values()):
                 raise PkvError(
-                    f"the rule of the layout '{layout.name}' names both values, and here the field has others",
+                    f"the rule of the layout '{layout.name}' names both values, and there are others here",
                     "choose a layout whose rule has a default, such as python_default",
                 )
         return self
