@@ -38,7 +38,8 @@ def headlines(record: RunRecord, options: Sequence[str]) -> str:
             for model in models
         ]
         lines.append([f"`{name}`", str(figure), *theirs, figure.what])
-    return markdown(header, lines)
+    basis = record.competence.basis if record.competence is not None else ""
+    return markdown(header, lines) + (f"\n\nMechanism figures are over {basis}." if basis else "")
 
 
 def table(record: RunRecord, options: Sequence[str]) -> str:
