@@ -5,7 +5,7 @@ mechanisms are measured on those that are kept.
 """
 
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
@@ -53,12 +53,14 @@ class Candidates(Generic[N]):
         per_family: how many of each family are used at most; None: all that are right.
         at_least: families with fewer are left out.
         fits: what else an item needs beside being decided right, given what was kept of the splits before.
+        group_of: families are counted apart in each of these groups, for example by the length of a prompt.
     """
 
     items: Sequence[N]
     per_family: int | None
     at_least: int = 1
     fits: Callable[[N, KeptBefore[N]], bool] = lambda _item, _before: True
+    group_of: Callable[[N], Hashable] = lambda _: None
 
 
 @dataclass(frozen=True)
@@ -100,15 +102,17 @@ def keep(splits: Mapping[str, Candidates[N]], found: Stage[Decided]) -> Kept[N]:
 
 
 def _chosen(candidates: Candidates[N], found: Stage[Decided], before: KeptBefore[N]) -> list[N]:
-    taken: Counter[str] = Counter()
+    def group(item: N) -> tuple[str, Hashable]:
+        return found.at(item).family, candidates.group_of(item)
+
+    taken: Counter[tuple[str, Hashable]] = Counter()
     chosen: list[N] = []
     for item in candidates.items:
-        decided = found.at(item)
-        full = candidates.per_family is not None and taken[decided.family] >= candidates.per_family
-        if decided.right and not full and candidates.fits(item, before):
-            taken[decided.family] += 1
+        full = candidates.per_family is not None and taken[group(item)] >= candidates.per_family
+        if found.at(item).right and not full and candidates.fits(item, before):
+            taken[group(item)] += 1
             chosen.append(item)
-    return [item for item in chosen if taken[found.at(item).family] >= candidates.at_least]
+    return [item for item in chosen if taken[group(item)] >= candidates.at_least]
 
 
 def _refuse_too_few(screened: Screened, ranking: Collection[str]) -> None:

@@ -18,7 +18,6 @@ ARM = "screened"
 class ScreenedPair:
     """What the model decides on the two prompts of a pair; margins in logits."""
 
-    instance: str
     wording: str
     clean: float
     corrupt: float
@@ -28,7 +27,7 @@ class ScreenedPair:
     def of(cls, pair: PairRun) -> "ScreenedPair":
         """Of a pair that was run."""
         case = pair.case
-        return cls(case.instance, case.wording, pair.clean_margin, pair.corrupt_margin, decisions(pair))
+        return cls(case.wording, pair.clean_margin, pair.corrupt_margin, decisions(pair))
 
 
 @dataclass(frozen=True)
@@ -36,6 +35,7 @@ class Decided:
     """Decisions on all pairs of one candidate, unpatched."""
 
     family: str
+    instance: str
     pairs: list[ScreenedPair]
 
     @property
@@ -113,7 +113,7 @@ class Screened:
             Row(
                 family=one.found.family,
                 split=one.split,
-                instance=pair.instance,
+                instance=one.found.instance,
                 wording=pair.wording,
                 arm=ARM if len(one.found.pairs) == 1 else f"{ARM}_{at}",
                 clean=pair.clean,

@@ -163,7 +163,7 @@ class Session(Generic[S]):
 
         def decide(item: N) -> Decided:
             pairs = [ScreenedPair.of(run_pair(self.engine, case, capture=())) for case in pairs_of(item)]
-            return Decided(pairs_of(item)[0].family, pairs)
+            return Decided(pairs_of(item)[0].family, item.instance, pairs)
 
         items = [item for mine in splits.values() for item in mine.items]
         return keep(splits, self.each(stage, items, decide, Decided))

@@ -32,7 +32,7 @@ def decided(family: str, name: str, clean: bool, corrupt: bool) -> Decided:
         Decision(family, name, match, 1.0 if right else -1.0, right, right)
         for match, right in ((True, clean), (False, corrupt))
     ]
-    return Decided(family, [ScreenedPair(name, "if", sides[0].margin, -sides[1].margin, sides)])
+    return Decided(family, name, [ScreenedPair("if", sides[0].margin, -sides[1].margin, sides)])
 
 
 def items(pattern: str) -> tuple[list[Item], Stage[Decided]]:
@@ -93,6 +93,11 @@ def test_families_with_too_few_and_items_that_do_not_fit_are_left_out() -> None:
     assert [item.instance for item in both.items["discovery"]] == ["a0", "b1"]
     assert names(both) == ["c0", "d0"]
     assert both.screened.counts().tried == 6  # those that rank are not among those that score
+
+
+def test_families_are_counted_apart_in_each_group() -> None:
+    by_parity = kept("a:RRRhRR b:RWhRhR", 1, group_of=lambda item: int(item.instance[1]) % 2)
+    assert names(by_parity) == ["a0", "a1", "b0", "b3"]
 
 
 @pytest.mark.parametrize("pattern", ["a:hhW b:WWW", "a:RRR b:WhW"])
@@ -198,7 +203,7 @@ def test_counts_do_not_contradict_each_other(change: dict[str, int]) -> None:
 
 def test_a_candidate_of_several_pairs_is_right_where_all_are() -> None:
     one, other = decided("a", "i", True, True), decided("a", "i", True, False)
-    both = Decided("a", [*one.pairs, *other.pairs])
+    both = Decided("a", "i", [*one.pairs, *other.pairs])
     assert (one.right, other.right, both.right, both.wrong) == (True, False, False, False)
     arms = [row.arm for row in Screened([Candidate("held_out", both, False)]).rows()]
     assert arms == ["screened_1", "screened_2"]
