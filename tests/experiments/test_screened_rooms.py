@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,18 @@ from experiments.circuit.cases import candidates as polarity_candidates
 from experiments.circuit.settings import CircuitSettings
 from experiments.controls.cases import build_quads, cases_of
 from experiments.controls.settings import ControlsSettings
+from experiments.docs.tables import headlines, table
+from experiments.editing.cases import build_cases as scene_cases
+from experiments.editing.cases import candidates as scene_candidates
+from experiments.editing.cases import was_ranked
+from experiments.editing.settings import EditingSettings
+from experiments.figures.rooms import draw
 from experiments.patching.cases import candidates as patching_candidates
 from experiments.patching.settings import PatchingSettings
 from pkv_interp.errors import PkvError
+from pkv_interp.measure.edit_scenes import SceneSource
 from pkv_interp.models.tiny_tokenizer import tiny_tokenizer
+from pkv_interp.plots.tables import sample_of_split
 from pkv_interp.records import RunRecord
 from pkv_interp.records.archive import archive_path, read
 from pkv_interp.run.settings import checked
@@ -87,36 +96,53 @@ SCREENED = [
 ]
 
 
-def test_circuit_ranks_and_scores_on_right_pairs_and_tells_competence_on_all(tmp_path: Path) -> None:
-    settings = checked(CircuitSettings, {**CIRCUIT, **FAMILIES})
-    discovery, held_out = polarity_candidates(settings, TOKENIZER)
-    tried = [*discovery, *held_out]
+def polarity_pairs() -> list[Case]:
+    discovery, held_out = polarity_candidates(checked(CircuitSettings, {**CIRCUIT, **FAMILIES}), TOKENIZER)
+    return [*discovery, *held_out]
+
+
+@pytest.fixture(scope="module")
+def screened(tmp_path_factory: pytest.TempPathFactory) -> RunRecord:
+    """Circuit on the taught model."""
+    place = tmp_path_factory.mktemp("circuit")
+    model = taught(place / "model", told(polarity_pairs()))
+    return find("circuit").run(model=model, results_dir=place / "results", **CIRCUIT, **FAMILIES)
+
+
+def test_circuit_ranks_and_scores_on_right_pairs_and_tells_competence_on_all(screened: RunRecord) -> None:
+    tried = polarity_pairs()
     assert len(tried) == 12
-    model = taught(tmp_path / "model", told(tried))
-    experiment = find("circuit")
-    record = experiment.run(model=model, results_dir=tmp_path / "results", **CIRCUIT, **FAMILIES)
-    assert screen_lines(record) == SCREENED
-    assert record.path is not None
-    found: Any = read(archive_path(record.path), experiment.measured).measured
+    assert screen_lines(screened) == SCREENED
+    assert screened.path is not None
+    found: Any = read(archive_path(screened.path), find("circuit").measured).measured
     assert [case.instance for case in found.cases.all] == chosen(tried)
     assert found.cases.discovery == found.cases.sweep
     assert found.cases.held_out == found.cases.writing
     # Competence: of 12 pairs, 5 are right on both sides and 5 on one.
-    assert record.competence is not None
-    assert record.competence.accuracy.value == pytest.approx((2 * 5 + 5) / 24)
-    assert record.competence.accuracy.n_families == 4
-    assert record.competence.screen is not None
-    assert (record.competence.screen.right, record.competence.screen.used) == (3, 2)
-    assert not record.competence.passed  # two families are no sample
-    assert set(record.headline) == {"competence"}
-    screened = [row for row in record.rows if row.arm == "screened"]
-    assert [row.instance for row in screened] == [case.instance for case in tried]
-    assert [row.instance for row in screened if row.extra["used"]] == chosen(tried)
-    assert {row.instance for row in record.rows if row.arm != "screened"} == set(chosen(tried))
-    assert (
-        experiment.run(model=model, results_dir=tmp_path / "results", **CIRCUIT, **FAMILIES).path
-        == record.path
-    )
+    gate = screened.competence
+    assert gate is not None
+    assert gate.screen is not None
+    assert gate.accuracy.value == pytest.approx((2 * 5 + 5) / 24)
+    assert gate.accuracy.n_families == 4
+    assert (gate.screen.right, gate.screen.used) == (3, 2)
+    assert not gate.passed  # two families are no sample
+    assert set(screened.headline) == {"competence"}
+    rows = [row for row in screened.rows if row.arm == "screened"]
+    assert [row.instance for row in rows] == [case.instance for case in tried]
+    assert [row.instance for row in rows if row.extra["used"]] == chosen(tried)
+    assert {row.instance for row in screened.rows if row.arm != "screened"} == set(chosen(tried))
+
+
+def test_figures_and_tables_say_on_which_pairs_they_are(screened: RunRecord) -> None:
+    figure: Any = draw(screened, "read_curve")
+    assert figure.layout.title.subtitle.text.startswith("local-model · 2 held-out families, 2 instances")
+    assert figure.layout.title.subtitle.text.endswith(" · pairs right on both sides (3 of 6)")
+    assert "not competent" in figure.layout.title.text
+    assert str(sample_of_split(screened, "held_out")) == "2 held-out families, 2 instances"
+    says = "Mechanism figures are over pairs right on both sides (3 of 6)."
+    assert headlines(screened, []).endswith(says)
+    assert table(screened, ["read_curve", "arm", "k", "value+ci"]).endswith(says)
+    assert says not in table(screened, ["screen", "family", "tried", "right"])
 
 
 def test_anatomy_takes_right_pairs_with_their_reworded_twins(tmp_path: Path) -> None:
@@ -191,10 +217,55 @@ def test_a_quad_is_right_where_all_four_prompts_are_and_a_family_needs_two() -> 
     assert not any("twin" in vars(both) for both in (*discovery[2:], held_out[0]))
 
 
+def test_scenes_are_screened_by_length_and_place_and_only_where_they_were_ranked() -> None:
+    sizes = {
+        "screen": "both_sides",
+        "candidates": 2,
+        "rank_instances": 1,
+        "families": ["orders", "alerts", "posts"],
+    }
+    settings = checked(EditingSettings, sizes | {"fillers": [0, 1], "places": ["early"]})
+    source = replace(SceneSource.of(settings, TOKENIZER), n_ranking=settings.tried(1))
+    tried = scene_candidates(settings, source)
+    assert len({scene.instance for scene in tried}) == 2 * 3 * 2
+    assert all(scene.task.matches for scene in tried)
+    ranking = source.ranking_cases(source.style(0), in_turn=True)
+    assert [case.wording for case in ranking[::2]] != [case.wording for case in ranking[1::2]]
+    assert not {case.instance for case in ranking} & {scene.task.instance for scene in tried}
+    # Orders is ranked on its second wording, posts not at all; used are what fits, one a length and family.
+    before = {"discovery": [ranking[1], ranking[2]]}
+    fits = [scene for scene in tried if was_ranked(scene, before)]
+    assert [(scene.family, scene.index, scene.style.n_fillers) for scene in fits] == [
+        ("orders", 3, 0),
+        ("alerts", 2, 0),
+        ("orders", 3, 1),
+        ("alerts", 2, 1),
+    ]
+    cases = scene_cases(settings, source, [*fits[:2], fits[3]])
+    assert [(scene.family, scene.index) for scene in cases.one_way] == [("orders", 3), ("alerts", 2)]
+    assert [scene.task.matches for scene in cases.one_way] == [True, False]
+    assert cases.horizons == cases.one_way
+    assert [(scene.family, scene.style.n_fillers) for scene in cases.frontier] == [
+        ("orders", 0),
+        ("alerts", 0),
+        ("alerts", 1),
+    ]
+    assert [(s.family, s.index) for s in cases.planted] == [("orders", 3), ("alerts", 2)]
+    with pytest.raises(PkvError, match="no pair of the shortest prompts"):
+        scene_cases(settings, source, fits[2:])
+
+
+def test_scenes_without_a_screen_are_the_first_ones_as_before() -> None:
+    settings = checked(EditingSettings, {"families": ["orders", "alerts"], "fillers": [0], "instances": 2})
+    source = SceneSource.of(settings, TOKENIZER)
+    cases = scene_cases(settings, source)
+    assert [scene.index for scene in cases.one_way] == [2, 2]
+    assert [case.wording for case in source.ranking_cases(source.style(0))[:2]] == [
+        cases.one_way[0].task.wording
+    ] * 2
+
+
 def test_a_model_that_is_right_on_too_few_pairs_ends_the_run_in_one_line(tmp_path: Path) -> None:
-    few = PATTERN | {"alerts": "cdw"}
-    settings = checked(CircuitSettings, {**CIRCUIT, **FAMILIES})
-    discovery, held_out = polarity_candidates(settings, TOKENIZER)
-    model = taught(tmp_path / "model", told([*discovery, *held_out], few))
+    model = taught(tmp_path / "model", told(polarity_pairs(), PATTERN | {"alerts": "cdw"}))
     with pytest.raises(PkvError, match="right on both sides of 1 of 6 pairs, and 1 of 2 families"):
         find("circuit").run(model=model, results_dir=tmp_path / "results", **CIRCUIT, **FAMILIES)
