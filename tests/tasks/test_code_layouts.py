@@ -80,11 +80,31 @@ def in_sql(text: str) -> str:
     return data.execute(select).fetchone()[0]
 
 
+def in_sql_view(text: str) -> str:
+    data = sqlite3.connect(":memory:")
+    column = text.split("SET ")[1].split()[0]
+    data.execute(f"CREATE TABLE records ({column} TEXT)")
+    data.execute("INSERT INTO records VALUES ('')")
+    body, asked = text.split("SELECT action")
+    data.executescript(body)
+    return data.execute("SELECT action" + asked).fetchone()[0]
+
+
 RUN: dict[str, Callable[[str], str]] = {
     "python_script": printed,
     "python_script_late": printed,
     "python_prompt": in_prompt,
     "python_prompt_late": in_prompt,
+    "python_match_script": printed,
+    "python_match_script_late": printed,
+    "python_chat_lean": in_chat,
+    "python_chat_lean_late": in_chat,
+    "yaml_lean": in_yaml,
+    "yaml_lean_late": in_yaml,
+    "json_lean": in_json,
+    "json_lean_late": in_json,
+    "sql_view": in_sql_view,
+    "sql_view_late": in_sql_view,
     "python_dict": in_prompt,
     "python_default": in_prompt,
     "python_match": in_prompt,
@@ -116,7 +136,7 @@ def test_the_code_gives_the_action_of_each_side(layout: str, kind: str, late: bo
     for family in FAMILIES[::5]:
         case = made(kind, family, layout, index=1, field_late=late and not layout.startswith(("json", "sql")))
         clean, corrupt = case.clean, case.corrupt
-        if not (late and layout == "python_chat"):  # the fence stands in the block of the field
+        if not (late and layout.startswith("python_chat")):  # the fence stands in the block of the field
             assert (RUN[layout](clean.text), RUN[layout](corrupt.text)) == case.actions
         differs = [i for i, (a, b) in enumerate(zip(clean.ids, corrupt.ids, strict=True)) if a != b]
         assert differs[0] >= case.change[0]
@@ -136,16 +156,23 @@ def test_answers_are_read_as_they_stand_there(layout: str) -> None:
     tokenizer = tiny_model("llama").tokenizer
     for family in FAMILIES:
         case = made("field", family, layout)
-        blank = "" if layout == "json" or case.clean.text.endswith("\n") else " "
+        blank = "" if layout.startswith("json") or case.clean.text.endswith("\n") else " "
         for action, wanted in zip(case.actions, case.action_ids, strict=True):
             whole = f"{case.clean.text}{blank}{action}"
             # A chat template has written the first token already.
-            ids = tokenizer(whole, add_special_tokens=layout != "python_chat")["input_ids"]
+            ids = tokenizer(whole, add_special_tokens=not layout.startswith("python_chat"))["input_ids"]
             assert ids[len(case.clean)] == wanted
 
 
 def test_a_rule_with_both_values_has_one_span_from_the_first_to_the_second() -> None:
-    lean = {"python_script", "python_script_late", "python_prompt", "python_prompt_late"}
+    lean = {
+        f"{name}{late}"
+        for name in (
+            *("python_script", "python_prompt", "python_match_script", "python_chat_lean"),
+            *("yaml_lean", "json_lean", "sql_view"),
+        )
+        for late in ("", "_late")
+    }
     assert set(BOTH) == {"python_dict", "python_chat", "yaml", "json"} | lean
     for layout in NAMES:
         case = made("polarity", FAMILIES[0], layout)
@@ -168,7 +195,7 @@ def test_quads_twins_and_edits_are_made_in_it(layout: str) -> None:
     assert task.field == "build_state"
     assert task.old in task.messages[-1].text
     assert task.cue == mine.field.clean.text[-len(str(task.cue)) :]
-    assert task.chat == (layout == "python_chat")
+    assert task.chat == layout.startswith("python_chat")
 
 
 def test_a_rule_with_both_values_is_refused_where_a_third_can_stand() -> None:
