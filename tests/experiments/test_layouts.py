@@ -128,7 +128,7 @@ def test_code_in_a_chat_is_left_out_without_a_template_and_refused_where_it_is_n
         ({"layouts": ["pyton_script"]}, "unknown layout 'pyton_script'; did you mean 'python_script'"),
         ({"layouts": ["yaml", "yaml"]}, "names something twice"),
         ({"kinds": ["rule"]}, "'field' or 'polarity'"),
-        ({"layout": "yaml"}, "unknown config key 'layout'; did you mean layouts"),
+        ({"layout": "yaml"}, "unknown config key 'layout'; did you mean 'layouts'"),
     ],
 )
 def test_what_it_cannot_do_is_told_before_a_model_loads(
