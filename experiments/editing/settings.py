@@ -1,12 +1,13 @@
 """Settings of the editing experiment."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
 from pkv_interp.errors import PkvError
 from pkv_interp.run.editing_settings import Erratum, Methods
 from pkv_interp.run.scenario_settings import ScenarioSettings, SeveralFamilies
+from pkv_interp.run.screen_settings import ScreenSettings
 from pkv_interp.run.values import Count, Draws, FillerCounts, Sizes, Switch, Threshold, Tokens, each_once
 
 METHODS = (
@@ -31,8 +32,10 @@ METHODS = (
 Place = Literal["early", "late"]
 
 
-class EditingSettings(ScenarioSettings):
+class EditingSettings(ScreenSettings, ScenarioSettings):
     """Settings of this experiment; configs/editing.yaml says what each means."""
+
+    PER_FAMILY: ClassVar[tuple[str, ...]] = ("instances", "rank_instances")
 
     families: SeveralFamilies = None
     instances: Count = 1

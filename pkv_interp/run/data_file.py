@@ -1,4 +1,4 @@
-"""A researcher's own file among the settings, known by its content."""
+"""A user's own file among the settings."""
 
 import hashlib
 from pathlib import Path
@@ -62,7 +62,7 @@ class DataFile(BaseModel):
 
 
 def opened(value: Any) -> Any:
-    """The file of a path; anything else as it is."""
+    """The file at a path; anything else as it is."""
     return DataFile.open(value) if isinstance(value, str | Path) else value
 
 

@@ -4,19 +4,12 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import (
-    AfterValidator,
-    BeforeValidator,
-    Field,
-    ValidationInfo,
-    field_validator,
-    model_validator,
-)
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
 from pkv_interp.errors import PkvError
 from pkv_interp.run.data_file import DataFile, OwnFile, opened
 from pkv_interp.run.settings import ExperimentSettings
-from pkv_interp.run.together import refuse_with_pairs
+from pkv_interp.run.together import refuse_unused_values, refuse_with_pairs
 from pkv_interp.run.values import Name, Names
 from pkv_interp.tasks import Family, Scenarios, Style, default_scenarios
 from pkv_interp.tasks.checks import check_tokens
@@ -56,6 +49,17 @@ class ScenarioSettings(ExperimentSettings):
         if name is not None and world is not None:
             world.layout(Style(layout=name))
         return name
+
+    @model_validator(mode="after")
+    def _values_are_used(self) -> Self:
+        values = getattr(self, "values", {})
+        if values and (self.scenarios is None or self.scenarios.is_here):
+            refuse_unused_values(values, self.used_families())
+        return self
+
+    def used_families(self) -> list[str]:
+        """Names of the families that the run uses."""
+        return [family.name for family in self.chosen(getattr(self, "families", None))]
 
     @property
     def laid_out(self) -> Layout:

@@ -27,19 +27,23 @@ from pkv_interp.models.load import LoadedModel
 from pkv_interp.records import load_records
 from pkv_interp.run.settings import ExperimentSettings, checked
 from pkv_interp.tasks import Style, default_scenarios
+from pkv_interp.tasks.scenarios import code_layouts
 from tests import runs
 from tests.families import tiny
-from tests.tasks.test_code_layouts import NAMES, RUN, code_file
+from tests.tasks.run_code import RUN
+from tests.tasks.test_code_layouts import NAMES, code_file
 from tests.tasks.test_scenarios import written
 
-#: Where the field cannot change its place with the rule.
-FIXED = ("json", "python_chat", "sql")
-PLACES = [(name, late) for name in NAMES for late in (False, True) if not (late and name in FIXED)]
+#: By layout, the places that its field can have: late or not.
+PLACES = [
+    (one.name, late)
+    for one in code_layouts()
+    for late in (False, True)
+    if one.swaps or late == one.field_late
+]
 #: Wordings that are code and not comments; a query that has run is not changed by what comes after it.
-CODE = {name: ("bare", "tagged", "override", "re_evaluate") for name in NAMES} | {
-    "json": ("bare",),
-    "sql": (),
-}
+CODE = dict.fromkeys(NAMES, ("bare", "tagged", "override", "re_evaluate"))
+CODE |= {"sql": ()} | dict.fromkeys(("json", "json_lean", "json_lean_late"), ("bare",))
 
 
 @cache
@@ -95,10 +99,11 @@ def test_tokens_and_options_are_those_of_the_pair(layout: str, late: bool) -> No
     assert (field > rule) == late == (scene.place == "late")
 
 
-@pytest.mark.parametrize("layout", NAMES)
+@pytest.mark.parametrize("layout", [one.name for one in code_layouts() if one.read_back is not None])
 def test_a_lookup_and_a_planted_line_are_code_as_well(layout: str) -> None:
     loaded = tiny("llama")
-    (scene, *_), (planted, *_) = scenes(layout), scenes(layout, planted=True)
+    late = source(layout).scenarios.layouts[0].field_late
+    (scene, *_), (planted, *_) = scenes(layout, late), scenes(layout, late, planted=True)
     copied = source(layout).looked_up(scene)
     assert copied is not None
     state = open_context(loaded, copied).prefill()
