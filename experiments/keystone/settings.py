@@ -1,5 +1,10 @@
 """Settings of the keystone experiment."""
 
+from typing import Self
+
+from pydantic import model_validator
+
+from pkv_interp.errors import PkvError
 from pkv_interp.run.editing_settings import Erratum, Methods
 from pkv_interp.run.scenario_settings import ScenarioSettings, SeveralFamilies
 from pkv_interp.run.values import Count, Draws, Fillers, Switch, Threshold
@@ -44,6 +49,16 @@ class KeystoneSettings(ScenarioSettings):
     erratum: Erratum = "override"
     competence_threshold: Threshold = 0.8
     bootstrap_draws: Draws = 2000
+
+    @model_validator(mode="after")
+    def _field_before_rule(self) -> Self:
+        here = self.scenarios is None or self.scenarios.is_here
+        if here and self.laid_out.field_late and not self.laid_out.swaps:
+            raise PkvError(
+                f"the layout '{self.laid_out.name}' has the field after the rule, and here it stands before",
+                "choose the layout that has it before",
+            )
+        return self
 
     @property
     def cuts(self) -> dict[str, tuple[tuple[str, ...], ...]]:
