@@ -1,9 +1,9 @@
 """What the anatomy experiment measures: parts, rewordings, paths, heads, and what plain caches predict."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from experiments.anatomy.cases import Cases, build_cases
+from experiments.anatomy.cases import Cases, arrange, candidates
 from experiments.anatomy.heads import (
     ChosenHeads,
     Heads,
@@ -19,6 +19,8 @@ from experiments.anatomy.settings import AnatomySettings
 from experiments.anatomy.words import Rewordings, measure_words
 from pkv_interp.cache import Runner
 from pkv_interp.measure.ranking import pooled_effect, rank_heads
+from pkv_interp.run.screen import Candidates
+from pkv_interp.run.screened import SCORED, Screened
 from pkv_interp.run.stage import Stage, stacked
 
 if TYPE_CHECKING:
@@ -33,6 +35,7 @@ class Measured:
         ranked: of discovery cases.
         chosen: of heads.
         parts, words, paths, heads, predictions: of held-out cases.
+        screened: what the cases were chosen from; nothing where the first ones were taken.
     """
 
     cases: Cases
@@ -43,12 +46,23 @@ class Measured:
     paths: Stage[Paths]
     heads: Stage[Heads]
     predictions: Stage[Predictions]
+    screened: Screened = field(default_factory=Screened)
 
 
 def measure(session: "Session[AnatomySettings]") -> Measured:
     """Rank heads on discovery families, then take the held-out ones' notes apart."""
     settings = session.settings
-    cases, scored = build_cases(settings, session.tokenizer)
+    ranking, scoring = candidates(settings, session.tokenizer)
+    kept = session.right_on_both(
+        "screen",
+        {
+            "discovery": Candidates(ranking, settings.ranking_instances),
+            SCORED: Candidates(scoring, settings.instances),
+        },
+        lambda one: (one.case,),
+    )
+    scored = kept.items[SCORED]
+    cases = arrange(kept.items["discovery"], scored)
     session.check_engine(cases.ends)
     engine = session.engine
     for kind in ("swapped", "renamed"):
@@ -82,4 +96,5 @@ def measure(session: "Session[AnatomySettings]") -> Measured:
         predictions=session.each(
             "prediction", held, lambda case: predict(engine, runner, case, settings), Predictions
         ),
+        screened=kept.screened,
     )

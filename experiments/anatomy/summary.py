@@ -22,7 +22,7 @@ def summarise(found: Measured, scoring: Scoring[AnatomySettings]) -> Report:
     scored = found.parts.of(cases)
     held = scoring.on(cases, scored)
     decided = [d for one in scored for d in one.decisions]
-    gate = scoring.gate(decided, settings.competence_threshold)
+    gate = scoring.gate(decided, settings.competence_threshold, found.screened)
     sections = [
         parts(found, held),
         words(found, held),
@@ -33,8 +33,8 @@ def summarise(found: Measured, scoring: Scoring[AnatomySettings]) -> Report:
     return Report(
         gate=gate.competence,
         headlines=[gate.headline, *(headline for section in sections for headline in section[0])],
-        tables=[gate.table, *(line for section in sections for line in section[1])],
-        rows=held.rows,
+        tables=[gate.table, *gate.screen, *(line for section in sections for line in section[1])],
+        rows=[*held.rows, *gate.rows],
         controls=_controls(found, held, scoring),
     )
 

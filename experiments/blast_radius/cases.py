@@ -1,12 +1,13 @@
 """Cases of the blast radius experiment."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import groupby
 from typing import Any
 
 from experiments.blast_radius.settings import BlastRadiusSettings
-from pkv_interp.tasks import Case, Style
+from pkv_interp.tasks import Case, Family, Style
 from pkv_interp.tasks.field_classes import CLASSES, ClassCase, FieldClass, class_cases
 from pkv_interp.tasks.pairs import load_pairs
 
@@ -25,35 +26,68 @@ class FlipsOfPrompt:
         return f"{self.field_class}/{self.n_fillers}/{self.flips[0].case.instance}"
 
 
-def build_cases(settings: BlastRadiusSettings, tokenizer: Any) -> list[FlipsOfPrompt]:
-    """Every family, instance, class and length, each with its flips; or a researcher's own pairs.
+@dataclass(frozen=True)
+class Instance:
+    """One instance of a family, or one of a researcher's own pairs.
+
+    Attributes:
+        deciding: the flip that turns the conclusion, in the shortest prompt: a screen looks at its decisions.
+        make_prompts: all its prompts.
+    """
+
+    deciding: Case
+    make_prompts: Callable[[], list[FlipsOfPrompt]]
+
+    @property
+    def instance(self) -> str:
+        """Its name."""
+        return self.deciding.instance
+
+
+def candidates(settings: BlastRadiusSettings, tokenizer: Any) -> list[Instance]:
+    """Instances of every family that may be used; or a researcher's own pairs.
 
     Raises:
         PkvError: a family is unknown, or prompts do not align under this tokenizer.
     """
     if settings.pairs is not None:
-        return [_own_pair(case) for case in load_pairs(settings.pairs.path, tokenizer)]
-    world = settings.checked_world(tokenizer)
-    style = Style(chat=settings.chat, thinking=settings.model.thinking, layout=settings.layout)
+        own = load_pairs(settings.pairs.path, tokenizer)
+        return [Instance(case, partial(_of_own_pair, case)) for case in own]
+    settings.checked_world(tokenizer)
     return [
-        FlipsOfPrompt(field_class, n_fillers, list(flips))
+        _instance(settings, tokenizer, family, index)
         for family in settings.chosen(settings.families)
-        for index in range(settings.instances)
-        for field_class in CLASSES
-        for n_fillers, flips in groupby(
-            class_cases(
-                family,
-                index,
-                tokenizer,
-                field_class=field_class,
-                fillers=settings.fillers,
-                seed=settings.seed,
-                style=style,
-                scenarios=world,
-            ),
-            key=lambda flip: flip.n_fillers,
-        )
+        for index in range(settings.tried(settings.instances))
     ]
+
+
+def _instance(settings: BlastRadiusSettings, tokenizer: Any, family: Family, index: int) -> Instance:
+    def prompts_of(field_class: FieldClass) -> list[FlipsOfPrompt]:
+        style = Style(chat=settings.chat, thinking=settings.model.thinking, layout=settings.layout)
+        flips = class_cases(
+            family,
+            index,
+            tokenizer,
+            field_class=field_class,
+            fillers=settings.fillers,
+            seed=settings.seed,
+            style=style,
+            scenarios=settings.world,
+        )
+        by_length = groupby(flips, key=lambda flip: flip.n_fillers)
+        return [FlipsOfPrompt(field_class, n_fillers, list(mine)) for n_fillers, mine in by_length]
+
+    high = prompts_of("high")
+
+    def prompts() -> list[FlipsOfPrompt]:
+        made = {"high": high}
+        return [prompt for name in CLASSES for prompt in made.get(name) or prompts_of(name)]
+
+    return Instance(min(deciding(high), key=lambda flip: flip.n_fillers).case, prompts)
+
+
+def _of_own_pair(case: Case) -> list[FlipsOfPrompt]:
+    return [_own_pair(case)]
 
 
 def _own_pair(case: Case) -> FlipsOfPrompt:

@@ -1,16 +1,18 @@
 """What the blast radius experiment measures: deviations of every flip, decisions and effects of some."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float
 
-from experiments.blast_radius.cases import FlipsOfPrompt, build_cases, deciding
+from experiments.blast_radius.cases import FlipsOfPrompt, candidates, deciding
 from experiments.blast_radius.deviations import FlipDeviation, PromptDeviations, measure_flips
 from experiments.blast_radius.settings import BlastRadiusSettings
 from pkv_interp.engine import Engine
 from pkv_interp.measure.deviation import field_deviation, output_error
+from pkv_interp.run.screen import Candidates
+from pkv_interp.run.screened import SCORED, Screened
 from pkv_interp.run.stage import Stage
 from pkv_interp.tasks.field_classes import ClassCase
 
@@ -43,11 +45,16 @@ class OutputError:
 
 @dataclass(frozen=True)
 class Measured:
-    """All that was measured, by prompt, and the example prompt token by token."""
+    """All that was measured, by prompt, and the example prompt token by token.
+
+    Attributes:
+        screened: what the instances were chosen from; nothing where the first ones were taken.
+    """
 
     prompts: list[FlipsOfPrompt]
     deviations: Stage[PromptDeviations]
     example: Example
+    screened: Screened = field(default_factory=Screened)
 
     @property
     def flips(self) -> list[tuple[ClassCase, FlipDeviation]]:
@@ -62,7 +69,13 @@ class Measured:
 def measure(session: "Session[BlastRadiusSettings]") -> Measured:
     """Check the engine and the attention outputs, then measure every prompt's flips."""
     settings = session.settings
-    prompts = build_cases(settings, session.tokenizer)
+    per_family = settings.instances if settings.pairs is None else None
+    kept = session.right_on_both(
+        "screen",
+        {SCORED: Candidates(candidates(settings, session.tokenizer), per_family)},
+        lambda one: (one.deciding,),
+    )
+    prompts = [prompt for one in kept.items[SCORED] for prompt in one.make_prompts()]
     if settings.pairs is not None:
         session.run.remarks.append(WITHOUT_A_RULE)
     engine = session.engine
@@ -91,7 +104,9 @@ def measure(session: "Session[BlastRadiusSettings]") -> Measured:
         f"largest deviation of K, V and attention output before the field, {len(found)} pairs",
     )
     shown = min(turning, key=lambda flip: (flip.case.split != "held_out", flip.n_fillers))
-    return Measured(prompts, deviations, session.once("map", lambda: _example(engine, shown), Example))
+    return Measured(
+        prompts, deviations, session.once("map", lambda: _example(engine, shown), Example), kept.screened
+    )
 
 
 def _output_error(engine: Engine, flips: list[ClassCase]) -> OutputError:

@@ -5,6 +5,7 @@ from typing import Annotated, ClassVar
 from pydantic import AfterValidator, Field, model_validator
 
 from pkv_interp.run.scenario_settings import AnyFamilies, PairSettings
+from pkv_interp.run.screen_settings import ScreenSettings
 from pkv_interp.run.settings import ExperimentSettings
 from pkv_interp.run.values import Count, Draws, Fillers, Switch, Threshold, Tokens, each_once
 
@@ -16,7 +17,7 @@ Deviation = Annotated[float, Field(strict=True, gt=0.0, le=1000.0)]
 FillerChoice = Annotated[tuple[Fillers, ...], Field(max_length=64), AfterValidator(each_once)]
 
 
-class BlastRadiusSettings(PairSettings):
+class BlastRadiusSettings(ScreenSettings, PairSettings):
     """Settings of this experiment; configs/blast_radius.yaml says what each means."""
 
     SUMMARY_ONLY: ClassVar[frozenset[str]] = ExperimentSettings.SUMMARY_ONLY | {"thresholds"}

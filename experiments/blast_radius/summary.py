@@ -27,7 +27,8 @@ _CLASS_SCORES = (*_ROW_SCORES, "margin_shift")
 def summarise(found: Measured, scoring: Scoring[BlastRadiusSettings]) -> Report:
     """Estimates, tables and rows of a run."""
     settings, resampling = scoring.settings, scoring.resampling
-    gate = scoring.gate([d for _, one in found.flips for d in one.decisions], settings.competence_threshold)
+    decided = [d for _, one in found.flips for d in one.decisions]
+    gate = scoring.gate(decided, settings.competence_threshold, found.screened)
     flips = scored_flips(found, settings.thresholds)
     semantic = [flip for flip in flips if flip.flip.flip == "semantic"]
     effect = effects(semantic, scoring)
@@ -36,6 +37,7 @@ def summarise(found: Measured, scoring: Scoring[BlastRadiusSettings]) -> Report:
         headlines=[gate.headline, *_headlines(flips, semantic, resampling), *effect.headlines],
         tables=[
             gate.table,
+            *gate.screen,
             *_thresholds(flips, settings.thresholds, resampling),
             *_classes(flips, resampling),
             *_by_kind(semantic, resampling),
@@ -47,7 +49,7 @@ def summarise(found: Measured, scoring: Scoring[BlastRadiusSettings]) -> Report:
             *_map(found.example),
             *effect.tables,
         ],
-        rows=[*map(_row, flips), *effect.rows],
+        rows=[*map(_row, flips), *effect.rows, *gate.rows],
     )
 
 

@@ -1,18 +1,20 @@
 """Cases of the circuit experiment."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from experiments.circuit.settings import CircuitSettings
-from pkv_interp.tasks import Case, Style, polarity_case
+from pkv_interp.run.screen import first_of_each
+from pkv_interp.tasks import Case, field_case, polarity_case
 from pkv_interp.tasks.pairs import split_pairs
 
 
 @dataclass(frozen=True)
 class Cases:
-    """Polarity cases by what they are for.
+    """Pairs by what they are for.
 
     Attributes:
         discovery: they rank sites.
@@ -37,51 +39,30 @@ class Cases:
         return [self.discovery[0], self.discovery[-1], self.held_out[0], self.held_out[-1]]
 
 
-def build_cases(settings: CircuitSettings, tokenizer: Any) -> Cases:
-    """Polarity cases of both splits, or a researcher's own pairs.
+def candidates(settings: CircuitSettings, tokenizer: Any) -> tuple[list[Case], list[Case]]:
+    """Pairs that may rank and that may be scored: polarity pairs, field pairs, or a researcher's own.
 
     Raises:
         PkvError: a family or a value is unknown, prompts do not align under this tokenizer, or a split is
             empty.
     """
     if settings.pairs is not None:
-        discovery, held_out = split_pairs(settings.pairs.path, tokenizer)
-        per_family = 1
-    else:
-        discovery = _split(settings, "discovery", settings.discovery, tokenizer)
-        held_out = _split(settings, "held_out", settings.held_out, tokenizer)
-        per_family = settings.instances
+        return split_pairs(settings.pairs.path, tokenizer)
+    tried = settings.tried(settings.instances)
+    build = polarity_case if settings.flip == "trigger" else field_case
+    discovery, held_out = (
+        settings.instances_of(split, tried, tokenizer, build) for split in ("discovery", "held_out")
+    )
+    return discovery, held_out
+
+
+def arrange(settings: CircuitSettings, discovery: Sequence[Case], held_out: Sequence[Case]) -> Cases:
+    """The cases of a run by what they are for."""
     spread = np.linspace(0, len(discovery) - 1, settings.write_sweeps).round().astype(int)
+    few = held_out if settings.pairs is not None else first_of_each(held_out, settings.write_instances)
     return Cases(
-        discovery,
-        held_out,
+        list(discovery),
+        list(held_out),
         sweep=[discovery[i] for i in sorted(set(spread.tolist()))],
-        writing=[c for i, c in enumerate(held_out) if i % per_family < settings.write_instances],
+        writing=list(few),
     )
-
-
-def _split(
-    settings: CircuitSettings, split: str, chosen: tuple[str, ...] | None, tokenizer: Any
-) -> list[Case]:
-    """Families start at different rule wordings, then take them in turn."""
-    world = settings.checked_world(tokenizer)
-    world.choose(list(settings.values))  # a name that is no family is refused, not ignored
-    style = Style(
-        n_fillers=settings.n_fillers,
-        chat=settings.chat,
-        thinking=settings.model.thinking,
-        layout=settings.layout,
-    )
-    return [
-        polarity_case(
-            family,
-            index,
-            tokenizer,
-            seed=settings.seed,
-            style=style,
-            values=settings.values.get(family.name),
-            scenarios=world,
-        )
-        for shift, family in enumerate(world.choose(settings.split(split, chosen)))
-        for index in range(shift, shift + settings.instances)
-    ]

@@ -1,18 +1,20 @@
 """What the circuit experiment measures: sites, what discovery families choose, held-out scores, writers."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
-from experiments.circuit.cases import Cases, build_cases
+from experiments.circuit.cases import Cases, arrange, candidates
 from experiments.circuit.reading import Reading, read
 from experiments.circuit.settings import HEADLINE_K, CircuitSettings
 from experiments.circuit.sites import ChosenSites, Sites, SitesAndOutputs, choose_sites, measure_sites
 from experiments.circuit.writing import Sweep, Writing, score_writers, sweep_writers
 from pkv_interp.measure.heads import Head, random_heads_like
 from pkv_interp.measure.ranking import pooled_effect, rank_heads
+from pkv_interp.run.screen import Candidates
+from pkv_interp.run.screened import SCORED, Screened
 from pkv_interp.run.stage import Stage, stacked
 
 if TYPE_CHECKING:
@@ -29,6 +31,7 @@ class Measured:
         sweeps: of the discovery cases that writers are ranked on.
         writers: all heads by what they write at the aggregators, best first.
         writing: of the held-out cases that writers are scored on.
+        screened: what the cases were chosen from; nothing where the first ones were taken.
     """
 
     cases: Cases
@@ -38,12 +41,20 @@ class Measured:
     sweeps: Stage[Sweep]
     writers: list[Head]
     writing: Stage[Writing]
+    screened: Screened = field(default_factory=Screened)
 
 
 def measure(session: "Session[CircuitSettings]") -> Measured:
     """Measure every site, rank on discovery families, score on held-out ones."""
     settings = session.settings
-    cases = build_cases(settings, session.tokenizer)
+    discovery, held_out = candidates(settings, session.tokenizer)
+    per_family = settings.instances if settings.pairs is None else None
+    kept = session.right_on_both(
+        "screen",
+        {"discovery": Candidates(discovery, per_family), SCORED: Candidates(held_out, per_family)},
+        lambda case: (case,),
+    )
+    cases = arrange(settings, kept.items["discovery"], kept.items[SCORED])
     session.check_engine(cases.ends)
     engine = session.engine
     heads = session.spec.n_layers * session.spec.n_heads
@@ -71,7 +82,7 @@ def measure(session: "Session[CircuitSettings]") -> Measured:
         lambda case: score_writers(engine, case, plan, (writers, random), settings),
         Writing,
     )
-    return Measured(cases, sites, plan, reading, sweeps, writers, writing)
+    return Measured(cases, sites, plan, reading, sweeps, writers, writing, kept.screened)
 
 
 def _random_writers(

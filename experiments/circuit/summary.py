@@ -25,7 +25,7 @@ def summarise(found: Measured, scoring: Scoring[CircuitSettings]) -> Report:
     held = scoring.on(cases.held_out, found.sites.of(cases.held_out))
     few = scoring.on(cases.writing, found.sites.of(cases.writing))
     decided = [d for site in found.sites.of(cases.all) for d in site.decisions]
-    gate = scoring.gate(decided, settings.competence_threshold)
+    gate = scoring.gate(decided, settings.competence_threshold, found.screened)
     parts = [
         _states(found, everything),
         positions(found, held, scoring),
@@ -46,12 +46,13 @@ def summarise(found: Measured, scoring: Scoring[CircuitSettings]) -> Report:
         ],
         tables=[
             gate.table,
+            *gate.screen,
             *(line for part in parts for line in part[1]),
             *share.tables,
             *screen[1],
             *curves[1],
         ],
-        rows=[*everything.rows, *_decisions(found, everything), *held.rows, *few.rows],
+        rows=[*everything.rows, *_decisions(found, everything), *held.rows, *few.rows, *gate.rows],
         controls=share.controls,
         arrays=_arrays(found, held),
     )

@@ -1,11 +1,13 @@
 """Cases of the controls experiment."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property, partial
 from typing import Any
 
 from experiments.controls.settings import ControlsSettings
-from pkv_interp.tasks import Case, Style
+from pkv_interp.run.screen import first_of_each
+from pkv_interp.tasks import Case, Family
 from pkv_interp.tasks.off_template import TEMPLATES, off_template_case
 from pkv_interp.tasks.quads import Quad, quad, quad_twin
 
@@ -41,27 +43,43 @@ class Cases:
 
 @dataclass(frozen=True)
 class QuadAndTwin:
-    """A quad and its twin: the same four decisions about another record."""
+    """A quad and its twin: the same four decisions about another record.
+
+    Attributes:
+        quad: the quad.
+        draw_twin: draws the twin, which not every candidate needs.
+    """
 
     quad: Quad
-    twin: Quad
+    draw_twin: Callable[[], Quad]
 
     @property
     def instance(self) -> str:
         """The quad's name."""
         return self.quad.instance
 
+    @cached_property
+    def twin(self) -> Quad:
+        """The twin, drawn when it is first asked for."""
+        return self.draw_twin()
+
 
 def build_quads(settings: ControlsSettings, tokenizer: Any) -> tuple[list[QuadAndTwin], list[QuadAndTwin]]:
-    """Quads of discovery and of held-out families; families start at different wordings, then take turns.
+    """Quads of discovery and of held-out families that may be used.
 
     Raises:
         PkvError: a family or a value is unknown, or prompts do not align under this tokenizer.
     """
-    world = settings.checked_world(tokenizer)
-    world.choose(list(settings.values))  # a name that is no family is refused, not ignored
-    discovery, held_out = (_quads(settings, names, tokenizer) for names in _splits(settings))
+    tried = settings.tried(settings.instances)
+    discovery, held_out = (
+        settings.instances_of(split, tried, tokenizer, _with_twin) for split in ("discovery", "held_out")
+    )
     return discovery, held_out
+
+
+def _with_twin(family: Family, index: int, tokenizer: Any, **recipe: Any) -> QuadAndTwin:
+    mine = quad(family, index, tokenizer, **recipe)
+    return QuadAndTwin(mine, partial(quad_twin, mine, family, index, tokenizer, **recipe))
 
 
 def cases_of(
@@ -74,18 +92,22 @@ def cases_of(
 
     Args:
         settings: sizes.
-        discovery: of `build_quads`.
-        held_out: of `build_quads`.
+        discovery: those of `build_quads` that are used.
+        held_out: those of `build_quads` that are used.
         tokenizer: the model's.
+
+    Raises:
+        PkvError: a twin has no draw of its quad's length under this tokenizer.
     """
+    for both in (*discovery, *held_out):
+        _ = both.twin  # refused here and not in the middle of measuring
     scored = [both.quad for both in held_out]
-    edited = [mine for i, mine in enumerate(scored) if i % settings.instances < settings.edit_instances]
+    edited = first_of_each(scored, settings.edit_instances)
     return Cases([both.quad for both in discovery], scored, edited, build_templates(settings, tokenizer))
 
 
 def build_templates(settings: ControlsSettings, tokenizer: Any) -> list[Case]:
     """Field pairs of every family in every template outside the scenario's."""
-    chosen = [name for names in _splits(settings) for name in names]
     return [
         off_template_case(
             template,
@@ -93,39 +115,11 @@ def build_templates(settings: ControlsSettings, tokenizer: Any) -> list[Case]:
             index,
             tokenizer,
             seed=settings.seed,
-            style=_style(settings),
+            style=settings.style,
             values=settings.values.get(family.name),
             scenarios=settings.world,
         )
         for template in TEMPLATES
-        for family in settings.world.choose(chosen)
+        for family in settings.world.choose(settings.used_families())
         for index in range(settings.template_instances)
     ]
-
-
-def _quads(settings: ControlsSettings, names: Sequence[str], tokenizer: Any) -> list[QuadAndTwin]:
-    out = []
-    for shift, family in enumerate(settings.world.choose(names)):
-        fixed: dict[str, Any] = {
-            "seed": settings.seed,
-            "style": _style(settings),
-            "values": settings.values.get(family.name),
-            "scenarios": settings.world,
-        }
-        for index in range(shift, shift + settings.instances):
-            mine = quad(family, index, tokenizer, **fixed)
-            out.append(QuadAndTwin(mine, quad_twin(mine, family, index, tokenizer, **fixed)))
-    return out
-
-
-def _splits(settings: ControlsSettings) -> tuple[Sequence[str], Sequence[str]]:
-    return settings.split("discovery", settings.discovery), settings.split("held_out", settings.held_out)
-
-
-def _style(settings: ControlsSettings) -> Style:
-    return Style(
-        n_fillers=settings.n_fillers,
-        chat=settings.chat,
-        thinking=settings.model.thinking,
-        layout=settings.layout,
-    )

@@ -1,6 +1,6 @@
 """What the controls experiment measures: ranked sites, scores, templates, probes, edits."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,6 +25,8 @@ from experiments.controls.steering import (
 from pkv_interp.measure.ranking import pooled_effect
 from pkv_interp.measure.residuals import QuadResiduals
 from pkv_interp.measure.sparse import RankedFeatures
+from pkv_interp.run.screen import Candidates, first_of_each
+from pkv_interp.run.screened import SCORED, Screened
 from pkv_interp.run.stage import Stage, stacked
 
 if TYPE_CHECKING:
@@ -44,6 +46,7 @@ class Measured:
         tested: by layer, recovery of the whole difference at the aggregators on discovery families.
         edits: of edited quads.
         decoding: by sparse features.
+        screened: what the quads were chosen from; nothing where the first ones were taken.
     """
 
     cases: Cases
@@ -55,12 +58,23 @@ class Measured:
     tested: dict[int, float]
     edits: Stage[Edits]
     decoding: Decoding
+    screened: Screened = field(default_factory=Screened)
 
 
 def measure(session: "Session[ControlsSettings]") -> Measured:
     """Rank on discovery families, score held-out ones, then edit residual streams."""
     settings, engine = session.settings, session.engine
     discovery, held_out = build_quads(settings, session.tokenizer)
+    # Probes that read inside a family are tested on instances that they never saw: one alone is none.
+    kept = session.right_on_both(
+        "screen",
+        {
+            "discovery": Candidates(discovery, settings.instances, at_least=2),
+            SCORED: Candidates(held_out, settings.instances, at_least=2),
+        },
+        lambda both: (both.quad.polarity, both.quad.opposite),
+    )
+    discovery, held_out = kept.items["discovery"], kept.items[SCORED]
     cases = cases_of(settings, discovery, held_out, session.tokenizer)
     session.check_engine(cases.ends)
     ranked = session.each("ranking", discovery, lambda both: rank_sites(engine, both), RankedQuad)
@@ -95,6 +109,7 @@ def measure(session: "Session[ControlsSettings]") -> Measured:
             "edits", cases.edited, lambda quad: edit(engine, quad, plan, sources, settings), Edits
         ),
         decoding=session.once("decoding", lambda: decode(sources), Decoding),
+        screened=kept.screened,
     )
 
 
@@ -108,7 +123,7 @@ def _try_layers(
     """Recovery by layer of the whole difference at the aggregators, on one quad of each discovery family."""
     settings, engine = session.settings, session.engine
     layers = candidates(settings, known.layers, engine.spec.n_layers)
-    first = cases.discovery[:: settings.instances]
+    first = first_of_each(cases.discovery, 1)
     tried = session.each(
         "layer", first, lambda quad: try_layers(engine, quad, plan, known, layers), WholeDifference
     )

@@ -2,29 +2,26 @@
 
 from typing import Annotated, ClassVar, Self
 
-from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from pkv_interp.run.left_out import families_left_out
-from pkv_interp.run.scenario_settings import FieldValues, ScenarioSettings, of_split
+from pkv_interp.run.screen_settings import ScreenSettings
 from pkv_interp.run.settings import ExperimentSettings
-from pkv_interp.run.together import refuse_unused_values
-from pkv_interp.run.values import AnyNames, Count, Draws, Fillers, Shares, Sizes, Steps, Switch, Threshold
+from pkv_interp.run.split_settings import SplitSettings
+from pkv_interp.run.values import Count, Draws, Shares, Sizes, Steps, Threshold
 
 #: Size of the position sets in the headline.
 HEADLINE_K = 8
 
 
-class ControlsSettings(ScenarioSettings):
+class ControlsSettings(ScreenSettings, SplitSettings):
     """Settings of this experiment; configs/controls.yaml says what each means."""
 
     SUMMARY_ONLY: ClassVar[frozenset[str]] = ExperimentSettings.SUMMARY_ONLY | {"probe_rise"}
 
-    discovery: AnyNames | None = None
-    held_out: AnyNames | None = None
-    values: FieldValues = {}
+    LEAST_NAMED: ClassVar[int] = 2
+
     instances: Annotated[int, Field(strict=True, ge=2, le=10_000)] = 2
-    n_fillers: Fillers = 2
-    chat: Switch = True
     n_aggregators: Count = 8
     top_k: Sizes = (1, 2, 4, 8, 16, 32, 64)
     random_draws: Count = 20
@@ -43,11 +40,6 @@ class ControlsSettings(ScenarioSettings):
     competence_threshold: Threshold = 0.8
     bootstrap_draws: Draws = 2000
 
-    @field_validator("discovery", "held_out")
-    @classmethod
-    def _of_its_split(cls, names: tuple[str, ...] | None, info: ValidationInfo) -> tuple[str, ...] | None:
-        return of_split(names, info, least=2)
-
     @model_validator(mode="after")
     def _features_that_there_are(self) -> Self:
         if self.sae_active > self.sae_features:
@@ -58,13 +50,6 @@ class ControlsSettings(ScenarioSettings):
             raise ValueError(
                 f"sae_top names {self.sae_top[-1]}, more than the {self.sae_features} of sae_features"
             )
-        return self
-
-    @model_validator(mode="after")
-    def _values_are_used(self) -> Self:
-        if self.values and (self.scenarios is None or self.scenarios.is_here):
-            used = [*self.split("discovery", self.discovery), *self.split("held_out", self.held_out)]
-            refuse_unused_values(self.values, used)
         return self
 
     def remarks(self) -> tuple[str, ...]:

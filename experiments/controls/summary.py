@@ -16,9 +16,8 @@ def summarise(found: Measured, scoring: Scoring[ControlsSettings]) -> Report:
     """Estimates, tables and rows of a run."""
     cases, settings = found.cases, scoring.settings
     ranked, scores = found.ranked.of(cases.discovery), found.scores.of(cases.held_out)
-    gate = scoring.gate(
-        [d for one in [*ranked, *scores] for d in one.decisions], settings.competence_threshold
-    )
+    decided = [d for one in [*ranked, *scores] for d in one.decisions]
+    gate = scoring.gate(decided, settings.competence_threshold, found.screened)
     polarity_scores, field_scores = [s.polarity for s in scores], [s.field for s in scores]
     sides = [*(one.polarity for one in ranked), *polarity_scores]
     everything = scoring.on([quad.polarity for quad in cases.quads], sides)
@@ -48,11 +47,12 @@ def summarise(found: Measured, scoring: Scoring[ControlsSettings]) -> Report:
         headlines=[gate.headline, *(headline for part in parts for headline in part.headlines)],
         tables=[
             gate.table,
+            *gate.screen,
             *(line for part in parts for line in part.tables),
             *aggregators(found, polarity),
             *equivalences(claims, floors),
         ],
-        rows=[*everything.rows, *field.rows, *polarity.rows, *edited.rows, *outside_rows],
+        rows=[*everything.rows, *field.rows, *polarity.rows, *edited.rows, *outside_rows, *gate.rows],
         controls=[control for part in parts for control in part.controls],
         noise_floor=floors,
     )

@@ -8,6 +8,8 @@ from pkv_interp.errors import PkvError
 from pkv_interp.records import RunRecord, beside_published
 
 Records = Mapping[tuple[str, str], RunRecord]
+#: Tables about all pairs that were tried.
+UNSELECTED = ("competence", "screen")
 _MARKED = re.compile(r"<!-- (headlines|table) ([^>]*?) -->\n.*?<!-- end -->", re.DOTALL)
 
 
@@ -38,7 +40,7 @@ def headlines(record: RunRecord, options: Sequence[str]) -> str:
             for model in models
         ]
         lines.append([f"`{name}`", str(figure), *theirs, figure.what])
-    return markdown(header, lines)
+    return markdown(header, lines) + _basis(record)
 
 
 def table(record: RunRecord, options: Sequence[str]) -> str:
@@ -59,10 +61,17 @@ def table(record: RunRecord, options: Sequence[str]) -> str:
         raise PkvError(f"{record.path} has no table '{name}'{of}", "take it out of the document")
     asked = [option.partition("=") for option in rest if ":" not in option]
     header = [title or column.removesuffix("+ci") for column, _, title in asked]
-    return markdown(
+    body = markdown(
         [title.replace("_", " ") for title in header],
         [[_cell(line, column) for column, _, _ in asked] for line in lines],
     )
+    return body if name in UNSELECTED else body + _basis(record)
+
+
+def _basis(record: RunRecord) -> str:
+    """A line under a table that says on which pairs its figures are; nothing where they are unselected."""
+    basis = record.competence.basis if record.competence is not None else ""
+    return f"\n\nMechanism figures are over {basis}." if basis else ""
 
 
 def _cell(line: Mapping[str, Any], column: str) -> str:

@@ -1,13 +1,13 @@
 """What the editing experiment measures: frontier, traces, sweep, errata, diagnostic, chains, horizon."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from experiments.editing.asking import KindsOfEdit, ask_every_kind
-from experiments.editing.cases import Cases, build_cases, engine_cases
+from experiments.editing.cases import Cases, build_cases, candidates, engine_cases, was_ranked
 from experiments.editing.chains import Chains, think
 from experiments.editing.errata import Errata, Planted, tell_against, tell_every_way
 from experiments.editing.frontier import FrontierEdit, edit_every_way
@@ -16,9 +16,12 @@ from experiments.editing.settings import EditingSettings
 from experiments.editing.sweep import Sweep, sweep_sizes
 from experiments.editing.traced import TracedEdit, trace_every_way
 from pkv_interp.measure.edit_ranking import ALIGNED, PositionScores, learn_scores, score_positions
-from pkv_interp.measure.edit_scenes import SceneSource
+from pkv_interp.measure.edit_scenes import EditScene, SceneSource
 from pkv_interp.measure.traced_edits import read_heads
+from pkv_interp.run.screen import Candidates
+from pkv_interp.run.screened import SCORED, Screened
 from pkv_interp.run.stage import Stage
+from pkv_interp.tasks import Case
 
 if TYPE_CHECKING:
     from pkv_interp.run.session import Session
@@ -41,6 +44,7 @@ class Measured:
         chains: with a chain of thought; empty where none was asked for.
         horizons: turn by turn.
         traced: what the decision reads after every method.
+        screened: what the scenes were chosen from; nothing where the first ones were taken.
     """
 
     cases: Cases
@@ -52,15 +56,16 @@ class Measured:
     chains: Stage[Chains]
     horizons: Stage[Horizon]
     traced: Stage[TracedEdit] = field(default_factory=lambda: Stage[TracedEdit]({}))
+    screened: Screened = field(default_factory=Screened)
 
 
 def measure(session: "Session[EditingSettings]") -> Measured:
     """Rank positions on instances of their own, then measure every stage on the others."""
     settings, loaded, engine = session.settings, session.loaded, session.engine
     source = SceneSource.of(settings, session.tokenizer)
-    cases = build_cases(settings, source)
+    source = replace(source, n_ranking=settings.tried(settings.rank_instances))
+    cases, ranking, screened = _chosen(session, source)
     session.check_engine(engine_cases(settings, source))
-    ranking = source.ranking_cases(source.style(settings.fillers[0], settings.places[0] == "late"))
     scores = session.each("ranking", ranking, lambda case: score_positions(engine, case), PositionScores)
     learned = learn_scores(ranking, scores.of(ranking))
     heads = read_heads(scores.of(ranking), settings.read_heads)
@@ -106,7 +111,33 @@ def measure(session: "Session[EditingSettings]") -> Measured:
     horizons = session.each(
         "horizon", cases.horizons, lambda scene: run_turns(loaded, scene, settings), Horizon
     )
-    return Measured(cases, frontier, sweep, errata, planted, diagnostic, chains, horizons, traced)
+    return Measured(cases, frontier, sweep, errata, planted, diagnostic, chains, horizons, traced, screened)
+
+
+def _chosen(session: "Session[EditingSettings]", source: SceneSource) -> tuple[Cases, list[Case], Screened]:
+    """The scenes, and the pairs that rank positions; every length and place is screened on its own."""
+    settings = session.settings
+    style = source.style(settings.fillers[0], settings.places[0] == "late")
+    ranking = source.ranking_cases(style, in_turn=settings.screened)
+    if not settings.screened:
+        return build_cases(settings, source), ranking, Screened()
+    splits: dict[str, Candidates[EditScene | Case]] = {
+        "discovery": Candidates(ranking, settings.rank_instances),
+        SCORED: Candidates(
+            candidates(settings, source),
+            settings.instances,
+            fits=was_ranked,
+            group_of=lambda one: one.style if isinstance(one, EditScene) else None,
+        ),
+    }
+    kept = session.right_on_both(
+        "screen",
+        splits,
+        lambda one: (one if isinstance(one, Case) else source.matching_case(one),),
+    )
+    scenes = [one for one in kept.items[SCORED] if isinstance(one, EditScene)]
+    ranked = [one for one in kept.items["discovery"] if isinstance(one, Case)]
+    return build_cases(settings, source, scenes), ranked, kept.screened
 
 
 def _check_frontier(session: "Session[EditingSettings]", found: Sequence[FrontierEdit]) -> None:

@@ -1,11 +1,12 @@
 """Settings of the editing experiment."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Field
 
 from pkv_interp.run.editing_settings import Erratum, Methods
 from pkv_interp.run.scenario_settings import ScenarioSettings, SeveralFamilies
+from pkv_interp.run.screen_settings import ScreenSettings
 from pkv_interp.run.values import Count, Draws, FillerCounts, Sizes, Switch, Threshold, Tokens, each_once
 
 METHODS = (
@@ -26,8 +27,10 @@ METHODS = (
 )
 
 
-class EditingSettings(ScenarioSettings):
+class EditingSettings(ScreenSettings, ScenarioSettings):
     """Settings of this experiment; configs/editing.yaml says what each means."""
+
+    PER_FAMILY: ClassVar[tuple[str, ...]] = ("instances", "rank_instances")
 
     families: SeveralFamilies = None
     instances: Count = 1

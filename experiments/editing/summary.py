@@ -15,7 +15,7 @@ from pkv_interp.run.scoring import Scoring
 def summarise(found: Measured, scoring: Scoring[EditingSettings]) -> Report:
     """Estimates, tables and rows of a run; every headline but the gate's own needs the gate."""
     settings, scorer = scoring.settings, EditScorer(scoring.resampling)
-    gate = scoring.gate(gated_decisions(found), settings.competence_threshold)
+    gate = scoring.gate(gated_decisions(found), settings.competence_threshold, found.screened)
     parts = [
         frontier(found, scorer, settings.methods),
         selectors(found, scorer, settings.top_k),
@@ -28,6 +28,6 @@ def summarise(found: Measured, scoring: Scoring[EditingSettings]) -> Report:
     return Report(
         gate=gate.competence,
         headlines=[gate.headline, *(headline for part in parts for headline in part[0])],
-        tables=[gate.table, *(line for part in parts for line in part[1])],
-        rows=scorer.rows,
+        tables=[gate.table, *gate.screen, *(line for part in parts for line in part[1])],
+        rows=[*scorer.rows, *gate.rows],
     )

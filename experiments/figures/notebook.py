@@ -45,7 +45,8 @@ def newest(experiment: str) -> RunRecord | None:
     gate = record.competence
     if gate is not None:
         sides = ", ".join(f"{side} {value:.2f}" for side, value in gate.per_value.items())
-        say(f"two-way accuracy {gate.accuracy} ({sides}): {'competent' if gate.passed else NOT_COMPETENT}")
+        passed = f"figures on {gate.basis}" if gate.basis else "competent"
+        say(f"two-way accuracy {gate.accuracy} ({sides}): {passed if gate.passed else NOT_COMPETENT}")
     return record
 
 

@@ -1,9 +1,11 @@
 """Cases of the patching experiment, and the other prompts that they are measured with."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from experiments.patching.settings import PatchingSettings
+from pkv_interp.run.screen import first_of_each
 from pkv_interp.tasks import Case, Family, Scenarios, Style, field_case
 from pkv_interp.tasks.pairs import split_pairs
 from pkv_interp.tasks.twins import same_conclusion_twin
@@ -70,7 +72,7 @@ class Variants:
 
 
 @dataclass(frozen=True)
-class _Recipe:
+class Recipe:
     """All that a case is built from besides its style and the tokenizer."""
 
     family: Family
@@ -82,6 +84,7 @@ class _Recipe:
     values: tuple[str, str] | None
 
     def case(self, style: Style, tokenizer: Any) -> Case:
+        """The case in a style."""
         built = field_case(
             self.family,
             self.index,
@@ -95,6 +98,7 @@ class _Recipe:
         return replace(built, split=self.split)
 
     def twin(self, case: Case, style: Style, tokenizer: Any) -> Case:
+        """The same-conclusion twin of the case in that style."""
         return same_conclusion_twin(
             case,
             self.index,
@@ -113,78 +117,112 @@ def dose_names(settings: PatchingSettings) -> dict[str, tuple[str, int]]:
     return {f"{what}={n}": (what, n) for what, amounts in growing.items() for n in amounts}
 
 
-def build_cases(settings: PatchingSettings, tokenizer: Any) -> tuple[Cases, Variants]:
-    """Field cases that rank and that are scored, of the same families, and the prompts beside them.
+@dataclass(frozen=True)
+class Tried:
+    """Cases that may rank and cases that may be scored.
+
+    Attributes:
+        discovery, held_out: of the two sides.
+        recipes: what each was built from, by its instance; none of own pairs.
+    """
+
+    discovery: list[Case]
+    held_out: list[Case]
+    recipes: dict[str, Recipe]
+
+
+def candidates(settings: PatchingSettings, tokenizer: Any) -> Tried:
+    """Field cases that may rank and that may be scored, of the same families, or a researcher's own pairs.
 
     The j-th of both sides share a wording, so that their positions align; wordings go round over families.
-    A researcher's own pairs stand in for all of them where they are given.
 
     Raises:
         PkvError: a family or a value is unknown, prompts do not align under this tokenizer, or the pairs are
             all of one split.
     """
     if settings.pairs is not None:
-        return _own_pairs(settings, tokenizer), Variants({}, [])
+        return Tried(*split_pairs(settings.pairs.path, tokenizer), {})
     settings.checked_world(tokenizer)
-    plain = Style(
+    recipes: dict[str, Recipe] = {}
+    sides: list[list[Case]] = []
+    for side in (0, 1):
+        made = [(recipe, recipe.case(_style(settings), tokenizer)) for recipe in _recipes(settings, side)]
+        recipes |= {case.instance: recipe for recipe, case in made}
+        sides.append([case for _, case in made])
+    return Tried(sides[0], sides[1], recipes)
+
+
+def same_wording(case: Case, before: Mapping[str, Sequence[Case]]) -> bool:
+    """Whether a case has a wording that was ranked: in its family, or in any where that has no ranking."""
+    ranked = before["discovery"]
+    own = [one for one in ranked if one.family == case.family]
+    return case.wording in {one.wording for one in own or ranked}
+
+
+def arrange(
+    settings: PatchingSettings, tokenizer: Any, tried: Tried, used: Mapping[str, Sequence[Case]]
+) -> tuple[Cases, Variants]:
+    """The cases of a run by what they are for, and the prompts beside them.
+
+    Args:
+        settings: sizes.
+        tokenizer: the model's.
+        tried: of `candidates`.
+        used: those of them that are used, by ``"discovery"`` and ``"held_out"``.
+
+    Raises:
+        PkvError: a prompt beside a case does not align with it under this tokenizer.
+    """
+    discovery, held_out = list(used["discovery"]), list(used["held_out"])
+    first = first_of_each(held_out, 1)
+    if settings.pairs is not None:
+        return Cases(discovery, held_out, first[: settings.grid_cases], [], []), Variants({}, [])
+    plain = _style(settings)
+    dosed = first_of_each(held_out, settings.dose_instances)
+    thinking = None if settings.model.thinking is None else True
+    reason = replace(plain, reason_first=True, thinking=thinking)
+    thinkers = first[: settings.cot_cases] if settings.cot else []
+    styles = {name: _dosed(plain, *dose) for name, dose in dose_names(settings).items()}
+
+    def at_doses(case: Case) -> dict[str, Case]:
+        return {name: tried.recipes[case.instance].case(style, tokenizer) for name, style in styles.items()}
+
+    cases = Cases(
+        discovery,
+        held_out,
+        grid=first[: settings.grid_cases],
+        dosed=dosed,
+        chains=[tried.recipes[case.instance].case(reason, tokenizer) for case in thinkers],
+    )
+    return cases, Variants(
+        twins={case.instance: tried.recipes[case.instance].twin(case, plain, tokenizer) for case in held_out},
+        doses=[DoseCase(case.instance, case.wording, at_doses(case)) for case in dosed],
+    )
+
+
+def _style(settings: PatchingSettings) -> Style:
+    return Style(
         n_fillers=settings.n_fillers,
         chat=settings.chat,
         thinking=settings.model.thinking,
         layout=settings.layout,
     )
-    ranked, scored = (_recipes(settings, side) for side in (0, 1))
-    held_out = [recipe.case(plain, tokenizer) for recipe in scored]
-    first = range(0, len(scored), settings.instances)  # one of each family
-    dosed = [i for i in range(len(scored)) if i % settings.instances < settings.dose_instances]
-    thinking = None if settings.model.thinking is None else True
-    reason = replace(plain, reason_first=True, thinking=thinking)
-    cases = Cases(
-        discovery=[recipe.case(plain, tokenizer) for recipe in ranked],
-        held_out=held_out,
-        grid=[held_out[i] for i in first[: settings.grid_cases]],
-        dosed=[held_out[i] for i in dosed],
-        chains=[scored[i].case(reason, tokenizer) for i in first[: settings.cot_cases]]
-        if settings.cot
-        else [],
-    )
-    styles = {name: _dosed(plain, *dose) for name, dose in dose_names(settings).items()}
-    return cases, Variants(
-        twins={
-            case.instance: recipe.twin(case, plain, tokenizer)
-            for case, recipe in zip(held_out, scored, strict=True)
-        },
-        doses=[
-            DoseCase(
-                held_out[i].instance,
-                held_out[i].wording,
-                {name: scored[i].case(style, tokenizer) for name, style in styles.items()},
-            )
-            for i in dosed
-        ],
-    )
-
-
-def _own_pairs(settings: PatchingSettings, tokenizer: Any) -> Cases:
-    assert settings.pairs is not None
-    discovery, held_out = split_pairs(settings.pairs.path, tokenizer)
-    first = {case.family: case for case in reversed(held_out)}  # one of each family
-    grid = [case for case in held_out if first[case.family] is case]
-    return Cases(discovery, held_out, grid[: settings.grid_cases], dosed=[], chains=[])
 
 
 def _dosed(style: Style, what: str, amount: int) -> Style:
     return replace(style, n_fillers=amount) if what == "fillers" else replace(style, n_rules=amount)
 
 
-def _recipes(settings: PatchingSettings, side: int) -> list[_Recipe]:
+def _recipes(settings: PatchingSettings, side: int) -> list[Recipe]:
     """Recipes of the ranking side (0) or of the scored one (1)."""
     world = settings.world
     world.choose(list(settings.values))  # a name that is no family is refused, not ignored
     wordings = list(world.rules)
+    tried = settings.tried(settings.instances)
     return [
-        _Recipe(
+        Recipe(
             family,
-            side * settings.instances + j,
+            side * tried + j,
             ("discovery", "held_out")[side],
             settings.seed,
             world,
@@ -192,5 +230,5 @@ def _recipes(settings: PatchingSettings, side: int) -> list[_Recipe]:
             settings.values.get(family.name),
         )
         for at, family in enumerate(settings.chosen(settings.families))
-        for j in range(settings.instances)
+        for j in range(tried)
     ]

@@ -1,14 +1,16 @@
 """What the patching experiment measures: rankings, scores, grid, doses, chains."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from experiments.patching.cases import Cases, build_cases
+from experiments.patching.cases import Cases, arrange, candidates, same_wording
 from experiments.patching.ranking import RankedSites, rank_sites
 from experiments.patching.scored import Scored, score
 from experiments.patching.settings import PatchingSettings
 from experiments.patching.subsets import Chains, Doses, Grid, measure_doses, measure_grid, think
 from pkv_interp.measure.anchor_ranking import Ranking, make_rankings
+from pkv_interp.run.screen import Candidates
+from pkv_interp.run.screened import SCORED, Screened
 from pkv_interp.run.stage import Stage
 
 if TYPE_CHECKING:
@@ -33,6 +35,7 @@ class Measured:
         grids: of the cases on which every cell is patched.
         doses: of the cases that are compared as the prompt grows.
         chains: of the prompts that ask for a reason first; empty where none was asked for.
+        screened: what the cases were chosen from; nothing where the first ones were taken.
     """
 
     cases: Cases
@@ -42,14 +45,25 @@ class Measured:
     grids: Stage[Grid]
     doses: Stage[Doses]
     chains: Stage[Chains]
+    screened: Screened = field(default_factory=Screened)
 
 
 def measure(session: "Session[PatchingSettings]") -> Measured:
     """Rank positions on some instances, score them on others, and look closer at a few."""
     settings = session.settings
-    cases, variants = build_cases(settings, session.tokenizer)
+    tried = candidates(settings, session.tokenizer)
     if settings.pairs is not None:
         session.run.remarks.append(WITHOUT_A_RULE)
+    per_family = settings.instances if settings.pairs is None else None
+    kept = session.right_on_both(
+        "screen",
+        {
+            "discovery": Candidates(tried.discovery, per_family),
+            SCORED: Candidates(tried.held_out, per_family, fits=same_wording),
+        },
+        lambda case: (case,),
+    )
+    cases, variants = arrange(settings, session.tokenizer, tried, kept.items)
     engine = session.engine
     session.check_engine(cases.ends)
     ranked = session.each("ranking", cases.discovery, lambda case: rank_sites(engine, case), RankedSites)
@@ -65,4 +79,4 @@ def measure(session: "Session[PatchingSettings]") -> Measured:
     grids = session.each("grid", cases.grid, lambda case: measure_grid(engine, case, settings), Grid)
     doses = session.each("dose", variants.doses, lambda case: measure_doses(engine, case), Doses)
     chains = session.each("chain", cases.chains, lambda case: think(engine, case, settings), Chains)
-    return Measured(cases, ranked, rankings, scored, grids, doses, chains)
+    return Measured(cases, ranked, rankings, scored, grids, doses, chains, kept.screened)

@@ -1,13 +1,13 @@
 """Settings of the patching experiment."""
 
-from typing import Annotated, Self
+from typing import Annotated
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field
 
 from pkv_interp.names import Part
 from pkv_interp.run.left_out import pairs_left_out
 from pkv_interp.run.scenario_settings import FieldValues, PairSettings, SeveralFamilies
-from pkv_interp.run.together import refuse_unused_values
+from pkv_interp.run.screen_settings import ScreenSettings
 from pkv_interp.run.values import (
     Count,
     Draws,
@@ -25,7 +25,7 @@ from pkv_interp.run.values import (
 HEADLINE_K = 8
 
 
-class PatchingSettings(PairSettings):
+class PatchingSettings(ScreenSettings, PairSettings):
     """Settings of this experiment; configs/patching.yaml says what each means."""
 
     families: SeveralFamilies = None
@@ -48,13 +48,6 @@ class PatchingSettings(PairSettings):
     cot_tokens: Tokens = 48
     competence_threshold: Threshold = 0.8
     bootstrap_draws: Draws = 2000
-
-    @model_validator(mode="after")
-    def _values_are_used(self) -> Self:
-        if self.values and (self.scenarios is None or self.scenarios.is_here):
-            used = [family.name for family in self.chosen(self.families)]
-            refuse_unused_values(self.values, used)
-        return self
 
     def remarks(self) -> tuple[str, ...]:
         """See the base class."""

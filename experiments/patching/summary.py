@@ -37,7 +37,7 @@ def summarise(found: Measured, scoring: Scoring[PatchingSettings]) -> Report:
     scored = found.scored.of(cases.held_out)
     held = scoring.on(cases.held_out, scored)
     decided = [d for one in (*found.ranked.of(cases.discovery), *scored) for d in one.decisions]
-    gate = scoring.gate(decided, settings.competence_threshold)
+    gate = scoring.gate(decided, settings.competence_threshold, found.screened)
     margins = _margins(scored, cases.changed)
     states = [
         Headline(arm, held.arm(arm, margins[arm]), f"{refreshed} refreshed")
@@ -52,6 +52,7 @@ def summarise(found: Measured, scoring: Scoring[PatchingSettings]) -> Report:
         headlines=[gate.headline, *states, *curves[0], *hidden[0], *attention(found, held)],
         tables=[
             gate.table,
+            *gate.screen,
             *_states(held, margins),
             *places(found, held),
             *curves[1],
@@ -61,7 +62,7 @@ def summarise(found: Measured, scoring: Scoring[PatchingSettings]) -> Report:
             *dosed[0],
             *thought[0],
         ],
-        rows=[*held.rows, *_ranking_rows(found, settings), *dosed[1], *thought[1]],
+        rows=[*held.rows, *_ranking_rows(found, settings), *dosed[1], *thought[1], *gate.rows],
         controls=[_full_downstream(held, margins["full_downstream"], scoring)],
         noise_floor=floors,
         arrays=arrays,

@@ -172,8 +172,13 @@ class SceneSource:
             for matches in (True, False)
         ]
 
-    def ranking_cases(self, style: Style) -> list[Case]:
-        """Field pairs that rank positions and are not scored, family by family."""
+    def ranking_cases(self, style: Style, *, in_turn: bool = False) -> list[Case]:
+        """Field pairs that rank positions and are not scored, family by family.
+
+        Args:
+            style: of their prompts.
+            in_turn: take rule wordings in turn, as scenes do; else each family has that of its first scene.
+        """
         return [
             field_case(
                 family,
@@ -181,7 +186,7 @@ class SceneSource:
                 self.tokenizer,
                 seed=self.seed,
                 style=style,
-                wordings=self._wording(at, 0),
+                wordings=self._wording(at, index if in_turn else 0),
                 scenarios=self.scenarios,
             )
             for at, family in enumerate(self.families)
@@ -218,15 +223,16 @@ class SceneSource:
         return (names[(family_at + index) % len(names)],)
 
 
-def alternating(scenes: Sequence[EditScene], instances: int) -> list[EditScene]:
-    """One scene of each family out of those of one style; its direction alternates over families.
+def alternating(scenes: Sequence[EditScene]) -> list[EditScene]:
+    """The first scene of each family out of those of one style; its direction alternates over families.
 
     Args:
-        scenes: of one style, in the order of `SceneSource.scenes`.
-        instances: scenes per family and direction among them.
+        scenes: of one style, both directions of each, in the order of `SceneSource.scenes`.
     """
-    block = 2 * instances
-    return [scenes[start + at % 2] for at, start in enumerate(range(0, len(scenes), block))]
+    families: dict[str, list[EditScene]] = {}
+    for scene in scenes:
+        families.setdefault(scene.family, []).append(scene)
+    return [mine[at % 2] for at, mine in enumerate(families.values())]
 
 
 def open_context(

@@ -9,6 +9,7 @@ import plotly.graph_objects as go
 from pkv_interp.plots.theme import TEMPLATE, VERMILLION
 from pkv_interp.records import RunRecord
 from pkv_interp.records.tables import TableRow, frame_of
+from pkv_interp.run.screened import of_screen
 
 #: Stands in the title of every figure of a model that failed the competence gate.
 NOT_COMPETENT = "not competent: mechanism figures are not evidence"
@@ -94,7 +95,7 @@ def sample_of_split(record: RunRecord, split: str) -> Sample:
     """
     seen: dict[str, set[str | int]] = {}
     for row in record.rows:
-        if row.split == split:
+        if row.split == split and not of_screen(row):
             seen.setdefault(row.family, set()).add(row.instance)
     return Sample(len(seen), sum(map(len, seen.values())), split.replace("_", "-"))
 
@@ -114,5 +115,7 @@ def entitle(figure: go.Figure, record: RunRecord, measured: str, sample: Sample 
     if not competent(record):
         text = f"<span style='color:{VERMILLION};font-size:14px'><b>{NOT_COMPETENT}</b></span><br>{text}"
         figure.update_layout(margin_t=(figure.layout.margin.t or 85) + 22, title_pad={"l": 16, "t": 24})
-    figure.update_layout(title={"text": text, "subtitle": {"text": f"{record.model_name} · {sample}"}})
+    basis = record.competence.basis if record.competence is not None else ""
+    told = " · ".join(filter(None, (record.model_name, str(sample), basis)))
+    figure.update_layout(title={"text": text, "subtitle": {"text": told}})
     return figure

@@ -18,6 +18,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from pkv_interp.records.competence import Competence
 from pkv_interp.records.rules import Finding, find_not_finite, first_duplicate
 from pkv_interp.stats import Estimate
 
@@ -58,22 +59,6 @@ class Control(_Part):
                 f"passed is {self.passed}, but {self.value} is {'' if within else 'not '}within "
                 f"{self.tolerance} of {self.expected}"
             )
-        return self
-
-
-class Competence(_Part):
-    """Whether the model does the task at all, on clean prompts; recovery of an incompetent model is empty."""
-
-    accuracy: Estimate
-    per_value: dict[str, FiniteFloat] = Field(default_factory=dict)
-    threshold: FiniteFloat = Field(ge=0.0, le=1.0)
-    passed: bool
-
-    @model_validator(mode="after")
-    def _passed_is_earned(self) -> Self:
-        lowest = min([self.accuracy.value, *self.per_value.values()])
-        if self.passed and lowest < self.threshold:
-            raise ValueError(f"passed, but the lowest accuracy {lowest} is below {self.threshold}")
         return self
 
 

@@ -2,6 +2,7 @@
 
 from rich.console import Console
 
+from pkv_interp.records.competence import LEAST_FAMILIES, Competence
 from pkv_interp.records.schema import RunRecord
 
 _WIDTH = 80
@@ -15,6 +16,21 @@ def headline_lines(record: RunRecord) -> list[str]:
         line = f"{name:<{widest}}  {figure!s:<24}  {figure.what}".rstrip()
         lines.append(line if len(line) <= _WIDTH else line[: _WIDTH - 1].rstrip() + "…")
     return lines
+
+
+def gate_line(gate: Competence) -> str:
+    """The outcome of the gate: on what figures are stated, or that none are."""
+    sides = ", ".join(f"{side} {value:.2f}" for side, value in gate.per_value.items())
+    if gate.screen is None:
+        verdict = "passed" if gate.passed else "failed: no mechanism figures are stated"
+        return f"competence gate {verdict} ({sides}; threshold {gate.threshold:.2f})"
+    of = f"{gate.screen.used} used, of {gate.screen.families_used} families"
+    if gate.passed:
+        return f"mechanism figures are stated on {gate.basis}, {of}; all pairs: {sides}"
+    return (
+        f"no mechanism figures are stated: {gate.basis}, {of}; all pairs: {sides}; it takes {LEAST_FAMILIES} "
+        "families, trained weights, and an accuracy above guessing"
+    )
 
 
 def show(console: Console, record: RunRecord, *, skipped: bool = False) -> None:
@@ -34,9 +50,7 @@ def show(console: Console, record: RunRecord, *, skipped: bool = False) -> None:
     for line in headline_lines(record):
         say(line)
     if record.competence is not None:
-        sides = ", ".join(f"{side} {value:.2f}" for side, value in record.competence.per_value.items())
-        verdict = "passed" if record.competence.passed else "failed: no mechanism figures are stated"
-        say(f"competence gate {verdict} ({sides}; threshold {record.competence.threshold:.2f})")
+        say(gate_line(record.competence))
     for remark in record.remarks:
         say(f"remark: {remark}")
     say(f"controls: {len(record.controls)} passed; record: {record.path}")

@@ -1,90 +1,20 @@
 """Settings of experiments whose prompts are made from scenarios, or are a researcher's own pairs."""
 
-import hashlib
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    PrivateAttr,
-    ValidationInfo,
-    field_validator,
-    model_validator,
-)
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
 from pkv_interp.errors import PkvError
-from pkv_interp.paths import expanded
+from pkv_interp.run.data_file import DataFile, OwnFile, opened
 from pkv_interp.run.settings import ExperimentSettings
-from pkv_interp.run.together import refuse_with_pairs
+from pkv_interp.run.together import refuse_unused_values, refuse_with_pairs
 from pkv_interp.run.values import Name, Names
 from pkv_interp.tasks import Family, Scenarios, Style, default_scenarios
 from pkv_interp.tasks.checks import check_tokens
 from pkv_interp.tasks.findings import refuse
 from pkv_interp.tasks.pairs import check_pairs
-
-
-class DataFile(BaseModel):
-    """A user's file, identified by its content and not by its path.
-
-    Attributes:
-        name: of the file.
-        sha256: of its content.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    name: str
-    sha256: str
-    _path: Path | None = PrivateAttr(default=None)
-
-    @classmethod
-    def open(cls, path: str | Path) -> "DataFile":
-        """The file at a path.
-
-        Raises:
-            PkvError: it cannot be read.
-        """
-        place = expanded(path)
-        if place.exists() and not place.is_file():
-            raise PkvError(f"{place} is no file", "name a file that is there")
-        try:
-            content = place.read_bytes()
-        except OSError as error:
-            raise PkvError(
-                f"{place} cannot be read: {error.strerror}", "name a file that is there"
-            ) from error
-        made = cls(name=place.name, sha256=hashlib.sha256(content).hexdigest())
-        made._path = place
-        return made
-
-    @property
-    def is_here(self) -> bool:
-        """Whether the file itself is at hand; of one that a record names, only name and hash are."""
-        return self._path is not None
-
-    @property
-    def path(self) -> Path:
-        """Where the file is.
-
-        Raises:
-            PkvError: only its name and hash are known, from a record.
-        """
-        if self._path is None:
-            raise PkvError(f"only name and hash of {self.name} are known here", "name the file itself")
-        return self._path
-
-
-def _opened(value: Any) -> Any:
-    return DataFile.open(value) if isinstance(value, str | Path) else value
-
-
-#: A user's own file; None stands for the packaged one, or for none.
-OwnFile = Annotated[DataFile, BeforeValidator(_opened)] | None
 
 
 class ScenarioSettings(ExperimentSettings):
@@ -105,6 +35,17 @@ class ScenarioSettings(ExperimentSettings):
         if name is not None and world is not None:
             world.layout(Style(layout=name))
         return name
+
+    @model_validator(mode="after")
+    def _values_are_used(self) -> Self:
+        values = getattr(self, "values", {})
+        if values and (self.scenarios is None or self.scenarios.is_here):
+            refuse_unused_values(values, self.used_families())
+        return self
+
+    def used_families(self) -> list[str]:
+        """Names of the families that the run uses."""
+        return [family.name for family in self.chosen(getattr(self, "families", None))]
 
     @property
     def world(self) -> Scenarios:
@@ -193,10 +134,10 @@ class PairSettings(ScenarioSettings):
 
 
 def _checked_pairs(value: Any) -> Any:
-    opened = _opened(value)
-    if isinstance(opened, DataFile) and opened.is_here:
-        refuse(check_pairs(opened.path))
-    return opened
+    file = opened(value)
+    if isinstance(file, DataFile) and file.is_here:
+        refuse(check_pairs(file.path))
+    return file
 
 
 def world_of(file: DataFile | None) -> Scenarios:

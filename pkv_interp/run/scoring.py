@@ -1,7 +1,7 @@
 """From measured margins to estimates, tests and rows: what summaries score with."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypedDict, TypeVar
 
 import numpy as np
@@ -9,9 +9,11 @@ from numpy.typing import ArrayLike
 
 from pkv_interp.measure.competence import Decision
 from pkv_interp.records.archive import Head
-from pkv_interp.records.schema import Competence, Row
+from pkv_interp.records.competence import LEAST_FAMILIES, Competence, above_guessing
+from pkv_interp.records.schema import Row
 from pkv_interp.records.tables import TableRow
 from pkv_interp.run.report import SHARE, Headline
+from pkv_interp.run.screened import Screened, ScreenRow
 from pkv_interp.run.settings import ExperimentSettings
 from pkv_interp.stats import Estimate, max_t, mean, ratios_of_means
 from pkv_interp.stats.recovery import recovery_by_site
@@ -66,11 +68,19 @@ class CompetenceRow(TableRow):
 
 @dataclass(frozen=True)
 class GateResult:
-    """The competence gate as it goes into a report."""
+    """The competence gate as it goes into a report.
+
+    Attributes:
+        competence, headline, table: of unselected pairs.
+        screen: lines about screened pairs, by family; none without a screen.
+        rows: of all screened pairs, used or not.
+    """
 
     competence: Competence
     headline: Headline
     table: CompetenceRow
+    screen: list[ScreenRow] = field(default_factory=list)
+    rows: list[Row] = field(default_factory=list)
 
     @property
     def passed(self) -> bool:
@@ -121,8 +131,23 @@ class Scoring(Generic[S]):
             self.resampling,
         )
 
-    def gate(self, decided: Sequence[Decision], threshold: float) -> GateResult:
-        """Whether the model is right on both sides of the task often enough."""
+    def gate(
+        self, decided: Sequence[Decision], threshold: float, screened: Screened | None = None
+    ) -> GateResult:
+        """Whether mechanism figures may be stated.
+
+        Without a screen: the model is right on both sides of the task often enough. With one, competence is
+        still that of all candidates, and figures are of pairs that the model is right on: there must be such
+        pairs in enough families, and the model must do better on all of them than guess.
+
+        Args:
+            decided: on unselected pairs; not read where pairs were screened.
+            threshold: accuracy that each side must reach without a screen.
+            screened: all candidates of a screen; None or empty without one.
+        """
+        screened = screened or Screened()
+        if screened:
+            decided = screened.decisions
         accuracy = mean(
             [d.right for d in decided],
             [d.family for d in decided],
@@ -132,12 +157,25 @@ class Scoring(Generic[S]):
         sides = {"match": [d for d in decided if d.gold_is_match]}
         sides["mismatch"] = [d for d in decided if not d.gold_is_match]
         per_value = {name: sum(d.right for d in part) / len(part) for name, part in sides.items()}
-        passed = min(per_value.values()) >= threshold and not self.random_weights
+        counts = screened.counts() if screened else None
+        fields: dict[str, Any] = {
+            "accuracy": accuracy,
+            "per_value": per_value,
+            "threshold": threshold,
+            "screen": counts,
+        }
+        passed = (
+            min(per_value.values()) >= threshold
+            if counts is None
+            else counts.families_used >= LEAST_FAMILIES and above_guessing(accuracy)
+        )
         top = sum(d.top_token_right for d in decided) / len(decided)
         return GateResult(
-            Competence(accuracy=accuracy, per_value=per_value, threshold=threshold, passed=passed),
+            Competence(**fields, passed=passed and not self.random_weights),
             Headline("competence", accuracy, "two-way accuracy, both sides", needs_gate=False, bounds=SHARE),
             CompetenceRow(accuracy.value, top, per_value["match"], per_value["mismatch"], len(decided)),
+            screened.table(),
+            screened.rows(),
         )
 
 

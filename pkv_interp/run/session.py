@@ -1,7 +1,7 @@
 """A session: what ``measure`` works with. It loads, checks, times and stores; it knows no experiment."""
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
@@ -13,11 +13,15 @@ from rich.progress import track
 from pkv_interp.engine import Engine
 from pkv_interp.errors import PkvError
 from pkv_interp.measure.controls import ControlValues, check_cases
+from pkv_interp.measure.pairs import run_pair
 from pkv_interp.models.load import LoadedModel, load
 from pkv_interp.models.spec import ModelSpec
 from pkv_interp.models.tokenizer import load_tokenizer
 from pkv_interp.reference.verify import BridgeCheck, checked_by_default, verify_with_bridge
 from pkv_interp.run.provenance import check_provenance
+from pkv_interp.run.screen import Candidates, Kept, keep
+from pkv_interp.run.screen_settings import ScreenSettings
+from pkv_interp.run.screened import Decided, Screened, ScreenedPair
 from pkv_interp.run.stage import Named, Stage, key_of
 from pkv_interp.streams import stream
 from pkv_interp.tolerances import ORDINARY_LOGIT, Tolerance, noise_floor, tolerance_of
@@ -137,6 +141,32 @@ class Session(Generic[S]):
         for key, item in shown:
             found[key] = self.once(f"{stage}/{key}", lambda key=key, item=item: named(key, item), kind)
         return Stage(found)
+
+    def right_on_both(
+        self, stage: str, splits: Mapping[str, Candidates[N]], pairs_of: "Callable[[N], Sequence[Case]]"
+    ) -> Kept[N]:
+        """The items whose pairs are all decided right on both sides, where the settings ask for them.
+
+        Every candidate is decided with nothing patched, each stored as it is finished, so that competence is
+        known of unselected pairs. Without a screen all items are kept and nothing is run.
+
+        Args:
+            stage: its name.
+            splits: what may be used, by the name of the split.
+            pairs_of: the pairs of an item.
+
+        Raises:
+            PkvError: too few families have a pair that is right on both sides.
+        """
+        if not (isinstance(self.settings, ScreenSettings) and self.settings.screened):
+            return Kept({split: list(mine.items) for split, mine in splits.items()}, Screened())
+
+        def decide(item: N) -> Decided:
+            pairs = [ScreenedPair.of(run_pair(self.engine, case, capture=())) for case in pairs_of(item)]
+            return Decided(pairs_of(item)[0].family, item.instance, pairs)
+
+        items = [item for mine in splits.values() for item in mine.items]
+        return keep(splits, self.each(stage, items, decide, Decided))
 
     def control(self, name: str, value: float, expected: float, tolerance: float, detail: str = "") -> None:
         """Note a check with a known answer.

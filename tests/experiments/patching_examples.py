@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.patching.cases import Cases
+from experiments.patching.cases import Cases, Variants, arrange, candidates
 from experiments.patching.measure import Measured
 from experiments.patching.ranking import RankedSites
 from experiments.patching.scored import RandomSets, Scored
@@ -35,6 +35,12 @@ def small() -> PatchingSettings:
     made = compose("patching", *sizes, "instances=2")
     assert isinstance(made, PatchingSettings)
     return made
+
+
+def build_cases(settings: PatchingSettings, tokenizer: Any) -> tuple[Cases, Variants]:
+    """All cases of a run that does not screen."""
+    tried = candidates(settings, tokenizer)
+    return arrange(settings, tokenizer, tried, {"discovery": tried.discovery, "held_out": tried.held_out})
 
 
 def lines(record: RunRecord, name: str, **wanted: Any) -> list[dict[str, Any]]:

@@ -156,7 +156,7 @@ def test_scenes_pair_up_and_are_named_by_the_field_pair(settings: EditingSetting
     source = SceneSource.of(settings, loaded.tokenizer)
     scenes = source.scenes(source.style(1), 1)
     assert [scene.task.matches for scene in scenes] == [True, False] * 2
-    assert [scene.task.matches for scene in alternating(scenes, 1)] == [True, False]
+    assert [scene.task.matches for scene in alternating(scenes)] == [True, False]
     ranking = source.ranking_cases(source.style(1))
     for scene in scenes:
         case = source.matching_case(scene)

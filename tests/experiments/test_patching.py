@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from experiments.patching.cases import build_cases
 from experiments.patching.experiment import EXPERIMENT
 from experiments.patching.ranking import RankedSites
 from experiments.patching.settings import PatchingSettings
@@ -19,7 +18,7 @@ from pkv_interp.records.__main__ import main as records_command
 from pkv_interp.stats import Estimate
 from tests import runs
 from tests.experiments.configs import compose
-from tests.experiments.patching_examples import decisions_of, lines, small
+from tests.experiments.patching_examples import build_cases, decisions_of, lines, small
 from tests.families import tiny
 
 

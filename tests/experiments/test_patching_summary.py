@@ -7,12 +7,11 @@ import dataclasses
 import numpy as np
 import pytest
 
-from experiments.patching.cases import build_cases
 from experiments.patching.measure import Measured
 from experiments.patching.settings import PatchingSettings
 from experiments.patching.summary import summarise
 from pkv_interp.run.report import Report
-from tests.experiments.patching_examples import made_up, scoring_of, small, table
+from tests.experiments.patching_examples import build_cases, made_up, scoring_of, small, table
 from tests.families import tiny
 
 
