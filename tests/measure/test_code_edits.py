@@ -195,9 +195,7 @@ def test_blocks_of_code_are_cut_without_tools() -> None:
 
 
 def test_a_field_that_cannot_stand_before_its_rule_is_refused_in_keystone() -> None:
-    with pytest.raises(
-        PkvError, match="'json_lean_late' has the field after the rule, .*; choose"
-    ):
+    with pytest.raises(PkvError, match="'json_lean_late' has the field after the rule, .*; choose"):
         checked(KeystoneSettings, {"layout": "json_lean_late"})
     assert checked(KeystoneSettings, {"layout": "python_script_late"}).laid_out.swaps
 
