@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Unpack
 
 from experiments.anatomy.settings import AnatomySettings
-from pkv_interp.tasks import Case
+from pkv_interp.tasks import Case, Family
+from pkv_interp.tasks.corrected import Corrected, Corrections, corrections
+from pkv_interp.tasks.recipes import RecipeOptions
 from pkv_interp.tasks.reworded import Reworded, reworded
 
 
@@ -39,6 +41,20 @@ def candidates(settings: AnatomySettings, tokenizer: Any) -> tuple[list[Reworded
         settings.instances_of(split, settings.tried(n), tokenizer, reworded) for split, n in used.items()
     )
     return discovery, held_out
+
+
+def corrected(settings: AnatomySettings, tokenizer: Any) -> dict[str, tuple[Corrected, ...]]:
+    """Every held-out candidate with a line about its field, by its name.
+
+    Raises:
+        PkvError: prompts do not align under this tokenizer.
+    """
+
+    def build(family: Family, index: int, tokenizer: Any, **recipe: Unpack[RecipeOptions]) -> Corrections:
+        return corrections(family, index, tokenizer, settings.errata, **recipe)
+
+    tried = settings.tried(settings.instances)
+    return {one.instance: one.of for one in settings.instances_of("held_out", tried, tokenizer, build)}
 
 
 def arrange(discovery: Sequence[Reworded], held_out: Sequence[Reworded]) -> Cases:

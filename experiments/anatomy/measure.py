@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from experiments.anatomy.cases import Cases, arrange, candidates
+from experiments.anatomy.cases import Cases, arrange, candidates, corrected
 from experiments.anatomy.heads import (
     ChosenHeads,
     Heads,
@@ -53,6 +53,7 @@ def measure(session: "Session[AnatomySettings]") -> Measured:
     """Rank heads on discovery families, then take the held-out ones' notes apart."""
     settings = session.settings
     ranking, scoring = candidates(settings, session.tokenizer)
+    lines = corrected(settings, session.tokenizer)
     kept = session.right_on_both(
         "screen",
         {
@@ -94,7 +95,10 @@ def measure(session: "Session[AnatomySettings]") -> Measured:
         paths=session.each("paths", held, lambda case: measure_paths(engine, case, settings), Paths),
         heads=session.each("heads", held, lambda case: measure_heads(engine, case, chosen, settings), Heads),
         predictions=session.each(
-            "prediction", held, lambda case: predict(engine, runner, case, settings), Predictions
+            "prediction",
+            held,
+            lambda case: predict(engine, runner, case, lines[case.instance], settings),
+            Predictions,
         ),
         screened=kept.screened,
     )

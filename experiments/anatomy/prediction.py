@@ -1,5 +1,6 @@
 """Margins of edited caches beside those predicted from the two plain prompts."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -13,6 +14,7 @@ from pkv_interp.measure.note_groups import note_groups
 from pkv_interp.measure.pairs import PairRun, decode_margins, margin_of, run_pair
 from pkv_interp.streams import stream
 from pkv_interp.tasks import Case
+from pkv_interp.tasks.corrected import Corrected
 
 
 @dataclass(frozen=True)
@@ -20,11 +22,13 @@ class EditedCache:
     """One edited cache; margins in logits.
 
     Attributes:
-        kind: of edit: ``pasted``, ``random``, ``suffix``, ``group``, ``recomputed`` or ``hidden``.
+        kind: of edit: ``pasted``, ``random``, ``suffix``, ``group``, ``recomputed``, ``hidden`` or
+            ``erratum``.
         edit: its name.
         measured: the model's own.
         predicted: from the two plain prompts alone.
         toy: by the published toy; None where columns are hidden, of which it says nothing.
+        start: margin of the prompt that was edited; None where it is the case's corrupt one.
     """
 
     kind: str
@@ -32,6 +36,7 @@ class EditedCache:
     measured: float
     predicted: float
     toy: float | None
+    start: float | None = None
 
 
 @dataclass(frozen=True)
@@ -51,13 +56,16 @@ class Predictions:
     own_outputs: float
 
 
-def predict(engine: Engine, runner: Runner, case: Case, settings: AnatomySettings) -> Predictions:
+def predict(
+    engine: Engine, runner: Runner, case: Case, corrected: Sequence[Corrected], settings: AnatomySettings
+) -> Predictions:
     """Every edit, measured and predicted.
 
     Args:
         engine: of the model.
         runner: of the same model; it computes tokens again.
         case: to score.
+        corrected: the same instance with a line about its field.
         settings: sizes.
     """
     pair = run_pair(engine, case, CAPTURE)
@@ -90,12 +98,34 @@ def predict(engine: Engine, runner: Runner, case: Case, settings: AnatomySetting
                 model.toy_margin(positions),
             )
         )
+    edits += [_erratum(engine, one) for one in corrected]
     own = outputs_over(engine.spec, pair.corrupt, pair.clean) - pair.corrupt.z.float()
     return Predictions(
         pair.clean_margin,
         pair.corrupt_margin,
         edits,
         float(own.abs().max() / torch.clamp(pair.corrupt.z.float().abs().max(), min=1e-30)),
+    )
+
+
+def _erratum(engine: Engine, one: Corrected) -> EditedCache:
+    """A stale prompt with a line that gives the new value, as if all from that line on were the new prompt's.
+
+    The two plain prompts both have the line, each with its own value. What follows the line in the edited
+    prompt has read the stale notes as well, and no plain prompt tells how.
+    """
+    pair = run_pair(engine, one.case, CAPTURE)
+    model = MarginModel.of(engine, pair)
+    line = one.case.clean.spans["update"][0]
+    run_anew = tuple(at for at in pair.notes if at >= line)
+    edited = engine.prefill(one.edited.ids, capture=())
+    return EditedCache(
+        "erratum",
+        one.wording,
+        margin_of(edited, one.case.action_ids),
+        model.margin(run_anew),
+        model.toy_margin(run_anew),
+        pair.corrupt_margin,
     )
 
 

@@ -65,17 +65,26 @@ def _r2(
 def _towards_clean(
     one: Predictions, gap: float, kind: str, told: Callable[[EditedCache], float | None]
 ) -> Float[np.ndarray, "edits 2"]:
-    """Measured and predicted shifts from the corrupt margin, by edit of a kind; positive is towards clean.
+    """Measured and predicted shifts of the margin by an edit of a kind; positive is towards clean.
 
     Empty where one of these edits was not told.
     """
     mine = [
         edit for edit in one.edits if kind in (EVERY, edit.kind) or (kind == SHOWN and edit.toy is not None)
     ]
-    kept = [(edit.measured, value) for edit in mine if (value := told(edit)) is not None]
+    kept = [
+        (_shift(edit, edit.measured, one), _shift(edit, value, one))
+        for edit in mine
+        if (value := told(edit)) is not None
+    ]
     if len(kept) < len(mine):
         return np.zeros((0, 2))
-    return (1.0 if gap >= 0.0 else -1.0) * (np.array(kept, float).reshape(-1, 2) - one.corrupt)
+    return (1.0 if gap >= 0.0 else -1.0) * np.array(kept, float).reshape(-1, 2)
+
+
+def _shift(edit: EditedCache, margin: float, one: Predictions) -> float:
+    """How far a margin lies from that of the prompt that was edited."""
+    return margin - (one.corrupt if edit.start is None else edit.start)
 
 
 def _edits(scored: list[Predictions], held: Scorer) -> list[PredictedEdit]:
@@ -85,10 +94,16 @@ def _edits(scored: list[Predictions], held: Scorer) -> list[PredictedEdit]:
     lines = []
     for name in shared:
         mine = [one[name] for one in by_name]
-        toys = [edit.toy for edit in mine if edit.toy is not None]
-        columns = [[edit.measured for edit in mine], [edit.predicted for edit in mine]]
-        if len(toys) == len(mine):
-            columns.append(toys)
+        columns = [
+            # Shifts of a prompt with one more line count in gaps of the case's own two prompts.
+            [case.corrupt + _shift(edit, margin, case) for edit, margin, case in told]
+            for told in (
+                [(edit, edit.measured, case) for edit, case in zip(mine, scored, strict=True)],
+                [(edit, edit.predicted, case) for edit, case in zip(mine, scored, strict=True)],
+                [(e, e.toy, case) for e, case in zip(mine, scored, strict=True) if e.toy is not None],
+            )
+            if len(told) == len(mine)
+        ]
         measured, predicted, *toy = held.recoveries(np.array(columns).T)
         lines.append(
             PredictedEdit.of(

@@ -1,10 +1,13 @@
 """Settings of the anatomy experiment."""
 
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
+from pydantic import AfterValidator, Field
+
+from pkv_interp.run.editing_settings import Erratum
 from pkv_interp.run.screen_settings import ScreenSettings
 from pkv_interp.run.split_settings import SplitSettings
-from pkv_interp.run.values import Count, Draws, Sizes, Threshold
+from pkv_interp.run.values import Count, Draws, Sizes, Threshold, each_once
 
 #: Size of the head sets in the headline.
 HEADLINE_K = 12
@@ -20,6 +23,10 @@ class AnatomySettings(ScreenSettings, SplitSettings):
     top_k: Sizes = (1, 4, 12, 24)
     random_draws: Count = 5
     predicted_k: Sizes = (1, 2, 4, 8, 16, 32)
+    errata: Annotated[tuple[Erratum, ...], Field(max_length=16), AfterValidator(each_once)] = (
+        "tagged",
+        "override",
+    )
     competence_threshold: Threshold = 0.8
     bootstrap_draws: Draws = 2000
 

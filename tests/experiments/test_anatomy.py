@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 import experiments.anatomy.prediction as prediction
 import experiments.anatomy.prefill_paths as prefill_paths
@@ -17,6 +18,7 @@ from experiments import find
 from experiments.anatomy.heads import draw_heads, measure_heads
 from experiments.anatomy.measure import Measured
 from experiments.anatomy.parts import measure_parts
+from experiments.anatomy.prediction import EditedCache, Predictions
 from experiments.anatomy.prefill_paths import CUT_OFF, combined, measure_paths
 from experiments.anatomy.settings import AnatomySettings
 from experiments.anatomy.tables import PredictedKind
@@ -34,7 +36,8 @@ from pkv_interp.records.archive import archive_path, read
 from pkv_interp.run.scoring import Scoring
 from pkv_interp.run.settings import checked
 from pkv_interp.run.stage import Stage
-from pkv_interp.tasks import BY_NAME, Style
+from pkv_interp.tasks import BY_NAME, Style, field_case
+from pkv_interp.tasks.corrected import corrections
 from pkv_interp.tasks.reworded import Reworded, reworded
 from tests.families import tiny
 
@@ -230,14 +233,37 @@ def test_values_of_another_layer_fail_the_prediction_s_control(
 ) -> None:
     """Adversary: what heads put out is told from weights and values of the layers in another order."""
     runner = Runner.of(engine.loaded.model)
-    good = prediction.predict(engine, runner, one.case, SETTINGS)
+    good = prediction.predict(engine, runner, one.case, (), SETTINGS)
     monkeypatch.setattr(prediction, "outputs_over", lambda *given: outputs_over(*given).flip(0))
-    bad = prediction.predict(engine, runner, one.case, SETTINGS)
+    bad = prediction.predict(engine, runner, one.case, (), SETTINGS)
     assert good.own_outputs < 1e-4 < bad.own_outputs
     measured, scoring = small
     stage = measured.predictions.map(lambda found: replace(found, own_outputs=bad.own_outputs))
     failing = failed(replace(measured, predictions=stage), scoring)
     assert "outputs_are_weights_times_values" in failing
+
+
+def start(edit: EditedCache, found: Predictions) -> float:
+    return found.corrupt if edit.start is None else edit.start
+
+
+def test_an_erratum_starts_from_the_old_value_and_is_measured_on_the_whole_prompt(engine: Engine) -> None:
+    family, tokenizer = BY_NAME["orders"], engine.loaded.tokenizer
+    style = Style(n_fillers=1)
+    case = field_case(family, 0, tokenizer, seed=0, style=style)
+    lines = corrections(family, 0, tokenizer, SETTINGS.errata, seed=0, style=style).of
+    found = prediction.predict(engine, Runner.of(engine.loaded.model), case, lines, SETTINGS)
+    errata = [edit for edit in found.edits if edit.kind == "erratum"]
+    assert [edit.edit for edit in errata] == list(SETTINGS.errata)
+    for edit, one in zip(errata, lines, strict=True):
+        first, second = one.case.action_ids
+        for ids, margin in ((one.edited.ids, edit.measured), (one.case.corrupt.ids, edit.start)):
+            with torch.no_grad():
+                logits = engine.loaded.model(torch.tensor([ids])).logits[0, -1]
+            assert float(logits[first] - logits[second]) == pytest.approx(margin, abs=1e-4)
+        assert edit.predicted != pytest.approx(edit.start, abs=1e-4)
+    plain = prediction.predict(engine, Runner.of(engine.loaded.model), case, (), SETTINGS)
+    assert plain.edits == [edit for edit in found.edits if edit.kind != "erratum"]
 
 
 def test_r_squared_is_1_for_what_was_measured_and_lower_for_anything_else(
@@ -252,7 +278,7 @@ def test_r_squared_is_1_for_what_was_measured_and_lower_for_anything_else(
     )
     signs = {id(found): np.sign(found.clean - found.corrupt) for found in measured.predictions.all()}
     edits = [
-        signs[id(found)] * (one.measured - found.corrupt)
+        signs[id(found)] * (one.measured - start(one, found))
         for found in measured.predictions.all()
         for one in found.edits
     ]
@@ -260,7 +286,9 @@ def test_r_squared_is_1_for_what_was_measured_and_lower_for_anything_else(
     flat = measured.predictions.map(
         lambda found: replace(
             found,
-            edits=[replace(one, predicted=found.corrupt + signs[id(found)] * middle) for one in found.edits],
+            edits=[
+                replace(one, predicted=start(one, found) + signs[id(found)] * middle) for one in found.edits
+            ],
         )
     )
     stated = headlines(replace(measured, predictions=flat), scoring)
