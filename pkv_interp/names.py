@@ -10,6 +10,8 @@ from pkv_interp.errors import PkvError, short, suggestion
 Part = Literal["K", "V", "KV"]
 #: Where training examples have the field: before the rule, after it, or in both places.
 Curriculum = Literal["early", "late", "mixed"]
+#: What flips in a pair of prompts: the field's value, or the trigger of the rule.
+PairKind = Literal["field", "polarity"]
 #: What stands before a chunk when it is precompiled.
 Sink = Literal["none", "bos", "prefix"]
 #: Fewest and most turns of an agent's episode.

@@ -161,6 +161,14 @@ ANATOMY = (
     "bootstrap_draws=200",
     "threads=1",
 )
+LAYOUTS = (
+    "model=tiny-llama",
+    "families=[orders,support]",
+    "layouts=[standard,python_script,python_script_late,python_chat_lean,yaml]",
+    "instances=1",
+    "bootstrap_draws=200",
+    "threads=1",
+)
 ORIGIN = (
     "model=tiny-llama",
     "families=[orders,alerts,posts]",
@@ -186,6 +194,7 @@ ARGUMENTS = {
     "controls": CONTROLS,
     "editing": EDITING,
     "keystone": KEYSTONE,
+    "layouts": LAYOUTS,
     "origin": ORIGIN,
     "patching": PATCHING,
     "weight_edits": WEIGHT_EDITS,

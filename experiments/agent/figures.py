@@ -6,7 +6,7 @@ from typing import Any
 import plotly.graph_objects as go
 
 from experiments.agent.tables import Cost, LayoutShare, PhaseShare, TurnShare
-from pkv_interp.plots.curves import Line, band
+from pkv_interp.plots.curves import Line, band, chance_line
 from pkv_interp.plots.tables import entitle, error_bars, pick, sample_of, table
 from pkv_interp.plots.theme import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, SKY, VERMILLION
 from pkv_interp.records import RunRecord
@@ -38,7 +38,7 @@ def agent_success(record: RunRecord) -> go.Figure:
     """Share of actions that the tools accept, by turn and arm."""
     frame = pick(table(record, TurnShare), quantity="success")
     figure = go.Figure()
-    figure.add_hline(y=0.5, line={"color": GREY, "width": 1, "dash": "dot"}, annotation_text="chance")
+    chance_line(figure)
     for arm, (name, colour, dash) in _ARMS.items():
         if arm != "prefix_cache":  # decides as the full arm does; a control says so
             part = pick(frame, arm=arm).sort_values("turn")

@@ -8,13 +8,13 @@ import numpy as np
 
 from experiments.circuit.settings import CircuitSettings
 from pkv_interp.run.screen import first_of_each
-from pkv_interp.tasks import Case, polarity_case
+from pkv_interp.tasks import Case, field_case, polarity_case
 from pkv_interp.tasks.pairs import split_pairs
 
 
 @dataclass(frozen=True)
 class Cases:
-    """Polarity cases by what they are for.
+    """Pairs by what they are for.
 
     Attributes:
         discovery: they rank sites.
@@ -40,7 +40,7 @@ class Cases:
 
 
 def candidates(settings: CircuitSettings, tokenizer: Any) -> tuple[list[Case], list[Case]]:
-    """Polarity cases that may rank and that may be scored, or a researcher's own pairs.
+    """Pairs that may rank and that may be scored: polarity pairs, field pairs, or a researcher's own.
 
     Raises:
         PkvError: a family or a value is unknown, prompts do not align under this tokenizer, or a split is
@@ -49,8 +49,9 @@ def candidates(settings: CircuitSettings, tokenizer: Any) -> tuple[list[Case], l
     if settings.pairs is not None:
         return split_pairs(settings.pairs.path, tokenizer)
     tried = settings.tried(settings.instances)
+    build = polarity_case if settings.flip == "trigger" else field_case
     discovery, held_out = (
-        settings.instances_of(split, tried, tokenizer, polarity_case) for split in ("discovery", "held_out")
+        settings.instances_of(split, tried, tokenizer, build) for split in ("discovery", "held_out")
     )
     return discovery, held_out
 

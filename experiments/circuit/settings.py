@@ -1,7 +1,7 @@
 """Settings of the circuit experiment."""
 
 from itertools import pairwise
-from typing import Annotated
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, field_validator
 
@@ -18,6 +18,9 @@ HEADLINE_K = 12
 class CircuitSettings(ScreenSettings, SplitSettings, PairSettings):
     """Settings of this experiment; configs/circuit.yaml says what each means."""
 
+    SCENARIOS_ONLY: ClassVar[frozenset[str]] = PairSettings.SCENARIOS_ONLY | {"flip"}
+
+    flip: Literal["trigger", "field"] = "trigger"
     instances: Count = 3
     write_sweeps: Count = 4
     write_instances: Count = 1

@@ -15,7 +15,7 @@ from experiments.editing.tables import (
     TracedSource,
     Wording,
 )
-from pkv_interp.plots.curves import INTERVALS, Line, band
+from pkv_interp.plots.curves import INTERVALS, Line, band, chance_line
 from pkv_interp.plots.tables import entitle, error_bars, pick, sample_of, table
 from pkv_interp.plots.theme import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, SKY, VERMILLION
 from pkv_interp.records import RunRecord
@@ -120,7 +120,7 @@ def wording_bars(record: RunRecord) -> go.Figure:
             name=name,
             marker={"color": colour},
         )
-    figure.add_hline(y=0.5, line={"color": GREY, "width": 1, "dash": "dot"}, annotation_text="chance")
+    chance_line(figure)
     figure.update_xaxes(tickangle=-35)
     figure.update_yaxes(title="share of right decisions", range=[0, 1.05])
     figure.update_layout(

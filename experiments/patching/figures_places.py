@@ -126,8 +126,8 @@ def grid_heatmap(record: RunRecord) -> go.Figure:
     figure.update_yaxes(title="layer", showgrid=False, dtick=1 if len(cells) <= 20 else 5)
     figure.update_layout(
         legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0, "font": {"size": 12}},
-        margin={"t": 120, "b": 120},
-        height=560,
+        margin={"t": 150, "b": 120},
+        height=590,
     )
     part = {"K": "keys", "V": "values", "KV": "keys and values"}[frame["part"].iloc[0]]
     return entitle(

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 import plotly.graph_objects as go
 
 from experiments.train_gate.tables import Accuracy, MechanismStep
-from pkv_interp.plots.curves import Line, band, goal_lines
+from pkv_interp.plots.curves import Line, band, chance_line, goal_lines
 from pkv_interp.plots.tables import RECOVERY, entitle, error_bars, pick, sample_of, table
 from pkv_interp.plots.theme import BLUE, GREEN, GREY, ORANGE, VERMILLION
 from pkv_interp.records import RunRecord
@@ -28,7 +28,7 @@ def gate_accuracy(record: RunRecord) -> go.Figure:
             name=name,
             marker={"color": colour, "size": 10, "symbol": symbol},
         )
-    figure.add_hline(y=0.5, line={"color": GREY, "width": 1, "dash": "dot"}, annotation_text="chance")
+    chance_line(figure)
     figure.update_xaxes(title="", tickangle=-45, tickfont={"size": 11})
     figure.update_yaxes(title="two-way accuracy", range=[0.0, 1.05])
     figure.update_layout(legend={"x": 0.01, "y": 0.05, "yanchor": "bottom"}, margin_b=120)

@@ -5,22 +5,17 @@ scored ones say cannot move the choice.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from itertools import product
+from dataclasses import dataclass
 from statistics import fmean
-from typing import Any, Literal, Unpack
+from typing import Any, Unpack
 
 from pkv_interp.engine import Engine
 from pkv_interp.errors import PkvError
 from pkv_interp.measure.competence import decisions
 from pkv_interp.measure.pairs import run_pair
-from pkv_interp.tasks import Style, field_case, polarity_case
-from pkv_interp.tasks.recipes import Recipe, RecipeOptions
-
-#: The only split that a layout is chosen on.
-SPLIT = "discovery"
-Kind = Literal["field", "polarity"]
-_CASES = {"field": field_case, "polarity": polarity_case}
+from pkv_interp.names import PairKind
+from pkv_interp.tasks.layout_cases import LayoutCase, Order, layout_cases
+from pkv_interp.tasks.recipes import RecipeOptions
 
 
 @dataclass(frozen=True)
@@ -36,16 +31,18 @@ class LayoutPair:
         right: both margins are above 0.
         top_right: on both prompts the right answer is the most likely token of all.
         problem: why no pair could be made under this tokenizer, None where one was.
+        order: whether the field stands before the rule or after it.
     """
 
     layout: str
     family: str
     index: int
-    kind: Kind
+    kind: PairKind
     margins: tuple[float, ...]
     right: bool
     top_right: bool
     problem: str | None = None
+    order: Order = "early"
 
 
 @dataclass(frozen=True)
@@ -73,13 +70,33 @@ class LayoutScore:
     margin: float | None
 
 
+def run_layout_case(engine: Engine, one: LayoutCase) -> LayoutPair:
+    """What the model decides on both prompts of a pair."""
+    if one.case is None:
+        return LayoutPair(
+            one.layout, one.family, one.index, one.kind, (), False, False, one.problem, one.order
+        )
+    found = decisions(run_pair(engine, one.case, capture=()))
+    return LayoutPair(
+        one.layout,
+        one.family,
+        one.index,
+        one.kind,
+        tuple(decision.margin for decision in found),
+        all(decision.right for decision in found),
+        all(decision.top_token_right for decision in found),
+        None,
+        one.order,
+    )
+
+
 def layout_pairs(
     engine: Engine,
     tokenizer: Any,
     layouts: Sequence[str],
     *,
     instances: int = 1,
-    kinds: Sequence[Kind] = ("field", "polarity"),
+    kinds: Sequence[PairKind] = ("field", "polarity"),
     **recipe: Unpack[RecipeOptions],
 ) -> Iterator[LayoutPair]:
     """Run pairs of every discovery family in every layout; each is given as it is measured.
@@ -90,39 +107,13 @@ def layout_pairs(
         layouts: names of layouts.
         instances: pairs per family, kind and layout.
         kinds: kinds of pairs.
-        recipe: how prompts are made but for the layout; of its scenarios the discovery families are used, and
-            no others.
+        recipe: as `layout_cases` takes it.
 
     Raises:
-        PkvError: a layout is unknown, or the scenarios have no discovery family.
+        PkvError: as `layout_cases`.
     """
-    made = Recipe(**recipe)
-    scenarios = made.scenarios
-    families = scenarios.split(SPLIT)
-    if not families:
-        raise PkvError(
-            f"{scenarios.source} has no family of the split '{SPLIT}'",
-            "a layout is chosen on that split alone",
-        )
-    for name in layouts:
-        scenarios.layout(Style(layout=name))
-    for name, family, index, kind in product(layouts, families, range(instances), kinds):
-        recipe["style"] = replace(made.style, layout=name)
-        try:
-            case = _CASES[kind](family, index, tokenizer, **recipe)
-        except PkvError as error:
-            yield LayoutPair(name, family.name, index, kind, (), False, False, error.cause)
-            continue
-        found = decisions(run_pair(engine, case, capture=()))
-        yield LayoutPair(
-            name,
-            family.name,
-            index,
-            kind,
-            tuple(one.margin for one in found),
-            all(one.right for one in found),
-            all(one.top_token_right for one in found),
-        )
+    for one in layout_cases(tokenizer, layouts, instances=instances, kinds=kinds, **recipe):
+        yield run_layout_case(engine, one)
 
 
 def layout_scores(pairs: Iterable[LayoutPair]) -> list[LayoutScore]:

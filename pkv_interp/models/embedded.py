@@ -16,14 +16,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-import torch
 from filelock import FileLock
 from platformdirs import user_cache_path
 from rich.console import Console
 
 from pkv_interp.errors import PkvError
-from pkv_interp.models.gguf_file import check_gguf, read_gguf
-from pkv_interp.models.quiet import quiet
+from pkv_interp.models.gguf_convert import convert_gguf
+from pkv_interp.models.gguf_file import check_gguf
 from pkv_interp.paths import expanded
 
 CACHE_VARIABLE = "PKV_INTERP_CACHE"
@@ -211,13 +210,8 @@ def _convert_into(root: Path, target: Path, package: Package) -> None:
         if package.sha256 is not None:
             _check_joined(gguf, package)
         check_gguf(gguf)
-        model, tokenizer = read_gguf(gguf, torch.float32)
         converted = work / package.directory
-        with quiet():
-            model.save_pretrained(converted)
-            tokenizer.save_pretrained(converted)
-        # Its numbers are on disk now, and loading it again must not need room for both.
-        del model, tokenizer
+        convert_gguf(gguf, converted)
         if target.exists():  # incomplete: a file of it was deleted by hand
             shutil.rmtree(target)
         converted.replace(target)

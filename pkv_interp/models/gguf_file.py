@@ -119,7 +119,7 @@ def read_gguf(
         PkvError: as ``read_gguf_model``, or the tokenizer cannot be read.
     """
     model = read_gguf_model(file, dtype, attention)
-    with _told(file):
+    with told_over(file):
         return model, AutoTokenizer.from_pretrained(str(file.parent), gguf_file=file.name)
 
 
@@ -139,9 +139,9 @@ def read_gguf_model(file: Path, dtype: torch.dtype, attention: str | None = None
     """
     where, name = str(file.parent), file.name
     head = read_head(file)
-    with _told(file):
+    with told_over(file):
         config: Any = AutoConfig.from_pretrained(where, gguf_file=name)
-        _settle_all(config, head, name)
+        settle_config(config, head, name)
         loaded: Any = AutoModelForCausalLM.from_pretrained(
             where,
             gguf_file=name,
@@ -154,7 +154,7 @@ def read_gguf_model(file: Path, dtype: torch.dtype, attention: str | None = None
         )
     model, report = loaded
     check_report(model, report, name, part_of_a_whole=False)
-    _check_tensors(model, head, name)
+    check_tensors(model, head, name)
     # transformers keeps the model marked as GGUF-quantised, and save_pretrained then refuses it.
     if getattr(model, "hf_quantizer", None) is not None:
         del model.hf_quantizer
@@ -165,8 +165,12 @@ def read_gguf_model(file: Path, dtype: torch.dtype, attention: str | None = None
 
 
 @contextmanager
-def _told(file: Path) -> Iterator[None]:
-    """Turn what transformers raises over a file into one line, its bars and tables kept off the screen."""
+def told_over(file: Path) -> Iterator[None]:
+    """Turn what transformers raises over a file into one line, its bars and tables kept off the screen.
+
+    Raises:
+        PkvError: in place of anything that is raised inside the block.
+    """
     try:
         # The bar over the tensors is tqdm's own, out of reach of the switch in transformers.
         with quiet(warnings=False), redirect_stderr(io.StringIO()):
@@ -180,7 +184,17 @@ def _told(file: Path) -> Iterator[None]:
         ) from error
 
 
-def _settle_all(config: Any, head: GgufHead, name: str) -> None:
+def settle_config(config: Any, head: GgufHead, name: str) -> None:
+    """Apply what the reader of transformers leaves out of a file's metadata to a configuration.
+
+    Args:
+        config: changed in place, before the model is made of it.
+        head: of the file.
+        name: of the file, for the message.
+
+    Raises:
+        PkvError: the file is no whole model, or says what its architecture cannot follow.
+    """
     kind = str(head.metadata.get("general.type", "model"))
     if kind != "model":
         raise PkvError(f"{name} is of type {kind}, not model", "give the file of the model itself")
@@ -191,10 +205,18 @@ def _settle_all(config: Any, head: GgufHead, name: str) -> None:
     settle(config, keys, name)
 
 
-def _check_tensors(model: PreTrainedModel, head: GgufHead, name: str) -> None:
+def check_tensors(model: PreTrainedModel, head: GgufHead, name: str) -> None:
     """Refuse a file of which a tensor went into no weight.
 
     What was loaded has as many numbers as the file's tensors, and no weight is without one of them.
+
+    Args:
+        model: made of the file; it may be without numbers.
+        head: of the file.
+        name: of the file, for the message.
+
+    Raises:
+        PkvError: naming the first tensor that has no place.
     """
     sizes = {tensor: size for tensor, size in head.sizes.items() if tensor not in ROPE_TENSORS}
     held = sum(parameter.numel() for parameter in model.parameters())

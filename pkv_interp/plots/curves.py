@@ -119,6 +119,15 @@ def points(figure: go.Figure, x: Sequence[float | str], frame: pd.DataFrame, mar
     )
 
 
+def chance_line(figure: go.Figure) -> None:
+    """Mark one half as what guessing between two answers gives; its label stands beside what is drawn."""
+    figure.add_hline(y=0.5, line={"color": GREY, "width": 1, "dash": "dot"})
+    figure.add_annotation(
+        x=1, xref="paper", xanchor="left", y=0.5, yref="y", text="chance", showarrow=False, font_color=GREY
+    )
+    figure.update_layout(margin_r=75)
+
+
 def goal_lines(figure: go.Figure) -> None:
     """Dotted lines at 0 (as the corrupt prompt) and 1 (as the clean one)."""
     for level in (0.0, 1.0):

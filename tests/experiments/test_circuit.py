@@ -12,9 +12,11 @@ import pytest
 import yaml
 
 from experiments import find
+from experiments.circuit.cases import candidates
 from experiments.circuit.experiment import EXPERIMENT
 from experiments.circuit.settings import CircuitSettings
 from experiments.summarise.__main__ import main as summarise_command
+from pkv_interp.models.tiny_tokenizer import tiny_tokenizer
 from pkv_interp.records import RunRecord, load_records
 from pkv_interp.records.__main__ import main as records_command
 from tests import runs
@@ -184,3 +186,14 @@ def test_settings_change_the_key(change: str) -> None:
 )
 def test_places_budgets_and_draws_do_not_change_the_measurement_key(change: str) -> None:
     assert key_of(change) == key_of()
+
+
+def test_field_pairs_flip_the_field_and_leave_the_rule() -> None:
+    tokenizer = tiny_tokenizer("llama")
+    settings = CircuitSettings(flip="field", layout="python_script", instances=1, n_fillers=1)
+    for split in candidates(settings, tokenizer):
+        for case in split:
+            assert case.changed == "field"
+            assert {
+                at for at, (a, b) in enumerate(zip(case.clean.ids, case.corrupt.ids, strict=True)) if a != b
+            } <= set(range(*case.change))

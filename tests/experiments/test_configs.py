@@ -56,12 +56,16 @@ def test_the_recipe_of_another_model_composes() -> None:
 
 
 @pytest.mark.parametrize("name", ["early", "late"])
-def test_a_curriculum_is_the_default_schedule_with_another_place_of_the_field(name: str) -> None:
+def test_a_curriculum_has_the_default_lessons_and_another_place_of_the_field(name: str) -> None:
     recipe, default = compose("train_gate", f"+recipe={name}"), compose("train_gate")
     assert isinstance(recipe, TrainGateSettings)
     assert isinstance(default, TrainGateSettings)
     assert (recipe.curriculum, default.curriculum) == (name, "mixed")
-    assert recipe.stages == default.stages
+    lessons = [stage for stage in default.stages if stage.lessons is not None]
+    assert list(recipe.stages[: len(lessons)]) == lessons
+    other = compose("train_gate", f"+recipe={'late' if name == 'early' else 'early'}")
+    assert isinstance(other, TrainGateSettings)
+    assert recipe.stages == other.stages  # the place of the field is all that the two differ in
     assert default.schedule == default.stages
     check(recipe.schedule)
     assert all(("plain" in stage.mix) is (name == "early") for stage in recipe.schedule)

@@ -117,6 +117,11 @@ SMALL: dict[str, dict[str, Any]] = {
 }
 
 
+def test_what_flips_is_a_question_about_scenarios_alone(tmp_path: Path) -> None:
+    with pytest.raises(PkvError, match="'flip' is about scenarios, and pairs stand in for them"):
+        EXPERIMENT.run(pairs=pairs(tmp_path / "my.jsonl"), flip="field")
+
+
 def uneven_pairs(path: Path) -> Path:
     """Prompts of two lengths: one opens with the change, one is of a family that nothing was ranked on."""
     answers = {"answer": "cancel", "wrong": "deny"}

@@ -192,7 +192,7 @@ def test_the_catalogue_and_the_table_name_the_same_packages() -> None:
 def test_two_at_once_convert_once(fetched: list[list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
     together = threading.Barrier(3)
     results: list[Path | BaseException] = []
-    monkeypatch.setattr(embedded, "read_gguf", slow(embedded.read_gguf))
+    monkeypatch.setattr(embedded, "convert_gguf", slow(embedded.convert_gguf))
 
     def one() -> None:
         together.wait()
@@ -223,7 +223,7 @@ def test_a_killed_conversion_leaves_nothing_that_is_used(fetched: list[list[str]
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(embedded, "read_gguf", killed)
+        patched.setattr(embedded, "convert_gguf", killed)
         with pytest.raises(KeyboardInterrupt):
             embedded.embedded_directory()
     assert kept(root) == set()

@@ -1,16 +1,10 @@
 """Layouts whose rule is code: the code itself, run, says what each prompt of a pair calls for."""
 
-import io
-import json
-import sqlite3
-from collections.abc import Callable
-from contextlib import redirect_stdout
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from experiments.circuit.settings import CircuitSettings
 from pkv_interp.errors import PkvError
@@ -32,68 +26,13 @@ from pkv_interp.tasks.field_classes import class_cases
 from pkv_interp.tasks.quads import quad, quad_twin
 from pkv_interp.tasks.scenarios import code_layouts
 from tests.families import tiny as tiny_model
+from tests.tasks.run_code import RUN, in_prompt, printed
 from tests.tasks.test_scenario_problems import changed
 from tests.tasks.test_scenarios import small, written
 
 KINDS = {"field": field_case, "polarity": polarity_case}
 NAMES = [layout.name for layout in code_layouts()]
 BOTH = [layout.name for layout in code_layouts() if "{other_value}" in "".join((layout.rules or {}).values())]
-
-
-def printed(source: str) -> str:
-    out = io.StringIO()
-    with redirect_stdout(out):
-        exec(source, {})
-    return out.getvalue().strip()
-
-
-def in_prompt(text: str) -> str:
-    """What a Python prompt prints after these lines."""
-    lines = [line[4:] for line in text.splitlines() if line.startswith((">>> ", "..."))]
-    # The last line is what is asked; one before it may be an expression, of which nothing is printed here.
-    return printed("\n".join(lines))
-
-
-def in_chat(text: str) -> str:
-    return printed(text.split("```python\n")[1].split("```")[0])
-
-
-def in_yaml(text: str) -> str:
-    read = yaml.safe_load(text)
-    (key,) = set(read) - {"decide", "action", *default_scenarios().bystanders}
-    return read["decide"].get(read[key], read["decide"].get("default"))
-
-
-def in_json(text: str) -> str:
-    read = json.loads("\n".join(line for line in text.splitlines() if "//" not in line) + '"}')
-    (key,) = set(read) - {"decide", "action"}
-    return read["decide"][read[key]]
-
-
-def in_sql(text: str) -> str:
-    data = sqlite3.connect(":memory:")
-    column = text.split("SET ")[1].split()[0]
-    data.execute(f"CREATE TABLE records ({column} TEXT)")
-    data.execute("INSERT INTO records VALUES ('')")
-    update, select = (line for line in text.splitlines() if line.startswith(("UPDATE", "SELECT")))
-    data.execute(update)
-    return data.execute(select).fetchone()[0]
-
-
-RUN: dict[str, Callable[[str], str]] = {
-    "python_script": printed,
-    "python_script_late": printed,
-    "python_prompt": in_prompt,
-    "python_prompt_late": in_prompt,
-    "python_dict": in_prompt,
-    "python_default": in_prompt,
-    "python_match": in_prompt,
-    "python_chat": in_chat,
-    "yaml": in_yaml,
-    "yaml_default": in_yaml,
-    "json": in_json,
-    "sql": in_sql,
-}
 
 
 def made(kind: str, family: Family, layout: str, index: int = 0, **style: Any) -> Case:
@@ -116,7 +55,7 @@ def test_the_code_gives_the_action_of_each_side(layout: str, kind: str, late: bo
     for family in FAMILIES[::5]:
         case = made(kind, family, layout, index=1, field_late=late and not layout.startswith(("json", "sql")))
         clean, corrupt = case.clean, case.corrupt
-        if not (late and layout == "python_chat"):  # the fence stands in the block of the field
+        if not (late and layout.startswith("python_chat")):  # the fence stands in the block of the field
             assert (RUN[layout](clean.text), RUN[layout](corrupt.text)) == case.actions
         differs = [i for i, (a, b) in enumerate(zip(clean.ids, corrupt.ids, strict=True)) if a != b]
         assert differs[0] >= case.change[0]
@@ -136,16 +75,23 @@ def test_answers_are_read_as_they_stand_there(layout: str) -> None:
     tokenizer = tiny_model("llama").tokenizer
     for family in FAMILIES:
         case = made("field", family, layout)
-        blank = "" if layout == "json" or case.clean.text.endswith("\n") else " "
+        blank = "" if layout.startswith("json") or case.clean.text.endswith("\n") else " "
         for action, wanted in zip(case.actions, case.action_ids, strict=True):
             whole = f"{case.clean.text}{blank}{action}"
             # A chat template has written the first token already.
-            ids = tokenizer(whole, add_special_tokens=layout != "python_chat")["input_ids"]
+            ids = tokenizer(whole, add_special_tokens=not layout.startswith("python_chat"))["input_ids"]
             assert ids[len(case.clean)] == wanted
 
 
 def test_a_rule_with_both_values_has_one_span_from_the_first_to_the_second() -> None:
-    lean = {"python_script", "python_script_late", "python_prompt", "python_prompt_late"}
+    lean = {
+        f"{name}{late}"
+        for name in (
+            *("python_script", "python_prompt", "python_match_script", "python_chat_lean"),
+            *("yaml_lean", "json_lean", "sql_view"),
+        )
+        for late in ("", "_late")
+    }
     assert set(BOTH) == {"python_dict", "python_chat", "yaml", "json"} | lean
     for layout in NAMES:
         case = made("polarity", FAMILIES[0], layout)
@@ -168,7 +114,7 @@ def test_quads_twins_and_edits_are_made_in_it(layout: str) -> None:
     assert task.field == "build_state"
     assert task.old in task.messages[-1].text
     assert task.cue == mine.field.clean.text[-len(str(task.cue)) :]
-    assert task.chat == (layout == "python_chat")
+    assert task.chat == layout.startswith("python_chat")
 
 
 def test_a_rule_with_both_values_is_refused_where_a_third_can_stand() -> None:

@@ -86,7 +86,7 @@ def test_the_packaged_file_has_the_splits_that_the_constants_name() -> None:
     assert tuple(f.name for f in known.split("discovery")) == DISCOVERY
     assert tuple(f.name for f in known.split("held_out")) == HELD_OUT
     assert known.split("confirm") == ()
-    assert [layout.name for layout in known.layouts] == ["standard", "field_late"]
+    assert [layout.name for layout in known.layouts] == ["standard", "field_late", "published"]
     assert (len(FAMILIES), len(known.rules), len(known.fillers)) == (16, 4, 32)
 
 
@@ -95,6 +95,14 @@ def test_the_late_layout_is_the_standard_one_with_two_blocks_swapped(tiny: Loade
     swapped = field_case(FAMILIES[3], 2, tiny.tokenizer, seed=1, style=Style(field_late=True))
     plain = field_case(FAMILIES[3], 2, tiny.tokenizer, seed=1)
     assert by_layout == swapped != plain
+
+
+def test_the_published_layout_has_the_blocks_in_their_published_order(tiny: LoadedModel) -> None:
+    case = field_case(FAMILIES[0], 0, tiny.tokenizer, seed=0, style=Style(n_fillers=30, layout="published"))
+    blocks = ("system", "field", "rule", "tools", "question", "decision")
+    starts = [case.clean.spans[block][0] for block in blocks]
+    assert starts == sorted(starts)
+    assert "".join(case.clean.tokens).rstrip().endswith("tool_call:")
 
 
 @pytest.mark.parametrize("name", ["my.json", "my.yaml"])
