@@ -1,6 +1,6 @@
 """Settings of the agent experiment."""
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import Field, ValidationInfo, field_validator
 
@@ -22,6 +22,8 @@ from pkv_interp.run.values import (
 
 class AgentSettings(ScenarioSettings):
     """Settings of this experiment; configs/agent.yaml says what each means."""
+
+    NOT_IN_CODE: ClassVar[str | None] = "the agent's transcript is written in words"
 
     domains: AnyNames | None = None
     instances: Count = 3

@@ -4,6 +4,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import AfterValidator, Field, model_validator
 
+from pkv_interp.errors import PkvError
 from pkv_interp.run.scenario_settings import AnyFamilies, PairSettings
 from pkv_interp.run.screen_settings import ScreenSettings
 from pkv_interp.run.settings import ExperimentSettings
@@ -46,6 +47,17 @@ class BlastRadiusSettings(ScreenSettings, PairSettings):
     random_draws: Count = 20
     competence_threshold: Threshold = 0.8
     bootstrap_draws: Draws = 2000
+
+    @model_validator(mode="after")
+    def _other_values_can_stand(self) -> "BlastRadiusSettings":
+        if self.pairs is None and (self.scenarios is None or self.scenarios.is_here):
+            layout = self.laid_out
+            if any("{other_value}" in rule for rule in (layout.rules or {}).values()):
+                raise PkvError(
+                    f"the rule of the layout '{layout.name}' names both values, and there are others here",
+                    "choose a layout whose rule has a default, such as python_default",
+                )
+        return self
 
     @model_validator(mode="after")
     def _measured_lengths(self) -> "BlastRadiusSettings":

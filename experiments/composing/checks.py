@@ -1,4 +1,4 @@
-"""Checks with known answers: splices that must change nothing, turned keys, routes that are equal."""
+"""Checks with known answers: splices that change nothing, turned keys, routes that are equal, traces."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,6 +13,7 @@ from pkv_interp.cache.frozen import FrozenCache
 from pkv_interp.cache.reposition import reposition
 from pkv_interp.cache.rotation import rotations_of
 from pkv_interp.composing import link_repair
+from pkv_interp.engine import Engine
 from pkv_interp.measure.controls import size_of
 from pkv_interp.measure.splices import first_keys_apart, spliced_in_context
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 #: Positions by which keys are turned there and back, where the model serves as many.
 FAR = 777
+#: First tokens of each chunk that are run again in the caches that are traced; 0 is the plain splice.
+TRACED = (0, 1, 16)
 #: Allowed error of keys that were turned there and back, by the dtype of the model.
 THERE_AND_BACK = {"float32": 1e-5, "bfloat16": 0.1, "float16": 0.02}
 
@@ -47,6 +50,19 @@ class Checks:
     size: float
 
 
+@dataclass(frozen=True)
+class Traces:
+    """Traced decisions on spliced and repaired caches.
+
+    Attributes:
+        difference: largest, in logits, from the decision that the composing API reads.
+        caches: that were traced.
+    """
+
+    difference: float
+    caches: int
+
+
 def check_splices(session: "Session[ComposingSettings]", runner: Runner, scenes: Sequence[Scene]) -> None:
     """Stop the run where splicing or turning does not do what it says; set the noise floor.
 
@@ -70,6 +86,11 @@ def check_splices(session: "Session[ComposingSettings]", runner: Runner, scenes:
     session.control("turned_keys", found.turned, 0.0, allowed.keys, keys)
     session.control("whole_chunk_recomputed", found.whole_chunk, 0.0, allowed.logits, logits)
     session.control("extend_equals_prefill", found.noise, 0.0, allowed.logits, logits)
+    traced = session.once(
+        "splice traces", lambda: measure_traces(session.engine, runner, tokenizer, scenes), Traces
+    )
+    told = f"logits, traced decisions against those of the composing API, {traced.caches} spliced caches"
+    session.control("traced_splices_equal_api", traced.difference, 0.0, allowed.logits, told)
     session.set_noise_floor(max(found.noise, found.own_position, found.whole_chunk))
 
 
@@ -94,6 +115,29 @@ def measure_checks(runner: Runner, tokenizer: PreTrainedTokenizerBase, scenes: S
         noise=max(one.noise for one in found),
         size=max(one.size for one in found),
     )
+
+
+def measure_traces(
+    engine: Engine, runner: Runner, tokenizer: PreTrainedTokenizerBase, scenes: Sequence[Scene]
+) -> Traces:
+    """Open splices and their repairs as bases of traced decisions, beside what the API says of them.
+
+    Args:
+        engine: that traces.
+        runner: of its model.
+        tokenizer: of the model.
+        scenes: a few.
+    """
+    apart: list[float] = []
+    for scene in scenes:
+        for _, side in scene.sides:
+            prompt = SplicedPrompt(runner, tokenizer, side.ids, scene.spans, {})
+            spliced, upto = prompt.spliced(), prompt.ids[: prompt.stop]
+            for k in TRACED:
+                cache = link_repair(runner, spliced, prompt.spans, upto, k).cache if k else spliced
+                traced = engine.open(prompt.ids, cache).logits
+                apart.append(float((traced - prompt.decide(cache)).abs().max()))
+    return Traces(max(apart), len(apart))
 
 
 def _of_prompt(runner: Runner, prompt: SplicedPrompt) -> Checks:

@@ -46,6 +46,7 @@ class ComposingSettings(ScenarioSettings):
 
     # Measuring reads the threshold: function calls are transplanted only where the full prefill reaches it.
     SUMMARY_ONLY: ClassVar[frozenset[str]] = frozenset({"bootstrap_draws"})
+    NOT_IN_CODE: ClassVar[str | None] = "the chunks that are composed are policies, tools and turns in words"
 
     families: SeveralFamilies = None
     instances: Count = 1

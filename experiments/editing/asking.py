@@ -38,7 +38,7 @@ class KindsOfEdit:
 
     Attributes:
         kinds: of the field that decides (``gating``), of one that nothing depends on (``bystander``), and of
-            one that is only read back (``value``).
+            one that is only read back (``value``); the latter two where the layout has them.
     """
 
     kinds: dict[str, Asked]
@@ -54,17 +54,16 @@ def ask_every_kind(loaded: LoadedModel, scene: EditScene, source: SceneSource, w
         wording: of the erratum that is asked with.
     """
     context, task = open_context(loaded, scene), scene.task
+    kinds = {"gating": _ask(context, (task.field, task.new), scene.actions, wording)}
     bystander, (_, other) = next(iter(task.bystanders.items()))
+    if bystander in context.prefill().fields:
+        kinds["bystander"] = _ask(context, (bystander, other), scene.actions[::-1], wording)
     looked_up = source.looked_up(scene)
-    copied = open_context(loaded, looked_up)
-    value = (looked_up.task.field, looked_up.task.new)
-    return KindsOfEdit(
-        {
-            "gating": _ask(context, (task.field, task.new), scene.actions, wording),
-            "bystander": _ask(context, (bystander, other), scene.actions[::-1], wording),
-            "value": _ask(copied, value, looked_up.actions, wording),
-        }
-    )
+    if looked_up is not None:
+        copied = open_context(loaded, looked_up)
+        value = (looked_up.task.field, looked_up.task.new)
+        kinds["value"] = _ask(copied, value, looked_up.actions, wording)
+    return KindsOfEdit(kinds)
 
 
 def _ask(context: EditableContext, change: tuple[str, str], actions: Sequence[str], wording: str) -> Asked:

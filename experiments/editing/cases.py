@@ -46,7 +46,7 @@ def was_ranked(scene: EditScene | Case, before: Mapping[str, Sequence[EditScene 
 
 
 def _styles(settings: EditingSettings, source: SceneSource) -> list[Style]:
-    return [source.style(n, place == "late") for n in settings.fillers for place in settings.places]
+    return [source.style(n, place == "late") for n in settings.fillers for place in settings.at]
 
 
 def build_cases(
@@ -75,12 +75,12 @@ def build_cases(
             "no pair of the shortest prompts is right on both sides and was ranked in its wording",
             "try more candidates, another layout, or a model that follows the rule",
         )
-    shortest = [alternating(part)[: settings.traced_cases] for part in parts[: len(settings.places)]]
+    shortest = [alternating(part)[: settings.traced_cases] for part in parts[: len(settings.at)]]
     planted = scenes(styles[0], planted=True)
     one_way = alternating(first)
     errata = first if settings.both_ways else one_way
     reason = source.style(settings.fillers[0], reason=True)
-    thinkers = one_way[: settings.cot_cases] if settings.cot else []
+    thinkers = one_way[: settings.cot_cases] if settings.chained else []
     return Cases(
         frontier=[*errata, *(scene for part in longer for scene in alternating(part))],
         errata=errata,

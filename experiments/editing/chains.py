@@ -6,9 +6,10 @@ from experiments.editing.settings import EditingSettings
 from pkv_interp.measure.edit_decisions import EditDecision, scored
 from pkv_interp.measure.edit_scenes import EditScene, open_context
 from pkv_interp.models.load import LoadedModel
+from pkv_interp.tasks.cases import CUE
 
-#: Close the chain and open the answer, after a reason in plain text and after a thinking block.
-SCAFFOLD, THINK_SCAFFOLD = "\nAction:", "\n</think>\n\nAction:"
+#: Close the chain before the cue, after a reason in plain text and after a thinking block.
+SCAFFOLD, THINK_SCAFFOLD = "\n", "\n</think>\n\n"
 METHODS = ("stale", "field_only", "full_reprefill")
 
 
@@ -45,12 +46,13 @@ def think(loaded: LoadedModel, scene: EditScene, settings: EditingSettings) -> C
     asked = task.question.replace("Answer", "Give your reason in a sentence, then answer", 1)
     # A thinking block may begin with a line break; it ends where it is closed.
     scaffold, ends = (THINK_SCAFFOLD, "</think>") if scene.style.thinking else (SCAFFOLD, "\n")
+    answer = CUE if task.cue is None else task.cue
     found = {}
     for method in METHODS:
         state = context.edit(task.field, task.new, method)
-        plain = state.decide(scene.actions, cue="Action:")
+        plain = state.decide(scene.actions, cue=answer)
         written = state.generate(settings.cot_tokens, question=asked, cue=scene.style.cue, stop=ends)
-        cue = f"{scene.style.cue}{written.text}{scaffold}"
+        cue = f"{scene.style.cue}{written.text}{scaffold}{answer}"
         after = state.decide(scene.actions, question=asked, cue=cue)
         found[method] = Reasoned(
             plain=scored(plain, scene.actions),

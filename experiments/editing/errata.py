@@ -23,7 +23,8 @@ class Errata:
         full: the full re-prefill.
         wordings: by wording of the erratum.
         unrelated: by wording, of an erratum about another field; the old action stays right.
-        arms: placement, repeats and several fields, in the experiment's own wording.
+        arms: placement, repeats and several fields, in the experiment's own wording; none in the middle where
+            no conversation comes after the field.
         prefill_difference: largest difference, in logits, of an erratum after a stale cache from a prefill of
             the same text.
         earlier_columns_kept: the erratum left every earlier column bit for bit what it was.
@@ -59,8 +60,9 @@ def tell_every_way(loaded: LoadedModel, scene: EditScene, settings: EditingSetti
     back = said(changed, task.field, task.old)
     aside = said(base, first, first_new)
     # The new action is right after the edit, the old one after A to B to A and after another field's erratum.
+    middle = _in_the_middle(loaded, scene, settings.erratum)
     arms = {
-        "middle": (_in_the_middle(loaded, scene, settings.erratum), new),
+        **({} if middle is None else {"middle": (middle, new)}),
         "back_again": (back, old),
         "twice": (said(back, task.field, task.new), new),
         "several_last": (said(aside, task.field, task.new), new),
@@ -71,12 +73,11 @@ def tell_every_way(loaded: LoadedModel, scene: EditScene, settings: EditingSetti
         stale=scored(base.decide(new), new),
         full=scored(context.edit(task.field, task.new, "full_reprefill").decide(new), new),
         wordings={
-            name: scored(append_erratum(base, task.field, task.new, template).decide(new), new)
-            for name, template in UPDATES.items()
+            name: scored(append_erratum(base, task.field, task.new, name).decide(new), new)
+            for name in UPDATES
         },
         unrelated={
-            name: scored(append_erratum(base, first, first_new, template).decide(old), old)
-            for name, template in UPDATES.items()
+            name: scored(append_erratum(base, first, first_new, name).decide(old), old) for name in UPDATES
         },
         arms={name: scored(state.decide(right), right) for name, (state, right) in arms.items()},
         prefill_difference=_prefill_difference(base, changed),
@@ -90,7 +91,7 @@ def tell_against(loaded: LoadedModel, scene: EditScene, settings: EditingSetting
     base = context.prefill()
     states = {
         "stale": base,
-        **{name: append_erratum(base, task.field, task.new, template) for name, template in UPDATES.items()},
+        **{name: append_erratum(base, task.field, task.new, name) for name in UPDATES},
         "field_erratum": base.edit(task.field, task.new, "field_erratum", wording=settings.erratum),
         "full_reprefill": base.edit(task.field, task.new, "full_reprefill"),
     }
@@ -99,10 +100,18 @@ def tell_against(loaded: LoadedModel, scene: EditScene, settings: EditingSetting
     )
 
 
-def _in_the_middle(loaded: LoadedModel, scene: EditScene, wording: str) -> State:
-    """The erratum stands between policy and conversation; what follows is prefilled after it."""
+def _in_the_middle(loaded: LoadedModel, scene: EditScene, wording: str) -> State | None:
+    """The erratum stands between policy and conversation; what follows is prefilled after it.
+
+    None where no conversation comes after both the field and the policy.
+    """
     *before, user = scene.task.messages
-    cut = next(i for i, s in enumerate(user.segments) if s.kind == MIDDLE)
+    seen, cut = {s.kind for message in before for s in message.segments}, 0
+    while cut < len(user.segments) and not (user.segments[cut].kind == MIDDLE and {"field", "rule"} <= seen):
+        seen.add(user.segments[cut].kind)
+        cut += 1
+    if cut == len(user.segments):
+        return None
     head = (*before, Message(user.role, user.segments[:cut]))
     rest = "".join(s.text for s in user.segments[cut:])
     base = open_context(loaded, scene, messages=head).prefill()

@@ -97,8 +97,10 @@ def diagnostic(found: Measured, scorer: EditScorer, used: str) -> Part:
         for kind in mine[0].kinds
         for method in ("field_only", "full")
     }
-    what = "field alone, where the value is only read back"
-    headlines.append(Headline("value_field_only", kinds["value", "field_only"], what, bounds=SHARE))
+    copied = kinds.get(("value", "field_only"))
+    if copied is not None:
+        what = "field alone, where the value is only read back"
+        headlines.append(Headline("value_field_only", copied, what, bounds=SHARE))
     return headlines, [
         *lines,
         *(EditKind.of(right, edit=kind, method=method) for (kind, method), right in kinds.items()),

@@ -195,7 +195,21 @@ def margin_by_source(record: RunRecord) -> go.Figure:
                 name=source,
                 marker={"color": colour},
                 legendgroup=source,
+                offsetgroup=source,
                 showlegend=row == 1,
+                row=row,
+                col=1,
+            )
+            unseen = part.dropna(subset=["lost_if_unseen"])
+            figure.add_scatter(
+                x=unseen["method"],
+                y=unseen["lost_if_unseen"],
+                mode="markers",
+                name="hidden from the question too",
+                marker={"color": "white", "size": 6, "line": {"color": INK, "width": 1.2}},
+                legendgroup="unseen",
+                offsetgroup=source,
+                showlegend=row == 1 and source == "field" and len(unseen) > 0,
                 row=row,
                 col=1,
             )
@@ -213,7 +227,11 @@ def margin_by_source(record: RunRecord) -> go.Figure:
     figure.update_xaxes(tickangle=-35, type="category", categoryarray=list(dict.fromkeys(frame["method"])))
     figure.update_yaxes(title="logits lost without it")
     figure.update_layout(
-        legend={"x": 1.02, "y": 1.0}, width=1050, height=760, margin={"r": 190, "t": 110, "b": 120}
+        legend={"x": 1.02, "y": 1.0},
+        scattermode="group",
+        width=1050,
+        height=760,
+        margin={"r": 210, "t": 110, "b": 120},
     )
     sample = f"{sample_of(frame, 'scenario')}; knockouts at the decision token; bars: 95 % over families"
     return entitle(figure, record, "Margin by source after each edit", sample)

@@ -8,7 +8,7 @@ from pkv_interp.measure.edit_scenes import EditScene, open_context
 from pkv_interp.models.load import LoadedModel
 
 #: What each turn says beside its change.
-TURN = "Turn {n}: record checked.\n"
+TURN = "Turn {n}: record checked."
 REFERENCE = "full_reprefill"
 EVOLVING = ("stale", "erratum", "field_erratum", "field_only")
 
@@ -58,7 +58,7 @@ def run_turns(loaded: LoadedModel, scene: EditScene, settings: EditingSettings) 
     for number in range(1, settings.turns + 1):
         value = task.new if number % 2 else task.old
         actions = scene.actions if number % 2 else scene.actions[::-1]
-        line = TURN.format(n=number)
+        line = f"{task.notation.said(TURN.format(n=number))}\n"
         fresh = {one: state.append(line) for one, state in fresh.items()}
         full = fresh[value]
         reference = full.decide(actions)

@@ -117,7 +117,7 @@ def measure(session: "Session[EditingSettings]") -> Measured:
 def _chosen(session: "Session[EditingSettings]", source: SceneSource) -> tuple[Cases, list[Case], Screened]:
     """The scenes, and the pairs that rank positions; every length and place is screened on its own."""
     settings = session.settings
-    style = source.style(settings.fillers[0], settings.places[0] == "late")
+    style = source.style(settings.fillers[0], settings.at[0] == "late")
     ranking = source.ranking_cases(style, in_turn=settings.screened)
     if not settings.screened:
         return build_cases(settings, source), ranking, Screened()

@@ -1,9 +1,10 @@
 """Settings of the editing experiment."""
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
+from pkv_interp.errors import PkvError
 from pkv_interp.run.editing_settings import Erratum, Methods
 from pkv_interp.run.scenario_settings import ScenarioSettings, SeveralFamilies
 from pkv_interp.run.screen_settings import ScreenSettings
@@ -27,6 +28,10 @@ METHODS = (
 )
 
 
+#: Where the field stands: before the rule, or after it.
+Place = Literal["early", "late"]
+
+
 class EditingSettings(ScreenSettings, ScenarioSettings):
     """Settings of this experiment; configs/editing.yaml says what each means."""
 
@@ -38,9 +43,10 @@ class EditingSettings(ScreenSettings, ScenarioSettings):
     chat: Switch = True
     methods: Methods = METHODS
     fillers: FillerCounts = (2, 24)
-    places: Annotated[
-        tuple[Literal["early", "late"], ...], Field(max_length=2), AfterValidator(each_once)
-    ] = ("early", "late")
+    places: Annotated[tuple[Place, ...], Field(min_length=1, max_length=2), AfterValidator(each_once)] = (
+        "early",
+        "late",
+    )
     erratum: Erratum = "override"
     ask_with: Annotated[tuple[Erratum, ...], Field(max_length=16)] = ("tagged",)
     top_k: Sizes = (1, 2, 4, 8, 16, 32, 64)
@@ -59,10 +65,38 @@ class EditingSettings(ScreenSettings, ScenarioSettings):
     def remarks(self) -> tuple[str, ...]:
         """See the base class."""
         of = (len(self.chosen(self.families)), "families")
+        layout = self.laid_out
+        told = []
+        if self.cot and not self.chained:
+            told.append(f"no chains of thought: the layout '{layout.name}' is code")
+        if self.at != self.places:
+            told.append(f"one place of the field, {self.at[0]}: the layout '{layout.name}' has it there")
         return (
+            *told,
             *self.more_than(horizon_cases=of, traced_cases=of),
-            *(self.more_than(cot_cases=of) if self.cot else ()),
+            *(self.more_than(cot_cases=of) if self.chained else ()),
         )
+
+    @model_validator(mode="after")
+    def _there_is_such_a_place(self) -> Self:
+        if (self.scenarios is None or self.scenarios.is_here) and not self.at:
+            raise PkvError(
+                f"the layout '{self.laid_out.name}' cannot have the field {self.places[0]}",
+                "leave places out, or choose another layout",
+            )
+        return self
+
+    @property
+    def at(self) -> tuple[Place, ...]:
+        """The places of the field that the layout can have, among those asked for."""
+        layout = self.laid_out
+        own: Place = "late" if layout.field_late else "early"
+        return self.places if layout.swaps else tuple(place for place in self.places if place == own)
+
+    @property
+    def chained(self) -> bool:
+        """Whether chains of thought are measured: code has no room for a sentence that gives a reason."""
+        return self.cot and not self.laid_out.is_code
 
     @property
     def asked_with(self) -> tuple[str, ...]:

@@ -187,7 +187,8 @@ class TracedSource(EstimateRow):
     """Margin that a knockout of one source at the decision token takes away, by method and place.
 
     ``written`` is what all heads write into the margin from it directly; ``lost_if_given_back`` what is lost
-    when the decision reads its columns of before the edit.
+    when the decision reads its columns of before the edit; ``lost_if_unseen`` when the question's tokens may
+    not see it either.
     """
 
     table = "traced"
@@ -202,6 +203,7 @@ class TracedSource(EstimateRow):
     written_ci_high: float | None
     written_by_read_heads: float
     lost_if_given_back: float | None = None
+    lost_if_unseen: float | None = None
 
 
 @dataclass(frozen=True)
@@ -217,7 +219,15 @@ class WithoutSources(EstimateRow):
 
 @dataclass(frozen=True)
 class ErratumFate(TableRow):
-    """Counts of errata that fail: not read, or read and outweighed; and followed once the old is hidden."""
+    """Counts of errata that fail: not read, or read and outweighed; and followed once the old is hidden.
+
+    ``read_by_question`` are those that the question's tokens read and the decision token does not;
+    ``followed_unseen`` those that are followed once all of them see nothing of the old notes and the field.
+    The rest are means over errata that fail: the attention to them, and as shares of what a re-prefill moves
+    the margin that hiding the erratum from the decision token (``moved``) and from the question's tokens as
+    well (``moved_by_all``) takes away, and the one that hiding the old notes and the field from both gives
+    (``against_by_all``).
+    """
 
     table = "traced_errata"
     method: str
@@ -227,6 +237,12 @@ class ErratumFate(TableRow):
     unread: int
     outvoted: int
     followed_alone: int
+    read_by_question: int = 0
+    followed_unseen: int = 0
+    attention: float | None = None
+    moved: float | None = None
+    moved_by_all: float | None = None
+    against_by_all: float | None = None
 
 
 @dataclass(frozen=True)

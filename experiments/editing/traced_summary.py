@@ -1,6 +1,7 @@
 """What the decision reads after each edit, by source; why errata fail; which recomputed tokens carry it."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -39,6 +40,7 @@ def traced(found: Measured, scorer: EditScorer, methods: Sequence[str]) -> Part:
                 lines += _by_source(scorer, scenes, mine, method, place, source)
             for sources in TOGETHER:
                 lines += _without(scorer, scenes, mine, method, place, sources)
+                lines += _without(scorer, scenes, mine, method, place, sources, by_all=True)
             carried += _carriers(scorer, scenes, mine, method, place)
             if all(ERRATUM in one.sources for one in mine):
                 fates.append(_fate(edits, mine, method, place))
@@ -63,6 +65,11 @@ def _by_source(
         for one, r in zip(mine, read, strict=True)
         if r is not None and r.given_back is not None
     ]
+    unseen = [
+        one.margin - r.unseen
+        for one, r in zip(mine, read, strict=True)
+        if r is not None and r.unseen is not None
+    ]
     return [
         TracedSource.of(
             scorer.mean(scenes, moved),
@@ -75,6 +82,7 @@ def _by_source(
             **interval("written", scorer.mean(scenes, [0.0 if r is None else r.written for r in read])),
             written_by_read_heads=_mean([0.0 if r is None else r.written_by_read_heads for r in read]),
             lost_if_given_back=_mean(given) if len(given) == len(mine) else None,
+            lost_if_unseen=_mean(unseen) if len(unseen) == len(mine) else None,
         )
     ]
 
@@ -86,18 +94,25 @@ def _without(
     method: str,
     place: str,
     sources: str,
+    by_all: bool = False,
 ) -> list[TableRow]:
-    if not all(sources in one.together for one in mine):
+    """P(correct) without sources, for the decision token, or for all tokens that are run after the edit."""
+    found = [one.together_unseen if by_all else one.together for one in mine]
+    if not all(sources in one for one in found):
         return []
-    right = scorer.share(scenes, [one.together[sources] > 0 for one in mine])
-    margin = _mean([one.together[sources] for one in mine])
-    return [WithoutSources.of(right, method=method, place=place, without=sources, margin=margin)]
+    right = scorer.share(scenes, [one[sources] > 0 for one in found])
+    name = f"{sources}, from the question too" if by_all else sources
+    margin = _mean([one[sources] for one in found])
+    return [WithoutSources.of(right, method=method, place=place, without=name, margin=margin)]
 
 
 def _fate(
     edits: Sequence[TracedEdit], mine: Sequence[TracedDecision], method: str, place: str
 ) -> ErratumFate:
-    """Of the errata that fail: those that the decision does not read, and those that are outweighed.
+    """Of the errata that fail: those that nothing reads, and those that are outweighed.
+
+    An erratum is read where hiding it moves the margin: from the decision token, or from every token that is
+    run after it. Measurements of before have the decision token alone.
 
     Args:
         edits: of one place.
@@ -105,25 +120,60 @@ def _fate(
         method: that tells an erratum.
         place: of the field.
     """
-    failed = unread = outvoted = alone = 0
-    for edit, one in zip(edits, mine, strict=True):
-        if one.margin > 0:
-            continue
-        failed += 1
-        moved = one.margin - one.sources[ERRATUM].without
-        if moved < UNREAD * abs(edit.full - edit.stale):
-            unread += 1
-        else:
-            outvoted += 1
-        alone += one.together.get(AGAINST, one.margin) > 0
+    lost = [(edit, one) for edit, one in zip(edits, mine, strict=True) if one.margin <= 0]
+    fates = [_reading(edit, one) for edit, one in lost]
+    by_all = [fate.by_all for fate in fates if fate.by_all is not None]
+    against = [fate.against for fate in fates if fate.against is not None]
+    unread = sum(not fate.read for fate in fates)
     return ErratumFate(
         method=method,
         place=place,
         edits=len(mine),
-        failed=failed,
+        failed=len(lost),
         unread=unread,
-        outvoted=outvoted,
-        followed_alone=alone,
+        outvoted=len(lost) - unread,
+        followed_alone=sum(one.together.get(AGAINST, one.margin) > 0 for _, one in lost),
+        read_by_question=sum(fate.by_question for fate in fates),
+        followed_unseen=sum(one.together_unseen.get(AGAINST, one.margin) > 0 for _, one in lost),
+        attention=_mean([one.sources[ERRATUM].attention for _, one in lost]) if lost else None,
+        moved=_mean([fate.moved for fate in fates]) if lost else None,
+        moved_by_all=_mean(by_all) if by_all else None,
+        against_by_all=_mean(against) if against else None,
+    )
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """What hiding moves, as a share of what a re-prefill moves, towards the new value's action.
+
+    Attributes:
+        moved: lost when the decision token may not see the erratum.
+        by_all: lost when no token run after it may; None in measurements of before.
+        against: won when no such token may see the old notes and the field; None where they are not both.
+    """
+
+    moved: float
+    by_all: float | None
+    against: float | None
+
+    @property
+    def by_question(self) -> bool:
+        """The question's tokens read it and the decision token does not."""
+        return self.moved < UNREAD and self.by_all is not None and self.by_all >= UNREAD
+
+    @property
+    def read(self) -> bool:
+        """Some token reads it."""
+        return self.moved >= UNREAD or self.by_question
+
+
+def _reading(edit: TracedEdit, one: TracedDecision) -> _Reading:
+    scale = abs(edit.full - edit.stale) or 1.0
+    erratum, without = one.sources[ERRATUM], one.together_unseen.get(AGAINST)
+    return _Reading(
+        moved=(one.margin - erratum.without) / scale,
+        by_all=None if erratum.unseen is None else (one.margin - erratum.unseen) / scale,
+        against=None if without is None else (without - one.margin) / scale,
     )
 
 

@@ -1,10 +1,10 @@
 """Checks with known answers: splices that must change nothing, and turned keys."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from experiments.keystone.contexts import Versions, at_own_position, composed
+from experiments.keystone.contexts import Cut, Versions, at_own_position, composed
 from experiments.keystone.settings import CUTS, EDITED
 from pkv_interp.measure.controls import size_of
 from pkv_interp.measure.edit_scenes import EditScene
@@ -44,7 +44,9 @@ def check_splices(session: "Session[KeystoneSettings]", scenes: Sequence[EditSce
         ControlFailure: an error is too large.
     """
     loaded = session.loaded
-    found = session.once("splice checks", lambda: _worst([check(loaded, one) for one in scenes]), Checks)
+    found = session.once(
+        "splice checks", lambda: _worst([check(loaded, one, session.settings.cuts) for one in scenes]), Checks
+    )
     session.size = found.size
     allowed = session.tolerance
     logits = f"logits, {len(scenes)} edits on both values"
@@ -55,8 +57,14 @@ def check_splices(session: "Session[KeystoneSettings]", scenes: Sequence[EditSce
     session.set_noise_floor(max(found.own_position, found.noise))
 
 
-def check(loaded: LoadedModel, scene: EditScene) -> Checks:
-    """Errors on one scene, with either value of its field."""
+def check(loaded: LoadedModel, scene: EditScene, cuts: Mapping[str, Cut] = CUTS) -> Checks:
+    """Errors on one scene, with either value of its field.
+
+    Args:
+        loaded: the model.
+        scene: one edit.
+        cuts: the cuts by name.
+    """
     versions = Versions.of(loaded, scene)
     found: list[Checks] = []
     for state in (versions.old, versions.new):
@@ -64,7 +72,7 @@ def check(loaded: LoadedModel, scene: EditScene) -> Checks:
         whole = (*state.ids, *state.context.renderer.after(state.suffix()))
         once = state.context.runner.prefill(whole).logits
         noise = float((once - want).abs().max())
-        for blocks in (EDITED, *CUTS.values()):
+        for blocks in (EDITED, *cuts.values()):
             own = at_own_position(loaded, state, blocks).logits()
             moved = composed(loaded, state, blocks)
             apart = first_keys_apart(moved.cache, state.cache)

@@ -28,9 +28,10 @@ def cutting(scenes: Sequence[SceneCuts], resampling: Resampling) -> tuple[list[H
     names = [one.family for one in scenes]
     counted = [one for one in scenes if one.old.full < 0 < one.new.full]
     kept = [one.family for one in counted]
-    agreed = {cut: np.array([_agreed(one, cut) for one in counted]) for cut in CUTS}
+    cuts = [cut for cut in CUTS if cut in scenes[0].old.cuts]
+    agreed = {cut: np.array([_agreed(one, cut) for one in counted]) for cut in cuts}
     lines: list[CutLine] = []
-    for cut, blocks in CUTS.items():
+    for cut in cuts:
         kl = stacked(scenes, lambda s, cut=cut: [s.old.cuts[cut].kl, s.new.cuts[cut].kl]).mean(1)
         alike = mean(agreed[cut], kept, bounds=(0.0, 1.0), **resampling) if counted else None
         columns: dict[str, Any] = {
@@ -40,7 +41,7 @@ def cutting(scenes: Sequence[SceneCuts], resampling: Resampling) -> tuple[list[H
         lines.append(
             CutLine(
                 cut=cut,
-                chunks=len(blocks),
+                chunks=len(CUTS[cut]),
                 counted=len(counted),
                 n=len(scenes),
                 n_families=len(set(names)),
@@ -48,7 +49,9 @@ def cutting(scenes: Sequence[SceneCuts], resampling: Resampling) -> tuple[list[H
             )
         )
     lost = {
-        cut: difference(agreed["colocated"], agreed[cut], kept, **resampling) for cut in _PENALTIES if counted
+        cut: difference(agreed["colocated"], agreed[cut], kept, **resampling)
+        for cut in _PENALTIES
+        if counted and cut in cuts
     }
     return [Headline(f"{cut}_penalty", estimate, _PENALTIES[cut]) for cut, estimate in lost.items()], lines
 

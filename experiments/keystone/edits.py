@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from experiments.keystone.contexts import Versions, composed
-from experiments.keystone.settings import CUTS, EDITED, KeystoneSettings, prefills_anew
+from experiments.keystone.contexts import Cut, Versions, composed
+from experiments.keystone.settings import EDITED, KeystoneSettings, prefills_anew
 from pkv_interp.editing import State
 from pkv_interp.engine import Engine
 from pkv_interp.measure.decision import kl_divergence
@@ -143,8 +143,8 @@ def edit_both(
         matches=task.matches,
         aligned=aligned(versions.old, scene, case),
         top_token_right=(
-            old.top[0][0].strip() == task.old_action,
-            new.top[0][0].strip() == task.new_action,
+            old.likeliest_option == task.old_action,
+            new.likeliest_option == task.new_action,
         ),
         recomputed=recomputed,
         composed=moved,
@@ -152,14 +152,20 @@ def edit_both(
     )
 
 
-def cut_up(engine: Engine, scene: EditScene) -> SceneCuts:
-    """The decision on both values when the blocks are cut into chunks in different ways, and its KL."""
+def cut_up(engine: Engine, scene: EditScene, chosen: Mapping[str, Cut]) -> SceneCuts:
+    """The decision on both values when the blocks are cut into chunks in different ways, and its KL.
+
+    Args:
+        engine: of the model.
+        scene: whose blocks are cut.
+        chosen: the cuts by name.
+    """
     versions, beside = Versions.of(engine.loaded, scene), BesideTrace(engine)
 
     def side(state: State) -> CutSide:
         full = beside.decide(state, scene.actions)
         cuts = {}
-        for name, blocks in CUTS.items():
+        for name, blocks in chosen.items():
             made = beside.decide(composed(engine.loaded, state, blocks), scene.actions)
             cuts[name] = CutDecision(made.margin, float(kl_divergence(made.logits, full.logits)))
         return CutSide(full.margin, cuts)

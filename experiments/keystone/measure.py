@@ -46,7 +46,9 @@ def measure(session: "Session[KeystoneSettings]") -> Measured:
     ).of(scenes)
     session.control("positions_agree", float(np.mean([one.aligned for one in edits])), 1.0, 0.0, ALIGNED)
     one_way = scenes[::2]
-    cuts = session.each("cuts", one_way, lambda scene: cut_up(engine, scene), SceneCuts).of(one_way)
+    cuts = session.each("cuts", one_way, lambda scene: cut_up(engine, scene, settings.cuts), SceneCuts).of(
+        one_way
+    )
     session.control(
         "trace_equals_api",
         max(one.trace_difference for one in (*edits, *cuts)),

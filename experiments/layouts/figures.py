@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import plotly.graph_objects as go
 
-from experiments.layouts.tables import ALL, FamilyLine, LayoutLine
+from experiments.layouts.tables import ALL, Choice, FamilyLine, LayoutLine
 from pkv_interp.plots.tables import entitle, error_bars, pick, sample_of, table
 from pkv_interp.plots.theme import BLUE, GREY, INK, LEGEND_ABOVE, ORANGE
 from pkv_interp.records import RunRecord
@@ -47,7 +47,9 @@ def by_layout(record: RunRecord) -> go.Figure:
             hovertext=points["family"],
         )
     figure.add_vline(
-        x=float(record.config["least_right"]), line={"color": GREY, "width": 1, "dash": "dot"}, layer="below"
+        x=float(table(record, Choice)["least"].iloc[0]),
+        line={"color": GREY, "width": 1, "dash": "dot"},
+        layer="below",
     )
     figure.update_xaxes(title="share of pairs right on both sides", range=[-0.03, 1.03])
     figure.update_yaxes(

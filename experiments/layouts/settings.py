@@ -5,7 +5,8 @@ from typing import Annotated, ClassVar
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
 from pkv_interp.names import PairKind
-from pkv_interp.run.scenario_settings import OwnFile, of_split, world_of
+from pkv_interp.run.data_file import OwnFile
+from pkv_interp.run.scenario_settings import of_split, world_of
 from pkv_interp.run.settings import ExperimentSettings
 from pkv_interp.run.values import Count, Draws, Fillers, Names, Threshold, each_once
 from pkv_interp.tasks import Scenarios, Style

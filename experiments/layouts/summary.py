@@ -37,7 +37,7 @@ def summarise(found: Measured, scoring: Scoring[LayoutsSettings]) -> Report:
         headlines=headlines,
         tables=[
             *(
-                Choice(order, name, rights[name], rights[name] >= settings.least_right)
+                Choice(order, name, rights[name], settings.least_right, rights[name] >= settings.least_right)
                 for order, name in chosen.items()
             ),
             *(

@@ -40,10 +40,11 @@ class FamilyLine(TableRow):
 
 @dataclass(frozen=True)
 class Choice(TableRow):
-    """The best layout, of all and of either order; ``followed`` where enough of its pairs are right."""
+    """The best layout, of all and of either order; ``followed`` where ``least`` of its pairs are right."""
 
     table = "choice"
     order: str
     layout: str
     right: float
+    least: float
     followed: bool

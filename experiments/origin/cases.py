@@ -1,10 +1,15 @@
 """Pairs that everything is measured on, and the arrangements of weights that are compared."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from dataclasses import field as dataclass_field
 from typing import Any
 
 from experiments.origin.settings import OriginSettings
 from pkv_interp.tasks import Case, Style, field_case, polarity_case
+
+#: Pairs by what differs in them; ``field_late``: the field, in prompts that have it after the rule.
+LATE = "field_late"
+PAIRS = ("field", "trigger", LATE)
 
 
 @dataclass(frozen=True)
@@ -14,10 +19,13 @@ class Cases:
     Attributes:
         field: the field flips, the rule stays.
         trigger: the rule's trigger flips, the field stays.
+        field_late: as ``field``, with the field after the rule; none where the layout has it there anyway or
+            cannot have it there, and in measurements of before.
     """
 
     field: list[Case]
     trigger: list[Case]
+    field_late: list[Case] = dataclass_field(default_factory=list)
 
     @property
     def ends(self) -> list[Case]:
@@ -25,8 +33,8 @@ class Cases:
         return [self.field[0], self.field[-1], self.trigger[0], self.trigger[-1]]
 
     def of(self, changed: str) -> list[Case]:
-        """The pairs that differ in a span."""
-        return self.field if changed == "field" else self.trigger
+        """The pairs of one of `PAIRS`."""
+        return {"field": self.field, "trigger": self.trigger, LATE: self.field_late}[changed]
 
 
 @dataclass(frozen=True)
@@ -47,6 +55,11 @@ class Arrangement:
     reader: str
     curriculum: str | None = None
     seed: int | None = None
+
+    @property
+    def pairs(self) -> tuple[str, ...]:
+        """What it is measured on: a training with the field early alone is not judged on the other place."""
+        return PAIRS[:2] if self.curriculum == "early" else PAIRS
 
     @property
     def name(self) -> str:
@@ -79,7 +92,7 @@ def arrangements(settings: OriginSettings) -> list[Arrangement]:
 
 
 def build_cases(settings: OriginSettings, tokenizer: Any) -> Cases:
-    """One field pair and one trigger pair per family and instance.
+    """One field pair, one trigger pair and one field pair with the field late per family and instance.
 
     Raises:
         PkvError: prompts do not align under this tokenizer.
@@ -91,12 +104,17 @@ def build_cases(settings: OriginSettings, tokenizer: Any) -> Cases:
         thinking=settings.model.thinking,
         layout=settings.layout,
     )
-    field, trigger = (
+    field, trigger, field_late = (
         [
-            make(family, index, tokenizer, seed=settings.seed, style=style, scenarios=world)
+            make(family, index, tokenizer, seed=settings.seed, style=placed, scenarios=world)
             for family in settings.chosen(settings.families)
             for index in range(settings.instances)
         ]
-        for make in (field_case, polarity_case)
+        for make, placed in (
+            (field_case, style),
+            (polarity_case, style),
+            (field_case, replace(style, field_late=True)),
+        )
     )
-    return Cases(field, trigger)
+    layout = settings.laid_out
+    return Cases(field, trigger, field_late if layout.swaps and not layout.field_late else [])

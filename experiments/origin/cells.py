@@ -13,7 +13,6 @@ from pkv_interp.measure.competence import Decision, decisions
 from pkv_interp.measure.crossing import part_margins, read_by
 from pkv_interp.measure.pairs import PairRun, run_pair
 from pkv_interp.models.load import load_adapted
-from pkv_interp.run.stage import key_of
 from pkv_interp.tasks import Case
 from pkv_interp.tasks.token_kinds import token_kinds
 
@@ -46,7 +45,7 @@ class Models:
         """Hold the session; nothing is loaded yet."""
         self.session = session
         self._trained: tuple[str, Engine] | None = None
-        self._written: dict[tuple[str, str], PairRun] = {}
+        self._written: dict[tuple[int, ...], PairRun] = {}
 
     @cached_property
     def bare(self) -> Engine:
@@ -76,7 +75,7 @@ class Models:
 
     def written(self, arrangement: Arrangement, case: Case) -> PairRun:
         """Both prompts of a case as the arrangement's writer runs them; those of the bare model are kept."""
-        key = (case.changed, key_of(case))
+        key = (*case.clean.ids, *case.corrupt.ids)  # pairs of one name differ in the place of the field
         if arrangement.writer == "bare" and key in self._written:
             return self._written[key]
         made = run_pair(self.engine(arrangement.writer, arrangement), case, ())

@@ -26,7 +26,7 @@ SPLIT = "held-out"
 
 def crossover(record: RunRecord) -> go.Figure:
     """Accuracy and recovery in each pair of prefill and decision token, with no training."""
-    right, parts = (pick(table(record, kind), role="crossover") for kind in (Accuracy, Recovery))
+    right, parts = (pick(one, role="crossover") for one in (_accuracy(record), table(record, Recovery)))
     figure = make_subplots(
         rows=1, cols=2, subplot_titles=["right decisions", "recovery by part of the cache"]
     )
@@ -55,6 +55,12 @@ def crossover(record: RunRecord) -> go.Figure:
     )
     sample = f"{sample_of(parts, SPLIT)} a cell; bars: 95 % over families"
     return entitle(figure, record, "Caches of one model read by another", sample)
+
+
+def _accuracy(record: RunRecord) -> pd.DataFrame:
+    """Where the layout itself has the field, which comes first."""
+    frame = table(record, Accuracy)
+    return pick(frame, place=frame["place"].iloc[0])
 
 
 def _cells(frame: pd.DataFrame) -> list[str]:
@@ -98,7 +104,7 @@ def _add(figure: go.Figure, frame: pd.DataFrame, name: str, colour: str, row: in
 
 def roles(record: RunRecord) -> go.Figure:
     """Accuracy and recovery of every trained part by curriculum, seeds as points."""
-    right, parts = (_of_training(table(record, kind)) for kind in (Accuracy, Recovery))
+    right, parts = (_of_training(one) for one in (_accuracy(record), table(record, Recovery)))
     figure = make_subplots(rows=2, cols=1, shared_xaxes=True, vertical_spacing=0.06)
     for side, name, colour in (("match", "field equals trigger", SKY), ("mismatch", "field differs", GREEN)):
         _add(figure, pick(right, side=side), name, colour, 1)

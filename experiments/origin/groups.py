@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from experiments.origin.cases import Arrangement
+from experiments.origin.cases import LATE, Arrangement
 from experiments.origin.cells import Cell
 from experiments.origin.measure import Measured
 from experiments.origin.settings import OriginSettings
@@ -35,6 +35,7 @@ class Group:
 
     Attributes:
         members: in the order of their seeds.
+        measured: by what differs in the pairs that it was measured on.
     """
 
     def __init__(
@@ -44,7 +45,9 @@ class Group:
         self.members, self.scoring = list(members), scoring
         self._cells: dict[str, list[list[Cell]]] = {}
         self._scorers: dict[str, list[Scorer]] = {}
-        for changed in ("field", "trigger"):
+        late = [found.cells[one.name].of(LATE).all() for one in members]
+        self.measured = ("field", "trigger", LATE) if all(late) else ("field", "trigger")
+        for changed in self.measured:
             cases = found.cases.of(changed)
             self._cells[changed] = [found.cells[one.name].of(changed).of(cases) for one in members]
             self._scorers[changed] = [scoring.on(cases, cells) for cells in self._cells[changed]]
@@ -71,8 +74,13 @@ class Group:
         """One row per arrangement, pair and arm."""
         return [row for scorers in self._scorers.values() for one in scorers for row in one.rows]
 
-    def accuracy(self, side: str) -> Together:
-        """Share of right decisions on field pairs, on one side of the field or on both."""
+    def accuracy(self, side: str, changed: str = "field") -> Together:
+        """Share of right decisions on field pairs, on one side of the field or on both.
+
+        Args:
+            side: of the field.
+            changed: ``"field"``, or ``"field_late"`` for those with the field after the rule.
+        """
         chosen = [
             [
                 d
@@ -80,7 +88,7 @@ class Group:
                 for d in cell.decisions
                 if side == "both" or d.gold_is_match == (side == "match")
             ]
-            for cells in self._cells["field"]
+            for cells in self._cells[changed]
         ]
         right = np.array([[d.right for d in seed] for seed in chosen], float)
         families, how = [d.family for d in chosen[0]], self.scoring.resampling

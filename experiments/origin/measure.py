@@ -1,9 +1,10 @@
 """What the experiment measures: every pair under every arrangement, after the trainings that it needs."""
 
 from dataclasses import dataclass
+from dataclasses import field as dataclass_field
 from typing import TYPE_CHECKING
 
-from experiments.origin.cases import Arrangement, Cases, arrangements, build_cases
+from experiments.origin.cases import LATE, Arrangement, Cases, arrangements, build_cases
 from experiments.origin.cells import Cell, Models
 from experiments.origin.fitting import Training
 from experiments.origin.settings import OriginSettings
@@ -18,14 +19,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Cells:
-    """All pairs under one arrangement, by the span in which they differ."""
+    """All pairs under one arrangement, by what differs in them; of pairs that it is not measured on, none."""
 
     field: Stage[Cell]
     trigger: Stage[Cell]
+    field_late: Stage[Cell] = dataclass_field(default_factory=lambda: Stage[Cell]({}))
 
     def of(self, changed: str) -> Stage[Cell]:
-        """The pairs that differ in a span."""
-        return self.field if changed == "field" else self.trigger
+        """The pairs of one of ``cases.PAIRS``."""
+        return {"field": self.field, "trigger": self.trigger, LATE: self.field_late}[changed]
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,7 @@ def measure(session: "Session[OriginSettings]") -> Measured:
                     lambda case, one=one: models.cell(one, case),
                     Cell,
                 )
-                for changed in ("field", "trigger")
+                for changed in one.pairs
             )
         )
     return Measured(cases, chosen, cells, trainings)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from experiments.origin.cases import LATE
 from experiments.origin.criteria import CRITERIA
 from experiments.origin.groups import SIDES, Group, groups
 from experiments.origin.measure import Measured
@@ -26,9 +27,10 @@ def summarise(found: Measured, scoring: Scoring[OriginSettings]) -> Report:
     assert reader is not None  # there is at least one seed
     writer = stated(scored, "writer")
     gate = scoring.gate(reader.decided, scoring.settings.competence_threshold)
-    figures = _figures(reader, writer)
+    figures = _figures(reader, writer) | _late_figures(scored)
     judged, held = verdicts(CRITERIA, figures)
-    tables = [line for group in scored for line in _lines(group)]
+    first = "late" if scoring.settings.laid_out.field_late else "early"
+    tables = [line for group in scored for line in _lines(group, first)]
     return Report(
         gate=gate.competence,
         headlines=[gate.headline, *_headlines(figures)],
@@ -62,6 +64,20 @@ def _figures(reader: Group, writer: Group | None) -> dict[str, Estimate]:
     return found
 
 
+def _late_figures(scored: Sequence[Group]) -> dict[str, Estimate]:
+    """The reader that was trained with the field late, on prompts that have it there."""
+    late = next(
+        (g for g in scored if g.members[0].role == "reader" and g.members[0].curriculum == "late"), None
+    )
+    if late is None or LATE not in late.measured:
+        return {}
+    return {
+        "late_reader_accuracy": late.accuracy("both", LATE).over_seeds,
+        "late_reader_field_only": late.recovery(LATE, "field_only").over_seeds,
+        "late_reader_notes_only": late.recovery(LATE, "notes_only").over_seeds,
+    }
+
+
 def _headlines(figures: dict[str, Estimate]) -> list[Headline]:
     told = [
         (
@@ -80,6 +96,14 @@ def _headlines(figures: dict[str, Estimate]) -> list[Headline]:
             (None, None),
         ),
         (
+            "late_reader_accuracy",
+            "right decisions of a reader trained with the field late, where it is late",
+            False,
+            SHARE,
+        ),
+        ("late_reader_field_only", "KV of the field alone, that reader, field late", True, (None, None)),
+        ("late_reader_notes_only", "KV after the field alone, that reader, field late", True, (None, None)),
+        (
             "seed_sd_notes_only",
             "standard deviation of notes-only over the reader's seeds",
             True,
@@ -93,14 +117,19 @@ def _headlines(figures: dict[str, Estimate]) -> list[Headline]:
     ]
 
 
-def _lines(group: Group) -> list[TableRow]:
+def _lines(group: Group, first: str) -> list[TableRow]:
+    """Tables of a group; ``first`` is where the layout itself has the field."""
     lines: list[TableRow] = []
     seeds = [one.seed for one in group.members]
-    for side in SIDES:
-        share = group.accuracy(side)
-        each = zip([None, *seeds], [share.over_seeds, *share.by_seed], strict=True)
-        lines += [Accuracy.of(one, seed=seed, side=side, **group.columns) for seed, one in _once(each)]
-    for changed in ("field", "trigger"):
+    for place, changed in ((first, "field"), ("late", LATE)):
+        for side in SIDES if changed in group.measured else ():
+            share = group.accuracy(side, changed)
+            each = zip([None, *seeds], [share.over_seeds, *share.by_seed], strict=True)
+            lines += [
+                Accuracy.of(one, seed=seed, side=side, place=place, **group.columns)
+                for seed, one in _once(each)
+            ]
+    for changed in group.measured:
         for arm in group.arms(changed):
             part = group.recovery(changed, arm, rows=True)
             spread = None if part.spread is None else part.spread.value

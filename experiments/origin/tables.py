@@ -9,7 +9,8 @@ from pkv_interp.records.tables import EstimateRow, TableRow
 class Accuracy(EstimateRow):
     """Share of right decisions under an arrangement; ``seed`` is None where it is over all seeds.
 
-    ``side`` is ``both``, ``match`` or ``mismatch``: whether the field has the trigger's value.
+    ``side`` is ``both``, ``match`` or ``mismatch``: whether the field has the trigger's value; ``place`` is
+    where the field stands, before the rule or after it.
     """
 
     table = "accuracy"
@@ -20,13 +21,15 @@ class Accuracy(EstimateRow):
     seed: int | None
     n_seeds: int
     side: str
+    place: str = "early"
 
 
 @dataclass(frozen=True)
 class Recovery(EstimateRow):
     """Recovery of one part of the cache under an arrangement; ``seed`` is None where it is over all seeds.
 
-    ``changed`` is the span in which pairs differ; ``sd_seeds`` the standard deviation over seeds.
+    ``changed`` is the span in which pairs differ, or ``field_late``: the field, in prompts that have it after
+    the rule. ``sd_seeds`` is the standard deviation over seeds.
     """
 
     table = "recovery"

@@ -181,7 +181,7 @@ def arrange(
     dosed = first_of_each(held_out, settings.dose_instances)
     thinking = None if settings.model.thinking is None else True
     reason = replace(plain, reason_first=True, thinking=thinking)
-    thinkers = first[: settings.cot_cases] if settings.cot else []
+    thinkers = first[: settings.cot_cases] if settings.chained else []
     styles = {name: _dosed(plain, *dose) for name, dose in dose_names(settings).items()}
 
     def at_doses(case: Case) -> dict[str, Case]:

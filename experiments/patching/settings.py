@@ -54,8 +54,15 @@ class PatchingSettings(ScreenSettings, PairSettings):
         if self.pairs is not None:
             return pairs_left_out(self)
         of = (len(self.chosen(self.families)), "families")
-        chains = self.more_than(cot_cases=of) if self.cot else ()
+        chains = self.more_than(cot_cases=of) if self.chained else ()
+        if self.cot and not self.chained:
+            chains = (f"no chains of thought: the layout '{self.laid_out.name}' is code",)
         return (*self.more_than(grid_cases=of, dose_instances=(self.instances, "cases a family")), *chains)
+
+    @property
+    def chained(self) -> bool:
+        """Whether chains of thought are measured: code has no room for a sentence that gives a reason."""
+        return self.cot and not self.laid_out.is_code
 
     @property
     def sizes(self) -> list[int]:

@@ -1,6 +1,6 @@
 """Settings of the weight edits."""
 
-from typing import Annotated, Self
+from typing import Annotated, ClassVar, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -12,6 +12,8 @@ from pkv_interp.run.values import Count, Draws, ShareOrNone, Steps, Switch, Thre
 
 class WeightEditsSettings(ScenarioSettings):
     """Settings of this experiment; configs/weight_edits.yaml says what each means."""
+
+    NOT_IN_CODE: ClassVar[str | None] = "edits of weights are stated in words, under two wordings of a rule"
 
     families: SeveralFamilies = None
     chat: Switch = True

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from copy import copy
+from dataclasses import replace
+from typing import Any, Self
 
 from transformers import PreTrainedModel
 
@@ -15,6 +17,7 @@ from pkv_interp.editing.layout import Layout
 from pkv_interp.editing.state import State
 from pkv_interp.editing.text import checked, values_of
 from pkv_interp.errors import PkvError
+from pkv_interp.prompts.notation import Notation
 from pkv_interp.prompts.rendering import Head, Renderer
 from pkv_interp.prompts.segments import Message
 from pkv_interp.prompts.special import checked_text
@@ -71,6 +74,13 @@ class EditableContext:
         self._base: State | None = None
         self._prefilled: dict[Head, FrozenCache] = {}
         self._weights = weights_state_of(model)
+
+    def in_notation(self, notation: Notation) -> Self:
+        """This context, whose errata and answers are written in another way; nothing of it is run yet."""
+        other = copy(self)
+        other.renderer = replace(self.renderer, notation=notation)
+        other._base, other._prefilled = None, {}
+        return other
 
     @property
     def n_tokens(self) -> int:

@@ -1,4 +1,4 @@
-"""The decision that a context leads to, read between options of one token each."""
+"""The decision that a context leads to, read between options by one token of each."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ class Decision:
         probabilities: of each option, among all tokens of the vocabulary.
         logits: Float[vocab], float32.
         top: the likeliest tokens of all, as text with their probability.
+        ids: the token that each option is read by.
     """
 
     choice: str
@@ -32,6 +33,16 @@ class Decision:
     probabilities: Mapping[str, float]
     logits: Float[Tensor, " vocab"] = field(repr=False)
     top: tuple[tuple[str, float], ...]
+    ids: tuple[int, ...] = ()
+
+    @property
+    def likeliest_option(self) -> str | None:
+        """The option that begins with the likeliest token of all; None where another text does."""
+        options, likeliest = tuple(self.probabilities), int(self.logits.argmax())
+        if likeliest in self.ids:
+            return options[self.ids.index(likeliest)]
+        word = self.top[0][0].strip()  # an option with another blank before it
+        return word if word in options else None
 
 
 def listed(options: Iterable[str]) -> tuple[str, ...]:
@@ -56,8 +67,8 @@ def listed(options: Iterable[str]) -> tuple[str, ...]:
 def option_ids(renderer: Renderer, suffix: str, options: Sequence[str]) -> tuple[int, ...]:
     """The token of each option as the model would write it after ``suffix``.
 
-    The suffix is tokenised again with the option after it (after a blank, unless the suffix ends in one), so
-    that the id is the one in context.
+    The suffix is tokenised again with the option after it (after a blank, unless the suffix ends in one or
+    the notation says otherwise), so that the id is the one in context.
 
     Args:
         renderer: tokenises as the context was tokenised.
@@ -65,17 +76,18 @@ def option_ids(renderer: Renderer, suffix: str, options: Sequence[str]) -> tuple
         options: words, at least two.
 
     Raises:
-        PkvError: one text for all, fewer than two options, one that is not a single token there, or two that
-            share theirs.
+        PkvError: one text for all, fewer than two options, one that is not a single token there (where the
+            notation wants one), or two that share theirs.
     """
     options = listed(options)
     if len(options) < 2:
         raise PkvError(f"a decision between {len(options)} options was asked for", "give two or more")
     before = renderer.after(suffix)
-    blank = "" if suffix[-1:].isspace() else " "
     found: dict[int, str] = {}
     for option in options:
-        ids = renderer.after(f"{suffix}{blank}{option}")
+        ids = renderer.after(f"{suffix}{renderer.notation.written(option, suffix)}")
+        if renderer.notation.first_token:
+            ids = ids[: len(before) + 1]
         if ids[:-1] != before:
             raise PkvError(
                 f"the option '{option}' is not one token after '{suffix.strip()[-20:]}'",
@@ -115,4 +127,5 @@ def read_decision(
             (renderer.tokenizer.decode([token]), chance)
             for token, chance in zip(best.indices.tolist(), best.values.tolist(), strict=True)
         ),
+        ids=tuple(ids),
     )

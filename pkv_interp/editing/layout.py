@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from pkv_interp.editing.text import put
-from pkv_interp.prompts.errata import HOISTED, erratum_line
+from pkv_interp.prompts.errata import HOISTED
 from pkv_interp.prompts.rendering import Head, Renderer, on_new_line
 
 
@@ -95,7 +95,7 @@ class Layout:
             value: its new value.
             wording: of the erratum.
         """
-        line = on_new_line(self.text, erratum_line(field, value, wording))
+        line = on_new_line(self.text, renderer.notation.erratum(field, value, wording))
         noted = self.appended(renderer, line, about=field)
         return replace(noted, values={**self.values, field: value})
 

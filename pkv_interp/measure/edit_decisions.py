@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pkv_interp.editing import METHODS, Decision, State
 from pkv_interp.measure.decision import kl_divergence
 from pkv_interp.measure.edit_scenes import EditScene
+from pkv_interp.prompts.rendering import on_new_line
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,8 @@ class ComparedDecision(EditDecision):
 
 def scored(decision: Decision, actions: Sequence[str]) -> EditDecision:
     """A decision, given the right action and then the other one."""
-    return EditDecision(decision.margin, decision.choice == actions[0], decision.top[0][0].strip() in actions)
+    likeliest = decision.likeliest_option
+    return EditDecision(decision.margin, decision.choice == actions[0], likeliest in actions)
 
 
 def compared(decision: Decision, actions: Sequence[str], full: Decision) -> ComparedDecision:
@@ -60,7 +62,7 @@ def compared(decision: Decision, actions: Sequence[str], full: Decision) -> Comp
 
 
 def append_erratum(state: State, field: str, value: str, wording: str) -> State:
-    """The state with an erratum at its end.
+    """The state with an erratum at its end. Of a field that the text does not have, it is a line like others.
 
     Args:
         state: to append to.
@@ -68,7 +70,10 @@ def append_erratum(state: State, field: str, value: str, wording: str) -> State:
         value: that it gives.
         wording: of the erratum.
     """
-    return state.edit(field, value, "erratum", wording=wording)
+    if field in state.fields:
+        return state.edit(field, value, "erratum", wording=wording)
+    line = state.context.renderer.notation.erratum(field, value, wording)
+    return state.append(on_new_line(state.text, line))
 
 
 def options_of(method: str, scene: EditScene, erratum: str, ranking: Sequence[int]) -> dict[str, object]:

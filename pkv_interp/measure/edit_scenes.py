@@ -19,16 +19,19 @@ class EditScene:
         task: the prompt and the change.
         style: of the prompt.
         index: number of the task's instance in its family.
+        late: the field stands after the rule; None, in measurements of before, is what the style says.
     """
 
     task: EditTask
     style: Style
     index: int
+    late: bool | None = None
 
     @property
     def place(self) -> str:
         """``"late"`` where the field stands after the rule, else ``"early"``."""
-        return "late" if self.style.field_late else "early"
+        late = self.style.field_late if self.late is None else self.late
+        return "late" if late else "early"
 
     @property
     def instance(self) -> str:
@@ -134,11 +137,13 @@ class SceneSource:
 
         Args:
             n_fillers: neutral sentences.
-            late: put the field after the rule.
+            late: put the field after the rule, wherever the layout itself has it.
             reason: ask for a reason before the answer.
         """
         thinking = True if reason and self.thinking is not None else self.thinking
-        return Style(n_fillers, late, self.chat, thinking, reason_first=reason, layout=self.layout)
+        return Style(
+            n_fillers, late != self._moved, self.chat, thinking, reason_first=reason, layout=self.layout
+        )
 
     def scenes(self, style: Style, instances: int, *, planted: bool = False) -> list[EditScene]:
         """Edits of each family in both directions, one after the other.
@@ -166,6 +171,7 @@ class SceneSource:
                 ),
                 style,
                 self.n_ranking + index,
+                style.field_late != self._moved,
             )
             for at, family in enumerate(self.families)
             for index in range(instances)
@@ -205,8 +211,11 @@ class SceneSource:
             scenarios=self.scenarios,
         )
 
-    def looked_up(self, scene: EditScene) -> EditScene:
-        """The edit of the same family whose value is only read back."""
+    def looked_up(self, scene: EditScene) -> EditScene | None:
+        """The edit of the same family whose value is only read back; None in code that has no such form."""
+        layout = self.scenarios.layout(scene.style)
+        if layout.is_code and layout.read_back is None:
+            return None
         task = lookup_task(
             self.scenarios.choose([scene.family])[0],
             scene.index,
@@ -216,6 +225,11 @@ class SceneSource:
             scenarios=self.scenarios,
         )
         return replace(scene, task=task)
+
+    @property
+    def _moved(self) -> bool:
+        """Whether the layout has the field after the rule by itself."""
+        return self.scenarios.layout(Style(layout=self.layout)).field_late
 
     def _wording(self, family_at: int, index: int) -> tuple[str]:
         """One rule wording; they go round over families."""
@@ -245,7 +259,7 @@ def open_context(
         scene: whose prompt it is.
         messages: instead of the scene's own.
     """
-    return EditableContext(
+    context = EditableContext(
         loaded.model,
         loaded.tokenizer,
         scene.task.messages if messages is None else messages,
@@ -254,3 +268,4 @@ def open_context(
         scene.style.chat and scene.task.chat,
         scene.style.thinking,
     )
+    return context.in_notation(scene.task.notation)

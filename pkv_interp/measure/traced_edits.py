@@ -1,19 +1,20 @@
 """The decision on an edited cache, traced: what it reads, and what is left of it without each source.
 
-Knockouts and patches act on the decision token alone: what the question's tokens had read of a source counts
-as the question's.
+Knockouts and patches act on the decision token alone, where what the question's tokens had read of a source
+counts as the question's. Knockouts act once more on all tokens that are run after the edit, so that none of
+them sees the source.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from pkv_interp.editing import State
 from pkv_interp.editing.decision import option_ids
-from pkv_interp.engine import Engine
+from pkv_interp.engine import Engine, Prefill
 from pkv_interp.engine.sources import source_writes
 from pkv_interp.interventions import Knockout, KVPatch, Row
 from pkv_interp.measure.decision import token_margin
@@ -31,6 +32,8 @@ TOGETHER = {
 }
 #: New tokens, at most, that are given back one by one.
 ONE_BY_ONE = 64
+#: Sources that are also hidden from the question's tokens.
+HIDDEN = (FIELD, OLD, NEW, ERRATUM)
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,8 @@ class SourceReading:
         without: margin when the decision token may not see it.
         given_back: margin when the decision token reads the columns of before the edit there; None where the
             edit changed the prompt's length, and for sources that it leaves as they were.
+        unseen: margin when neither the decision token nor the question's tokens may see it; None for sources
+            other than ``HIDDEN``, and in measurements of before.
     """
 
     tokens: int
@@ -53,6 +58,7 @@ class SourceReading:
     written_by_read_heads: float
     without: float
     given_back: float | None
+    unseen: float | None = None
 
 
 @dataclass(frozen=True)
@@ -81,6 +87,7 @@ class TracedDecision:
         sources: by name (``edit_sources.SOURCES``), those that have tokens.
         together: margin without several sources, by ``TOGETHER``; those of which none is empty.
         tokens: each token that was run again; empty where there are none, or more than ``ONE_BY_ONE``.
+        together_unseen: as ``together``, hidden from the question's tokens as well.
     """
 
     margin: float
@@ -88,6 +95,7 @@ class TracedDecision:
     sources: dict[str, SourceReading]
     together: dict[str, float]
     tokens: list[NewToken]
+    together_unseen: dict[str, float] = field(default_factory=dict)
 
 
 def read_heads(found: Sequence[PositionScores], k: int) -> list[Head]:
@@ -137,6 +145,8 @@ def trace_edit(
     alone = {name: next(found) for name in together}
     given_back = {name: next(found) for name in swapped}
     tokens = [NewToken(position, kinds[position], next(found)) for position in single]
+    hidden = {name: some[name] for name in HIDDEN if name in some} | together
+    unseen = _unseen(engine, base, hidden, actions)
     written = source_writes(engine.loaded, base, list(some.values()), actions).double().cpu().numpy()
     layers, queries = np.array(heads, dtype=int).T
     attn = base.need("attn").double().cpu().numpy()[layers, queries].mean(0)
@@ -153,12 +163,25 @@ def trace_edit(
                 written_by_read_heads=float(written[index][layers, queries].sum()),
                 without=without[name],
                 given_back=given_back.get(name),
+                unseen=unseen.get(name),
             )
             for index, (name, positions) in enumerate(some.items())
         },
         together=alone,
         tokens=tokens,
+        together_unseen={name: unseen[name] for name in together},
     )
+
+
+def _unseen(
+    engine: Engine, base: Prefill, hidden: Mapping[str, tuple[int, ...]], actions: tuple[int, int]
+) -> dict[str, float]:
+    """Margins when no token that is run after the edit sees a source, by its name."""
+    later = tuple(range(base.given, base.length))
+    rows: list[Row] = [(Knockout(positions, queries=later),) for positions in hidden.values()]
+    if not rows:
+        return {}
+    return dict(zip(hidden, margins(engine.rerun(base, rows, (), actions)).tolist(), strict=True))
 
 
 def _action_ids(state: State, options: tuple[str, str]) -> tuple[int, int]:

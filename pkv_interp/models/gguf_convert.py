@@ -159,4 +159,4 @@ def _write(out: BinaryIO, one: Stored) -> None:
             f"{one.name} is read as {numbers.shape}, and the model makes it {one.shape}",
             "use the safetensors checkpoint that the file was made from",
         )
-    out.write(memoryview(numbers).cast("B"))
+    numbers.tofile(out)

@@ -15,11 +15,14 @@ BLOCKS: dict[str, tuple[str, ...]] = {
 def block_span(prompt: Prompt, *blocks: str) -> Span:
     """Half-open token span of a block, or of several that are neighbours.
 
+    A request that stands inside, as a comment of a layout of code can, is part of it.
+
     Raises:
         PkvError: they are not in one piece.
     """
     kinds = {kind for block in blocks for kind in BLOCKS[block]}
     inside = [i for i, kind in enumerate(prompt.kinds) if kind in kinds]
-    if not inside or inside[-1] - inside[0] + 1 != len(inside):
+    between = set(prompt.kinds[inside[0] : inside[-1] + 1]) - kinds if inside else set()
+    if not inside or between - {"conversation"}:
         raise PkvError(f"the blocks {', '.join(blocks)} are not in one piece", "name neighbouring blocks")
     return inside[0], inside[-1] + 1

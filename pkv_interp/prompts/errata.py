@@ -37,6 +37,18 @@ def erratum_line(field: str, value: str, wording: str = DEFAULT) -> str:
     Raises:
         PkvError: an unknown name, or a text that does not give the value.
     """
+    template, blanks = check_wording(wording)
+    line = template.format(field=field, value=value)
+    # A value at the beginning stands as it was given: its case may be what the model is asked about.
+    return f"{line}\n" if blanks[0][:2] == ("", "value") else f"{line[0].upper()}{line[1:]}\n"
+
+
+def check_wording(wording: str) -> tuple[str, list[tuple[str, str | None]]]:
+    """The template of a wording, and its pieces: the text before each blank and the blank's name.
+
+    Raises:
+        PkvError: an unknown name, or a text that does not give the value.
+    """
     template = ERRATA.get(wording, wording) if isinstance(wording, str) else ""
     try:
         blanks = [(before, *rest) for before, *rest in Formatter().parse(template)]
@@ -56,6 +68,4 @@ def erratum_line(field: str, value: str, wording: str = DEFAULT) -> str:
             f"the wording {short(wording)} is neither known nor has {{value}} in it",
             f"use {', '.join(ERRATA)} or a text with {{field}} and {{value}}",
         )
-    line = template.format(field=field, value=value)
-    # A value at the beginning stands as it was given: its case may be what the model is asked about.
-    return f"{line}\n" if blanks[0][:2] == ("", "value") else f"{line[0].upper()}{line[1:]}\n"
+    return template, [(before, name) for before, name, *_ in blanks]

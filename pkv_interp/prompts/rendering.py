@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pkv_interp.errors import PkvError
+from pkv_interp.prompts.notation import PROSE, Notation
 from pkv_interp.prompts.placement import Rendered, whole_text
 from pkv_interp.prompts.segments import Message, Prompt, Segment, mark, render, tokenise
 from pkv_interp.prompts.special import following
@@ -37,12 +38,14 @@ class Renderer:
         chat: use its chat template, where it has one.
         thinking: the template's thinking switch, None to leave it alone.
         question: what most likely ends the last message; a template may look at it.
+        notation: how errata and answers are written.
     """
 
     tokenizer: Any
     chat: bool = True
     thinking: bool | None = None
     question: str = ""
+    notation: Notation = PROSE
 
     def head(self, messages: Sequence[Message]) -> Head:
         """Render and tokenise.

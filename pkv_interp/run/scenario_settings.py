@@ -14,6 +14,7 @@ from pkv_interp.run.values import Name, Names
 from pkv_interp.tasks import Family, Scenarios, Style, default_scenarios
 from pkv_interp.tasks.checks import check_tokens
 from pkv_interp.tasks.findings import refuse
+from pkv_interp.tasks.layouts import Layout
 from pkv_interp.tasks.pairs import check_pairs
 
 
@@ -25,8 +26,21 @@ class ScenarioSettings(ExperimentSettings):
         layout: name of the layout in that file, or of a packaged one for code; None: the file's first one.
     """
 
+    #: Why the experiment cannot be run in a layout whose rule is code; None where it can.
+    NOT_IN_CODE: ClassVar[str | None] = None
+
     scenarios: OwnFile = None
     layout: Name | None = None
+
+    @model_validator(mode="after")
+    def _code_where_it_can_be(self) -> Self:
+        here = self.scenarios is None or self.scenarios.is_here
+        if self.NOT_IN_CODE is not None and here and self.laid_out.is_code:
+            raise PkvError(
+                f"the rule of the layout '{self.laid_out.name}' is code, and {self.NOT_IN_CODE}",
+                "leave layout out, or name one whose rule is a sentence",
+            )
+        return self
 
     @field_validator("layout")
     @classmethod
@@ -46,6 +60,15 @@ class ScenarioSettings(ExperimentSettings):
     def used_families(self) -> list[str]:
         """Names of the families that the run uses."""
         return [family.name for family in self.chosen(getattr(self, "families", None))]
+
+    @property
+    def laid_out(self) -> Layout:
+        """The layout that the prompts have.
+
+        Raises:
+            PkvError: the scenarios have problems.
+        """
+        return world_of(self.scenarios).layout(Style(layout=self.layout))
 
     @property
     def world(self) -> Scenarios:

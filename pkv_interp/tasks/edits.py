@@ -10,8 +10,11 @@ from typing import Any, Unpack
 
 import numpy as np
 
+from pkv_interp.errors import PkvError
+from pkv_interp.prompts.notation import PROSE, Notation
 from pkv_interp.prompts.segments import Message, Segment
 from pkv_interp.streams import stream
+from pkv_interp.tasks.layouts import CUE
 from pkv_interp.tasks.off_template import off_template
 from pkv_interp.tasks.recipes import Instance, Recipe, RecipeOptions, drawn_values
 from pkv_interp.tasks.scenarios import Family
@@ -32,8 +35,9 @@ class EditTask:
         old_action: called for by the old value.
         new_action: called for by the new value.
         matches: the new value is the rule's trigger.
-        cue: opens the answer in a layout of code; None is the style's.
+        cue: opens the answer, where the layout has a cue of its own; None is the style's.
         chat: the layout leaves the chat template to the style.
+        notation: how the layout writes errata and answers.
     """
 
     family: str
@@ -52,6 +56,7 @@ class EditTask:
     matches: bool
     cue: str | None = None
     chat: bool = True
+    notation: Notation = PROSE
 
 
 def edit_task(
@@ -86,7 +91,7 @@ def edit_task(
     actions = (otherwise, act) if matches else (act, otherwise)
     messages = instance.messages(value=old, trigger=value)
     line = made.scenarios.planted.format(action=actions[0]) if planted else None
-    shown = _Shown(instance, family.field, messages, line)
+    shown = _Shown(instance, family.field, messages, instance.layout.cue_of(family.field), line)
     return _task(shown, (old, new), actions, matches, rng)
 
 
@@ -101,22 +106,29 @@ def lookup_task(
         tokenizer: a fast Hugging Face tokenizer.
         matches: whether the new value is the first action.
         recipe: the fields of a `Recipe`.
+
+    Raises:
+        PkvError: the layout is code and has no such prompt.
     """
     made = off_template("lookup", family, index, tokenizer, **recipe)
+    layout = made.instance.layout
+    if layout.is_code and made.code is None:
+        raise PkvError(f"the layout '{layout.name}' reads no field back", "give it a read_back")
     first, second = made.values
     old, new = (second, first) if matches else (first, second)
     rng = stream(recipe["seed"], "edit", family.name, index)
-    shown = _Shown(made.instance, made.field, made.messages(old))
+    shown = _Shown(made.instance, made.field, made.messages(old), made.cue)
     return _task(shown, (old, new), (old, new), matches, rng)
 
 
 @dataclass(frozen=True)
 class _Shown:
-    """An instance's messages at the old value, and a line to plant before the question."""
+    """An instance's messages at the old value, the cue, and a line to plant before the question."""
 
     instance: Instance
     field: str
     messages: tuple[Message, ...]
+    cue: str
     planted: str | None = None
 
 
@@ -131,8 +143,9 @@ def _task(
     instance = shown.instance
     *before, user = shown.messages
     *body, question = user.segments
+    layout = instance.layout
     if shown.planted is not None:
-        body.append(Segment("conversation", f"{shown.planted}\n", "planted"))
+        body.append(Segment("conversation", f"{layout.notation.said(shown.planted)}\n", "planted"))
     lines = [line.split(": ") for line in instance.chosen.bystanders]
     earlier = [replace(m, segments=tuple(_named(m.segments, shown.field, lines))) for m in before]
     bystanders = instance.scenarios.bystanders
@@ -149,8 +162,9 @@ def _task(
         instance.chosen.actions,
         *actions,
         matches,
-        instance.layout.cue_of(shown.field) if instance.layout.is_code else None,
-        instance.layout.chat,
+        None if shown.cue == CUE else shown.cue,
+        layout.chat,
+        layout.notation,
     )
 
 

@@ -83,7 +83,9 @@ def layout_cases(
             "a layout is chosen on that split alone",
         )
     styles = {name: replace(made.style, layout=name) for name in layouts}
-    orders = {name: order_of(scenarios.layout(style), style) for name, style in styles.items()}
+    orders: dict[str, Order] = {
+        name: order_of(scenarios.layout(style), style) for name, style in styles.items()
+    }
     out: list[LayoutCase] = []
     for name, kind, family, index in product(layouts, kinds, chosen, range(instances)):
         recipe["style"] = styles[name]

@@ -1,11 +1,10 @@
 """Layouts: in which order the blocks of a prompt stand, and the words around what fills them."""
 
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from keyword import iskeyword
+from dataclasses import dataclass, replace
 
 from pkv_interp.errors import PkvError
+from pkv_interp.prompts.notation import Notation, identifier
 from pkv_interp.prompts.segments import Segment
 
 CUE = "Action:"
@@ -77,6 +76,11 @@ class Layout:
             white space.
         first_token: an answer is read by its first token; otherwise it must be a single one.
         chat: the chat template is used where the style wants it; False leaves it out.
+        errata: wordings of errata of the layout's own, by names of ``pkv_interp.prompts.errata.UPDATES``; a
+            layout with rules of its own writes the others as it writes sentences.
+        swaps: the blocks of state and rule may change places.
+        read_back: the ``ask`` and the ``cue`` of a prompt without a rule that reads a field back, in a layout
+            with rules of its own; None where it has none.
     """
 
     name: str
@@ -97,6 +101,9 @@ class Layout:
     before_answer: str | None = None
     first_token: bool = False
     chat: bool = True
+    errata: Mapping[str, str] | None = None
+    swaps: bool = True
+    read_back: Mapping[str, str] | None = None
 
     @property
     def is_code(self) -> bool:
@@ -105,10 +112,35 @@ class Layout:
 
     def label(self, field: str) -> str:
         """The label of a field as it is written here."""
-        if not self.identifiers:
-            return field
-        name = re.sub(r"\W+", "_", field).strip("_")
-        return name if name.isidentifier() and not iskeyword(name) else f"field_{name}".strip("_")
+        return identifier(field) if self.identifiers else field
+
+    @property
+    def notation(self) -> Notation:
+        """How errata and answers are written here."""
+        return Notation(
+            self.is_code,
+            self.identifiers,
+            self.filler,
+            self.errata or {},
+            self.before_answer,
+            self.first_token,
+        )
+
+    @property
+    def without_rule(self) -> "Layout":
+        """The layout of prompts that state a field and read it back.
+
+        Raises:
+            PkvError: it has none.
+        """
+        if self.read_back is None:
+            raise PkvError(f"the layout '{self.name}' reads no field back", "give it a read_back")
+        return replace(self, order=("state", "ask"), **self.read_back)
+
+    @property
+    def field_late(self) -> bool:
+        """Whether the field stands after the rule where nothing is swapped."""
+        return self.order.index("state") > self.order.index("rule")
 
     def cue_of(self, field: str) -> str:
         """The cue of a prompt about ``field``; without rules of its own a layout has no blanks in it."""

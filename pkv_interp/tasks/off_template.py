@@ -5,13 +5,15 @@ generality). Fields, values and actions are those of the scenario families.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, Unpack
 
 from pkv_interp.prompts.segments import Message, Segment, build
 from pkv_interp.streams import stream
 from pkv_interp.tasks.cases import CUE, Case, paired
 from pkv_interp.tasks.draws import Draw, draw
+from pkv_interp.tasks.lay_out import lay_out
+from pkv_interp.tasks.layouts import Content, Layout
 from pkv_interp.tasks.quads import value_pair
 from pkv_interp.tasks.recipes import Instance, Recipe, RecipeOptions
 from pkv_interp.tasks.scenarios import Family
@@ -106,12 +108,41 @@ class OffTemplate:
         """The draws of the instance."""
         return self.instance.chosen
 
+    @property
+    def code(self) -> Layout | None:
+        """The layout of a lookup in code; None where the text is prose."""
+        layout = self.instance.layout
+        return layout.without_rule if self.template == "lookup" and layout.read_back is not None else None
+
+    @property
+    def cue(self) -> str:
+        """What opens the answer."""
+        return CUE if self.code is None else self.code.cue_of(self.field)
+
     def messages(self, held: str) -> tuple[Message, ...]:
         """The messages with the field at ``held``; the last segment is the question."""
         family = self.instance.family
+        if self.code is not None:
+            return lay_out(self.code, self._content(held), replace(self.instance.style, field_late=False))
         body = _BODIES[self.template](family, self.chosen, self.named, held, self.turn)
         role = Message("system", (Segment("system", family.role, "system"),))
         return role, Message("user", tuple(body))
+
+    def _content(self, held: str) -> Content:
+        """What fills a layout without a rule."""
+        family, chosen = self.instance.family, self.chosen
+        return Content(
+            role=family.role,
+            field=self.field,
+            value=held,
+            bystanders=chosen.bystanders,
+            rule=(),
+            before=(),
+            after=(),
+            tools="",
+            request=family.request.format(id=chosen.record),
+            menu=chosen.menu,
+        )
 
 
 def off_template(
@@ -134,12 +165,13 @@ def off_template(
     pair = value_pair(family, tokenizer, made.seed, made.values)
     named = pair if index % 2 == 0 else (pair[1], pair[0])
     copied = template == "lookup"
+    instance = Instance(family, index, chosen, template, made.style, made.scenarios)
     return OffTemplate(
         template,
-        Instance(family, index, chosen, template, made.style, made.scenarios),
+        instance,
         named,
         chosen.actions if copied else named,
-        LOOKUP_FIELD if copied else family.field,
+        instance.layout.label(LOOKUP_FIELD) if copied else family.field,
         turn,
     )
 
@@ -160,13 +192,13 @@ def off_template_case(
         PkvError: the two prompts do not align.
     """
     made = off_template(template, family, index, tokenizer, **recipe)
-    style = made.instance.style
+    style, layout = made.instance.style, made.code
     clean, corrupt = (
         build(
             made.messages(held),
-            Segment("decision", CUE, "decision"),
+            Segment("decision", made.cue, "decision"),
             tokenizer,
-            chat=style.chat,
+            chat=style.chat and (layout is None or layout.chat),
             thinking=style.thinking,
         )
         for held in made.values

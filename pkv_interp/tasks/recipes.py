@@ -7,7 +7,6 @@ from typing import Any, Required, TypeAlias, TypedDict
 import numpy as np
 
 from pkv_interp.errors import PkvError
-from pkv_interp.prompts.errata import UPDATES
 from pkv_interp.prompts.segments import Message, Prompt, Segment, build
 from pkv_interp.streams import stream as named_stream
 from pkv_interp.tasks.alignment import aligned_values, check_values
@@ -169,7 +168,7 @@ class Instance:
             tools=self.scenarios.tools,
             request=family.request.format(id=chosen.record),
             menu=chosen.menu,
-            update=Segment("update", _lines(update, family), "update") if update else None,
+            update=Segment("update", self._lines(update), "update") if update else None,
         )
 
     def messages(self, *, value: str, trigger: str, update: Updates = ()) -> tuple[Message, ...]:
@@ -196,6 +195,12 @@ class Instance:
             thinking=self.style.thinking,
         )
 
+    def _lines(self, updates: Updates) -> str:
+        """One line for each update, as the layout writes it."""
+        given = (updates,) if isinstance(updates, Update) else updates
+        notation, own = self.layout.notation, self.family.field
+        return "".join(notation.erratum(one.field or own, one.value, one.wording) for one in given)
+
     def _other_value(self, value: str, trigger: str) -> str:
         """The value of the two that is not the trigger."""
         if self.values is None or not {value, trigger} <= set(self.values):
@@ -205,14 +210,6 @@ class Instance:
             )
         first, second = self.values
         return second if trigger == first else first
-
-
-def _lines(updates: Updates, family: Family) -> str:
-    lines = ""
-    for update in (updates,) if isinstance(updates, Update) else updates:
-        text = UPDATES[update.wording].format(field=update.field or family.field, value=update.value)
-        lines += text[0].upper() + text[1:] + "\n"
-    return lines
 
 
 def drawn_values(

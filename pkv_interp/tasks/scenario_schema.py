@@ -101,6 +101,9 @@ _CODE_ASK = template_check((), may=("request", "menu", "field"))
 _STATE = template_check(("value",), some=("field",), may=("bystander_1", "bystander_2"))
 _CODE_STATE = template_check(("value",), some=("field",), may=("bystander_1", "bystander_2", "request"))
 _CODE_CUE = template_check((), may=("field",))
+#: A line that gives a field's value as it is now, as a layout of code writes it.
+CodeErratum = Annotated[Text, blanks((), some=("value",), may=("field",))]
+Update = Literal["bare", "tagged", "override", "re_evaluate", "natural", "notice"]
 
 
 class Entry(BaseModel):
@@ -119,6 +122,13 @@ class FamilyEntry(Entry):
     values: Values
     actions: Actions
     request: Annotated[Text, blanks((), may=("id",))]
+
+
+class ReadBackEntry(Entry):
+    """How a prompt without a rule asks for a field's value; see `pkv_interp.tasks.layouts.Layout`."""
+
+    ask: Annotated[Text, blanks((), may=("request", "field"))]
+    cue: Annotated[Text, blanks((), may=("field",))]
 
 
 class LayoutEntry(Entry):
@@ -143,6 +153,9 @@ class LayoutEntry(Entry):
     before_answer: str | None = None
     first_token: bool = False
     chat: bool = True
+    errata: dict[Update, CodeErratum] | None = None
+    swaps: bool = True
+    read_back: ReadBackEntry | None = None
 
     @field_validator("state")
     @classmethod
@@ -206,6 +219,10 @@ class LayoutEntry(Entry):
             raise problem("{menu} stands before {request}", "put the question after the request")
         if self.rules is not None and asked[1] and not asked[2].strip():
             raise problem("nothing stands after {request}", "end ask in a question or a comment")
+        if self.rules is None and (self.errata is not None or self.read_back is not None):
+            raise problem("errata and read_back belong to a layout with rules of its own", "leave them out")
+        if self.read_back is not None and ("{request}" in self.read_back.ask) == ("{request}" in self.state):
+            raise problem("{request} stands in read_back where it does not in ask", "write it as in ask")
         return self
 
 

@@ -179,6 +179,32 @@ def test_an_erratum_that_fails_is_unread_or_outvoted(cases: Cases) -> None:
     assert lines(part, "traced", source="new tokens") == []
 
 
+def test_an_erratum_that_the_question_alone_reads_is_outvoted(cases: Cases) -> None:
+    """A re-prefill moves 8 logits; hiding the erratum takes 0.5 at the decision, and 4.0 or 0.4 from all."""
+
+    def fate(unseen: float, together: float) -> TracedEdit:
+        sources = {
+            "field": reading(-1.0),
+            "old notes": reading(2.0),
+            "erratum": dataclasses.replace(reading(-1.5), unseen=unseen),
+        }
+        alone, hidden = {"old notes and field": -1.0}, {"old notes and field": together}
+        return TracedEdit(-4.0, 4.0, {"erratum": TracedDecision(-1.0, 0.0, sources, alone, [], hidden)})
+
+    edits = [fate(-5.0, 3.0), fate(-1.4, -1.0)] * 2
+    part = traced(measured(cases, traced=stage(cases.traced, edits)), SCORER, ("erratum",))
+    line = lines(part, "traced_errata", place="early")[0]
+    told = ("failed", "unread", "read_by_question", "outvoted", "followed_alone", "followed_unseen")
+    assert [line[name] for name in told] == [2, 1, 1, 1, 0, 1]
+    assert (line["moved"], line["attention"]) == (pytest.approx(0.5 / 8), pytest.approx(0.1))
+    assert line["moved_by_all"] == pytest.approx((4.0 + 0.4) / 2 / 8)
+    assert line["against_by_all"] == pytest.approx((4.0 + 0.0) / 2 / 8)
+    (erratum,) = lines(part, "traced", place="early", source="erratum")
+    assert erratum["lost_if_unseen"] == pytest.approx((4.0 + 0.4) / 2)
+    without = {line["without"]: line["value"] for line in lines(part, "traced_without", place="early")}
+    assert without == {"old notes and field": 0.0, "old notes and field, from the question too": 0.5}
+
+
 def test_carriers_are_summed_by_kind_of_token(cases: Cases) -> None:
     tokens = [NewToken(40, "rule", 1.0), NewToken(41, "rule", 1.5), NewToken(42, "newline", 2.5)]
     one = TracedDecision(2.0, 0.0, {"new tokens": reading(-1.0, -2.0, written=4.0)}, {}, tokens)

@@ -72,11 +72,9 @@ def report(reader: Any, writer: Any, **changes: Any) -> Report:
     cells = {}
     for one in arranged:
         make = reader if one.role == "reader" else writer
-        field, trigger = (
-            Stage({key_of(case): make(case, one) for case in cases.of(changed)})
-            for changed in ("field", "trigger")
+        cells[one.name] = Cells(
+            *(Stage({key_of(case): make(case, one) for case in cases.of(changed)}) for changed in one.pairs)
         )
-        cells[one.name] = Cells(field, trigger)
     history = {one.name: Training([{"loss": 1.0}]) for one in arranged if one.curriculum is not None}
     return summarise(Measured(cases, arranged, cells, history), made_up.scoring(chosen))
 
@@ -109,7 +107,8 @@ def test_the_outcome_is_the_one_that_was_written_before(reader: Any, writer: Any
 
 
 def test_the_mechanism_of_a_reader_that_cannot_decide_is_not_stated() -> None:
-    assert set(report(of_nothing, of_notes).stated()) == {"competence", "reader_accuracy", "writer_accuracy"}
+    told = {"competence", "reader_accuracy", "writer_accuracy", "late_reader_accuracy"}
+    assert set(report(of_nothing, of_notes).stated()) == told
     stated = report(of_notes, of_nothing).stated()
     assert stated["reader_notes_only"].value == pytest.approx(0.97)
     assert stated["reader_field_only"].value == pytest.approx(0.0)
@@ -128,14 +127,39 @@ def test_headlines_are_those_of_the_mixed_curriculum_and_tables_have_all() -> No
     pooled = {line.curriculum: line.value for line in mine if line.seed is None and line.changed == "field"}
     assert pooled == pytest.approx({"early": 0.2, "late": 0.4, "mixed": 0.9})
     assert sorted(line.seed for line in mine if line.seed is not None and line.curriculum == "late") == [
-        *(0, 0),
-        *(1, 1),
-        *(2, 2),
+        *(0, 0, 0),
+        *(1, 1, 1),
+        *(2, 2, 2),
     ]
     halves = [line.value for line in lines if line.arm == "notes_only_K" and line.curriculum == "late"]
     assert halves == pytest.approx([0.2] * len(halves))
     loci = [line for line in made.tables if isinstance(line, Locus) and line.curriculum == "late"]
     assert [(line.kind, line.positions_per_prompt) for line in loci] == [("newline", 3.0)]
+
+
+def test_a_reader_trained_with_the_field_late_is_judged_there() -> None:
+    """Its own place has its own figures; a training with the field early alone has none there."""
+
+    def by_place(case: Case, one: Arrangement) -> Cell:
+        late = case.clean.spans["field"] > case.clean.spans["trigger"]
+        return cell(case, 0.7 if late else 0.0, 0.3 if late else 0.9, right=one.curriculum != "late" or late)
+
+    made = report(by_place, of_notes)
+    stated = made.stated()
+    assert (stated["late_reader_accuracy"].value, stated["reader_accuracy"].value) == (1.0, 1.0)
+    assert stated["late_reader_field_only"].value == pytest.approx(0.7)
+    assert stated["late_reader_notes_only"].value == pytest.approx(0.3)
+    right = {
+        (line.curriculum, line.place): line.value
+        for line in made.tables
+        if isinstance(line, Accuracy) and line.role == "reader" and line.seed is None and line.side == "both"
+    }
+    assert right == {
+        ("early", "early"): 1.0, ("late", "early"): 0.5, ("late", "late"): 1.0,
+        ("mixed", "early"): 1.0, ("mixed", "late"): 1.0,
+    }  # fmt: skip
+    alone = report(of_notes, of_notes, curricula=["early"], prefill_curricula=["early"]).stated()
+    assert not any(name.startswith("late_") for name in alone)
 
 
 def test_seeds_that_differ_widen_the_interval() -> None:
@@ -168,6 +192,9 @@ def test_cells_of_both_kinds_of_pairs_are_there() -> None:
     assert isinstance(cases, Cases)
     assert {case.changed for case in cases.field} == {"field"}
     assert {case.changed for case in cases.trigger} == {"trigger"}
+    assert {case.changed for case in cases.field_late} == {"field"}
+    assert all(c.clean.spans["field"] > c.clean.spans["trigger"] for c in cases.field_late)
+    assert build_cases(settings(layout="python_script_late"), tiny("llama").tokenizer).field_late == []
 
 
 def test_the_config_says_the_defaults() -> None:

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -33,7 +32,6 @@ from pkv_interp.measure.edit_scenes import EditScene, SceneSource, open_context
 from pkv_interp.measure.opened import BesideTrace
 from pkv_interp.measure.pairs import PairRun, cache_states, run_pair
 from pkv_interp.measure.patching import position_rows
-from pkv_interp.prompts.blocks import block_span
 from pkv_interp.reference.verify import verify_with_bridge
 from pkv_interp.tasks import BY_NAME, Case, Style, field_case
 from pkv_interp.tolerances import tolerance_of
@@ -43,7 +41,7 @@ from tests.agent import support
 from tests.experiments.configs import compose
 from tests.families import tiny
 from tests.hostile import sabotage
-from tests.hostile.told import own_cache, told_outputs
+from tests.hostile.told import own_cache, splice_traces, spliced_scene, told_outputs
 
 ROOT = Path(__file__).parent.parent.parent
 ALLOWED = tolerance_of("float32")
@@ -108,9 +106,8 @@ def weights_back() -> float:
 
 
 def composing_checks() -> Any:
-    prompt, loaded = case().clean, tiny("llama")
-    one: Any = SimpleNamespace(sides=[("match", prompt)], spans=(block_span(prompt, "policy"),))
-    return measure_checks(Runner.of(loaded.model), loaded.tokenizer, [one])
+    loaded = tiny("llama")
+    return measure_checks(Runner.of(loaded.model), loaded.tokenizer, [spliced_scene(case())])
 
 
 def agent_checks() -> Any:
@@ -225,6 +222,7 @@ TABLE: dict[str, Control] = {
     "suffix_recompute_equals_full": Control(exact_edits, s.values_shifted),
     "suffix_recompute_equals_full_reprefill": Control(exact_edits, s.values_shifted),
     "trace_equals_api": Control(traces, s.another_cache_opened),
+    "traced_splices_equal_api": Control(lambda: splice_traces(engine(), case()), s.another_cache_opened),
     "own_cache_read_again": Control(lambda: own_cache(engine(), case()), s.another_cache_opened),
     "outputs_are_weights_times_values": Control(
         lambda: told_outputs(engine(), case()), s.unscaled_weights, 0.0, ALLOWED.outputs

@@ -1,11 +1,17 @@
-"""Two controls of what is told beside the model: caches read again, and outputs from weights and values."""
+"""Controls of what is told beside the model: caches read again or opened, outputs from weights and values."""
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+
+from experiments.composing.checks import measure_traces
+from pkv_interp.cache.compute import Runner
 from pkv_interp.engine import Engine
 from pkv_interp.measure.crossing import read_by
 from pkv_interp.measure.margin_model import CAPTURE, outputs_over
 from pkv_interp.measure.pairs import run_pair
+from pkv_interp.prompts.blocks import block_span
 from pkv_interp.tasks import Case
 
 
@@ -21,3 +27,16 @@ def told_outputs(engine: Engine, case: Case) -> float:
     found = run_pair(engine, case, CAPTURE)
     told = outputs_over(engine.spec, found.corrupt, found.clean)
     return float((told - found.corrupt.z).abs().max() / found.corrupt.z.abs().max())
+
+
+def spliced_scene(case: Case) -> Any:
+    """One prompt whose policy is a chunk."""
+    return SimpleNamespace(sides=[("match", case.clean)], spans=(block_span(case.clean, "policy"),))
+
+
+def splice_traces(engine: Engine, case: Case) -> float:
+    """Largest difference of logits of traced decisions on spliced caches, as composing's control has it."""
+    loaded = engine.loaded
+    found = measure_traces(engine, Runner.of(loaded.model), loaded.tokenizer, [spliced_scene(case)])
+    assert found.caches == 3
+    return found.difference

@@ -170,3 +170,28 @@ def test_a_state_of_another_model_is_refused_unless_it_is_named() -> None:
         open_state(engine, state, written_by=engine.loaded.model)
     crossed = open_state(engine, state, written_by=other.model)
     assert float((crossed.logits - state.logits()).abs().max()) > 1e-2
+
+
+@pytest.mark.parametrize("method", ["erratum", "recompute@8"])
+def test_what_is_unseen_is_hidden_from_the_question_too(engine: Engine, method: str) -> None:
+    """The twin runs the question's tokens over the edited cache, their scores closed by hooks."""
+    before, after, found = traced(engine, method)
+    base = open_state(engine, after)
+    twin, ids = Sequential(engine.loaded), option_ids(after.context.renderer, after.suffix(), OPTIONS)
+    sources = edit_sources(before, after, FIELD, base.length)
+    later = range(len(after.ids), base.length)
+
+    def hidden(positions: tuple[int, ...]) -> float:
+        knocked = [Knockout(positions, queries=tuple(later))]
+        with torch.no_grad():
+            logits = twin._forward(base.ids, later, after.cache.view(), (), (), knocked)
+        return float(logits[ids[0]] - logits[ids[1]])
+
+    new = "erratum" if method == "erratum" else "new tokens"
+    for name in ("field", "old notes", new):
+        assert found.sources[name].unseen == pytest.approx(hidden(sources[name]), abs=1e-4), name
+    together = "old notes and field"
+    both = hidden(sources["old notes"] + sources["field"])
+    assert found.together_unseen[together] == pytest.approx(both, abs=1e-4)
+    assert abs(found.together_unseen[together] - found.together[together]) > 1e-4
+    assert {name for name, one in found.sources.items() if one.unseen is None} == {"sink", "rest", "question"}
