@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 from pkv_interp.plots.theme import TEMPLATE, VERMILLION
 from pkv_interp.records import RunRecord
 from pkv_interp.records.tables import TableRow, frame_of
-from pkv_interp.run.screened import of_screen
+from pkv_interp.run.screen_report import of_screen
 
 #: Stands in the title of every figure of a model that failed the competence gate.
 NOT_COMPETENT = "not competent: mechanism figures are not evidence"

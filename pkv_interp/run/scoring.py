@@ -13,7 +13,8 @@ from pkv_interp.records.competence import LEAST_FAMILIES, Competence, above_gues
 from pkv_interp.records.schema import Row
 from pkv_interp.records.tables import TableRow
 from pkv_interp.run.report import SHARE, Headline
-from pkv_interp.run.screened import Screened, ScreenRow
+from pkv_interp.run.screen_report import ScreenRow, counts, screen_rows, screen_table
+from pkv_interp.run.screened import Screened
 from pkv_interp.run.settings import ExperimentSettings
 from pkv_interp.stats import Estimate, max_t, mean, ratios_of_means
 from pkv_interp.stats.recovery import recovery_by_site
@@ -157,25 +158,25 @@ class Scoring(Generic[S]):
         sides = {"match": [d for d in decided if d.gold_is_match]}
         sides["mismatch"] = [d for d in decided if not d.gold_is_match]
         per_value = {name: sum(d.right for d in part) / len(part) for name, part in sides.items()}
-        counts = screened.counts() if screened else None
+        pairs = counts(screened) if screened else None
         fields: dict[str, Any] = {
             "accuracy": accuracy,
             "per_value": per_value,
             "threshold": threshold,
-            "screen": counts,
+            "screen": pairs,
         }
         passed = (
             min(per_value.values()) >= threshold
-            if counts is None
-            else counts.families_used >= LEAST_FAMILIES and above_guessing(accuracy)
+            if pairs is None
+            else pairs.families_used >= LEAST_FAMILIES and above_guessing(accuracy)
         )
         top = sum(d.top_token_right for d in decided) / len(decided)
         return GateResult(
             Competence(**fields, passed=passed and not self.random_weights),
             Headline("competence", accuracy, "two-way accuracy, both sides", needs_gate=False, bounds=SHARE),
             CompetenceRow(accuracy.value, top, per_value["match"], per_value["mismatch"], len(decided)),
-            screened.table(),
-            screened.rows(),
+            screen_table(screened),
+            screen_rows(screened),
         )
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
 from pkv_interp.errors import PkvError
-from pkv_interp.run.screened import SCORED, Candidate, Decided, Screened
+from pkv_interp.run.screened import SCORED, Candidate, Decided, Screened, families
 from pkv_interp.run.stage import Named, Stage, key_of
 
 
@@ -126,11 +126,12 @@ def _refuse_too_few(screened: Screened, ranking: Collection[str]) -> None:
         PkvError: there are too few.
     """
     hint = "try more candidates, another layout, or a model that follows the rule"
-    counts = screened.counts()
-    if counts.families_used < LEAST_SCORED:
+    scored = screened.scored
+    used = families(one for one in scored if one.used)
+    if len(used) < LEAST_SCORED:
         raise PkvError(
-            f"the model is right on both sides of {counts.right} of {counts.tried} pairs, and "
-            f"{counts.families_used} of {counts.families_tried} families have a pair that can be used",
+            f"the model is right on both sides of {sum(one.found.right for one in scored)} of {len(scored)} "
+            f"pairs, and {len(used)} of {len(families(scored))} families have a pair that can be used",
             hint,
         )
     for split in ranking:

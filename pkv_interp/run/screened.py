@@ -1,17 +1,13 @@
 """What is decided on the candidates of a run with nothing patched, and which of them it uses."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from pkv_interp.measure.competence import Decision, decisions
 from pkv_interp.measure.pairs import PairRun
-from pkv_interp.records.competence import PairsScreened
-from pkv_interp.records.schema import Row
-from pkv_interp.records.tables import TableRow
 
 #: Split of the candidates that score; those of any other rank.
 SCORED = "held_out"
-#: Name of the rows of candidates.
-ARM = "screened"
 
 
 @dataclass(frozen=True)
@@ -77,67 +73,12 @@ class Screened:
         """On every prompt of every candidate: what competence is told by."""
         return [decision for one in self.candidates for decision in one.found.decisions]
 
-    def counts(self) -> PairsScreened:
-        """How many candidates that score were tried, right and used, and their families."""
-        scored = [one for one in self.candidates if one.split == SCORED]
-        used = [one for one in scored if one.used]
-        return PairsScreened(
-            tried=len(scored),
-            right=sum(one.found.right for one in scored),
-            wrong=sum(one.found.wrong for one in scored),
-            used=len(used),
-            families_tried=len({one.found.family for one in scored}),
-            families_used=len({one.found.family for one in used}),
-        )
-
-    def table(self) -> list["ScreenRow"]:
-        """A line per split and family."""
-        groups: dict[tuple[str, str], list[Candidate]] = {}
-        for one in self.candidates:
-            groups.setdefault((one.split, one.found.family), []).append(one)
-        return [
-            ScreenRow(
-                family,
-                split,
-                len(mine),
-                sum(one.found.right for one in mine),
-                sum(one.found.wrong for one in mine),
-                sum(one.used for one in mine),
-            )
-            for (split, family), mine in groups.items()
-        ]
-
-    def rows(self) -> list[Row]:
-        """A row per pair of every candidate, so that the selection can be checked from the record."""
-        return [
-            Row(
-                family=one.found.family,
-                split=one.split,
-                instance=one.found.instance,
-                wording=pair.wording,
-                arm=ARM if len(one.found.pairs) == 1 else f"{ARM}_{at}",
-                clean=pair.clean,
-                corrupt=pair.corrupt,
-                extra={"right": one.found.right, "used": one.used},
-            )
-            for one in self.candidates
-            for at, pair in enumerate(one.found.pairs, start=1)
-        ]
+    @property
+    def scored(self) -> list[Candidate]:
+        """Those that score."""
+        return [one for one in self.candidates if one.split == SCORED]
 
 
-def of_screen(row: Row) -> bool:
-    """Whether a row is about a candidate, which no figure need be over."""
-    return row.arm.partition("_")[0] == ARM
-
-
-@dataclass(frozen=True)
-class ScreenRow(TableRow):
-    """Candidates of a family: right on both sides, wrong on both sides, and used."""
-
-    table = "screen"
-    family: str
-    split: str
-    tried: int
-    right: int
-    wrong: int
-    used: int
+def families(candidates: Iterable[Candidate]) -> set[str]:
+    """Families of candidates."""
+    return {one.found.family for one in candidates}

@@ -12,6 +12,7 @@ from experiments import find
 from experiments.anatomy.cases import candidates as reworded_candidates
 from experiments.anatomy.settings import AnatomySettings
 from experiments.blast_radius.cases import candidates as blast_candidates
+from experiments.blast_radius.cases import turns_the_conclusion
 from experiments.blast_radius.settings import BlastRadiusSettings
 from experiments.circuit.cases import candidates as polarity_candidates
 from experiments.circuit.settings import CircuitSettings
@@ -33,6 +34,7 @@ from pkv_interp.records import RunRecord
 from pkv_interp.records.archive import archive_path, read
 from pkv_interp.run.settings import checked
 from pkv_interp.tasks import Case
+from pkv_interp.tasks.field_classes import CLASSES
 from tests.run.taught import taught
 
 #: Whether the model is right on the candidates of each family: b on both sides, c and d on one, w on none.
@@ -186,24 +188,19 @@ def test_patching_without_a_screen_builds_no_more_than_it_uses() -> None:
     assert [case.instance.split("-")[1] for case in tried.held_out] == ["1", "1"]
 
 
-def test_blast_radius_takes_instances_whose_deciding_flip_is_right(tmp_path: Path) -> None:
-    sizes = {
-        **{name: SMALL[name] for name in ("screen", "candidates", "bootstrap_draws", "verify", "threads")},
-        "families": ["documents", "alerts"],
-        "fillers": [0, 1],
-        "effect_fillers": [0],
-        "random_draws": 1,
-        "guide_sizes": [1],
-    }
-    tried = blast_candidates(checked(BlastRadiusSettings, sizes), TOKENIZER)
-    assert len({one.deciding.clean.text for one in tried}) == 6
-    model = taught(tmp_path / "model", told([one.deciding for one in tried]))
-    record = find("blast_radius").run(model=model, results_dir=tmp_path / "results", **sizes)
-    assert screen_lines(record) == SCREENED[2:]
-    used = {row.instance for row in record.rows if row.arm != "screened"}
-    assert used == set(chosen([one.deciding for one in tried]))
-    kinds = {row.arm for row in record.rows if row.arm.count("/") == 2}
-    assert len(kinds) == 3 * 2 * 2  # every class, flip and length of the instances that are used
+def test_blast_radius_screens_an_instance_by_its_deciding_flip_and_then_takes_all_its_prompts() -> None:
+    sizes = {"screen": "both_sides", "candidates": 3, "families": ["documents", "alerts"], "fillers": [2, 0]}
+    tried = blast_candidates(checked(BlastRadiusSettings, sizes | {"effect_fillers": [0]}), TOKENIZER)
+    assert len({one.instance for one in tried}) == 6
+    prompts = tried[1].make_prompts()
+    assert [(one.field_class, one.n_fillers) for one in prompts] == [
+        (name, length) for name in CLASSES for length in (2, 0)
+    ]
+    assert {flip.case.instance for one in prompts for flip in one.flips} == {tried[1].instance}
+    (high,) = (
+        flip for one in prompts if one.n_fillers == 0 for flip in one.flips if turns_the_conclusion(flip)
+    )
+    assert high.case == tried[1].deciding
 
 
 def test_a_quad_is_right_where_all_four_prompts_are_and_a_family_needs_two() -> None:

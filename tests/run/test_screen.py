@@ -15,7 +15,9 @@ from pkv_interp.measure.competence import Decision
 from pkv_interp.records.competence import LEAST_FAMILIES, Competence, PairsScreened
 from pkv_interp.run.display import gate_line
 from pkv_interp.run.screen import Candidates, Kept, first_of_each, keep
-from pkv_interp.run.screened import Candidate, Decided, Screened, ScreenedPair, of_screen
+from pkv_interp.run.screen_report import counts as counts_of
+from pkv_interp.run.screen_report import of_screen, screen_rows, screen_table
+from pkv_interp.run.screened import Candidate, Decided, Screened, ScreenedPair
 from pkv_interp.run.settings import checked
 from pkv_interp.run.stage import Stage
 from tests.run.test_scoring import scoring
@@ -59,18 +61,18 @@ def test_the_first_right_ones_of_each_family_are_kept_in_order() -> None:
     result = kept("a:hRWRR b:WWhhh c:RhhhR d:hhhhR")
     assert names(result) == ["a1", "a3", "c0", "c4", "d4"]
     assert [
-        (line.family, line.tried, line.right, line.wrong, line.used) for line in result.screened.table()
+        (line.family, line.tried, line.right, line.wrong, line.used) for line in screen_table(result.screened)
     ] == [
         ("a", 5, 3, 1, 2),
         ("b", 5, 0, 2, 0),
         ("c", 5, 2, 0, 2),
         ("d", 5, 1, 0, 1),
     ]
-    counts = result.screened.counts()
+    counts = counts_of(result.screened)
     assert (counts.tried, counts.right, counts.wrong, counts.used) == (20, 6, 3, 5)
     assert (counts.families_tried, counts.families_used) == (4, 3)
     assert len(result.screened.decisions) == 40
-    rows = result.screened.rows()
+    rows = screen_rows(result.screened)
     assert all(of_screen(row) for row in rows)
     assert [row.instance for row in rows if row.extra["used"]] == names(result)
     assert [row.instance for row in rows if row.extra["right"]] == ["a1", "a3", "a4", "c0", "c4", "d4"]
@@ -92,7 +94,7 @@ def test_families_with_too_few_and_items_that_do_not_fit_are_left_out() -> None:
     both = keep(splits, found)
     assert [item.instance for item in both.items["discovery"]] == ["a0", "b1"]
     assert names(both) == ["c0", "d0"]
-    assert both.screened.counts().tried == 6  # those that rank are not among those that score
+    assert counts_of(both.screened).tried == 6  # those that rank are not among those that score
 
 
 def test_families_are_counted_apart_in_each_group() -> None:
@@ -205,5 +207,5 @@ def test_a_candidate_of_several_pairs_is_right_where_all_are() -> None:
     one, other = decided("a", "i", True, True), decided("a", "i", True, False)
     both = Decided("a", "i", [*one.pairs, *other.pairs])
     assert (one.right, other.right, both.right, both.wrong) == (True, False, False, False)
-    arms = [row.arm for row in Screened([Candidate("held_out", both, False)]).rows()]
+    arms = [row.arm for row in screen_rows(Screened([Candidate("held_out", both, False)]))]
     assert arms == ["screened_1", "screened_2"]
