@@ -29,7 +29,8 @@ def summarise(found: Measured, scoring: Scoring[OriginSettings]) -> Report:
     gate = scoring.gate(reader.decided, scoring.settings.competence_threshold)
     figures = _figures(reader, writer) | _late_figures(scored)
     judged, held = verdicts(CRITERIA, figures)
-    first = "late" if scoring.settings.laid_out.field_late else "early"
+    spans = found.cases.field[0].clean.spans
+    first = "late" if spans["field"] > spans["trigger"] else "early"
     tables = [line for group in scored for line in _lines(group, first)]
     return Report(
         gate=gate.competence,
