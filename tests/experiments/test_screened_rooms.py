@@ -35,6 +35,7 @@ from pkv_interp.records.archive import archive_path, read
 from pkv_interp.run.settings import checked
 from pkv_interp.tasks import Case
 from pkv_interp.tasks.field_classes import CLASSES
+from tests.experiments.test_own_data import pairs
 from tests.run.taught import taught
 
 #: Whether the model is right on the candidates of each family: b on both sides, c and d on one, w on none.
@@ -260,6 +261,20 @@ def test_scenes_without_a_screen_are_the_first_ones_as_before() -> None:
     assert [case.wording for case in source.ranking_cases(source.style(0))[:2]] == [
         cases.one_way[0].task.wording
     ] * 2
+
+
+def test_own_pairs_that_are_wrong_on_a_side_are_left_out(tmp_path: Path) -> None:
+    file = pairs(tmp_path / "my.jsonl")
+    settings = checked(
+        CircuitSettings, {"pairs": file, "screen": "both_sides", "candidates": 1}
+    )  # none is drawn
+    discovery, held_out = polarity_candidates(settings, TOKENIZER)
+    sides = {"orders": "bd", "lamps": "cb"}
+    model = taught(tmp_path / "model", told([*discovery, *held_out], sides))
+    with pytest.raises(PkvError, match="right on both sides of 1 of 2 pairs, and 1 of 2 families"):
+        find("circuit").run(
+            model=model, results_dir=tmp_path / "results", pairs=file, screen="both_sides", verify="none"
+        )
 
 
 def test_a_model_that_is_right_on_too_few_pairs_ends_the_run_in_one_line(tmp_path: Path) -> None:
