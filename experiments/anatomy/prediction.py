@@ -118,7 +118,7 @@ def _erratum(engine: Engine, one: Corrected) -> EditedCache:
     model = MarginModel.of(engine, pair)
     line = one.case.clean.spans["update"][0]
     run_anew = tuple(at for at in pair.notes if at >= line)
-    edited = engine.prefill(one.edited.ids, capture=())
+    edited = engine.prefill(one.edited.ids, frozenset())
     return EditedCache(
         "erratum",
         one.wording,

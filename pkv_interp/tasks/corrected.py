@@ -39,7 +39,7 @@ class Corrections:
 
 
 def corrections(
-    family: Family, index: int, tokenizer: Any, wordings: Sequence[str], **recipe: Unpack[RecipeOptions]
+    family: Family, index: int, tokenizer: Any, lines: Sequence[str], **recipe: Unpack[RecipeOptions]
 ) -> Corrections:
     """The instance of `field_case`, with a line about its field in each wording.
 
@@ -47,7 +47,7 @@ def corrections(
         family: one of the recipe's scenarios.
         index: of the instance in its family.
         tokenizer: a fast Hugging Face tokenizer.
-        wordings: of the line, names in `UPDATES`.
+        lines: wordings of the line, names in `UPDATES`.
         recipe: the fields of a `Recipe`; ``seed`` must be given.
 
     Raises:
@@ -60,7 +60,7 @@ def corrections(
         return instance.prompt(messages, tokenizer)
 
     found = []
-    for wording in wordings:
+    for wording in lines:
         case = paired(instance, "field", (prompt(new, new, wording), prompt(old, old, wording)), tokenizer)
         edited = prompt(old, new, wording)
         if len(edited) != len(case.clean) or edited.spans != case.clean.spans:
