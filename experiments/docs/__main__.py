@@ -30,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen_records, remarks = newest_of_each_model(load_records(ROOT / "results"))
     for remark in remarks:
         sys.stderr.write(f"{remark}\n")
-    records = {(r.experiment, r.model_name): r for r in chosen_records}
+    records = {(r.experiment, r.subject): r for r in chosen_records}
     changed = []
     for path in documents():
         text = path.read_text(encoding="utf-8")

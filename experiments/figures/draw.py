@@ -39,7 +39,7 @@ def figures(settings: FiguresSettings) -> None:
     for remark in remarks:
         console.print(remark, markup=False)
     for record in chosen:
-        folder = settings.output_dir / record.experiment / re.sub(r"[^A-Za-z0-9._-]", "-", record.model_name)
+        folder = settings.output_dir / record.experiment / re.sub(r"[^A-Za-z0-9._-]", "-", record.subject)
         drawn: dict[str, go.Figure] = {}
         for name, draw in drawn_by(record.experiment).items():
             try:

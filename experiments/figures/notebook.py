@@ -38,8 +38,8 @@ def newest(experiment: str) -> RunRecord | None:
     if not found:
         say(f"{experiment}: no record under {place}; make one with `python -m experiments.{experiment}`")
         return None
-    record = next((r for r in found if r.model_name == PREFERRED), max(found, key=lambda r: r.started_at))
-    if record.model_name != PREFERRED:
+    record = next((r for r in found if r.subject == PREFERRED), max(found, key=lambda r: r.started_at))
+    if record.subject != PREFERRED:
         say(f"{experiment}: no record of {PREFERRED}; this is the newest one present")
     say(f"{experiment}: model {record.model_name}, record {record.path.name if record.path else record.key}")
     gate = record.competence

@@ -136,10 +136,10 @@ def _question(record: RunRecord) -> str:
 
 
 def newest_of_each_model(records: Iterable[RunRecord]) -> tuple[list[RunRecord], list[str]]:
-    """One record of each experiment and model, the newest, and a line on each of which there are several."""
+    """The newest record of each experiment, model and layout, and a line on each that has several."""
     groups: dict[tuple[str, str], list[RunRecord]] = {}
     for record in sorted(records, key=lambda record: record.started_at):
-        groups.setdefault((record.experiment, record.model_name), []).append(record)
+        groups.setdefault((record.experiment, record.subject), []).append(record)
     remarks = [
         f"{len(group)} records of {experiment} on {model}: the newest is taken, {group[-1].path}"
         for (experiment, model), group in groups.items()

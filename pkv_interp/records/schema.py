@@ -187,6 +187,12 @@ class RunRecord(BaseModel):
         """Name of the model that was run."""
         return str(self.model["name"])
 
+    @property
+    def subject(self) -> str:
+        """What figures and tables are of: the model, with the layout of its prompts where one was named."""
+        layout = self.config.get("layout")
+        return f"{self.model_name}@{layout}" if isinstance(layout, str) else self.model_name
+
     @field_validator("model")
     @classmethod
     def _named(cls, model: dict[str, JsonValue]) -> dict[str, JsonValue]:

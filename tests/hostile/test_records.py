@@ -82,6 +82,16 @@ def test_one_record_of_several_is_chosen_with_a_word(tmp_path: Path) -> None:
     assert remarks == [f"2 records of probe on tiny-llama: the newest is taken, {last}"]
 
 
+def test_records_of_two_layouts_do_not_stand_in_for_each_other(tmp_path: Path) -> None:
+    finished(tmp_path, config={"layout": None})
+    finished(tmp_path, config={"layout": "python_script"})
+    finished(tmp_path, config={"layout": "yaml"})
+    chosen, remarks = newest_of_each_model(load_records(tmp_path))
+    assert [one.subject for one in chosen] == ["tiny-llama", "tiny-llama@python_script", "tiny-llama@yaml"]
+    assert {one.model_name for one in chosen} == {"tiny-llama"}
+    assert remarks == []
+
+
 @pytest.mark.parametrize("version", [3, 10**9])
 def test_a_newer_record_is_not_called_damaged(tmp_path: Path, version: int) -> None:
     """T14: nobody is told to delete what a later version reads."""
