@@ -59,7 +59,11 @@ def by_layout(record: RunRecord) -> go.Figure:
         automargin=True,
     )
     figure.update_layout(
-        barmode="overlay", height=170 + _ROW * len(names), legend=LEGEND_ABOVE, margin={"t": 115}
+        barmode="overlay",
+        height=170 + _ROW * len(names),
+        # A fixed distance above the plot, however tall: in shares of its height it would reach the title.
+        legend=LEGEND_ABOVE | {"y": 1.0 + 6.0 / (_ROW * len(names)), "yanchor": "bottom"},
+        margin={"t": 125},
     )
     sample = f"{sample_of(order, 'discovery')} a layout; points: families; bars: 95 % over families"
     return entitle(figure, record, "Layouts that the model follows", sample)
