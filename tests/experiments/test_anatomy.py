@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 import experiments.anatomy.prediction as prediction
 import experiments.anatomy.prefill_paths as prefill_paths
@@ -18,10 +17,7 @@ from experiments import find
 from experiments.anatomy.heads import draw_heads, measure_heads
 from experiments.anatomy.measure import Measured
 from experiments.anatomy.parts import measure_parts
-from experiments.anatomy.prediction import EditedCache, Predictions
 from experiments.anatomy.prefill_paths import CUT_OFF, combined, measure_paths
-from experiments.anatomy.settings import AnatomySettings
-from experiments.anatomy.tables import PredictedKind
 from experiments.anatomy.words import UNWORDED, Rewordings, Words, measure_words, patches
 from pkv_interp.cache import Runner
 from pkv_interp.engine import Engine
@@ -30,28 +26,12 @@ from pkv_interp.measure.heads import all_heads
 from pkv_interp.measure.margin_model import outputs_over
 from pkv_interp.measure.note_groups import paths
 from pkv_interp.measure.pairs import decode_margins, run_pair
-from pkv_interp.models.catalogue import load_catalogue_entry
-from pkv_interp.records import load_records
-from pkv_interp.records.archive import archive_path, read
 from pkv_interp.run.scoring import Scoring
-from pkv_interp.run.settings import checked
 from pkv_interp.run.stage import Stage
-from pkv_interp.tasks import BY_NAME, Style, field_case
-from pkv_interp.tasks.corrected import corrections
+from pkv_interp.tasks import BY_NAME, Style
 from pkv_interp.tasks.reworded import Reworded, reworded
+from tests.experiments.anatomy_examples import SETTINGS, failed, headlines, small_run
 from tests.families import tiny
-
-SETTINGS = AnatomySettings(
-    model=load_catalogue_entry("tiny-llama"), random_draws=2, top_k=(1, 4), bootstrap_draws=100
-)
-CONTROLS = {
-    "keys_and_values_make_both",
-    "own_keys",
-    "same_donor",
-    "field_cut_off",
-    "own_attention",
-    "outputs_are_weights_times_values",
-}
 
 
 @pytest.fixture(scope="module")
@@ -66,24 +46,7 @@ def one(engine: Engine) -> Reworded:
 
 @pytest.fixture(scope="module")
 def small(small_results: Callable[[str], Path]) -> tuple[Measured, Scoring[Any]]:
-    """What the small run measured, scored as if the weights were trained and the gate passed."""
-    (record,) = load_records(small_results("anatomy"))
-    assert record.path is not None
-    found = read(archive_path(record.path), find("anatomy").measured)
-    settings = checked(AnatomySettings, record.config).model_copy(update={"competence_threshold": 0.0})
-    head = replace(found.head, model={**found.head.model, "random_weights": False})
-    return found.measured, Scoring(settings, head)
-
-
-def headlines(measured: Measured, scoring: Scoring[Any]) -> dict[str, float]:
-    stated = find("anatomy").summarise(measured, scoring).stated()
-    return {name: figure.value for name, figure in stated.items()}
-
-
-def failed(measured: Measured, scoring: Scoring[Any]) -> set[str]:
-    report = find("anatomy").summarise(measured, scoring)
-    assert {control.name for control in report.controls} == CONTROLS
-    return {control.name for control in report.controls if not control.passed}
+    return small_run(small_results("anatomy"))
 
 
 def test_the_small_run_states_what_the_issue_asks_for(small: tuple[Measured, Scoring[Any]]) -> None:
@@ -241,70 +204,3 @@ def test_values_of_another_layer_fail_the_prediction_s_control(
     stage = measured.predictions.map(lambda found: replace(found, own_outputs=bad.own_outputs))
     failing = failed(replace(measured, predictions=stage), scoring)
     assert "outputs_are_weights_times_values" in failing
-
-
-def start(edit: EditedCache, found: Predictions) -> float:
-    return found.corrupt if edit.start is None else edit.start
-
-
-def test_an_erratum_starts_from_the_old_value_and_is_measured_on_the_whole_prompt(engine: Engine) -> None:
-    family, tokenizer = BY_NAME["orders"], engine.loaded.tokenizer
-    style = Style(n_fillers=1)
-    case = field_case(family, 0, tokenizer, seed=0, style=style)
-    lines = corrections(family, 0, tokenizer, SETTINGS.errata, seed=0, style=style).of
-    found = prediction.predict(engine, Runner.of(engine.loaded.model), case, lines, SETTINGS)
-    errata = [edit for edit in found.edits if edit.kind == "erratum"]
-    assert [edit.edit for edit in errata] == list(SETTINGS.errata)
-    for edit, one in zip(errata, lines, strict=True):
-        first, second = one.case.action_ids
-        for ids, margin in ((one.edited.ids, edit.measured), (one.case.corrupt.ids, edit.start)):
-            with torch.no_grad():
-                logits = engine.loaded.model(torch.tensor([ids])).logits[0, -1]
-            assert float(logits[first] - logits[second]) == pytest.approx(margin, abs=1e-4)
-        assert edit.predicted != pytest.approx(edit.start, abs=1e-4)
-    plain = prediction.predict(engine, Runner.of(engine.loaded.model), case, (), SETTINGS)
-    assert plain.edits == [edit for edit in found.edits if edit.kind != "erratum"]
-
-
-def test_r_squared_is_1_for_what_was_measured_and_lower_for_anything_else(
-    small: tuple[Measured, Scoring[Any]],
-) -> None:
-    measured, scoring = small
-    right = measured.predictions.map(
-        lambda found: replace(found, edits=[replace(one, predicted=one.measured) for one in found.edits])
-    )
-    assert headlines(replace(measured, predictions=right), scoring)["linear_prediction_r2"] == pytest.approx(
-        1
-    )
-    signs = {id(found): np.sign(found.clean - found.corrupt) for found in measured.predictions.all()}
-    edits = [
-        signs[id(found)] * (one.measured - start(one, found))
-        for found in measured.predictions.all()
-        for one in found.edits
-    ]
-    middle = float(np.mean(edits))
-    flat = measured.predictions.map(
-        lambda found: replace(
-            found,
-            edits=[
-                replace(one, predicted=start(one, found) + signs[id(found)] * middle) for one in found.edits
-            ],
-        )
-    )
-    stated = headlines(replace(measured, predictions=flat), scoring)
-    assert stated["linear_prediction_r2"] == pytest.approx(0.0, abs=1e-9)
-
-
-def test_the_toy_is_compared_on_the_edits_that_it_tells(small: tuple[Measured, Scoring[Any]]) -> None:
-    """Where edits are hidden the toy says nothing, so it has no figure over every edit."""
-    report = find("anatomy").summarise(*small)
-    lines = {line.kind: line for line in report.tables if isinstance(line, PredictedKind)}
-    assert lines["every edit"].toy is None
-    assert lines["hidden"].toy is None
-    stated = headlines(*small)
-    shown = lines["every edit that hides nothing"]
-    assert (shown.value, shown.toy) == (
-        stated["linear_prediction_r2_shown"],
-        stated["toy_prediction_r2_shown"],
-    )
-    assert shown.value != lines["every edit"].value
