@@ -59,11 +59,15 @@ class SplitLosses:
         prefixes = [one.ids[:t] for one, t in zip(group, at, strict=True)]
         deciding = torch.tensor([one.ids[t] for one, t in zip(group, at, strict=True)], device=model.device)
         gold = torch.tensor([one.ids[t + 1] for one, t in zip(group, at, strict=True)], device=model.device)
+        device = torch.device(model.device).type
+        half = torch.is_autocast_enabled(device)
         if self.role == "reader":
             cache = self._kept(model, prefixes, fill)
+            # Of one token a row, casting all weights to bfloat16 costs more than it saves.
+            half = False
         else:
             cache = write(_core(model), prefixes, fill)
-        with _adapter(model, on=self.role != "writer"):
+        with _adapter(model, on=self.role != "writer"), torch.autocast(device, torch.bfloat16, enabled=half):
             logits = decide(_core(model), deciding, [len(prefix) for prefix in prefixes], cache)
         losses = torch.nn.functional.cross_entropy(logits, gold, reduction="none")
         finite(losses.detach(), "the training losses", "train in float32, or lower the learning rate")
@@ -76,14 +80,14 @@ class SplitLosses:
             with torch.no_grad(), _adapter(model, on=False):
                 made: list[Any] = write(_core(model), new, fill).layers
             half = torch.is_autocast_enabled(torch.device(model.device).type)
-            # Under autocast attention reads both in bfloat16 in any case.
+            # What a prefill in bfloat16 wrote has no more digits than that.
             keep = (lambda t: t.to(torch.bfloat16)) if half else (lambda t: t.clone())
             for row, prefix in enumerate(new):
                 self.kept[prefix] = FrozenCache(
                     tuple(keep(layer.keys[row : row + 1, :, : len(prefix)]) for layer in made),
                     tuple(keep(layer.values[row : row + 1, :, : len(prefix)]) for layer in made),
                 )
-        return _stacked([self.kept[prefix] for prefix in prefixes])
+        return _stacked([self.kept[prefix] for prefix in prefixes], _core(model).dtype)
 
 
 def _core(model: PeftModel) -> Any:
@@ -160,12 +164,12 @@ def _check_windows(core: Any, length: int) -> None:
         )
 
 
-def _stacked(caches: Sequence[FrozenCache]) -> DynamicCache:
+def _stacked(caches: Sequence[FrozenCache], dtype: torch.dtype) -> DynamicCache:
     """Caches of different lengths as rows of one, padded with zeros that the mask hides."""
     longest = max(cache.length for cache in caches)
 
     def batch(part: str, layer: int) -> Tensor:
-        tensors = [getattr(cache, part)[layer] for cache in caches]
+        tensors = [getattr(cache, part)[layer].to(dtype) for cache in caches]
         return torch.cat([torch.nn.functional.pad(t, (0, 0, 0, longest - t.shape[2])) for t in tensors])
 
     stacked = DynamicCache()
