@@ -177,6 +177,7 @@ ORIGIN = (
     "reader_seeds=2",
     "both_seeds=1",
     "stages=[{steps:2,lessons:rules,lr:[0.01,0.01],batch:2},{steps:1,lr:[0.01,0.01],batch:2}]",
+    "prefill_stages=[{steps:1,lessons:rules,lr:[0.01,0.01],batch:2},{steps:1,lr:[0.01,0.01],batch:2}]",
     "pool=1",
     "rank=2",
     "work_dir=null",

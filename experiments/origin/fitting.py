@@ -16,6 +16,7 @@ from pkv_interp.models.load import LoadedModel
 from pkv_interp.names import Curriculum
 from pkv_interp.training.checkpoint import STATE
 from pkv_interp.training.curricula import Pool
+from pkv_interp.training.schedule import Stage
 from pkv_interp.training.split import Role, SplitLosses
 from pkv_interp.training.trainer import Course, TrainSettings, add_lora, snapshot_path, train, write_adapter
 
@@ -45,15 +46,25 @@ class Fitting:
         self.reader = SplitLosses("reader")
 
     @cached_property
-    def pool(self) -> Pool:
-        """The examples, the same for every arrangement."""
-        return Pool(self.settings.stages, self.settings.pool, LONGEST, self.bare.tokenizer)
+    def pools(self) -> dict[bool, Pool]:
+        """The examples: those of readers, and those of trainings that reach into the prefill."""
+        sizes = (self.settings.pool, LONGEST, self.bare.tokenizer)
+        return {
+            True: Pool(self.settings.stages, *sizes),
+            False: Pool(self.settings.prefill_stages, *sizes),
+        }
+
+    def stages(self, arrangement: Arrangement) -> tuple[Stage, ...]:
+        """The schedule of an arrangement: a reader's steps are cheap, and it needs more of them."""
+        settings = self.settings
+        return settings.stages if arrangement.role == "reader" else settings.prefill_stages
 
     def options(self, arrangement: Arrangement) -> TrainSettings:
         """Settings of one training."""
-        steps = sum(stage.steps for stage in self.settings.stages)
+        stages = self.stages(arrangement)
+        steps = sum(stage.steps for stage in stages)
         return TrainSettings(
-            stages=self.settings.stages,
+            stages=stages,
             rank=self.settings.rank,
             alpha=self.settings.rank,
             snapshot_every=steps,
@@ -88,7 +99,8 @@ class Fitting:
         if role != "reader":
             self.reader.kept.clear()  # readers come first, and these caches are large
         losses = self.reader if role == "reader" else SplitLosses(role)
-        course = Course(lambda step: self.pool.batch(curriculum, options.seed, step), losses)
+        pool = self.pools[role == "reader"]
+        course = Course(lambda step: pool.batch(curriculum, options.seed, step), losses)
         # A copy: peft puts its layers into the model that it is given.
         model = add_lora(copy.deepcopy(self.bare.model), options)
         with Progress(console=Console(stderr=True)) as bar:

@@ -17,6 +17,7 @@ def _runnable(stages: tuple[Stage, ...]) -> tuple[Stage, ...]:
     return stages
 
 
+Stages = Annotated[tuple[Stage, ...], Field(min_length=1, max_length=64), AfterValidator(_runnable)]
 Curricula = Annotated[tuple[Curriculum, ...], Field(max_length=3), AfterValidator(each_once)]
 
 
@@ -32,10 +33,15 @@ class OriginSettings(ScenarioSettings):
     prefill_curricula: Curricula = ("mixed",)
     writer_seeds: CountOrNone = 1
     both_seeds: CountOrNone = 0
-    stages: Annotated[tuple[Stage, ...], Field(min_length=1, max_length=64), AfterValidator(_runnable)] = (
-        Stage(steps=50, lessons="listings", lr=(1.0e-3, 1.0e-3)),
-        Stage(steps=100, lessons="rules", lr=(1.0e-3, 5.0e-4)),
-        Stage(steps=50, lr=(5.0e-4, 5.0e-5), breadth=(0.0, 0.2), batch=8),
+    stages: Stages = (
+        Stage(steps=150, lessons="listings", lr=(1.0e-3, 1.0e-3)),
+        Stage(steps=120, lessons="rules", lr=(1.0e-3, 7.0e-4)),
+        Stage(steps=130, lr=(7.0e-4, 5.0e-5), breadth=(0.0, 0.4), batch=8),
+    )
+    prefill_stages: Stages = (
+        Stage(steps=40, lessons="listings", lr=(1.0e-3, 1.0e-3)),
+        Stage(steps=70, lessons="rules", lr=(1.0e-3, 5.0e-4)),
+        Stage(steps=40, lr=(5.0e-4, 5.0e-5), breadth=(0.0, 0.2), batch=8),
     )
     pool: Count = 16
     rank: Annotated[int, Field(strict=True, gt=0, le=1024)] = 16

@@ -201,10 +201,11 @@ def test_the_config_says_the_defaults() -> None:
     assert compose("origin") == OriginSettings()
 
 
-def test_chats_are_refused() -> None:
+@pytest.mark.parametrize("key", ["stages", "prefill_stages"])
+def test_chats_are_refused(key: str) -> None:
     stage = {"steps": 1, "lr": (0.1, 0.1), "chat": 1}
     with pytest.raises(PkvError, match="no chats are replayed"):
-        checked(OriginSettings, {"stages": [stage]})
+        checked(OriginSettings, {key: [stage]})
 
 
 def test_an_arrangement_is_named_by_its_training_or_its_weights() -> None:
@@ -217,11 +218,13 @@ def test_the_gate_of_the_crossover_is_the_adapter_of_the_entry(tmp_path: Path) -
     small = {
         key: value
         for key, value in (one.split("=", 1) for one in runs.ORIGIN)
-        if key not in ("stages", "model", "curricula", "families", "work_dir", "both_seeds", "reader_seeds")
+        if "stages" not in key
+        and key not in ("model", "curricula", "families", "work_dir", "both_seeds", "reader_seeds")
     }
     numbers = {key: int(value) for key, value in small.items()}
     stages = [{"steps": 2, "lessons": "rules", "lr": (0.05, 0.05), "batch": 2}]
-    common = {**numbers, "stages": stages, "curricula": ("mixed",), "families": ("orders", "alerts")}
+    schedules = {"stages": stages, "prefill_stages": stages}
+    common = {**numbers, **schedules, "curricula": ("mixed",), "families": ("orders", "alerts")}
     first = find("origin").run(
         model="tiny-llama", work_dir=tmp_path / "work", results_dir=tmp_path / "a", reader_seeds=1, **common
     )
