@@ -28,7 +28,7 @@ TABLES = [
 
 @pytest.fixture(scope="module")
 def records() -> dict[tuple[str, str], RunRecord]:
-    return {(r.experiment, r.model_name): r for r in load_records(ROOT / "results")}
+    return {(r.experiment, r.subject): r for r in load_records(ROOT / "results")}
 
 
 def test_the_circuit_table_is_in_readme_and_every_record_has_one_in_the_results(
@@ -45,7 +45,7 @@ def test_every_figure_of_a_table_stands_in_the_record(
     document: str, experiment: str, model: str, text: str, records: dict[tuple[str, str], RunRecord]
 ) -> None:
     lines = re.findall(r"^\| `([\w@.]+)` \| ([^|]+) \|", text, re.MULTILINE)
-    assert len(lines) >= 5, document
+    assert len(lines) >= min(5, len(records[experiment, model].headline)), document
     for name, printed in lines:
         assert printed.strip() == str(records[experiment, model].headline[name]), name
 

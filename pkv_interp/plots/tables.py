@@ -116,6 +116,10 @@ def entitle(figure: go.Figure, record: RunRecord, measured: str, sample: Sample 
         text = f"<span style='color:{VERMILLION};font-size:14px'><b>{NOT_COMPETENT}</b></span><br>{text}"
         figure.update_layout(margin_t=(figure.layout.margin.t or 85) + 22, title_pad={"l": 16, "t": 24})
     basis = record.competence.basis if record.competence is not None else ""
-    told = " · ".join(filter(None, (record.subject, str(sample), basis)))
+    told = f"{record.subject} · {sample}"
+    if basis:
+        # One line more: after the sample it would reach beyond the figure.
+        told = f"{record.subject} · {basis}<br>{sample}"
+        figure.update_layout(margin_t=(figure.layout.margin.t or 85) + 20)
     figure.update_layout(title={"text": text, "subtitle": {"text": told}})
     return figure

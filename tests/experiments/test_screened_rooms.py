@@ -138,8 +138,9 @@ def test_circuit_ranks_and_scores_on_right_pairs_and_tells_competence_on_all(scr
 
 def test_figures_and_tables_say_on_which_pairs_they_are(screened: RunRecord) -> None:
     figure: Any = draw(screened, "read_curve")
-    assert figure.layout.title.subtitle.text.startswith("local-model · 2 held-out families, 2 instances")
-    assert figure.layout.title.subtitle.text.endswith(" · pairs right on both sides (3 of 6)")
+    first, second = figure.layout.title.subtitle.text.split("<br>")
+    assert first == "local-model · pairs right on both sides (3 of 6)"
+    assert second.startswith("2 held-out families, 2 instances")
     assert "not competent" in figure.layout.title.text
     assert str(sample_of_split(screened, "held_out")) == "2 held-out families, 2 instances"
     says = "Mechanism figures are over pairs right on both sides (3 of 6)."
