@@ -35,7 +35,7 @@ docs: $(READY) ## fill the tables of README and docs from the committed records
 bench: $(READY) ## packed engine against one by one, edits against re-prefill (keep the machine idle)
 	$(PY) -m experiments.bench results_dir=$(RESULTS)
 
-gate: $(READY) ## train the gate adapter again (about three hours on 2 cores)
+gate: $(READY) ## train the gate adapter again (hours of 2 cores)
 	$(PY) -m experiments.train_gate results_dir=$(RESULTS)
 
 test: lint types pytest ## all that CI runs: ruff, pyright, pytest with the real model and the notebook

@@ -94,15 +94,17 @@ def _edits(scored: list[Predictions], held: Scorer) -> list[PredictedEdit]:
     lines = []
     for name in shared:
         mine = [one[name] for one in by_name]
+        toys = [edit.toy for edit in mine if edit.toy is not None]
+        told = [[edit.measured for edit in mine], [edit.predicted for edit in mine]]
+        if len(toys) == len(mine):
+            told.append(toys)
+        # Shifts of a prompt with one more line count in gaps of the case's own two prompts.
         columns = [
-            # Shifts of a prompt with one more line count in gaps of the case's own two prompts.
-            [case.corrupt + _shift(edit, margin, case) for edit, margin, case in told]
-            for told in (
-                [(edit, edit.measured, case) for edit, case in zip(mine, scored, strict=True)],
-                [(edit, edit.predicted, case) for edit, case in zip(mine, scored, strict=True)],
-                [(e, e.toy, case) for e, case in zip(mine, scored, strict=True) if e.toy is not None],
-            )
-            if len(told) == len(mine)
+            [
+                case.corrupt + _shift(edit, margin, case)
+                for case, edit, margin in zip(scored, mine, margins, strict=True)
+            ]
+            for margins in told
         ]
         measured, predicted, *toy = held.recoveries(np.array(columns).T)
         lines.append(

@@ -41,7 +41,7 @@ def newest(experiment: str) -> RunRecord | None:
     record = next((r for r in found if r.subject == PREFERRED), max(found, key=lambda r: r.started_at))
     if record.subject != PREFERRED:
         say(f"{experiment}: no record of {PREFERRED}; this is the newest one present")
-    say(f"{experiment}: model {record.model_name}, record {record.path.name if record.path else record.key}")
+    say(f"{experiment}: model {record.subject}, record {record.path.name if record.path else record.key}")
     gate = record.competence
     if gate is not None:
         sides = ", ".join(f"{side} {value:.2f}" for side, value in gate.per_value.items())

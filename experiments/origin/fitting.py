@@ -2,7 +2,6 @@
 
 import copy
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -44,15 +43,6 @@ class Fitting:
         parts = session.run.stages.folder
         self.folder: Path = parts if settings.work_dir is None else settings.work_dir / parts.name
         self.reader = SplitLosses("reader")
-
-    @cached_property
-    def pools(self) -> dict[bool, Pool]:
-        """The examples: those of readers, and those of trainings that reach into the prefill."""
-        sizes = (self.settings.pool, LONGEST, self.bare.tokenizer)
-        return {
-            True: Pool(self.settings.stages, *sizes),
-            False: Pool(self.settings.prefill_stages, *sizes),
-        }
 
     def stages(self, arrangement: Arrangement) -> tuple[Stage, ...]:
         """The schedule of an arrangement: a reader's steps are cheap, and it needs more of them."""
@@ -99,7 +89,7 @@ class Fitting:
         if role != "reader":
             self.reader.kept.clear()  # readers come first, and these caches are large
         losses = self.reader if role == "reader" else SplitLosses(role)
-        pool = self.pools[role == "reader"]
+        pool = Pool(options.stages, self.settings.pool, LONGEST, self.bare.tokenizer)
         course = Course(lambda step: pool.batch(curriculum, options.seed, step), losses)
         # A copy: peft puts its layers into the model that it is given.
         model = add_lora(copy.deepcopy(self.bare.model), options)

@@ -76,7 +76,8 @@ class Competence(BaseModel):
         """Of which pairs figures are, in words; empty where they are of unselected ones."""
         if self.screen is None:
             return ""
-        return f"pairs right on both sides ({self.screen.right} of {self.screen.tried})"
+        pairs = self.screen
+        return f"pairs right on both sides ({pairs.right} of {pairs.tried} tried, {pairs.used} used)"
 
     @model_validator(mode="after")
     def _passed_is_earned(self) -> Self:

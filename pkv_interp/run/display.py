@@ -24,7 +24,7 @@ def gate_line(gate: Competence) -> str:
     if gate.screen is None:
         verdict = "passed" if gate.passed else "failed: no mechanism figures are stated"
         return f"competence gate {verdict} ({sides}; threshold {gate.threshold:.2f})"
-    of = f"{gate.screen.used} used, of {gate.screen.families_used} families"
+    of = f"{gate.screen.families_used} families"
     if gate.passed:
         return f"mechanism figures are stated on {gate.basis}, {of}; all pairs: {sides}"
     return (

@@ -159,20 +159,16 @@ class Scoring(Generic[S]):
         sides["mismatch"] = [d for d in decided if not d.gold_is_match]
         per_value = {name: sum(d.right for d in part) / len(part) for name, part in sides.items()}
         pairs = counts(screened) if screened else None
-        fields: dict[str, Any] = {
-            "accuracy": accuracy,
-            "per_value": per_value,
-            "threshold": threshold,
-            "screen": pairs,
-        }
-        passed = (
+        passed = not self.random_weights and (
             min(per_value.values()) >= threshold
             if pairs is None
             else pairs.families_used >= LEAST_FAMILIES and above_guessing(accuracy)
         )
         top = sum(d.top_token_right for d in decided) / len(decided)
         return GateResult(
-            Competence(**fields, passed=passed and not self.random_weights),
+            Competence(
+                accuracy=accuracy, per_value=per_value, threshold=threshold, passed=passed, screen=pairs
+            ),
             Headline("competence", accuracy, "two-way accuracy, both sides", needs_gate=False, bounds=SHARE),
             CompetenceRow(accuracy.value, top, per_value["match"], per_value["mismatch"], len(decided)),
             screen_table(screened),

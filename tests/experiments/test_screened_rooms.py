@@ -139,11 +139,11 @@ def test_circuit_ranks_and_scores_on_right_pairs_and_tells_competence_on_all(scr
 def test_figures_and_tables_say_on_which_pairs_they_are(screened: RunRecord) -> None:
     figure: Any = draw(screened, "read_curve")
     first, second = figure.layout.title.subtitle.text.split("<br>")
-    assert first == "local-model · pairs right on both sides (3 of 6)"
+    assert first == "local-model · pairs right on both sides (3 of 6 tried, 2 used)"
     assert second.startswith("2 held-out families, 2 instances")
     assert "not competent" in figure.layout.title.text
     assert str(sample_of_split(screened, "held_out")) == "2 held-out families, 2 instances"
-    says = "Mechanism figures are over pairs right on both sides (3 of 6)."
+    says = "Mechanism figures are over pairs right on both sides (3 of 6 tried, 2 used)."
     assert headlines(screened, []).endswith(says)
     assert table(screened, ["read_curve", "arm", "k", "value+ci"]).endswith(says)
     assert says not in table(screened, ["screen", "family", "tried", "right"])

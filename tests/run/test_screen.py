@@ -146,9 +146,9 @@ def test_the_gate_of_a_screen_asks_for_families_and_not_for_the_threshold() -> N
     assert result.headline.estimate.value == pytest.approx(5 / 6)
     assert result.competence.per_value == {"match": 1.0, "mismatch": pytest.approx(2 / 3)}
     assert result.table.n_prompts == 36
-    assert result.competence.basis == "pairs right on both sides (12 of 18)"
+    assert result.competence.basis == "pairs right on both sides (12 of 18 tried, 12 used)"
     assert (len(result.screen), len(result.rows)) == (6, 18)
-    assert "stated on pairs right on both sides (12 of 18), 12 used, of 6 families" in gate_line(
+    assert "stated on pairs right on both sides (12 of 18 tried, 12 used), 6 families" in gate_line(
         result.competence
     )
     five = scoring().gate(nothing, 0.0, pool(SIX.replace("f:RRh", "f:hhh")))
