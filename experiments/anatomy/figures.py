@@ -152,7 +152,9 @@ def head_curves(record: RunRecord) -> go.Figure:
             row=1,
             col=2,
         )
-    figure.update_xaxes(title="read heads, best first", type="log", row=1, col=1)
+    # Only the counts that were run are named: a log axis would name every digit between them.
+    counts = sorted(frame["k"].unique())
+    figure.update_xaxes(title="read heads, best first", type="log", tickvals=counts, row=1, col=1)
     figure.update_yaxes(title=RECOVERY, row=1, col=1)
     figure.update_xaxes(title="attention to", row=1, col=2)
     figure.update_yaxes(title="rank correlation with effect", range=[-1, 1], row=1, col=2)
