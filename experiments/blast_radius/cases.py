@@ -10,6 +10,7 @@ from experiments.blast_radius.settings import BlastRadiusSettings
 from pkv_interp.tasks import Case, Family, Style
 from pkv_interp.tasks.field_classes import CLASSES, ClassCase, FieldClass, class_cases
 from pkv_interp.tasks.pairs import load_pairs
+from pkv_interp.tasks.session_fields import FLIPS, Flip
 
 
 @dataclass(frozen=True)
@@ -62,24 +63,29 @@ def candidates(settings: BlastRadiusSettings, tokenizer: Any) -> list[Instance]:
 
 
 def _instance(settings: BlastRadiusSettings, tokenizer: Any, family: Family, index: int) -> Instance:
+    flips: tuple[Flip, ...] = ("semantic",) if settings.only_turning else FLIPS
+
     def prompts_of(field_class: FieldClass) -> list[FlipsOfPrompt]:
         style = Style(chat=settings.chat, thinking=settings.model.thinking, layout=settings.layout)
-        flips = class_cases(
+        made = class_cases(
             family,
             index,
             tokenizer,
             field_class=field_class,
             fillers=settings.fillers,
+            flips=flips,
             seed=settings.seed,
             style=style,
             scenarios=settings.world,
         )
-        by_length = groupby(flips, key=lambda flip: flip.n_fillers)
+        by_length = groupby(made, key=lambda flip: flip.n_fillers)
         return [FlipsOfPrompt(field_class, n_fillers, list(mine)) for n_fillers, mine in by_length]
 
     high = prompts_of("high")
 
     def prompts() -> list[FlipsOfPrompt]:
+        if settings.only_turning:
+            return high
         made = {"high": high}
         return [prompt for name in CLASSES for prompt in made.get(name) or prompts_of(name)]
 

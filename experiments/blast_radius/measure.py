@@ -27,6 +27,13 @@ WITHOUT_A_RULE = (
     "growing prompts"
 )
 
+#: What a record says of the parts that a layout has no place for.
+TURNING_ONLY = (
+    "the rule of this layout names both values, or no second field has a line in it: only changes that turn "
+    "the conclusion are there (class high, semantic); fields of the classes low and medium and minor flips "
+    "are left out"
+)
+
 
 @dataclass(frozen=True)
 class Example:
@@ -78,6 +85,8 @@ def measure(session: "Session[BlastRadiusSettings]") -> Measured:
     prompts = [prompt for one in kept.items[SCORED] for prompt in one.make_prompts()]
     if settings.pairs is not None:
         session.run.remarks.append(WITHOUT_A_RULE)
+    elif settings.only_turning:
+        session.run.remarks.append(TURNING_ONLY)
     engine = session.engine
     turning = deciding(prompts)
     session.check_engine([turning[0].case, turning[-1].case])

@@ -4,7 +4,6 @@ from typing import Annotated, ClassVar
 
 from pydantic import AfterValidator, Field, model_validator
 
-from pkv_interp.errors import PkvError
 from pkv_interp.run.scenario_settings import AnyFamilies, PairSettings
 from pkv_interp.run.screen_settings import ScreenSettings
 from pkv_interp.run.settings import ExperimentSettings
@@ -48,16 +47,11 @@ class BlastRadiusSettings(ScreenSettings, PairSettings):
     competence_threshold: Threshold = 0.8
     bootstrap_draws: Draws = 2000
 
-    @model_validator(mode="after")
-    def _other_values_can_stand(self) -> "BlastRadiusSettings":
-        if self.pairs is None and (self.scenarios is None or self.scenarios.is_here):
-            layout = self.laid_out
-            if any("{other_value}" in rule for rule in (layout.rules or {}).values()):
-                raise PkvError(
-                    f"the rule of the layout '{layout.name}' names both values, and there are others here",
-                    "choose a layout whose rule has a default, such as python_default",
-                )
-        return self
+    @property
+    def only_turning(self) -> bool:
+        """Whether the layout has no place for other values or fields than those that turn the conclusion."""
+        rules = (self.laid_out.rules or {}).values()
+        return any("{other_value}" in rule for rule in rules) or "{bystander_1}" not in self.laid_out.state
 
     @model_validator(mode="after")
     def _measured_lengths(self) -> "BlastRadiusSettings":

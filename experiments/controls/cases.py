@@ -1,15 +1,21 @@
 """Cases of the controls experiment."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property, partial
+from itertools import islice
 from typing import Any
 
 from experiments.controls.settings import ControlsSettings
+from pkv_interp.errors import PkvError, UnalignedError
 from pkv_interp.run.screen import first_of_each
 from pkv_interp.tasks import Case, Family
-from pkv_interp.tasks.off_template import TEMPLATES, off_template_case
+from pkv_interp.tasks.off_template import TEMPLATES, Template, off_template_case
 from pkv_interp.tasks.quads import Quad, quad, quad_twin
+
+#: Draws of a family that are tried for each instance of a template.
+_DRAWS = 8
 
 
 @dataclass(frozen=True)
@@ -107,19 +113,54 @@ def cases_of(
 
 
 def build_templates(settings: ControlsSettings, tokenizer: Any) -> list[Case]:
-    """Field pairs of every family in every template outside the scenario's."""
-    return [
-        off_template_case(
-            template,
-            family,
-            index,
-            tokenizer,
-            seed=settings.seed,
-            style=settings.style,
-            values=settings.values.get(family.name),
-            scenarios=settings.world,
-        )
-        for template in TEMPLATES
-        for family in settings.world.choose(settings.used_families())
-        for index in range(settings.template_instances)
-    ]
+    """Field pairs of every family in every template outside the scenario's.
+
+    A template sets values where a layout of code may split them into more tokens, so draws whose two prompts
+    do not align are passed over. A family of which none does is left out of that template.
+
+    Raises:
+        PkvError: under this tokenizer no draw of any family aligns in some template.
+    """
+    made: list[Case] = []
+    for template in TEMPLATES:
+        cases = [
+            case
+            for family in settings.world.choose(settings.used_families())
+            for case in islice(_aligned(settings, template, family, tokenizer), settings.template_instances)
+        ]
+        if not cases:
+            raise PkvError(
+                f"no two prompts of the template '{template}' align under this tokenizer",
+                "choose another layout, or values and actions that tokenise to one length",
+            )
+        made.extend(cases)
+    return made
+
+
+def _aligned(
+    settings: ControlsSettings, template: Template, family: Family, tokenizer: Any
+) -> Iterator[Case]:
+    """The pairs of a family's first draws in a template that align."""
+    for index in range(_DRAWS * settings.template_instances):
+        with suppress(UnalignedError):
+            yield off_template_case(
+                template,
+                family,
+                index,
+                tokenizer,
+                seed=settings.seed,
+                style=settings.style,
+                values=settings.values.get(family.name),
+                scenarios=settings.world,
+            )
+
+
+def left_out(cases: Cases, settings: ControlsSettings) -> list[str]:
+    """A remark for every template that not all families have."""
+    families = [family.name for family in settings.world.choose(settings.used_families())]
+    remarks = []
+    for template in TEMPLATES:
+        there = {case.family for case in cases.templates if case.wording == template}
+        if missing := [name for name in families if name not in there]:
+            remarks.append(f"template {template}: no draw aligns in {', '.join(missing)}")
+    return remarks

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from experiments.controls.cases import Cases, build_quads, cases_of
+from experiments.controls.cases import Cases, build_quads, cases_of, left_out
 from experiments.controls.outside import TemplateStates, score_template
 from experiments.controls.probing import CellResiduals, Probes, collect, probe, probed_layers
 from experiments.controls.ranking import NoteRanking, RankedQuad, rank_notes, rank_sites
@@ -76,6 +76,7 @@ def measure(session: "Session[ControlsSettings]") -> Measured:
     )
     discovery, held_out = kept.items["discovery"], kept.items[SCORED]
     cases = cases_of(settings, discovery, held_out, session.tokenizer)
+    session.run.remarks.extend(left_out(cases, settings))
     session.check_engine(cases.ends)
     ranked = session.each("ranking", discovery, lambda both: rank_sites(engine, both), RankedQuad)
     plan = rank_notes(settings, cases, ranked)

@@ -52,12 +52,14 @@ class _Change:
         field: its label.
         soft: the line before the rule: the soft rule, or in its place a filler.
         flips: by flip the new value, the old one and the rule's trigger.
+        named: the values that a rule names which names two.
     """
 
     field_class: FieldClass
     field: str
     soft: str
     flips: dict[Flip, tuple[str, str, str]]
+    named: tuple[str, str]
 
 
 def class_cases(
@@ -67,6 +69,7 @@ def class_cases(
     *,
     field_class: FieldClass,
     fillers: Sequence[int],
+    flips: Sequence[Flip] = FLIPS,
     **recipe: Unpack[RecipeOptions],
 ) -> list[ClassCase]:
     """Minor and semantic flips of one instance, for every number of fillers in turn.
@@ -80,6 +83,7 @@ def class_cases(
         tokenizer: a fast Hugging Face tokenizer.
         field_class: how strongly the prompt depends on the field.
         fillers: numbers of fillers.
+        flips: that are wanted. A rule that names both values has none of class high but the semantic one.
         recipe: the fields of a `Recipe`; its values, and of its style ``n_fillers`` and ``field_late``, are
             not used.
 
@@ -94,11 +98,12 @@ def class_cases(
     wordings = made.wordings or tuple(scenarios.rules)
     chosen = draw(family, rng, max(fillers) + 1, scenarios)
     instance = Instance(family, index, chosen, wordings[turn % len(wordings)], style, scenarios)
-    change = _drawn_change(instance, field_class, turn, rng, tokenizer)
+    change = _drawn_change(instance, field_class, turn, rng, tokenizer, flips)
+    instance = replace(instance, values=change.named)
     found: list[ClassCase] = []
     for n in fillers:
         fixed = replace(instance, chosen=replace(chosen, fillers=chosen.fillers[:n]))
-        for flip in FLIPS:
+        for flip in flips:
             new, old, trigger = change.flips[flip]
             prompts = (
                 _prompt(fixed, change, new, trigger, tokenizer),
@@ -110,13 +115,19 @@ def class_cases(
 
 
 def _drawn_change(
-    instance: Instance, field_class: FieldClass, turn: int, rng: np.random.Generator, tokenizer: Any
+    instance: Instance,
+    field_class: FieldClass,
+    turn: int,
+    rng: np.random.Generator,
+    tokenizer: Any,
+    flips: Sequence[Flip],
 ) -> _Change:
     """The field of the class whose turn it is, with its values; the last filler is the spare line."""
     family, spare = instance.family, instance.chosen.fillers[-1]
-    values = _gate_values(family, rng, tokenizer)
+    values = _gate_values(family, rng, tokenizer, flips)
+    named = values["semantic"][:2]
     if field_class == "high":
-        return _Change(field_class, family.field, spare, values)
+        return _Change(field_class, family.field, spare, values, named)
     if "{bystander_1}" not in instance.scenarios.layout(instance.style).state:
         raise PkvError(
             f"the layout '{instance.scenarios.layout(instance.style).name}' has no line for a second field",
@@ -127,22 +138,26 @@ def _drawn_change(
     new, olds = aligned_flips(picked, rng, tokenizer)
     soft = spare if picked.soft_rule is None else picked.soft_rule.format(value=new)
     trigger = values["semantic"][0]
-    return _Change(field_class, picked.name, soft, {flip: (new, olds[flip], trigger) for flip in FLIPS})
+    drawn: dict[Flip, tuple[str, str, str]] = {flip: (new, olds[flip], trigger) for flip in flips}
+    return _Change(field_class, picked.name, soft, drawn, named)
 
 
 def _gate_values(
-    family: Family, rng: np.random.Generator, tokenizer: Any
+    family: Family, rng: np.random.Generator, tokenizer: Any, flips: Sequence[Flip]
 ) -> dict[Flip, tuple[str, str, str]]:
-    """By flip the family's new value, old value and trigger."""
+    """By flip the family's new value, old value and trigger; the semantic one is always there."""
     pairs = aligned_values(family, tokenizer)
     orders = [pair if rng.integers(2) else pair[::-1] for pair in pairs]
     new, old = orders[int(rng.integers(len(orders)))]
+    found: dict[Flip, tuple[str, str, str]] = {"semantic": (new, old, new)}
+    if "minor" not in flips:
+        return found
     quiet = [(a, b, t) for a, b in orders for t in family.values if t not in (a, b)]
     if not quiet:
         raise PkvError(
             f"family '{family.name}' has no flip that leaves its conclusion alone", "give it a third value"
         )
-    return {"minor": quiet[int(rng.integers(len(quiet)))], "semantic": (new, old, new)}
+    return found | {"minor": quiet[int(rng.integers(len(quiet)))]}
 
 
 def _prompt(instance: Instance, change: _Change, value: str, trigger: str, tokenizer: Any) -> Prompt:

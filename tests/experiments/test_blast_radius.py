@@ -8,11 +8,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import plotly.graph_objects as go
 import pytest
 import torch
 
 from experiments.blast_radius.experiment import EXPERIMENT
+from experiments.blast_radius.measure import TURNING_ONLY
 from experiments.blast_radius.settings import BlastRadiusSettings
+from experiments.figures.rooms import drawn_by
 from pkv_interp.engine import Engine, Prefill
 from pkv_interp.errors import PkvError
 from pkv_interp.records import RunRecord, load_records
@@ -148,6 +151,24 @@ def test_a_tampered_prefix_fails_the_run(tmp_path: Path, monkeypatch: pytest.Mon
 def test_bad_settings_are_refused(arguments: list[str], cause: str) -> None:
     with pytest.raises(PkvError, match=cause):
         compose("blast_radius", *runs.BLAST, *arguments)
+
+
+def test_a_rule_of_two_values_has_only_flips_that_turn_the_conclusion(tmp_path: Path) -> None:
+    code = ("layout=python_script", "families=[orders,documents]", f"results_dir={tmp_path}")
+    settings = compose("blast_radius", *runs.BLAST, *code)
+    assert isinstance(settings, BlastRadiusSettings)
+    record = EXPERIMENT.run(settings)
+    assert TURNING_ONLY in record.remarks
+    assert {row.arm for row in record.rows if "top8" not in row.arm} == {
+        "high/semantic/0",
+        "high/semantic/2",
+    }
+    assert "blast_share_high" in record.headline
+    assert not {"blast_share_low", "blast_share_high_minus_low"} & set(record.headline)
+    for draw in drawn_by("blast_radius").values():
+        figure = draw(record)
+        assert isinstance(figure, go.Figure)
+        assert len(figure.data) > 0
 
 
 def test_an_unknown_family_is_one_line_and_exit_code_2(tmp_path: Path) -> None:

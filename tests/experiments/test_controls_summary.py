@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
 
-from experiments.controls.cases import build_quads, build_templates
+from experiments.controls.cases import Cases, build_quads, build_templates, left_out
 from experiments.controls.probing import probed_layers
 from experiments.controls.ranking import note_labels, rank_notes
 from experiments.controls.settings import ControlsSettings
 from experiments.controls.summary import summarise
+from pkv_interp.errors import PkvError, UnalignedError
 from pkv_interp.records.archive import Head
 from pkv_interp.records.codec import decode, encode
 from pkv_interp.records.environment import environment
@@ -20,7 +22,8 @@ from pkv_interp.records.tables import by_table
 from pkv_interp.run.report import Report
 from pkv_interp.run.scoring import Scoring
 from pkv_interp.run.stage import Stage, key_of
-from pkv_interp.tasks import DISCOVERY, HELD_OUT, Case
+from pkv_interp.tasks import DISCOVERY, HELD_OUT, Case, Family
+from pkv_interp.tasks.off_template import Template, off_template_case
 from pkv_interp.tasks.sites import site_labels
 from tests.experiments import controls_made_up as made_up
 from tests.experiments.configs import compose
@@ -51,6 +54,33 @@ def test_splits_take_turns_with_wordings_and_values(settings: ControlsSettings) 
             assert first.quad.values == second.quad.values[::-1]
             assert first.twin.field.clean.spans == first.quad.field.clean.spans
     assert len(build_templates(settings, tiny("llama").tokenizer)) == 3 * 16
+
+
+def test_draws_of_a_template_that_do_not_align_are_passed_over(
+    settings: ControlsSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def draw(template: Template, family: Family, index: int, *args: Any, **recipe: Any) -> Case:
+        if template == "lookup" and (index == 0 or family.name == "support"):
+            raise UnalignedError("42 and 43 tokens", "choose others")
+        return off_template_case(template, family, index, *args, **recipe)
+
+    tokenizer = tiny("llama").tokenizer
+    usual = build_templates(settings, tokenizer)
+    monkeypatch.setattr("experiments.controls.cases.off_template_case", draw)
+    made = build_templates(settings, tokenizer)
+    lookups = {case.family for case in made if case.wording == "lookup"}
+    assert lookups == {case.family for case in usual} - {"support"}
+    assert left_out(Cases([], [], [], usual), settings) == []
+    assert left_out(Cases([], [], [], made), settings) == ["template lookup: no draw aligns in support"]
+
+
+def test_a_template_without_any_pair_is_refused(
+    settings: ControlsSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    draw = Mock(side_effect=UnalignedError("42 and 43 tokens", "choose others"))
+    monkeypatch.setattr("experiments.controls.cases.off_template_case", draw)
+    with pytest.raises(PkvError, match="no two prompts of the template 'multi_hop' align"):
+        build_templates(settings, tiny("llama").tokenizer)
 
 
 def test_one_quad_of_each_held_out_family_is_edited(settings: ControlsSettings) -> None:

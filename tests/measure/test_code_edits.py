@@ -10,7 +10,6 @@ import pytest
 import torch
 
 from experiments.agent.settings import AgentSettings
-from experiments.blast_radius.settings import BlastRadiusSettings
 from experiments.composing.settings import ComposingSettings
 from experiments.editing.settings import EditingSettings
 from experiments.keystone.settings import CUTS, KeystoneSettings
@@ -178,12 +177,6 @@ def test_what_needs_sentences_is_refused_in_code(kind: type[ExperimentSettings],
     own = str(written(tmp_path, code_file()))
     with pytest.raises(PkvError, match="the rule of the layout 'ternary' is code"):
         checked(kind, {"scenarios": own, "layout": "ternary"})
-
-
-def test_a_rule_of_two_values_is_refused_where_others_stand() -> None:
-    with pytest.raises(PkvError, match="'python_script' names both values, .*; choose .* python_default"):
-        checked(BlastRadiusSettings, {"layout": "python_script"})
-    assert checked(BlastRadiusSettings, {"layout": "python_default"}).layout == "python_default"
 
 
 def test_blocks_of_code_are_cut_without_tools() -> None:
