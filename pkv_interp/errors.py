@@ -30,10 +30,6 @@ class PkvError(RuntimeError):
         super().__init__(f"{self.cause}; {self.hint}")
 
 
-class UnalignedError(PkvError):
-    """Two prompts of a pair do not align token by token; another draw of the same instance may."""
-
-
 def _shortened(text: str) -> str:
     """The text, or its beginning up to a whole word: libraries say first what is wrong."""
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST].rsplit(' ', 1)[0]} ..."

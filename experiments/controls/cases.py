@@ -8,7 +8,7 @@ from itertools import islice
 from typing import Any
 
 from experiments.controls.settings import ControlsSettings
-from pkv_interp.errors import PkvError, UnalignedError
+from pkv_interp.errors import PkvError
 from pkv_interp.run.screen import first_of_each
 from pkv_interp.tasks import Case, Family
 from pkv_interp.tasks.off_template import TEMPLATES, Template, off_template_case
@@ -115,11 +115,11 @@ def cases_of(
 def build_templates(settings: ControlsSettings, tokenizer: Any) -> list[Case]:
     """Field pairs of every family in every template outside the scenario's.
 
-    A template sets values where a layout of code may split them into more tokens, so draws whose two prompts
-    do not align are passed over. A family of which none does is left out of that template.
+    A template sets values where a layout of code may split them into more tokens, so draws that make no pair
+    under this tokenizer are passed over. A family without any is left out of that template.
 
     Raises:
-        PkvError: under this tokenizer no draw of any family aligns in some template.
+        PkvError: under this tokenizer no draw of any family makes a pair in some template.
     """
     made: list[Case] = []
     for template in TEMPLATES:
@@ -130,7 +130,7 @@ def build_templates(settings: ControlsSettings, tokenizer: Any) -> list[Case]:
         ]
         if not cases:
             raise PkvError(
-                f"no two prompts of the template '{template}' align under this tokenizer",
+                f"no draw of the template '{template}' makes a pair under this tokenizer",
                 "choose another layout, or values and actions that tokenise to one length",
             )
         made.extend(cases)
@@ -140,9 +140,9 @@ def build_templates(settings: ControlsSettings, tokenizer: Any) -> list[Case]:
 def _aligned(
     settings: ControlsSettings, template: Template, family: Family, tokenizer: Any
 ) -> Iterator[Case]:
-    """The pairs of a family's first draws in a template that align."""
+    """The pairs that a family's first draws in a template make."""
     for index in range(_DRAWS * settings.template_instances):
-        with suppress(UnalignedError):
+        with suppress(PkvError):
             yield off_template_case(
                 template,
                 family,
@@ -162,5 +162,5 @@ def left_out(cases: Cases, settings: ControlsSettings) -> list[str]:
     for template in TEMPLATES:
         there = {case.family for case in cases.templates if case.wording == template}
         if missing := [name for name in families if name not in there]:
-            remarks.append(f"template {template}: no draw aligns in {', '.join(missing)}")
+            remarks.append(f"template {template}: no draw makes a pair in {', '.join(missing)}")
     return remarks

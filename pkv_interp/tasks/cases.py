@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Unpack
 
-from pkv_interp.errors import UnalignedError
+from pkv_interp.errors import PkvError
 from pkv_interp.prompts.readout import action_ids
 from pkv_interp.prompts.segments import Prompt
 from pkv_interp.tasks.layouts import CUE, REASON_CUE, THINK_CUE, Style
@@ -130,13 +130,12 @@ def paired(instance: Instance, changed: str, prompts: tuple[Prompt, Prompt], tok
     """The case of two prompts, clean and corrupt, that differ in the span ``changed``.
 
     Raises:
-        UnalignedError: they do not align token by token.
-        PkvError: an action is not one token after them.
+        PkvError: they do not align token by token, or an action is not one token after them.
     """
     clean, corrupt = prompts
     family = instance.family
     if len(clean) != len(corrupt) or clean.spans != corrupt.spans:
-        raise UnalignedError(
+        raise PkvError(
             f"the two prompts of '{family.name}' do not align ({len(clean)} and {len(corrupt)} tokens)",
             f"choose values that tokenise to one length in the {changed} span",
         )

@@ -168,7 +168,7 @@ def test_a_rule_of_two_values_has_only_flips_that_turn_the_conclusion(tmp_path: 
     for draw in drawn_by("blast_radius").values():
         figure = draw(record)
         assert isinstance(figure, go.Figure)
-        assert len(figure.data) > 0
+        assert figure.to_dict()["data"]
 
 
 def test_an_unknown_family_is_one_line_and_exit_code_2(tmp_path: Path) -> None:

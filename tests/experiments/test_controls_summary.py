@@ -14,7 +14,7 @@ from experiments.controls.probing import probed_layers
 from experiments.controls.ranking import note_labels, rank_notes
 from experiments.controls.settings import ControlsSettings
 from experiments.controls.summary import summarise
-from pkv_interp.errors import PkvError, UnalignedError
+from pkv_interp.errors import PkvError
 from pkv_interp.records.archive import Head
 from pkv_interp.records.codec import decode, encode
 from pkv_interp.records.environment import environment
@@ -61,7 +61,7 @@ def test_draws_of_a_template_that_do_not_align_are_passed_over(
 ) -> None:
     def draw(template: Template, family: Family, index: int, *args: Any, **recipe: Any) -> Case:
         if template == "lookup" and (index == 0 or family.name == "support"):
-            raise UnalignedError("42 and 43 tokens", "choose others")
+            raise PkvError("42 and 43 tokens", "choose others")
         return off_template_case(template, family, index, *args, **recipe)
 
     tokenizer = tiny("llama").tokenizer
@@ -71,15 +71,15 @@ def test_draws_of_a_template_that_do_not_align_are_passed_over(
     lookups = {case.family for case in made if case.wording == "lookup"}
     assert lookups == {case.family for case in usual} - {"support"}
     assert left_out(Cases([], [], [], usual), settings) == []
-    assert left_out(Cases([], [], [], made), settings) == ["template lookup: no draw aligns in support"]
+    assert left_out(Cases([], [], [], made), settings) == ["template lookup: no draw makes a pair in support"]
 
 
 def test_a_template_without_any_pair_is_refused(
     settings: ControlsSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    draw = Mock(side_effect=UnalignedError("42 and 43 tokens", "choose others"))
+    draw = Mock(side_effect=PkvError("42 and 43 tokens", "choose others"))
     monkeypatch.setattr("experiments.controls.cases.off_template_case", draw)
-    with pytest.raises(PkvError, match="no two prompts of the template 'multi_hop' align"):
+    with pytest.raises(PkvError, match="no draw of the template 'multi_hop' makes a pair"):
         build_templates(settings, tiny("llama").tokenizer)
 
 
