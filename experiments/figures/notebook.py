@@ -28,8 +28,13 @@ def results() -> Path:
     return above if not place.is_dir() and above.is_dir() else place
 
 
-def newest(experiment: str) -> RunRecord | None:
-    """The record of the preferred model, or the newest of another; None, with a line, where there is none."""
+def newest(experiment: str, subject: str = PREFERRED) -> RunRecord | None:
+    """The record of a subject, or the newest of another; None, with a line, where there is none.
+
+    Args:
+        experiment: its name.
+        subject: a model, with ``@`` and the layout where that is not the usual one.
+    """
     place = results()
     records = load_records(place, experiment=experiment) if place.is_dir() else []
     found, remarks = newest_of_each_model(records)
@@ -38,9 +43,9 @@ def newest(experiment: str) -> RunRecord | None:
     if not found:
         say(f"{experiment}: no record under {place}; make one with `python -m experiments.{experiment}`")
         return None
-    record = next((r for r in found if r.subject == PREFERRED), max(found, key=lambda r: r.started_at))
-    if record.subject != PREFERRED:
-        say(f"{experiment}: no record of {PREFERRED}; this is the newest one present")
+    record = next((r for r in found if r.subject == subject), max(found, key=lambda r: r.started_at))
+    if record.subject != subject:
+        say(f"{experiment}: no record of {subject}; this is the newest one present")
     say(f"{experiment}: model {record.subject}, record {record.path.name if record.path else record.key}")
     gate = record.competence
     if gate is not None:
