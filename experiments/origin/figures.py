@@ -22,14 +22,16 @@ _PARTS = (
     ("notes_only_V", "values of the notes", GREEN),
 )
 SPLIT = "held-out"
+#: Recoveries are shown in this range: an interval of a part that hardly anything rests on can be wider.
+_SHOWN = (-0.6, 1.45)
+_GATED = "recovery only where {:.0%} of each side is right"
 
 
 def crossover(record: RunRecord) -> go.Figure:
     """Accuracy and recovery in each pair of prefill and decision token, with no training."""
-    right, parts = (pick(one, role="crossover") for one in (_accuracy(record), table(record, Recovery)))
-    figure = make_subplots(
-        rows=1, cols=2, subplot_titles=["right decisions", "recovery by part of the cache"]
-    )
+    right = pick(_accuracy(record), role="crossover")
+    parts = _competent(record, pick(table(record, Recovery), role="crossover"))
+    figure = make_subplots(rows=1, cols=2)
     sides = (("match", "field equals trigger", SKY), ("mismatch", "field differs", GREEN))
     for side, name, colour in sides:
         mine = pick(right, side=side)
@@ -48,13 +50,40 @@ def crossover(record: RunRecord) -> go.Figure:
             col=2,
         )
     figure.update_yaxes(title="two-way accuracy", range=[0.0, 1.05], row=1, col=1)
-    figure.update_yaxes(title=RECOVERY, row=1, col=2)
-    figure.update_annotations(font_size=13)
-    figure.update_layout(
-        legend={"orientation": "h", "x": 0, "y": -0.2, "yanchor": "top"}, margin={"t": 115, "b": 120}
-    )
-    sample = f"{sample_of(parts, SPLIT)} a cell; bars: 95 % over families"
-    return entitle(figure, record, "Caches of one model read by another", sample)
+    figure.update_yaxes(title=RECOVERY, range=_SHOWN, row=1, col=2)
+    figure.update_xaxes(categoryorder="array", categoryarray=_cells(pick(right, side="match")), tickangle=0)
+    figure.update_xaxes(range=[-0.5, len(pick(right, side="match")) - 0.5], tickfont={"size": 11})
+    figure.update_layout(legend=LEGEND_ABOVE, margin={"t": 175})
+    sample = f"{sample_of(right, SPLIT)} a cell; bars: 95 % over families<br>{_told(record)}"
+    return entitle(figure, record, "Caches of one model read by another", sample, gated=True)
+
+
+def _competent(record: RunRecord, parts: pd.DataFrame) -> pd.DataFrame:
+    """The lines of arrangements that decide well enough on both sides, over all their seeds."""
+    right = _accuracy(record)
+    failed = {
+        arrangement
+        for arrangement, seed, side, value in zip(
+            _arrangements(right), right["seed"], right["side"], right["value"], strict=True
+        )
+        if pd.isna(seed) and side != "both" and value < _threshold(record)
+    }
+    kept = [number for number, one in enumerate(_arrangements(parts)) if one not in failed]
+    return parts.take(kept)
+
+
+def _arrangements(frame: pd.DataFrame) -> list[str]:
+    columns = (frame[name] for name in ("role", "writer", "reader", "curriculum"))
+    return ["/".join(map(str, line)) for line in zip(*columns, strict=True)]
+
+
+def _threshold(record: RunRecord) -> float:
+    assert record.competence is not None  # every run of this experiment is gated
+    return record.competence.threshold
+
+
+def _told(record: RunRecord) -> str:
+    return _GATED.format(_threshold(record))
 
 
 def _accuracy(record: RunRecord) -> pd.DataFrame:
@@ -64,7 +93,7 @@ def _accuracy(record: RunRecord) -> pd.DataFrame:
 
 
 def _cells(frame: pd.DataFrame) -> list[str]:
-    return [f"{w} cache,<br>{r} decision" for w, r in zip(frame["writer"], frame["reader"], strict=True)]
+    return [f"{w} cache,<br>{r}<br>decision" for w, r in zip(frame["writer"], frame["reader"], strict=True)]
 
 
 def _of_training(frame: pd.DataFrame) -> pd.DataFrame:
@@ -104,7 +133,8 @@ def _add(figure: go.Figure, frame: pd.DataFrame, name: str, colour: str, row: in
 
 def roles(record: RunRecord) -> go.Figure:
     """Accuracy and recovery of every trained part by curriculum, seeds as points."""
-    right, parts = (_of_training(one) for one in (_accuracy(record), table(record, Recovery)))
+    right = _of_training(_accuracy(record))
+    parts = _competent(record, _of_training(table(record, Recovery)))
     figure = make_subplots(rows=2, cols=1, shared_xaxes=True, vertical_spacing=0.06)
     for side, name, colour in (("match", "field equals trigger", SKY), ("mismatch", "field differs", GREEN)):
         _add(figure, pick(right, side=side), name, colour, 1)
@@ -116,14 +146,19 @@ def roles(record: RunRecord) -> go.Figure:
         barmode="group", scattermode="group", legend=LEGEND_ABOVE, margin={"t": 170}, height=760
     )
     figure.update_yaxes(title="two-way accuracy", range=[0.0, 1.05], row=1, col=1)
-    figure.update_yaxes(title=RECOVERY, row=2, col=1)
-    sample = f"{sample_of(parts, SPLIT)}; points: seeds; bars: 95 % over seeds and families"
-    return entitle(figure, record, "A LoRA in one part of the prompt alone", sample)
+    figure.update_yaxes(title=RECOVERY, range=_SHOWN, row=2, col=1)
+    named = list(dict.fromkeys(_trained(right)))
+    figure.update_xaxes(categoryorder="array", categoryarray=named, range=[-0.5, len(named) - 0.5])
+    sample = (
+        f"{sample_of(right, SPLIT)}; points: seeds; bars: 95 % over seeds and families<br>{_told(record)}"
+    )
+    return entitle(figure, record, "A LoRA in one part of the prompt alone", sample, gated=True)
 
 
 def locus(record: RunRecord) -> go.Figure:
     """Recovery of all notes of one kind of token, by trained part and curriculum."""
-    trained = _of_training(table(record, Locus))
+    every = _of_training(table(record, Locus))
+    trained = _competent(record, every)
     figure = go.Figure()
     for number, kind in enumerate(dict.fromkeys(trained["kind"])):
         mine = pick(trained, kind=kind)
@@ -136,8 +171,8 @@ def locus(record: RunRecord) -> go.Figure:
         )
     figure.update_yaxes(title=RECOVERY)
     figure.update_layout(barmode="group", legend={"title": {"text": "kind (notes in a prompt)"}})
-    sample = f"{sample_of(trained, SPLIT)}; bars: 95 % over seeds and families"
-    return entitle(figure, record, "Notes that the decision reads, by kind of token", sample)
+    sample = f"{sample_of(every, SPLIT)}; bars: 95 % over seeds and families<br>{_told(record)}"
+    return entitle(figure, record, "Notes that the decision reads, by kind of token", sample, gated=True)
 
 
 FIGURES: Mapping[str, Callable[[RunRecord], go.Figure]] = {

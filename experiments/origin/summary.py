@@ -27,7 +27,8 @@ def summarise(found: Measured, scoring: Scoring[OriginSettings]) -> Report:
     assert reader is not None  # there is at least one seed
     writer = stated(scored, "writer")
     gate = scoring.gate(reader.decided, scoring.settings.competence_threshold)
-    figures = _figures(reader, writer) | _late_figures(scored)
+    at_least = scoring.settings.competence_threshold
+    figures = _figures(reader, writer) | _late_figures(scored) | _crossed(scored, writer, at_least)
     judged, held = verdicts(CRITERIA, figures)
     spans = found.cases.field[0].clean.spans
     first = "late" if spans["field"] > spans["trigger"] else "early"
@@ -79,6 +80,20 @@ def _late_figures(scored: Sequence[Group]) -> dict[str, Estimate]:
     }
 
 
+def _crossed(scored: Sequence[Group], writer: Group | None, at_least: float) -> dict[str, Estimate]:
+    """The mixed cells of the crossover, and what a writer's decisions rest on if it passes the gate."""
+    found: dict[str, Estimate] = {}
+    for group in scored:
+        first = group.members[0]
+        if first.role == "crossover" and first.writer != first.reader:
+            found[f"crossed_{first.writer}_cache"] = group.accuracy("both").over_seeds
+    sides = [side for side in SIDES if side != "both"]
+    if writer is not None and all(writer.accuracy(side).over_seeds.value >= at_least for side in sides):
+        for arm in ("field_only", "notes_only"):
+            found[f"writer_{arm}"] = writer.recovery("field", arm).over_seeds
+    return found
+
+
 def _headlines(figures: dict[str, Estimate]) -> list[Headline]:
     told = [
         (
@@ -88,6 +103,10 @@ def _headlines(figures: dict[str, Estimate]) -> list[Headline]:
             SHARE,
         ),
         ("writer_accuracy", "right decisions of the untouched model over trained prefills", False, SHARE),
+        ("crossed_gate_cache", "right decisions of the bare model over the gate's caches", False, SHARE),
+        ("crossed_bare_cache", "right decisions of the gate over the bare model's caches", False, SHARE),
+        ("writer_field_only", "KV of the field alone, trained prefill", False, (None, None)),
+        ("writer_notes_only", "KV after the field alone, trained prefill", False, (None, None)),
         ("reader_field_only", "KV of the field alone, trained decision token", True, (None, None)),
         ("reader_notes_only", "KV after the field alone, trained decision token", True, (None, None)),
         (

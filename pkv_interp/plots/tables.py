@@ -105,14 +105,17 @@ def competent(record: RunRecord) -> bool:
     return record.competence is None or record.competence.passed
 
 
-def entitle(figure: go.Figure, record: RunRecord, measured: str, sample: Sample | str) -> go.Figure:
+def entitle(
+    figure: go.Figure, record: RunRecord, measured: str, sample: Sample | str, *, gated: bool = False
+) -> go.Figure:
     """Give a figure the template and a title: what was measured, on which model and on how much.
 
-    A model that failed the competence gate gets a visible note above the title.
+    A model that failed the competence gate gets a visible note above the title, unless the figure is
+    ``gated``: it has left out itself what did not decide well enough, and says so.
     """
     text = f"<b>{measured}</b>"
     figure.update_layout(template=TEMPLATE)
-    if not competent(record):
+    if not gated and not competent(record):
         text = f"<span style='color:{VERMILLION};font-size:14px'><b>{NOT_COMPETENT}</b></span><br>{text}"
         figure.update_layout(margin_t=(figure.layout.margin.t or 85) + 22, title_pad={"l": 16, "t": 24})
     basis = record.competence.basis if record.competence is not None else ""
