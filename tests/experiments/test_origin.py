@@ -108,7 +108,7 @@ def test_the_outcome_is_the_one_that_was_written_before(reader: Any, writer: Any
 
 def test_the_mechanism_of_a_reader_that_cannot_decide_is_not_stated() -> None:
     told = {"competence", "reader_accuracy", "writer_accuracy", "late_reader_accuracy"}
-    writers = {"writer_field_only", "writer_notes_only"}  # this writer has passed the gate, on its own account
+    writers = {"writer_field_only", "writer_notes_only"}  # this one passes the gate by itself
     assert set(report(of_nothing, of_notes).stated()) == told | writers
     stated = report(of_notes, of_nothing).stated()
     assert not writers & set(stated)
