@@ -169,6 +169,8 @@ def locus(record: RunRecord) -> go.Figure:
             name=f"{kind} ({mine['positions_per_prompt'].mean():.3g})",
             marker_pattern_shape="/" if number >= 7 else "",
         )
+    if not len(trained):
+        figure.add_annotation(text="no trained part decides well enough", x=0.5, y=0.5, showarrow=False)
     figure.update_yaxes(title=RECOVERY)
     figure.update_layout(barmode="group", legend={"title": {"text": "kind (notes in a prompt)"}})
     sample = f"{sample_of(every, SPLIT)}; bars: 95 % over seeds and families<br>{_told(record)}"

@@ -1,0 +1,53 @@
+"""Figures of origin show recoveries of those arrangements alone that decide well enough."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from experiments.origin import figures
+from pkv_interp.plots.tables import NOT_COMPETENT
+from pkv_interp.records import RunRecord, load_records
+
+
+@pytest.fixture(scope="module")
+def record(small_results: Callable[[str], Path]) -> RunRecord:
+    (found,) = load_records(small_results("origin"))
+    return found
+
+
+def deciding(record: RunRecord, **which: Any) -> RunRecord:
+    """The record, as if one arrangement were always right and all others half the time."""
+    lines = [
+        {**line, "value": 1.0 if all(line[k] == v for k, v in which.items()) else 0.5}
+        for line in record.tables["accuracy"]
+    ]
+    return record.model_copy(update={"tables": {**record.tables, "accuracy": lines}})
+
+
+def bars(figure: Any, name: str) -> list[str]:
+    """Where the bars of one name stand."""
+    (trace,) = (one for one in figure.data if one.name == name and one.type == "bar")
+    return list(trace.x)
+
+
+def test_only_cells_that_decide_have_recoveries(record: RunRecord) -> None:
+    made = deciding(record, role="writer", curriculum="mixed")
+    drawn = figures.roles(made)
+    assert bars(drawn, "notes alone") == ["writer,<br>mixed"]
+    assert set(bars(drawn, "field differs")) > {"writer,<br>mixed", "reader,<br>late"}
+    assert bars(figures.crossover(made), "notes alone") == []
+    assert all(list(trace.x) == ["writer,<br>mixed"] for trace in figures.locus(made).data)
+    for draw in figures.FIGURES.values():
+        assert NOT_COMPETENT not in draw(made).layout.title.text
+        assert "recovery only where 80% of each side" in draw(made).layout.title.subtitle.text
+
+
+def test_one_side_is_not_enough(record: RunRecord) -> None:
+    made = deciding(record, role="writer", curriculum="mixed", side="match")
+    assert bars(figures.roles(made), "notes alone") == []
+    (note,) = figures.locus(made).layout.annotations
+    assert note.text == "no trained part decides well enough"
