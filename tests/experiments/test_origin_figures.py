@@ -40,7 +40,8 @@ def test_only_cells_that_decide_have_recoveries(record: RunRecord) -> None:
     assert bars(drawn, "notes alone") == ["writer,<br>mixed"]
     assert set(bars(drawn, "field differs")) > {"writer,<br>mixed", "reader,<br>late"}
     assert bars(figures.crossover(made), "notes alone") == []
-    assert all(list(trace.x) == ["writer,<br>mixed"] for trace in figures.locus(made).data)
+    located: Any = figures.locus(made)
+    assert all(list(trace.x) == ["writer,<br>mixed"] for trace in located.data)
     for draw in figures.FIGURES.values():
         assert NOT_COMPETENT not in draw(made).layout.title.text
         assert "recovery only where 80% of each side" in draw(made).layout.title.subtitle.text
