@@ -39,6 +39,11 @@ def standing(figure: Any) -> list[list[str]]:
     return [list(trace.x) for trace in figure.data]
 
 
+def laid_out(figure: Any) -> Any:
+    """The layout of a figure."""
+    return figure.layout
+
+
 def test_only_cells_that_decide_have_recoveries(record: RunRecord) -> None:
     made = deciding(record, role="writer", curriculum="mixed")
     drawn = figures.roles(made)
@@ -47,12 +52,13 @@ def test_only_cells_that_decide_have_recoveries(record: RunRecord) -> None:
     assert bars(figures.crossover(made), "notes alone") == []
     assert {place for kind in standing(figures.locus(made)) for place in kind} == {"writer,<br>mixed"}
     for draw in figures.FIGURES.values():
-        assert NOT_COMPETENT not in draw(made).layout.title.text
-        assert "recovery only where 80% of each side" in draw(made).layout.title.subtitle.text
+        title = laid_out(draw(made)).title
+        assert NOT_COMPETENT not in title.text
+        assert "recovery only where 80% of each side" in title.subtitle.text
 
 
 def test_one_side_is_not_enough(record: RunRecord) -> None:
     made = deciding(record, role="writer", curriculum="mixed", side="match")
     assert bars(figures.roles(made), "notes alone") == []
-    (note,) = figures.locus(made).layout.annotations
+    (note,) = laid_out(figures.locus(made)).annotations
     assert note.text == "no trained part decides well enough"
