@@ -51,7 +51,9 @@ def test_every_figure_of_a_table_stands_in_the_record(
 
 
 def test_the_frontier_is_that_of_the_record(records: dict[tuple[str, str], RunRecord]) -> None:
-    text, early_text = re.findall(r"<!-- table editing [^>]*-->(.*?)<!-- end -->", RESULTS, re.DOTALL)
+    text, early_text = re.findall(
+        r"<!-- table editing \S+ frontier[^>]*-->(.*?)<!-- end -->", RESULTS, re.DOTALL
+    )
     tables = records["editing", MODEL].tables
     by_method: dict[object, dict[str, Any]] = {line["method"]: line for line in tables["frontier"]}
     by_place: Any = tables["frontier_by_place"]

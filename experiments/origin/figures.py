@@ -160,13 +160,13 @@ def locus(record: RunRecord) -> go.Figure:
     every = _of_training(table(record, Locus))
     trained = _competent(record, every)
     figure = go.Figure()
-    for number, kind in enumerate(dict.fromkeys(trained["kind"])):
+    for number, kind in enumerate(dict.fromkeys(every["kind"])):
         mine = pick(trained, kind=kind)
         figure.add_bar(
             x=_trained(mine),
             y=mine["value"],
             error_y=error_bars(mine, GREY),
-            name=f"{kind} ({mine['positions_per_prompt'].mean():.3g})",
+            name=f"{kind} ({pick(every, kind=kind)['positions_per_prompt'].mean():.3g})",
             marker_pattern_shape="/" if number >= 7 else "",
         )
     if not len(trained):

@@ -191,6 +191,15 @@ def test_keys_that_bring_their_values_fail_the_control(
     assert "own_keys" in failed(replace(measured, parts=stage), scoring)
 
 
+def test_a_donor_of_other_words_fails_the_control(small: tuple[Measured, Scoring[Any]]) -> None:
+    """Adversary: donors that are said to have the same words have others."""
+    measured, scoring = small
+    stage = measured.words.map(
+        lambda found: replace(found, same=replace(found.same, role={name: 1.0 for name in found.same.role}))
+    )
+    assert "same_donor" in failed(replace(measured, words=stage), scoring)
+
+
 def test_values_of_another_layer_fail_the_prediction_s_control(
     engine: Engine, one: Reworded, small: tuple[Measured, Scoring[Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -116,6 +117,18 @@ def test_the_mechanism_of_a_reader_that_cannot_decide_is_not_stated() -> None:
     assert stated["reader_field_only"].value == pytest.approx(0.0)
     assert stated["seed_sd_notes_only"].value == pytest.approx(0.02)
     assert stated["writer_accuracy"].value == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("part", ["full_patch", "self_patch"])
+def test_a_crossed_patch_that_misses_fails_its_control(part: str) -> None:
+    """Adversary: one cell's patch ends a tenth of a logit beside where it must."""
+
+    def beside(case: Case, one: Arrangement) -> Cell:
+        made = of_notes(case, one)
+        return replace(made, parts=made.parts | {part: made.parts[part] + 0.1})
+
+    missed = {control.name for control in report(beside, of_notes).controls if not control.passed}
+    assert missed == {f"{part}_of_crossed"}
 
 
 def test_headlines_are_those_of_the_mixed_curriculum_and_tables_have_all() -> None:

@@ -231,6 +231,11 @@ TABLE: dict[str, Control] = {
 }
 
 
+#: Controls over a whole run's measurements: tests/experiments/test_anatomy.py and test_origin.py break them.
+_ANATOMY = {"keys_and_values_make_both", "own_keys", "same_donor", "field_cut_off", "own_attention"}
+ELSEWHERE = _ANATOMY | {"full_patch_of_crossed", "self_patch_of_crossed"}
+
+
 @pytest.mark.parametrize("name", TABLE)
 def test_a_control_passes_as_things_are_and_fails_when_they_are_broken(
     name: str, monkeypatch: pytest.MonkeyPatch
@@ -270,7 +275,7 @@ def test_every_control_of_every_experiment_is_in_the_table() -> None:
     }
     names, stems = written_names()
     assert {"self_patch", "turned_keys", "zero_edit", "direct_logits_sum"} <= names
-    assert recorded | names <= set(TABLE)
+    assert recorded | names <= set(TABLE) | ELSEWHERE
     assert all(any(known.startswith(stem) for known in TABLE) for stem in stems)
 
 
