@@ -157,7 +157,7 @@ def _gate_values(
         raise PkvError(
             f"family '{family.name}' has no flip that leaves its conclusion alone", "give it a third value"
         )
-    return found | {"minor": quiet[int(rng.integers(len(quiet)))]}
+    return found | {"minor": quiet[int(rng.integers(len(quiet)))]}  # pyright: ignore[reportReturnType]
 
 
 def _prompt(instance: Instance, change: _Change, value: str, trigger: str, tokenizer: Any) -> Prompt:
