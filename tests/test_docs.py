@@ -1,8 +1,9 @@
-"""What README, docs and CONTRIBUTING tell a reader to run does run."""
+"""What README, docs and CONTRIBUTING tell a reader to run does run; what they say of a trial is in its record."""
 
 from __future__ import annotations
 
 import importlib
+import json
 import re
 import shlex
 import shutil
@@ -145,3 +146,25 @@ def test_the_citation_names_us_and_the_paper() -> None:
     (paper,) = found["references"]
     assert paper["url"] == "https://arxiv.org/abs/2606.17107"
     assert "Apache License" in text_of("LICENSE")
+
+
+def test_what_limits_say_of_the_trial_gate_stands_in_its_record() -> None:
+    trial = json.loads((ROOT / "docs" / "trials" / "train_gate-760-steps.json").read_text())
+    said = (ROOT / "docs" / "limits.md").read_text()
+    paragraph = re.sub(r"\s+", " ", said[said.index("- **A broader curriculum") :].split("\n- **")[0])
+    share = {name: line["value"] for name, line in trial["headline"].items()}
+    goals = trial["tables"]["goals"]
+    (chat,) = trial["tables"]["chat_loss"]
+    assert [line["name"] for line in goals if line["reached"]] == ["chat_loss"]
+    assert len(goals) == 12
+    for text in (
+        f"(loss {chat['ratio']:.2f} times",
+        f"Accuracy is {share['accuracy']:.2f} ",
+        f"with the field late {share['accuracy_field_late']:.2f}",
+        f"layout of its own {share['accuracy_unseen_layout']:.2f}",
+        f"followed on {share['accuracy_updates']:.2f} ",
+        f"taken back on {share['accuracy_reverted']:.2f}",
+        f"misleads it on {1 - share['accuracy_unrelated_update']:.2f} ",
+        f"named alike on {1 - share['accuracy_near_update']:.2f} ",
+    ):
+        assert text in paragraph

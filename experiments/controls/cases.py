@@ -1,5 +1,6 @@
 """Cases of the controls experiment."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -156,11 +157,14 @@ def _aligned(
 
 
 def left_out(cases: Cases, settings: ControlsSettings) -> list[str]:
-    """A remark for every template that not all families have."""
+    """A remark for every template of which some family has fewer pairs than were asked for."""
     families = [family.name for family in settings.world.choose(settings.used_families())]
     remarks = []
     for template in TEMPLATES:
-        there = {case.family for case in cases.templates if case.wording == template}
-        if missing := [name for name in families if name not in there]:
-            remarks.append(f"template {template}: no draw makes a pair in {', '.join(missing)}")
+        there = Counter(case.family for case in cases.templates if case.wording == template)
+        if few := [f"{name} {there[name]}" for name in families if there[name] < settings.template_instances]:
+            remarks.append(
+                f"template {template}: of {settings.template_instances} pairs a family, "
+                f"draws that align make fewer in {', '.join(few)}"
+            )
     return remarks

@@ -28,24 +28,31 @@ def results() -> Path:
     return above if not place.is_dir() and above.is_dir() else place
 
 
-def newest(experiment: str, subject: str = PREFERRED) -> RunRecord | None:
-    """The record of a subject, or the newest of another; None, with a line, where there is none.
+def newest(experiment: str, subject: str | None = None) -> RunRecord | None:
+    """The record of a subject; None, with a line, where there is none.
 
     Args:
         experiment: its name.
-        subject: a model, with ``@`` and the layout where that is not the usual one.
+        subject: a model, with ``@`` and the layout where that is not the usual one. None: the preferred
+            model, or else the newest record of any.
     """
     place = results()
     records = load_records(place, experiment=experiment) if place.is_dir() else []
     found, remarks = newest_of_each_model(records)
     for remark in remarks:
         say(remark)
-    if not found:
-        say(f"{experiment}: no record under {place}; make one with `python -m experiments.{experiment}`")
+    wanted = [record for record in found if record.subject == (subject or PREFERRED)]
+    if not (wanted if subject else found):
+        model, _, layout = (subject or "").partition("@")
+        given = f" model={model}" * bool(model) + f" layout={layout}" * bool(layout)
+        say(
+            f"{experiment}: no record{f' of {subject}' * bool(subject)} under {place}; "
+            f"make one with `python -m experiments.{experiment}{given}`"
+        )
         return None
-    record = next((r for r in found if r.subject == subject), max(found, key=lambda r: r.started_at))
-    if record.subject != subject:
-        say(f"{experiment}: no record of {subject}; this is the newest one present")
+    record = max(wanted or found, key=lambda r: r.started_at)
+    if not wanted:
+        say(f"{experiment}: no record of {PREFERRED}; this is the newest one present")
     say(f"{experiment}: model {record.subject}, record {record.path.name if record.path else record.key}")
     gate = record.competence
     if gate is not None:

@@ -54,7 +54,9 @@ def crossover(record: RunRecord) -> go.Figure:
     figure.update_xaxes(categoryorder="array", categoryarray=_cells(pick(right, side="match")), tickangle=0)
     figure.update_xaxes(range=[-0.5, len(pick(right, side="match")) - 0.5], tickfont={"size": 11})
     figure.update_layout(legend=LEGEND_ABOVE, margin={"t": 175})
-    sample = f"{sample_of(right, SPLIT)} a cell; bars: 95 % over families<br>{_told(record)}"
+    sample = (
+        f"{sample_of(pick(right, side='match'), SPLIT)} a cell; bars: 95 % over families<br>{_told(record)}"
+    )
     return entitle(figure, record, "Caches of one model read by another", sample, gated=True)
 
 
@@ -150,7 +152,8 @@ def roles(record: RunRecord) -> go.Figure:
     named = list(dict.fromkeys(_trained(right)))
     figure.update_xaxes(categoryorder="array", categoryarray=named, range=[-0.5, len(named) - 0.5])
     sample = (
-        f"{sample_of(right, SPLIT)}; points: seeds; bars: 95 % over seeds and families<br>{_told(record)}"
+        f"{sample_of(pick(right, side='match'), SPLIT)}; points: seeds; "
+        f"bars: 95 % over seeds and families<br>{_told(record)}"
     )
     return entitle(figure, record, "A LoRA in one part of the prompt alone", sample, gated=True)
 
