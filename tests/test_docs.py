@@ -1,4 +1,4 @@
-"""What README, docs and CONTRIBUTING tell a reader to run does run; what they say of a trial is in its record."""
+"""What README, docs and CONTRIBUTING tell a reader to run does run; a trial that they tell of is recorded."""
 
 from __future__ import annotations
 
