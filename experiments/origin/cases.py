@@ -7,9 +7,10 @@ from typing import Any
 from experiments.origin.settings import OriginSettings
 from pkv_interp.tasks import Case, Style, field_case, polarity_case
 
-#: Pairs by what differs in them; ``field_late``: the field, in prompts that have it after the rule.
+#: Pairs by what differs in them; the last two in prompts that have the field after the rule.
 LATE = "field_late"
-PAIRS = ("field", "trigger", LATE)
+TRIGGER_LATE = "trigger_late"
+PAIRS: tuple[str, ...] = ("field", "trigger", LATE, TRIGGER_LATE)
 
 
 @dataclass(frozen=True)
@@ -21,11 +22,14 @@ class Cases:
         trigger: the rule's trigger flips, the field stays.
         field_late: as ``field``, with the field after the rule; none where the layout has it there anyway or
             cannot have it there, and in measurements of before.
+        trigger_late: as ``trigger``, with the field after the rule: the field's own tokens are among what
+            comes later, and say the same in both prompts. None where ``field_late`` has none.
     """
 
     field: list[Case]
     trigger: list[Case]
     field_late: list[Case] = dataclass_field(default_factory=list)
+    trigger_late: list[Case] = dataclass_field(default_factory=list)
 
     @property
     def ends(self) -> list[Case]:
@@ -34,7 +38,9 @@ class Cases:
 
     def of(self, changed: str) -> list[Case]:
         """The pairs of one of `PAIRS`."""
-        return {"field": self.field, "trigger": self.trigger, LATE: self.field_late}[changed]
+        return dict(zip(PAIRS, (self.field, self.trigger, self.field_late, self.trigger_late), strict=True))[
+            changed
+        ]
 
 
 @dataclass(frozen=True)
@@ -92,7 +98,7 @@ def arrangements(settings: OriginSettings) -> list[Arrangement]:
 
 
 def build_cases(settings: OriginSettings, tokenizer: Any) -> Cases:
-    """One field pair, one trigger pair and one field pair with the field late per family and instance.
+    """One pair of each of `PAIRS` per family and instance.
 
     Raises:
         PkvError: prompts do not align under this tokenizer.
@@ -104,7 +110,8 @@ def build_cases(settings: OriginSettings, tokenizer: Any) -> Cases:
         thinking=settings.model.thinking,
         layout=settings.layout,
     )
-    field, trigger, field_late = (
+    late = replace(style, field_late=True)
+    field, trigger, field_late, trigger_late = (
         [
             make(family, index, tokenizer, seed=settings.seed, style=placed, scenarios=world)
             for family in settings.chosen(settings.families)
@@ -113,8 +120,11 @@ def build_cases(settings: OriginSettings, tokenizer: Any) -> Cases:
         for make, placed in (
             (field_case, style),
             (polarity_case, style),
-            (field_case, replace(style, field_late=True)),
+            (field_case, late),
+            (polarity_case, late),
         )
     )
     layout = settings.laid_out
-    return Cases(field, trigger, field_late if layout.swaps and not layout.field_late else [])
+    if not layout.swaps or layout.field_late:
+        return Cases(field, trigger)
+    return Cases(field, trigger, field_late, trigger_late)

@@ -160,7 +160,7 @@ def roles(record: RunRecord) -> go.Figure:
 
 def locus(record: RunRecord) -> go.Figure:
     """Recovery of all notes of one kind of token, by trained part and curriculum."""
-    every = _of_training(table(record, Locus))
+    every = pick(_of_training(table(record, Locus)), changed="field")
     trained = _competent(record, every)
     figure = go.Figure()
     for number, kind in enumerate(dict.fromkeys(every["kind"])):

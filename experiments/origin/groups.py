@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from experiments.origin.cases import LATE, Arrangement
+from experiments.origin.cases import PAIRS, Arrangement
 from experiments.origin.cells import Cell
 from experiments.origin.measure import Measured
 from experiments.origin.settings import OriginSettings
@@ -45,8 +45,9 @@ class Group:
         self.members, self.scoring = list(members), scoring
         self._cells: dict[str, list[list[Cell]]] = {}
         self._scorers: dict[str, list[Scorer]] = {}
-        late = [found.cells[one.name].of(LATE).all() for one in members]
-        self.measured = ("field", "trigger", LATE) if all(late) else ("field", "trigger")
+        self.measured = tuple(
+            changed for changed in PAIRS if all(found.cells[one.name].of(changed).all() for one in members)
+        )
         for changed in self.measured:
             cases = found.cases.of(changed)
             self._cells[changed] = [found.cells[one.name].of(changed).of(cases) for one in members]
@@ -103,9 +104,9 @@ class Group:
         names = self._cells[changed][0][0].parts
         return [name for name in names if not name.startswith("kind: ") and "patch" not in name]
 
-    def kinds(self) -> dict[str, float]:
-        """Kinds of tokens of the notes of field pairs, with their number in a prompt."""
-        cells = self._cells["field"][0]
+    def kinds(self, changed: str) -> dict[str, float]:
+        """Kinds of tokens of the notes, with their number in a prompt."""
+        cells = self._cells[changed][0]
         names = dict.fromkeys(kind for cell in cells for kind in cell.kinds)
         return {kind: float(np.mean([cell.kinds.get(kind, 0) for cell in cells])) for kind in names}
 

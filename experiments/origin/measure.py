@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from dataclasses import field as dataclass_field
 from typing import TYPE_CHECKING
 
-from experiments.origin.cases import LATE, Arrangement, Cases, arrangements, build_cases
+from experiments.origin.cases import PAIRS, Arrangement, Cases, arrangements, build_cases
 from experiments.origin.cells import Cell, Models
 from experiments.origin.fitting import Training
 from experiments.origin.settings import OriginSettings
@@ -24,10 +24,13 @@ class Cells:
     field: Stage[Cell]
     trigger: Stage[Cell]
     field_late: Stage[Cell] = dataclass_field(default_factory=lambda: Stage[Cell]({}))
+    trigger_late: Stage[Cell] = dataclass_field(default_factory=lambda: Stage[Cell]({}))
 
     def of(self, changed: str) -> Stage[Cell]:
         """The pairs of one of ``cases.PAIRS``."""
-        return {"field": self.field, "trigger": self.trigger, LATE: self.field_late}[changed]
+        return dict(zip(PAIRS, (self.field, self.trigger, self.field_late, self.trigger_late), strict=True))[
+            changed
+        ]
 
 
 @dataclass(frozen=True)

@@ -28,8 +28,8 @@ class Accuracy(EstimateRow):
 class Recovery(EstimateRow):
     """Recovery of one part of the cache under an arrangement; ``seed`` is None where it is over all seeds.
 
-    ``changed`` is the span in which pairs differ, or ``field_late``: the field, in prompts that have it after
-    the rule. ``sd_seeds`` is the standard deviation over seeds.
+    ``changed`` is the span in which pairs differ; with ``_late``, in prompts that have the field after the
+    rule. ``sd_seeds`` is the standard deviation over seeds.
     """
 
     table = "recovery"
@@ -46,7 +46,7 @@ class Recovery(EstimateRow):
 
 @dataclass(frozen=True)
 class Locus(EstimateRow):
-    """Recovery of all notes of one kind of token, over all seeds of an arrangement; field pairs."""
+    """Recovery of all notes of one kind of token, over all seeds of an arrangement."""
 
     table = "locus"
     role: str
@@ -56,6 +56,7 @@ class Locus(EstimateRow):
     n_seeds: int
     kind: str
     positions_per_prompt: float
+    changed: str = "field"
 
 
 @dataclass(frozen=True)

@@ -13,75 +13,18 @@ from experiments import find
 from experiments.origin.cases import Arrangement, Cases, arrangements, build_cases
 from experiments.origin.cells import Cell
 from experiments.origin.criteria import FIELD_READ, NOTES_BEFORE, TRAINED_IN
-from experiments.origin.fitting import Training
-from experiments.origin.measure import Cells, Measured
 from experiments.origin.settings import OriginSettings
-from experiments.origin.summary import summarise
 from experiments.origin.tables import Accuracy, Locus, Recovery
 from pkv_interp.errors import PkvError
-from pkv_interp.measure.competence import Decision
 from pkv_interp.records import load_records
 from pkv_interp.records.tables import first_of, rows_of
 from pkv_interp.run.claims import Verdict
-from pkv_interp.run.report import Report
 from pkv_interp.run.settings import checked
-from pkv_interp.run.stage import Stage, key_of
 from pkv_interp.tasks import Case
 from tests import runs
-from tests.experiments import made_up
 from tests.experiments.configs import compose
+from tests.experiments.origin_reports import cell, of_notes, report, settings
 from tests.families import tiny
-
-FAMILIES = ("orders", "alerts", "posts", "fares")
-
-
-def settings(**changes: Any) -> OriginSettings:
-    given = {"model": "tiny-llama", "families": FAMILIES, "bootstrap_draws": 200, "both_seeds": 2}
-    return OriginSettings.model_validate(given | changes)
-
-
-def cell(case: Case, changed: float, notes: float, right: bool = True) -> Cell:
-    """A cell in which span and notes recover given shares of a gap of 4 logits."""
-    clean, corrupt = (2.0, -2.0) if right else (2.0, 1.0)
-    sides = [(True, clean), (False, -corrupt)]
-    first, second = (
-        Decision(case.family, case.instance, match, margin, margin > 0, margin > 0) for match, margin in sides
-    )
-    gap = clean - corrupt
-    parts = {
-        f"{case.changed}_only": corrupt + changed * gap,
-        "notes_only": corrupt + notes * gap,
-        "notes_only_K": corrupt + 0.5 * notes * gap,
-        "kind: newline": corrupt + 0.25 * notes * gap,
-        "full_patch": clean,
-        "self_patch": corrupt,
-    }
-    return Cell(clean, corrupt, (first, second), parts, {"newline": 3})
-
-
-def report(reader: Any, writer: Any, **changes: Any) -> Report:
-    """The report where cells of readers, and of everything else, are made by the two functions.
-
-    Args:
-        reader: from a case and an arrangement to a cell.
-        writer: the same.
-        changes: to the settings.
-    """
-    chosen = settings(**changes)
-    cases = build_cases(chosen, tiny("llama").tokenizer)
-    arranged = arrangements(chosen)
-    cells = {}
-    for one in arranged:
-        make = reader if one.role == "reader" else writer
-        cells[one.name] = Cells(
-            *(Stage({key_of(case): make(case, one) for case in cases.of(changed)}) for changed in one.pairs)
-        )
-    history = {one.name: Training([{"loss": 1.0}]) for one in arranged if one.curriculum is not None}
-    return summarise(Measured(cases, arranged, cells, history), made_up.scoring(chosen))
-
-
-def of_notes(case: Case, one: Arrangement) -> Cell:
-    return cell(case, 0.0, 0.95 + 0.02 * (one.seed or 0))
 
 
 def of_field(case: Case, _: Arrangement) -> Cell:
@@ -103,7 +46,9 @@ def of_nothing(case: Case, _: Arrangement) -> Cell:
 )
 def test_the_outcome_is_the_one_that_was_written_before(reader: Any, writer: Any, claim: str | None) -> None:
     held = [line for line in report(reader, writer).tables if isinstance(line, Verdict)]
-    assert [line.claim for line in held] == [NOTES_BEFORE, FIELD_READ, TRAINED_IN]
+    early = (NOTES_BEFORE, FIELD_READ, TRAINED_IN)
+    held = [line for line in held if line.claim in early]
+    assert tuple(line.claim for line in held) == early
     assert [line.claim for line in held if line.holds] == ([] if claim is None else [claim])
 
 
@@ -147,39 +92,17 @@ def test_headlines_are_those_of_the_mixed_curriculum_and_tables_have_all() -> No
     pooled = {line.curriculum: line.value for line in mine if line.seed is None and line.changed == "field"}
     assert pooled == pytest.approx({"early": 0.2, "late": 0.4, "mixed": 0.9})
     assert sorted(line.seed for line in mine if line.seed is not None and line.curriculum == "late") == [
-        *(0, 0, 0),
-        *(1, 1, 1),
-        *(2, 2, 2),
+        *[0] * 4,
+        *[1] * 4,
+        *[2] * 4,
     ]
     halves = [line.value for line in lines if line.arm == "notes_only_K" and line.curriculum == "late"]
     assert halves == pytest.approx([0.2] * len(halves))
     loci = [line for line in made.tables if isinstance(line, Locus) and line.curriculum == "late"]
-    assert [(line.kind, line.positions_per_prompt) for line in loci] == [("newline", 3.0)]
-
-
-def test_a_reader_trained_with_the_field_late_is_judged_there() -> None:
-    """Its own place has its own figures; a training with the field early alone has none there."""
-
-    def by_place(case: Case, one: Arrangement) -> Cell:
-        late = case.clean.spans["field"] > case.clean.spans["trigger"]
-        return cell(case, 0.7 if late else 0.0, 0.3 if late else 0.9, right=one.curriculum != "late" or late)
-
-    made = report(by_place, of_notes)
-    stated = made.stated()
-    assert (stated["late_reader_accuracy"].value, stated["reader_accuracy"].value) == (1.0, 1.0)
-    assert stated["late_reader_field_only"].value == pytest.approx(0.7)
-    assert stated["late_reader_notes_only"].value == pytest.approx(0.3)
-    right = {
-        (line.curriculum, line.place): line.value
-        for line in made.tables
-        if isinstance(line, Accuracy) and line.role == "reader" and line.seed is None and line.side == "both"
-    }
-    assert right == {
-        ("early", "early"): 1.0, ("late", "early"): 0.5, ("late", "late"): 1.0,
-        ("mixed", "early"): 1.0, ("mixed", "late"): 1.0,
-    }  # fmt: skip
-    alone = report(of_notes, of_notes, curricula=["early"], prefill_curricula=["early"]).stated()
-    assert not any(name.startswith("late_") for name in alone)
+    assert [(line.changed, line.kind, line.positions_per_prompt) for line in loci] == [
+        ("field", "newline", 3.0),
+        ("trigger_late", "newline", 3.0),
+    ]
 
 
 def test_seeds_that_differ_widen_the_interval() -> None:
@@ -214,7 +137,17 @@ def test_cells_of_both_kinds_of_pairs_are_there() -> None:
     assert {case.changed for case in cases.trigger} == {"trigger"}
     assert {case.changed for case in cases.field_late} == {"field"}
     assert all(c.clean.spans["field"] > c.clean.spans["trigger"] for c in cases.field_late)
-    assert build_cases(settings(layout="python_script_late"), tiny("llama").tokenizer).field_late == []
+    assert {case.changed for case in cases.trigger_late} == {"trigger"}
+    for case in cases.trigger_late:
+        assert case.clean.spans["field"] > case.clean.spans["trigger"]
+        here, there = (
+            [token for token, kind in zip(prompt.ids, prompt.kinds, strict=True) if kind == "field"]
+            for prompt in (case.clean, case.corrupt)
+        )
+        assert here == there  # what the field says is the same: only what follows from it is not
+        assert here
+    late = build_cases(settings(layout="python_script_late"), tiny("llama").tokenizer)
+    assert late.field_late == late.trigger_late == []
 
 
 def test_the_config_says_the_defaults() -> None:
