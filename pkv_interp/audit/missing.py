@@ -37,15 +37,15 @@ def check_missing(record: Record) -> Checked:
 
 
 def _figures(record: Record) -> Iterator[tuple[Node, str]]:
-    seen: set[tuple[str | int, ...]] = set()
+    seen: set[str] = set()
     for one in intervals(record.document):
         node = one.node.below(one.name) if one.name in one.node.mapping else one.node
-        if node.path not in seen:
-            seen.add(node.path)
+        if node.pointer not in seen:
             yield node, INTERVAL
-    held = {node.pointer for node in (Node(path, None, None) for path in seen)}
+        # The ends of an interval are no figures of their own.
+        seen |= {node.pointer, one.field, f"{one.field}/0", f"{one.field}/1"}
     for node in walk(record.document):
-        if number(node.value) is None or node.pointer in held:
+        if number(node.value) is None or node.pointer in seen:
             continue
         if _TIME.fullmatch(node.name):
             yield node, TIME

@@ -236,6 +236,7 @@ _ANATOMY = {"keys_and_values_make_both", "own_keys", "same_donor", "field_cut_of
 ELSEWHERE = dict.fromkeys(_ANATOMY, "test_anatomy.py") | dict.fromkeys(
     ("full_patch_of_crossed", "self_patch_of_crossed"), "test_origin.py"
 )
+ELSEWHERE |= dict.fromkeys(("planted_findings", "clean_records"), "test_audit.py")
 
 
 @pytest.mark.parametrize("name", TABLE)
