@@ -122,7 +122,12 @@ def _best(record: Record, node: Node) -> Iterator[Finding | None]:
         best, word = number(value), key.rpartition("_")[2]
         if not key.startswith("best_") or best is None:
             continue
-        tables = [node.below(name) for name in node.mapping if name != key and word in name.split("_")]
+        # What stands after "by" is what the table is by, and not what is in it.
+        tables = [
+            node.below(name)
+            for name in node.mapping
+            if name != key and word in name.partition("_by_")[0].split("_")
+        ]
         for table in tables:
             entries = _entries(table.value)
             if len(entries) >= 3 and best == max(entries):
