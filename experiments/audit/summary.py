@@ -9,6 +9,7 @@ from experiments.audit.groups import group_of
 from experiments.audit.measure import Measured
 from experiments.audit.settings import AuditSettings
 from experiments.audit.tables import (
+    CasesLine,
     CauseLine,
     FindingLine,
     GroupLine,
@@ -37,6 +38,7 @@ def summarise(found: Measured, facts: "Facts[AuditSettings]") -> Report:  # noqa
             *_by_record(found.audited),
             *_groups(found.audited),
             *_pairs(found.audited),
+            *_by_cases(found.audited),
             *unread,
             *(FindingLine(**asdict(finding)) for finding in findings),
         ],
@@ -160,6 +162,14 @@ def _pairs(audited: Sequence[Audited]) -> list[PairLine]:
         for one in audited
         for group in one.pairs
     ]
+
+
+def _by_cases(audited: Sequence[Audited]) -> list[CasesLine]:
+    flat: dict[int, list[bool]] = {}
+    for one in audited:
+        for interval in one.differing:
+            flat.setdefault(interval.cases, []).append(interval.flat)
+    return [CasesLine(cases, len(mine), sum(mine)) for cases, mine in sorted(flat.items())]
 
 
 def _not_judged(found: Measured) -> list[UnreadLine]:

@@ -85,6 +85,16 @@ class PairLine(TableRow):
 
 
 @dataclass(frozen=True)
+class CasesLine(TableRow):
+    """Intervals over that many cases, which the record holds and which differ; how many have no width."""
+
+    table = "by_cases"
+    cases: int
+    intervals: int
+    without_width: int
+
+
+@dataclass(frozen=True)
 class UnreadLine(TableRow):
     """A file without a field that any check is about: ``read`` says whether it could be read at all."""
 

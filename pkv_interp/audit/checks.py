@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pkv_interp.audit.agreement import check_agreement
 from pkv_interp.audit.document import Record
 from pkv_interp.audit.finding import KINDS, Checked, Finding
-from pkv_interp.audit.intervals import check_intervals
+from pkv_interp.audit.intervals import Differing, check_intervals, differing
 from pkv_interp.audit.missing import check_missing
 from pkv_interp.audit.pair_fields import PairGroup, pair_groups
 from pkv_interp.audit.pairs import check_pairs
@@ -23,12 +23,14 @@ class Audited:
         model: that it names, None where it names none.
         checked: one entry a kind, in the order of `KINDS`.
         pairs: all of its pairs, those that change their decision as well.
+        differing: its intervals over cases that differ, those with a width as well.
     """
 
     record: str
     model: str | None
     checked: tuple[Checked, ...]
     pairs: tuple[PairGroup, ...]
+    differing: tuple[Differing, ...]
 
     @property
     def looked_at(self) -> int:
@@ -66,4 +68,4 @@ def audit(
         check_missing(record),
     )
     assert tuple(one.kind for one in checked) == tuple(KINDS)
-    return Audited(record.name, record.model, checked, pairs)
+    return Audited(record.name, record.model, checked, pairs, differing(record))

@@ -5,6 +5,7 @@ without width over cases that differ does not show their spread.
 """
 
 import re
+from dataclasses import dataclass
 
 from pkv_interp.audit.document import Record
 from pkv_interp.audit.fields import Interval, intervals
@@ -17,6 +18,28 @@ DIFFER, ROUNDED, UNKNOWN = "cases differ", "under the digits", "cases not in the
 #: What is put in is all that differs, so recovery is 1 whatever the model does.
 _EVERYTHING = re.compile(r"full_downstream(_recovery)?")
 _GROWING = re.compile(r"\w*(suffix|prefix)\w*")
+
+
+@dataclass(frozen=True)
+class Differing:
+    """An interval whose cases are in the record and differ by more than its digits show.
+
+    Attributes:
+        cases: how many there are.
+        flat: the interval has no width.
+    """
+
+    cases: int
+    flat: bool
+
+
+def differing(record: Record) -> tuple[Differing, ...]:
+    """Intervals that should have a width by the cases in the record, in their order."""
+    return tuple(
+        Differing(len(one.sample), one.low == one.high)
+        for one in intervals(record.document)
+        if one.sample is not None and usual_width(one.sample) > STEP
+    )
 
 
 def check_intervals(record: Record) -> Checked:

@@ -8,7 +8,17 @@ import pytest
 
 from pkv_interp.audit import Finding, Record
 from pkv_interp.audit.fields import intervals
-from pkv_interp.audit.intervals import ALIKE, DIFFER, IDENTITY, ONE, ROUNDED, UNKNOWN, check_intervals
+from pkv_interp.audit.intervals import (
+    ALIKE,
+    DIFFER,
+    IDENTITY,
+    ONE,
+    ROUNDED,
+    UNKNOWN,
+    Differing,
+    check_intervals,
+    differing,
+)
 from pkv_interp.audit.samples import usual_width
 
 
@@ -118,6 +128,15 @@ def test_what_looks_like_an_interval_and_is_none() -> None:
 def test_two_ends_in_two_keys() -> None:
     (one,) = intervals({"acc": 0.9, "lo": 0.8, "hi": 1.0, "n": 80})
     assert (one.name, one.value, one.low, one.high, one.n, one.one_sided) == ("acc", 0.9, 0.8, 1.0, 80, False)
+
+
+def test_intervals_that_should_have_a_width_are_counted_with_those_that_have_one() -> None:
+    flat = over([0.1, 0.2, 0.6])
+    wide = {"agg": {"notes": {"mean": 0.3, "ci": [0.1, 0.6]}}, "instances": flat["instances"]}
+    assert differing(Record("r", flat)) == (Differing(3, True),)
+    assert differing(Record("r", wide)) == (Differing(3, False),)
+    assert differing(Record("r", over([0.25, 0.25]))) == ()
+    assert differing(Record("r", {"x": {"mean": 0.3, "ci": [0.3, 0.3], "n": 4}})) == ()
 
 
 def test_the_usual_width_is_that_of_a_mean() -> None:

@@ -16,6 +16,7 @@ from experiments.audit.groups import group_of
 from experiments.audit.planted import CLEAN, PLANTED
 from experiments.audit.protocol import RANKINGS
 from experiments.audit.tables import (
+    CasesLine,
     CauseLine,
     FindingLine,
     GroupLine,
@@ -101,6 +102,11 @@ def test_tables_say_the_same_in_other_ways(record: RunRecord) -> None:
             if (one.record, one.kind, one.cause) == (line.record, line.kind, line.cause)
         ]
         assert (line.first, line.findings) == (mine[0].field, len(mine))
+
+
+def test_intervals_over_cases_that_differ_are_counted_by_their_cases(record: RunRecord) -> None:
+    # Of the three cases in patch_llama_1b: field_only differs and has no width; the identity does not differ.
+    assert rows_of(record, CasesLine) == [CasesLine(cases=3, intervals=1, without_width=1)]
 
 
 def test_experiments_are_told_by_names_and_expected_findings_do_not_count(record: RunRecord) -> None:
