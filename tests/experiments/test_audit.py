@@ -105,7 +105,7 @@ def test_tables_say_the_same_in_other_ways(record: RunRecord) -> None:
 
 
 def test_intervals_over_cases_that_differ_are_counted_by_their_cases(record: RunRecord) -> None:
-    # Two over the two cases of patch_qwen_1b have a width. Over the three of patch_llama_1b field_only has none,
+    # Over the two cases of patch_qwen_1b both have a width; over three in patch_llama_1b field_only has none,
     # and the identity does not differ.
     assert rows_of(record, CasesLine) == [
         CasesLine(cases=2, intervals=2, without_width=0),
