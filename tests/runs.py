@@ -184,10 +184,12 @@ ORIGIN = (
     "bootstrap_draws=200",
     "threads=1",
 )
+AUDIT = (f"path={ROOT / 'tests' / 'audit' / 'records'}",)
 #: By experiment: the smallest sizes that go through every part.
 ARGUMENTS = {
     "agent": AGENT,
     "anatomy": ANATOMY,
+    "audit": AUDIT,
     "bench": BENCH,
     "blast_radius": BLAST,
     "circuit": SMALL,

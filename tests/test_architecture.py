@@ -18,7 +18,7 @@ FLOORS = (
     ("prompts",),
     ("tasks",),
     ("cache", "stats"),
-    ("models",),
+    ("models", "audit"),
     ("interventions", "composing"),
     ("editing", "engine", "weight_editing"),
     ("reference",),

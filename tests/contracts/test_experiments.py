@@ -55,8 +55,9 @@ def test_it_is_summarised_again_without_a_model(
     made: tuple[Any, RunRecord], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     experiment, record = made
-    monkeypatch.setattr("pkv_interp.models.load.load", lambda _: pytest.fail("a model was loaded"))
+    # The session first: it may be imported by this line, and has to find the loader as it is.
     monkeypatch.setattr("pkv_interp.run.session.load", lambda _: pytest.fail("a model was loaded"))
+    monkeypatch.setattr("pkv_interp.models.load.load", lambda _: pytest.fail("a model was loaded"))
     assert record.path is not None
     place = tmp_path / "results" / experiment.name
     shutil.copytree(record.path.parent, place)
