@@ -49,6 +49,8 @@ def crossover(record: RunRecord) -> go.Figure:
             row=1,
             col=2,
         )
+    if not len(parts):
+        _nothing(figure, "no pair decides well enough", xref="x2 domain", yref="y2 domain")
     figure.update_yaxes(title="two-way accuracy", range=[0.0, 1.05], row=1, col=1)
     figure.update_yaxes(title=RECOVERY, range=_SHOWN, row=1, col=2)
     figure.update_xaxes(categoryorder="array", categoryarray=_cells(pick(right, side="match")), tickangle=0)
@@ -58,6 +60,11 @@ def crossover(record: RunRecord) -> go.Figure:
         f"{sample_of(pick(right, side='match'), SPLIT)} a cell; bars: 95 % over families<br>{_told(record)}"
     )
     return entitle(figure, record, "Caches of one model read by another", sample, gated=True)
+
+
+def _nothing(figure: go.Figure, why: str, **where: str) -> None:
+    """Say in an empty panel why it is empty."""
+    figure.add_annotation(text=why, x=0.5, y=0.5, showarrow=False, **where)
 
 
 def _competent(record: RunRecord, parts: pd.DataFrame) -> pd.DataFrame:
@@ -173,7 +180,7 @@ def locus(record: RunRecord) -> go.Figure:
             marker_pattern_shape="/" if number >= 7 else "",
         )
     if not len(trained):
-        figure.add_annotation(text="no trained part decides well enough", x=0.5, y=0.5, showarrow=False)
+        _nothing(figure, "no trained part decides well enough", xref="paper", yref="paper")
     figure.update_yaxes(title=RECOVERY)
     figure.update_layout(barmode="group", legend={"title": {"text": "kind (notes in a prompt)"}})
     sample = f"{sample_of(every, SPLIT)}; bars: 95 % over seeds and families<br>{_told(record)}"
