@@ -7,6 +7,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from experiments.origin.cases import LATE, TRIGGER_LATE
 from experiments.origin.tables import Accuracy, Locus, Recovery
 from pkv_interp.plots.tables import RECOVERY, entitle, error_bars, pick, sample_of, table
 from pkv_interp.plots.theme import BLUE, GREEN, GREY, INK, LEGEND_ABOVE, ORANGE, SKY, VERMILLION
@@ -16,6 +17,11 @@ _ARMS = (
     ("field", "field_only", "field alone", ORANGE),
     ("field", "notes_only", "notes alone", BLUE),
     ("trigger", "trigger_only", "trigger alone", VERMILLION),
+)
+_LATE_ARMS = (
+    (LATE, "field_only", "field flips: its own tokens", ORANGE),
+    (LATE, "notes_only", "field flips: what comes after", GREY),
+    (TRIGGER_LATE, "trigger_only", "trigger flips: its own token", VERMILLION),
 )
 _PARTS = (
     ("notes_only_K", "keys of the notes", SKY),
@@ -67,9 +73,15 @@ def _nothing(figure: go.Figure, why: str, **where: str) -> None:
     figure.add_annotation(text=why, x=0.5, y=0.5, showarrow=False, **where)
 
 
-def _competent(record: RunRecord, parts: pd.DataFrame) -> pd.DataFrame:
-    """The lines of arrangements that decide well enough on both sides, over all their seeds."""
-    right = _accuracy(record)
+def _competent(record: RunRecord, parts: pd.DataFrame, right: pd.DataFrame | None = None) -> pd.DataFrame:
+    """The lines of arrangements that decide well enough on both sides, over all their seeds.
+
+    Args:
+        record: whose threshold holds.
+        parts: lines to choose from.
+        right: accuracies that are asked; None takes those where the layout itself has the field.
+    """
+    right = _accuracy(record) if right is None else right
     failed = {
         arrangement
         for arrangement, seed, side, value in zip(
@@ -157,12 +169,43 @@ def roles(record: RunRecord) -> go.Figure:
     figure.update_yaxes(title="two-way accuracy", range=[0.0, 1.05], row=1, col=1)
     figure.update_yaxes(title=RECOVERY, range=_SHOWN, row=2, col=1)
     named = list(dict.fromkeys(_trained(right)))
+    # The names stand under the lower panel, which may be empty.
+    figure.add_scatter(x=named, y=[None] * len(named), mode="markers", showlegend=False, row=2, col=1)
     figure.update_xaxes(categoryorder="array", categoryarray=named, range=[-0.5, len(named) - 0.5])
     sample = (
         f"{sample_of(pick(right, side='match'), SPLIT)}; points: seeds; "
         f"bars: 95 % over seeds and families<br>{_told(record)}"
     )
     return entitle(figure, record, "A LoRA in one part of the prompt alone", sample, gated=True)
+
+
+def late(record: RunRecord) -> go.Figure:
+    """What trained parts decide from where the field stands after the rule: its flips, and the trigger's."""
+    right = _of_training(pick(table(record, Accuracy), place="late"))
+    parts = _competent(record, _of_training(table(record, Recovery)), right)
+    kinds = _competent(record, _of_training(table(record, Locus)), right)
+    kinds = pick(kinds, changed=TRIGGER_LATE, kind="field")
+    figure = make_subplots(rows=2, cols=1, shared_xaxes=True, vertical_spacing=0.06)
+    for side, name, colour in (("match", "field equals trigger", SKY), ("mismatch", "field differs", GREEN)):
+        _add(figure, pick(right, side=side), name, colour, 1)
+    for changed, arm, name, colour in _LATE_ARMS:
+        _add(figure, pick(parts, changed=changed, arm=arm), name, colour, 2)
+    _add(figure, kinds.assign(seed=np.nan), "trigger flips: the field's tokens", BLUE, 2)
+    if not len(pick(parts, changed=LATE)):
+        _nothing(figure, "no trained part decides well enough", xref="x2 domain", yref="y2 domain")
+    figure.update_layout(
+        barmode="group", scattermode="group", legend=LEGEND_ABOVE, margin={"t": 170}, height=760
+    )
+    figure.update_yaxes(title="two-way accuracy", range=[0.0, 1.05], row=1, col=1)
+    figure.update_yaxes(title=RECOVERY, range=_SHOWN, row=2, col=1)
+    named = list(dict.fromkeys(_trained(right)))
+    # The names stand under the lower panel, which may be empty.
+    figure.add_scatter(x=named, y=[None] * len(named), mode="markers", showlegend=False, row=2, col=1)
+    figure.update_xaxes(categoryorder="array", categoryarray=named, range=[-0.5, max(len(named), 1) - 0.5])
+    sample = f"points: seeds; bars: 95 % over seeds and families<br>{_told(record)}"
+    if len(right):
+        sample = f"{sample_of(pick(right, side='match'), SPLIT)}; {sample}"
+    return entitle(figure, record, "Where the field stands after the rule", sample, gated=True)
 
 
 def locus(record: RunRecord) -> go.Figure:
@@ -190,5 +233,6 @@ def locus(record: RunRecord) -> go.Figure:
 FIGURES: Mapping[str, Callable[[RunRecord], go.Figure]] = {
     "crossover": crossover,
     "roles": roles,
+    "late": late,
     "locus": locus,
 }
