@@ -34,6 +34,12 @@ def bars(figure: Any, name: str) -> list[str]:
     return list(trace.x)
 
 
+def heights(figure: Any, name: str) -> list[float]:
+    """How high the bars of one name are."""
+    (trace,) = (one for one in figure.data if one.name == name and one.type == "bar")
+    return list(trace.y)
+
+
 def standing(figure: Any) -> list[list[str]]:
     """Where the bars of every name stand."""
     return [list(trace.x) for trace in figure.data]
@@ -75,10 +81,7 @@ def test_the_late_figure_asks_the_accuracy_where_the_field_is_late(record: RunRe
         if (line["role"], line["curriculum"], line["changed"], line["kind"])
         == ("reader", "late", "trigger_late", "field")
     )
-    (trace,) = (
-        one for one in late.data if one.name == "trigger flips: the field's tokens" and one.type == "bar"
-    )
-    assert list(trace.y) == [held]
+    assert heights(late, "trigger flips: the field's tokens") == [held]
     early = figures.late(deciding(record, role="reader", curriculum="late", place="early"))
     assert bars(early, "field flips: its own tokens") == []
     assert "no trained part decides well enough" in {note.text for note in laid_out(early).annotations}
