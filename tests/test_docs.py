@@ -189,3 +189,16 @@ def test_what_results_say_of_other_curricula_stands_in_their_records() -> None:
     ):
         figures = [f"{record['headline'][name]['value']:.3f}" for record in made]
         assert f"| {line} | {' | '.join(figures)} |" in section
+
+
+def test_what_the_readme_says_of_untouched_caches_stands_in_the_record() -> None:
+    (path,) = (ROOT / "results" / "origin").glob("qwen2.5-coder-1.5b-*.json")
+    record = json.loads(path.read_text())
+    (alone,) = (
+        line["value"]
+        for line in record["tables"]["accuracy"]
+        if (line["role"], line["side"], line["place"]) == ("crossover", "both", "early")
+    )
+    read = record["headline"]["reader_accuracy"]["value"]
+    said = re.sub(r"\s+", " ", (ROOT / "README.md").read_text())
+    assert f"right on {alone:.2f} of prompts, with a LoRA at the decision token only on {read:.2f}." in said

@@ -47,9 +47,8 @@ def headlines(record: RunRecord, options: Sequence[str]) -> str:
         ]
         bounded = not (figure.low == 0.0 and figure.high is None)
         ends = figure.ci_low, figure.ci_high
-        ours = _with_interval(figure.value, ends, figure.n_families, share=bounded)
-        if None in ends:
-            ours = str(figure)
+        known = _with_interval(figure.value, ends, figure.n_families, share=bounded)
+        ours = str(figure) if None in ends else known
         lines.append([f"`{name}`", ours, *theirs, figure.what])
     return _noted(markdown(header, lines)) + _basis(record)
 

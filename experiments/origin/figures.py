@@ -163,20 +163,27 @@ def roles(record: RunRecord) -> go.Figure:
         _add(figure, pick(parts, changed=changed, arm=arm), name, colour, 2)
     for arm, name, colour in _PARTS:
         _add(figure, pick(parts, changed="field", arm=arm), name, colour, 2)
+    return _two_panels(figure, record, right, parts, "A LoRA in one part of the prompt alone")
+
+
+def _two_panels(
+    figure: go.Figure, record: RunRecord, right: pd.DataFrame, parts: pd.DataFrame, title: str
+) -> go.Figure:
+    """Accuracy above and recovery below, by trained part; the names stand below, where nothing may stand."""
+    if not len(parts):
+        _nothing(figure, "no trained part decides well enough", xref="x2 domain", yref="y2 domain")
     figure.update_layout(
         barmode="group", scattermode="group", legend=LEGEND_ABOVE, margin={"t": 170}, height=760
     )
     figure.update_yaxes(title="two-way accuracy", range=[0.0, 1.05], row=1, col=1)
     figure.update_yaxes(title=RECOVERY, range=_SHOWN, row=2, col=1)
     named = list(dict.fromkeys(_trained(right)))
-    # The names stand under the lower panel, which may be empty.
     figure.add_scatter(x=named, y=[None] * len(named), mode="markers", showlegend=False, row=2, col=1)
-    figure.update_xaxes(categoryorder="array", categoryarray=named, range=[-0.5, len(named) - 0.5])
-    sample = (
-        f"{sample_of(pick(right, side='match'), SPLIT)}; points: seeds; "
-        f"bars: 95 % over seeds and families<br>{_told(record)}"
-    )
-    return entitle(figure, record, "A LoRA in one part of the prompt alone", sample, gated=True)
+    figure.update_xaxes(categoryorder="array", categoryarray=named, range=[-0.5, max(len(named), 1) - 0.5])
+    sample = f"points: seeds; bars: 95 % over seeds and families<br>{_told(record)}"
+    if len(right):
+        sample = f"{sample_of(pick(right, side='match'), SPLIT)}; {sample}"
+    return entitle(figure, record, title, sample, gated=True)
 
 
 def late(record: RunRecord) -> go.Figure:
@@ -191,21 +198,8 @@ def late(record: RunRecord) -> go.Figure:
     for changed, arm, name, colour in _LATE_ARMS:
         _add(figure, pick(parts, changed=changed, arm=arm), name, colour, 2)
     _add(figure, kinds.assign(seed=np.nan), "trigger flips: the field's tokens", BLUE, 2)
-    if not len(pick(parts, changed=LATE)):
-        _nothing(figure, "no trained part decides well enough", xref="x2 domain", yref="y2 domain")
-    figure.update_layout(
-        barmode="group", scattermode="group", legend=LEGEND_ABOVE, margin={"t": 170}, height=760
-    )
-    figure.update_yaxes(title="two-way accuracy", range=[0.0, 1.05], row=1, col=1)
-    figure.update_yaxes(title=RECOVERY, range=_SHOWN, row=2, col=1)
-    named = list(dict.fromkeys(_trained(right)))
-    # The names stand under the lower panel, which may be empty.
-    figure.add_scatter(x=named, y=[None] * len(named), mode="markers", showlegend=False, row=2, col=1)
-    figure.update_xaxes(categoryorder="array", categoryarray=named, range=[-0.5, max(len(named), 1) - 0.5])
-    sample = f"points: seeds; bars: 95 % over seeds and families<br>{_told(record)}"
-    if len(right):
-        sample = f"{sample_of(pick(right, side='match'), SPLIT)}; {sample}"
-    return entitle(figure, record, "Where the field stands after the rule", sample, gated=True)
+    shown = pick(parts, changed=LATE)
+    return _two_panels(figure, record, right, shown, "Where the field stands after the rule")
 
 
 def locus(record: RunRecord) -> go.Figure:
