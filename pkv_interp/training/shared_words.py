@@ -1,8 +1,8 @@
 """Words that an evaluation family shares with the training vocabulary of the gate adapter.
 
 Fields, values and actions of the packaged families are disjoint from the training's as whole entries
-(`pkv_interp.training.probes.seen_in_training`). By word they are not: "order status" and "member status" are two
-fields with one word in common.
+(`pkv_interp.training.probes.seen_in_training`). By word they are not: "order status" and "member status"
+have one in common.
 """
 
 import re
