@@ -49,7 +49,7 @@ def test_the_shared_words_are_those_that_are_counted() -> None:
     ]
     n = len(FAMILIES)
     assert f"**{len(SHARING)} of {n} evaluation families share a word with the training.**" in SAID
-    assert f"a word in {len(SHARING)} of {n} families" in README
+    assert f"{len(SHARING)} of {n} test families share a word with them" in README
     outside = [words for family, words in found.items() if words.values or words.actions]
     assert [(words.values, words.actions) for words in outside] == [((), ("water",)), (("group",), ())]
     assert (
