@@ -21,11 +21,9 @@ from pkv_interp.run.stage import stacked
 from pkv_interp.tasks.off_template import TEMPLATES
 
 _STATES = {"trigger_only": "KV of the flipped trigger alone", "notes_only": "KV after the trigger alone"}
-#: Templates whose field-only recovery is a headline figure, and what it is.
-_HEADLINE_TEMPLATES = {
-    "multi_hop": "field alone, two hops from the action",
-    "lookup": "field alone, where the answer is the field's value",
-}
+#: Templates whose field-only recovery is a headline figure, and what it is. Two hops are not among them: the
+#: gate had no lesson in them, so they stand in the table alone, beside how often they are right.
+_HEADLINE_TEMPLATES = {"lookup": "field alone, where the answer is the field's value"}
 
 
 def dissociation(

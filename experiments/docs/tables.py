@@ -4,10 +4,13 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from experiments.docs.audited import remark
 from pkv_interp.errors import PkvError
 from pkv_interp.records import RunRecord, beside_published
 
 Records = Mapping[tuple[str, str], RunRecord]
+#: The audit of the published records that figures stand beside.
+AUDIT = ("audit", "published")
 #: Tables about all pairs that were tried.
 UNSELECTED = ("competence", "screen")
 #: Figures of fewer families, and intervals that are wider, say little: they are marked.
@@ -25,8 +28,13 @@ def markdown(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
-def headlines(record: RunRecord, options: Sequence[str]) -> str:
+def headlines(record: RunRecord, options: Sequence[str], audit: RunRecord | None = None) -> str:
     """Headlines with intervals and words, beside what was published for them where that is asked for.
+
+    Args:
+        record: whose headlines they are.
+        options: names of headlines, none for all, and ``published``.
+        audit: what was found of the published figures' records; None to say nothing of it.
 
     Raises:
         PkvError: the record states no headline of a name that is asked for.
@@ -50,7 +58,9 @@ def headlines(record: RunRecord, options: Sequence[str]) -> str:
         known = _with_interval(figure.value, ends, figure.n_families, share=bounded)
         ours = str(figure) if None in ends else known
         lines.append([f"`{name}`", ours, *theirs, figure.what])
-    return _noted(markdown(header, lines)) + _basis(record)
+    shown = [figure for name in names for figure in beside.get(name, [])]
+    audited = remark(shown, audit) if audit is not None else ""
+    return _noted(markdown(header, lines)) + _basis(record) + audited
 
 
 def table(record: RunRecord, options: Sequence[str]) -> str:
@@ -148,8 +158,10 @@ def filled(document: str, records: Records) -> str:
             raise PkvError(
                 f"there is no record for '{found[2]}'", "run the experiment, or correct the marker"
             )
-        make = headlines if kind == "headlines" else table
-        body = make(records[words[0], words[1]], words[2:])
+        record, options = records[words[0], words[1]], words[2:]
+        body = (
+            headlines(record, options, records.get(AUDIT)) if kind == "headlines" else table(record, options)
+        )
         return f"<!-- {kind} {found[2]} -->\n{body}\n<!-- end -->"
 
     return _MARKED.sub(fill, document)

@@ -11,7 +11,7 @@ SMALL = runs.CONTROLS
 #: What every competent run states; ``direction_full`` is the ceiling beside ``direction``.
 HEADLINES = {
     "trigger_only", "notes_only", "write_depth", "commit_depth", "top8", "random8", "injection",
-    "multi_hop_field_only", "lookup_field_only", "direction", "direction_random", "direction_full", "sae_auc",
+    "lookup_field_only", "direction", "direction_random", "direction_full", "sae_auc",
     "sae_top1_clamp", "sae_top30_clamp", "scrub_same", "scrub_note", "scrub_rest", "competence",
 }  # fmt: skip
 

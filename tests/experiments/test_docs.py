@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 
 from experiments.docs import __main__ as command
+from experiments.docs.audited import remark, unchanged_pairs
 from experiments.docs.tables import Records, filled
 from pkv_interp.errors import PkvError
 from pkv_interp.records import load_records
+from pkv_interp.records.published import Figure
 
 ROOT = Path(__file__).parents[2]
 MODEL = "smollm2-135m-gate"
@@ -21,13 +23,17 @@ def records() -> Records:
 
 
 def made(marker: str, records: Records) -> list[list[str]]:
-    """Cells of the table that a marker asks for; the old table and the text around it go or stay."""
+    """Cells of the table that a marker asks for; the old table and the text around it go or stay.
+
+    What stands under the table is left out.
+    """
     text = filled(f"before\n<!-- {marker} -->\nold\n<!-- end -->\nafter\n", records)
     head, _, rest = text.partition(f"<!-- {marker} -->\n")
     body, _, tail = rest.partition("\n<!-- end -->")
     assert (head, tail) == ("before\n", "\nafter\n")
     assert filled(text, records) == text
-    return [[cell.strip() for cell in line.strip("|").split("|")] for line in body.splitlines()]
+    lines = [line for line in body.splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
 
 
 def test_headlines_by_name_with_published_figures(records: Records) -> None:
@@ -44,6 +50,38 @@ def test_headlines_by_name_with_published_figures(records: Records) -> None:
         "ours [95 %]",
         "what",
     ]
+
+
+def test_pairs_without_a_change_are_told_under_published_figures(records: Records) -> None:
+    marker = f"headlines circuit {MODEL} published notes_only read_heads_top12 top_aggregator"
+    text = " ".join(filled(f"<!-- {marker} -->\n<!-- end -->\n", records).split())
+    assert text.count("no pair goes from the old decision to the new one (docs/audit.md)") == 1
+    assert (
+        "Llama-3.1-8B: no pair goes from the old decision to the new one (docs/audit.md) behind `notes_only` "
+        "(0 of 36); `read_heads_top12` (0 of 12); `top_aggregator` in part (0 of 4). <!-- end -->"
+    ) in text
+    ours = filled(f"<!-- headlines circuit {MODEL} notes_only -->\n<!-- end -->\n", records)
+    without = {key: record for key, record in records.items() if key[0] != "audit"}
+    unread = filled(f"<!-- {marker} -->\n<!-- end -->\n", without)
+    assert "decision to the new one" not in ours + unread
+
+
+def test_a_record_with_one_changed_pair_or_controls_alone_is_not_told(records: Records) -> None:
+    audit = records["audit", "published"]
+    line = {"model": None, "field": "/", "told_by": "margins", "change": ""}
+    pairs = [
+        {**line, "record": "none.json", "pairs": 5, "changed": 0, "controls": 2},
+        {**line, "record": "some.json", "pairs": 5, "changed": 0, "controls": 0},
+        {**line, "record": "some.json", "pairs": 5, "changed": 1, "controls": 0},
+        {**line, "record": "controls.json", "pairs": 3, "changed": 0, "controls": 3},
+    ]
+    audit = audit.model_copy(update={"tables": {"pairs": pairs}})
+    assert unchanged_pairs(audit) == {"none.json": "0 of 3"}
+    figures = [
+        Figure("1", "a", "M", "", 0.0, None, None, None, "", f"arXiv 2606.17107, {name}.json")
+        for name in ("some", "controls")
+    ]
+    assert remark(figures, audit) == ""
 
 
 def test_a_table_shows_the_lines_and_columns_that_are_asked_for(records: Records) -> None:
