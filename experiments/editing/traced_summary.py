@@ -15,7 +15,7 @@ from pkv_interp.measure.traced_edits import TOGETHER, TracedDecision
 from pkv_interp.records.tables import TableRow, interval
 from pkv_interp.run.claims import EQUIVALENCE_FLOOR
 
-#: An erratum whose knockout moves less than this share of what a re-prefill moves is unread: that is recovery.
+#: An erratum whose knockout moves less than this share of what a re-prefill moves is unread.
 UNREAD = EQUIVALENCE_FLOOR
 #: Sources without which an erratum that is read and outweighed must be followed.
 AGAINST = "old notes and field"

@@ -28,7 +28,8 @@ def noise_floors(held: Scorer, scored: Sequence[Scored]) -> dict[str, float]:
 def claims(held: Scorer, scored: Sequence[Scored], settings: PatchingSettings) -> list[Claim]:
     """What the experiment claims to be about 0 or, against the full patch, about 1.
 
-    Own pairs make no claim: they have no same-conclusion donors to report beside it, and may be of one family.
+    Own pairs make no claim: they have no same-conclusion donors to report beside it, and may be of a single
+    family.
     """
     if not scored[0].twin:
         return []

@@ -11,9 +11,9 @@ from pkv_interp.run.scoring import Scorer
 from pkv_interp.stats import Estimate, holm, tost
 
 ALPHA = 0.05
-#: The one floor of all claims of "nothing" and of "everything", in recovery, and so a share of the gap between
-#: clean and corrupt margins: effects in logits are divided by that gap. It was set before the figures that are
-#: held against it (`docs/methods.md`, statistics); what same-conclusion donors move is reported beside it.
+#: The one floor of all claims of "nothing" and of "everything", in recovery: effects in logits are divided by
+#: the gap between clean and corrupt margins. It does not depend on what a run measures; what same-conclusion
+#: donors move is reported beside it.
 EQUIVALENCE_FLOOR = 0.1
 
 
@@ -40,8 +40,8 @@ class Claim:
 class Equivalence(TableRow):
     """One claim, tested by two one-sided tests against ``floor``, with Holm over all claims of the run.
 
-    All are in recovery. ``donors_move`` is a measured noise floor, which nothing is tested against: how far the
-    same-conclusion donors of the name ``donors`` move the margin.
+    All are in recovery. ``donors_move`` is a measured noise floor, which nothing is tested against: how far
+    the same-conclusion donors of the name ``donors`` move the margin.
     """
 
     table = "equivalence"
