@@ -14,6 +14,7 @@ from experiments.editing.settings import EditingSettings
 from pkv_interp.editing import State
 from pkv_interp.measure.edit_scenes import EditScene, SceneSource
 from pkv_interp.prompts.errata import erratum_line
+from pkv_interp.records import published
 from tests import runs
 from tests.experiments.configs import compose
 from tests.experiments.test_editing_summary import SCORER, cases, lines, measured, one, stage, stated
@@ -102,6 +103,19 @@ def test_measurements_of_before_have_no_second_readout(cases: Any) -> None:
     assert set(stated(part)) == {
         f"p_correct_{method}_{place}" for method in ("field_only", "erratum") for place in ("early", "late")
     }
+
+
+def test_published_figures_stand_beside_the_readout_that_they_had() -> None:
+    """Those of edits in place are of the last token alone; appended or rewritten text has one readout."""
+    methods = {method.partition("@")[0] for method in EditingSettings().methods}
+    found = [
+        str(name) for name in published(experiment="editing")["headline"] if name.startswith("p_correct_")
+    ]
+    assert len(found) == len(set(found)) == 7
+    for name in found:
+        method, _, at = name.removeprefix("p_correct_").partition("_early")
+        assert method.partition("@")[0] in methods
+        assert at == ("_last_token" if method in ("field_only", "cacheblend@0.15") else "")
 
 
 def settings(*changes: str) -> EditingSettings:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -45,7 +47,7 @@ def test_an_edit_in_place_keeps_the_question(method: str) -> None:
     suffix = base.context.renderer.after(base.suffix())
     grown = base.context.runner.prefill((*base.ids, *suffix)).cache.view()
     for layer, (key, value) in enumerate(zip(state.cache.keys, state.cache.values, strict=True)):
-        kept = grown.layers[layer]
+        kept: Any = grown.layers[layer]
         kept.keys = torch.cat([key, kept.keys[:, :, len(base.ids) : -1]], 2)
         kept.values = torch.cat([value, kept.values[:, :, len(base.ids) : -1]], 2)
     at = torch.tensor([len(base.ids) + len(suffix) - 1])
