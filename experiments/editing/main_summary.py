@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from experiments.editing.frontier import ENDS, FrontierEdit, MethodResult
+from experiments.editing.main_tables import EditsThatMatter, MainFrontier
 from experiments.editing.measure import Measured
 from experiments.editing.scoring import EditScorer, Part
-from experiments.editing.tables import EditsThatMatter, MainFrontier
 from pkv_interp.measure.edit_scenes import EditScene
 from pkv_interp.records.tables import TableRow, interval
 from pkv_interp.run.report import SHARE, Headline
