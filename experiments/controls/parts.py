@@ -7,7 +7,7 @@ from pkv_interp.records.tables import TableRow
 from pkv_interp.run.claims import Claim
 from pkv_interp.run.report import Headline
 
-#: Noise floors that claims are tested against: same-conclusion donors' KV at the changed span and the notes.
+#: Noise floors reported beside claims: what same-conclusion donors' KV at changed span and notes moves.
 TRIGGER_ALL, FIELD_ALL = "same_conclusion_trigger_all", "same_conclusion_field_all"
 
 

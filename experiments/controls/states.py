@@ -54,7 +54,6 @@ def dissociation_claims(scores: Sequence[PolarityScores], held: Scorer) -> list[
         for arm in ("trigger_only", "notes_only", "full_patch")
     )
     return [
-        Claim("0", "trigger_only", trigger - held.corrupt, held, TRIGGER_ALL),
         Claim("0", "trigger_only", trigger - held.corrupt, held, "same_conclusion_trigger"),
         Claim("1", "notes_only", notes - full, held, TRIGGER_ALL),
     ]

@@ -172,15 +172,15 @@ def test_probes_tell_conclusion_from_field(summary: Report) -> None:
     assert all(0.2 < line["shuffled"] < 0.8 for line in table.values())
 
 
-def test_claims_are_held_against_floors_of_discovery_families(summary: Report) -> None:
+def test_claims_are_held_against_the_one_floor_beside_those_of_discovery_families(summary: Report) -> None:
     assert summary.noise_floor["same_conclusion_trigger_all"] == pytest.approx(0.1, abs=1e-3)
     assert summary.noise_floor["same_conclusion_trigger"] == pytest.approx(0.005, abs=1e-3)
-    verdicts = {
-        (line["claim"], line["floor_of"]): line["equivalent"] for line in lines(summary, "equivalence")
-    }
+    found = lines(summary, "equivalence")
+    assert {line["floor"] for line in found} == {0.1}
+    verdicts = {(line["claim"], line["donors"]): line["equivalent"] for line in found}
     wide, narrow, field = (f"same_conclusion_{n}" for n in ("trigger_all", "trigger", "field_all"))
     assert {claim for claim, equivalent in verdicts.items() if equivalent} == {
-        ("trigger_only is about 0", wide),
+        ("trigger_only is about 0", narrow),  # 0.01, more than what donors move there
         ("notes_only is about 1", wide),
         ("injection is about 1", field),
         ("scrub_same is about 0", wide),
@@ -190,7 +190,6 @@ def test_claims_are_held_against_floors_of_discovery_families(summary: Report) -
         ("conversational_field_only is about 0", field),
     }
     assert {claim for claim, equivalent in verdicts.items() if not equivalent} == {
-        ("trigger_only is about 0", narrow),  # 0.01 is within 0.1, and not within 0.005
         ("random8 is about 0", field),
         ("top8 is about 1", field),
         ("scrub_rest is about 0", wide),
