@@ -1,4 +1,4 @@
-"""False conclusions: prompts with notes of one that differs in the rule's trigger, and so in the conclusion."""
+"""False conclusions: prompts with notes of one with another trigger, and so another conclusion."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

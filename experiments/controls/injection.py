@@ -5,10 +5,9 @@ conclusion, the other one.
 """
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
-from jaxtyping import Float
 
 from experiments.controls.injecting import FalseConclusions
 from experiments.controls.parts import FIELD_ALL, TRIGGER_ALL, Part
@@ -59,29 +58,24 @@ def injection(
     lines: list[TableRow] = []
     effects: dict[str, np.ndarray] = {}
     for (donor, positions), margins in _SETS.items():
-        patched = stacked(scores, margins)
-        sides = np.stack(
-            [plain[:, clean] - patched[:, clean], patched[:, corrupt] - plain[:, corrupt]], axis=1
-        )
-        follows = np.stack([patched[:, clean] < 0, patched[:, corrupt] > 0], axis=1).mean(1)
-        moved, drift = held.ratios(np.stack([sides.mean(1), np.abs(sides).mean(1)], axis=1))
+        patched = stacked(scores, lambda one, margins=margins: margins(one).reshape(len(CELLS), -1))
+        into_clean, into_corrupt = patched[:, clean], patched[:, corrupt]
+        sides = np.stack([plain[:, clean, None] - into_clean, into_corrupt - plain[:, corrupt, None]], axis=1)
+        moved, drift = held.ratios(np.stack([sides.mean((1, 2)), np.abs(sides).mean((1, 2))], axis=1))
+        follows = held.share(np.stack([into_clean < 0, into_corrupt > 0], axis=1).mean((1, 2)))
         matched = float(np.mean([one.matched for one in scores])) if positions == "random" else None
-        lines.append(_line(moved, held, follows, pair, donor, positions, matched))
+        lines.append(_line(moved, drift, follows, (pair, donor, positions), matched))
         if pair == "polarity" and (donor, positions) in _HEADLINES:
             name, what = _HEADLINES[donor, positions]
             # Where the conclusion stays the same, no shift is expected: its size is what counts.
             headlines.append(Headline(name, drift if donor == "record" else moved, what))
-            held.arm(f"{name}_to_clean", patched[:, corrupt])
-            held.arm(f"{name}_to_corrupt", patched[:, clean])
-            effects[name] = sides.mean(1)
+            held.arm(f"{name}_to_clean", into_corrupt.mean(-1))
+            held.arm(f"{name}_to_corrupt", into_clean.mean(-1))
+            effects[name] = sides.mean((1, 2))
     claims = [
-        Claim(
-            "1" if name == "injection" else "0",
-            name,
-            effect - (name == "injection") * held.gap,
-            held,
-            TRIGGER_ALL,
-        )
+        Claim("1", name, effect - held.gap, held, TRIGGER_ALL)
+        if name == "injection"
+        else Claim("0", name, effect, held, TRIGGER_ALL)
         for name, effect in effects.items()
     ]
     return Part(headlines, lines, claims, [])
@@ -111,17 +105,18 @@ def field_notes(measured: Stage[FieldScores], held: Scorer, settings: ControlsSe
     scores = measured.of(held.cases)
     to_clean = stacked(scores, lambda s: s.to_clean)
     to_corrupt = stacked(scores, lambda s: s.to_corrupt)
-    moved = ((to_clean - held.corrupt[:, None]) + (held.clean[:, None] - to_corrupt)) / 2
-    follows = ((to_clean > 0).astype(float) + (to_corrupt < 0)) / 2
+    sides = np.stack([to_clean - held.corrupt[:, None], held.clean[:, None] - to_corrupt], axis=1)
+    moved = sides.mean(1)
+    follows = np.stack([to_clean > 0, to_corrupt < 0], axis=1).mean(1)
     held.arm("injection_field_notes_to_clean", to_clean[:, 0])
     held.arm("injection_field_notes_to_corrupt", to_corrupt[:, 0])
-    estimates = held.ratios(moved)
+    estimates, drifts = held.ratios(moved), held.ratios(np.abs(sides).mean(1))
     names = ["all notes", *(f"top{k}" for k in settings.sizes)]
     return Part(
         [Headline("injection_field_notes", estimates[0], "all notes of the field pair's other prompt")],
         [
-            _line(estimate, held, follows[:, i], "field", "field", name, None)
-            for i, (name, estimate) in enumerate(zip(names, estimates, strict=True))
+            _line(estimate, drift, held.share(follows[:, i]), ("field", "field", name), None)
+            for i, (name, estimate, drift) in enumerate(zip(names, estimates, drifts, strict=True))
         ],
         [Claim("1", "injection_field_notes", moved[:, 0] - held.gap, held, FIELD_ALL)],
         [],
@@ -129,13 +124,8 @@ def field_notes(measured: Stage[FieldScores], held: Scorer, settings: ControlsSe
 
 
 def _line(
-    estimate: Estimate,
-    held: Scorer,
-    follows: Float[np.ndarray, " quads"],
-    pair: str,
-    donor: str,
-    positions: str,
-    matched: float | None,
+    moved: Estimate, drift: Estimate, follows: Estimate, what: tuple[str, str, str], matched: float | None
 ) -> Injection:
-    shares = interval("follows", held.share(follows))
-    return Injection.of(estimate, pair=pair, donor=donor, positions=positions, matched=matched, **shares)
+    pair, donor, positions = what
+    columns: dict[str, Any] = interval("drift", drift) | interval("follows", follows)
+    return Injection.of(moved, pair=pair, donor=donor, positions=positions, matched=matched, **columns)

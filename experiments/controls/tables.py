@@ -25,7 +25,9 @@ class Specificity(EstimateRow):
 
 @dataclass(frozen=True)
 class Injection(EstimateRow):
-    """How far the margin follows notes of a donor, and how often the decision is the other one (``follows``).
+    """How far the margin follows notes of a donor, and how far it moves whichever way (``drift``).
+
+    ``follows`` is how often the decision is the other one.
 
     ``pair`` names the two prompts that the notes were put into, ``donor`` what differs from them where the
     notes were taken: the conclusion alone (``conclusion``), the record alone (``record``), or the field and
@@ -36,6 +38,9 @@ class Injection(EstimateRow):
     pair: str
     donor: str
     positions: str
+    drift: float
+    drift_ci_low: float | None
+    drift_ci_high: float | None
     follows: float
     follows_ci_low: float | None
     follows_ci_high: float | None
