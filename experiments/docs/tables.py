@@ -6,7 +6,9 @@ from typing import Any
 
 from experiments.docs.audited import remark
 from pkv_interp.errors import PkvError
+from pkv_interp.plots.tables import NOT_COMPETENT, competent
 from pkv_interp.records import RunRecord, beside_published
+from pkv_interp.run.right_pairs import RightPairs
 
 Records = Mapping[tuple[str, str], RunRecord]
 #: The audit of the published records that figures stand beside.
@@ -85,6 +87,9 @@ def table(record: RunRecord, options: Sequence[str]) -> str:
         [title.replace("_", " ") for title in header],
         [[_cell(line, column) for column, _, _ in asked] for line in lines],
     )
+    if name == RightPairs.table and not competent(record):
+        # Headlines of such a model are held back, and here they stand.
+        return f"{_noted(body)}\n\n{NOT_COMPETENT.capitalize()}."
     return _noted(body) if name in UNSELECTED else _noted(body) + _basis(record)
 
 
@@ -103,7 +108,8 @@ def _cell(line: Mapping[str, Any], column: str) -> str:
         return text
     prefix = "" if name == "value" else f"{name}_"
     ends = line[f"{prefix}ci_low"], line[f"{prefix}ci_high"]
-    return _with_interval(line[name], ends, line.get("n_families"), share=_is_share(line, name))
+    families = line.get(f"{prefix}n_families", line.get("n_families"))
+    return _with_interval(line[name], ends, families, share=_is_share(line, name))
 
 
 def _is_share(line: Mapping[str, Any], name: str) -> bool:

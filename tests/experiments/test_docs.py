@@ -10,8 +10,13 @@ from experiments.docs import __main__ as command
 from experiments.docs.audited import remark, unchanged_pairs
 from experiments.docs.tables import Records, filled
 from pkv_interp.errors import PkvError
+from pkv_interp.plots.tables import NOT_COMPETENT
 from pkv_interp.records import load_records
+from pkv_interp.records.competence import Competence
 from pkv_interp.records.published import Figure
+from pkv_interp.records.tables import interval
+from pkv_interp.run.right_pairs import RightPairs
+from pkv_interp.stats import Estimate
 
 ROOT = Path(__file__).parents[2]
 MODEL = "smollm2-135m-gate"
@@ -95,6 +100,25 @@ def test_a_table_shows_the_lines_and_columns_that_are_asked_for(records: Records
     for cells, line in zip(lines, late, strict=True):
         assert cells[1] == f"{line['value']:.3f} [{line['ci_low']:.3f}, {line['ci_high']:.3f}]"
         assert cells[2] == f"{line['share']:.3f}"
+
+
+def test_right_pairs_are_marked_by_their_own_number_and_called_what_they_are(records: Records) -> None:
+    estimate = Estimate(value=0.9, ci_low=0.8, ci_high=1.0, n_families=8, n_instances=16)
+    right = interval("right", Estimate(value=0.7, ci_low=0.6, ci_high=0.8, n_families=3, n_instances=4))
+    line = RightPairs.of(
+        estimate, headline="notes_only", **right, right_n_families=3, right_n_instances=4
+    ).columns()
+    competence = Competence(accuracy=estimate, threshold=0.95, passed=False)
+    record = records["circuit", MODEL].model_copy(
+        update={"tables": {"right_pairs": [line]}, "competence": competence}
+    )
+    asked = f"table circuit {MODEL} right_pairs headline value+ci right+ci"
+    body = made(asked, {("circuit", MODEL): record})
+    assert body[2] == ["notes_only", "0.900 [0.800, 1.000]", "0.700 [0.600, 0.800] \\*"]
+    assert body[-1] == [f"{NOT_COMPETENT.capitalize()}."]
+    passing = competence.model_copy(update={"passed": True})
+    able = made(asked, {("circuit", MODEL): record.model_copy(update={"competence": passing})})
+    assert able == body[:-2]
 
 
 @pytest.mark.parametrize(
