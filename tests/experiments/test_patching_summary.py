@@ -11,6 +11,7 @@ from experiments.patching.measure import Measured
 from experiments.patching.settings import PatchingSettings
 from experiments.patching.summary import summarise
 from pkv_interp.run.report import Report
+from pkv_interp.run.stage import Stage, key_of
 from tests.experiments.patching_examples import build_cases, made_up, scoring_of, small, table
 from tests.families import tiny
 
@@ -80,3 +81,19 @@ def test_sites_are_tested_together(summary: Report) -> None:
     kinds = {line["kind"]: line["value"] for line in table(summary, "token_kinds")}
     assert sum(kinds.values()) == pytest.approx(1.0)  # ten positions with a tenth each
     assert kinds["conversation"] == pytest.approx(0.0)
+
+
+def test_every_mechanism_headline_is_also_over_right_pairs(
+    found: Measured, settings: PatchingSettings
+) -> None:
+    first, *others = found.cases.held_out
+    wrong = dataclasses.replace(found.scored.at(first), corrupt=1.0)  # wrong on its stale side
+    scored = Stage(found.scored.results | {key_of(first): wrong})
+    summary = summarise(dataclasses.replace(found, scored=scored), scoring_of(settings))
+    lines = {line["headline"]: line for line in table(summary, "right_pairs")}
+    assert list(lines) == [headline.name for headline in summary.headlines if headline.needs_gate]
+    assert {line["right_n_instances"] for line in lines.values()} == {len(others)}
+    assert lines["top8"]["right"] == pytest.approx(0.8)
+    assert lines["top8"]["value"] != pytest.approx(
+        0.8, abs=1e-3
+    )  # its sets are no longer measured from its side
