@@ -41,6 +41,7 @@ PATCHING = (
     "shares=[0.1,0.5,1.0]",
     "knockout_shares=[0.5,1.0]",
     "knockout_draws=1",
+    "path_draws=1",
     "grid_cases=2",
     "grid_parts=[V,KV]",
     "fillers=[0,2]",

@@ -28,17 +28,12 @@ def knockouts(found: Measured, held: Scorer, settings: PatchingSettings) -> Sect
         for share in settings.knockout_shares:
             estimate, right = _left(found, held, [f"{member}@{share:g}" for member in members])
             lines.append(KnockoutShare.of(estimate, knockout=order, share=share, **right))
-    headlines = []
     changed = found.cases.changed
-    for name, span, what in (
-        ("knockout_downstream", "notes", "gap left when the decision may not see notes"),
-        (f"knockout_{changed}", changed, f"gap left when the decision may not see the {changed}"),
-    ):
-        clean = stacked(scored, lambda s, span=span: s.hidden_clean[span])
-        corrupt = stacked(scored, lambda s, span=span: s.hidden_corrupt[span])
-        held.arm(name, clean, corrupt_patched=corrupt)
-        headlines.append(Headline(name, held.ratios((clean - corrupt)[:, None])[0], what))
-    return headlines, lines
+    name, what = f"knockout_{changed}", f"gap left when the decision may not see the {changed}"
+    clean = stacked(scored, lambda s: s.hidden_clean[changed])
+    corrupt = stacked(scored, lambda s: s.hidden_corrupt[changed])
+    held.arm(name, clean, corrupt_patched=corrupt)
+    return [Headline(name, held.ratios((clean - corrupt)[:, None])[0], what)], lines
 
 
 def _left(found: Measured, held: Scorer, members: Sequence[str]) -> tuple[Estimate, dict[str, float]]:

@@ -38,6 +38,7 @@ class PatchingSettings(ScreenSettings, PairSettings):
     shares: Shares = (0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9, 1.0)
     knockout_shares: Shares = (0.05, 0.1, 0.25, 0.5, 0.75, 1.0)
     knockout_draws: Count = 5
+    path_draws: Count = 2
     grid_cases: Count = 6
     grid_parts: Annotated[tuple[Part, ...], Field(max_length=3), AfterValidator(each_once)] = ("KV",)
     fillers: FillerCounts = (0, 2, 8, 24)

@@ -8,6 +8,7 @@ from experiments.patching.claims import claims, noise_floors
 from experiments.patching.curves import position_curves
 from experiments.patching.hidden import attention, knockouts
 from experiments.patching.measure import Measured
+from experiments.patching.path_lines import field_cut_off, paths
 from experiments.patching.places import grids, places
 from experiments.patching.responses import chains, dose_responses
 from experiments.patching.scored import Scored
@@ -41,6 +42,7 @@ def summarise(found: Measured, scoring: Scoring[PatchingSettings]) -> Report:
         with_right_pairs(lambda held: _states(found, held), held),
         with_right_pairs(lambda held: position_curves(found, held, settings), held),
         with_right_pairs(lambda held: knockouts(found, held, settings), held),
+        with_right_pairs(lambda held: paths(found, held), held),
         with_right_pairs(lambda held: attention(found, held), held),
     ]
     floors = noise_floors(held, scored)
@@ -60,7 +62,7 @@ def summarise(found: Measured, scoring: Scoring[PatchingSettings]) -> Report:
             *thought[0],
         ],
         rows=[*held.rows, *_ranking_rows(found, settings), *dosed[1], *thought[1], *gate.rows],
-        controls=[_full_downstream(found, held, scoring)],
+        controls=[_full_downstream(found, held, scoring), field_cut_off(found, held, scoring)],
         noise_floor=floors,
         arrays=arrays,
     )

@@ -122,6 +122,19 @@ class KnockoutShare(EstimateRow):
 
 
 @dataclass(frozen=True)
+class PathLine(EstimateRow):
+    """Share of the gap that is left, and right decisions, with a path closed.
+
+    ``random`` closes ``notes_field`` with another span in place of the field.
+    """
+
+    table = "paths"
+    path: str
+    clean_right: float
+    corrupt_right: float
+
+
+@dataclass(frozen=True)
 class GridRegion(EstimateRow):
     """Single cells summed over a region, in one layer; adjusted over layers and regions."""
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from experiments.patching.cases import Cases, Variants, arrange, candidates
 from experiments.patching.measure import Measured
+from experiments.patching.paths import CUT_OFF, Paths
 from experiments.patching.ranking import RankedSites
 from experiments.patching.scored import RandomSets, Scored
 from experiments.patching.settings import PatchingSettings
@@ -78,7 +79,7 @@ def scored(case: Case, rng: np.random.Generator) -> Scored:
     gap = clean - corrupt
     single = np.full(n, corrupt)
     single[:10] += gap / 10
-    spans = {"notes": (0.1, -0.1), "field": (clean, corrupt), "field and notes": (0.0, 0.0)}
+    spans = {"field": (clean, corrupt)}
     shares = {f"{o}@{s:g}": (1.5, -1.5) for o in ("effect", "attention", "random0") for s in (0.5, 1.0)}
     hidden = spans | shares
     masses = {"sink": 0.5, "field": 0.01, "notes": 0.4, "itself": 0.09}
@@ -104,6 +105,20 @@ def scored(case: Case, rng: np.random.Generator) -> Scored:
     )
 
 
+def closed(one: Scored) -> Paths:
+    """Nothing is left without the notes' sight of the field, half without the other paths."""
+    half, whole = (one.clean / 2, one.corrupt / 2), (one.clean, one.corrupt)
+    margins = {
+        "notes_field": (0.1, -0.1),
+        "notes_rule": half,
+        "question_notes": half,
+        "decision_field": whole,
+        CUT_OFF: (0.2, 0.2),
+    }
+    clean, corrupt = ({name: both[side] for name, both in margins.items()} for side in (0, 1))
+    return Paths(clean, corrupt, [whole])
+
+
 def made_up(cases: Cases) -> Measured:
     """All that the experiment would measure on these cases."""
     rng = np.random.default_rng(0)
@@ -126,4 +141,6 @@ def made_up(cases: Cases) -> Measured:
         cells = {"V": nothing, "KV": np.tile(one.positions["KV"], (LAYERS, 1))}
         grids[key_of(case)] = Grid(one.clean, one.corrupt, cells, {"V": 1.0, "KV": 1.0})
     rankings = make_rankings(cases.discovery, list(ranked.values()))
-    return Measured(cases, Stage(ranked), rankings, Stage(found), Stage(grids), Stage(doses), Stage({}))
+    scores = Stage(found)
+    paths = scores.map(closed)
+    return Measured(cases, Stage(ranked), rankings, scores, paths, Stage(grids), Stage(doses), Stage({}))

@@ -32,6 +32,7 @@ def test_the_record_is_valid_and_its_controls_have_passed(patching_results: Path
     assert records_command(["check", str(patching_results)]) == 0
     controls = {control.name: control.value for control in record.controls}
     assert controls["full_downstream"] == pytest.approx(0.0, abs=1e-3)
+    assert controls["field_cut_off"] == pytest.approx(0.0, abs=1e-3)
     assert {"self_patch", "full_patch", "batched_equals_single", "packed_equals_sequential"} <= set(controls)
     assert {"margin", "self_patch", "same_conclusion_field", "same_conclusion_both"} <= set(
         record.noise_floor
@@ -56,11 +57,16 @@ def test_identities_hold_in_the_tables(record: RunRecord) -> None:
     for curve in ("suffix", "prefix"):
         (whole,) = lines(record, "share_curve", curve=curve, share=1.0)
         assert whole["value"] == pytest.approx(states["notes_only"], abs=1e-3)
-    (hidden,) = lines(record, "knockout_spans", knockout="field and notes")
-    assert hidden["value"] == pytest.approx(0.0, abs=1e-3)
+    # The path from the field to the decision alone, run again, is the knockout of the field.
+    (path,) = lines(record, "paths", path="decision_field")
+    (hidden,) = lines(record, "knockout_spans", knockout="field")
+    assert path["value"] == pytest.approx(hidden["value"], abs=1e-3)
+    # With all of the notes hidden their order says nothing.
     whole = [line["value"] for line in lines(record, "knockout_shares", share=1.0)]
-    (notes,) = lines(record, "knockout_spans", knockout="notes")
-    assert whole == pytest.approx([notes["value"]] * 3, abs=1e-3)
+    assert whole == pytest.approx([whole[0]] * 3, abs=1e-3)
+    spans = {line["knockout"] for line in lines(record, "knockout_spans")}
+    assert "field" in spans
+    assert not spans & {"notes", "field and notes"}
     # All positions together, the last entry of the rank curve, are the notes.
     assert lines(record, "rank_curve")[-1]["value"] == pytest.approx(states["notes_only"], abs=1e-3)
     stale, *_, oracle = lines(record, "cot")
