@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 #: What a record of own pairs says of the parts that it does not have.
 WITHOUT_A_RULE = (
     "own pairs: what needs a rule is left out, namely same-conclusion donors and the claims that are tested "
-    "against them, doses, and chains of thought"
+    "against them, doses, places of the field, and chains of thought"
 )
 
 
@@ -35,6 +35,7 @@ class Measured:
         scored, paths: of held-out cases.
         grids: of the cases on which every cell is patched.
         doses: of the cases that are compared as the prompt grows.
+        places: of the same cases as the field is moved; empty where it cannot be.
         chains: of the prompts that ask for a reason first; empty where none was asked for.
         screened: what the cases were chosen from; nothing where the first ones were taken.
     """
@@ -46,6 +47,7 @@ class Measured:
     paths: Stage[Paths]
     grids: Stage[Grid]
     doses: Stage[Doses]
+    places: Stage[Doses]
     chains: Stage[Chains]
     screened: Screened = field(default_factory=Screened)
 
@@ -81,5 +83,6 @@ def measure(session: "Session[PatchingSettings]") -> Measured:
     paths = session.each("paths", cases.held_out, lambda case: measure_paths(engine, case, settings), Paths)
     grids = session.each("grid", cases.grid, lambda case: measure_grid(engine, case, settings), Grid)
     doses = session.each("dose", variants.doses, lambda case: measure_doses(engine, case), Doses)
+    places = session.each("place", variants.places, lambda case: measure_doses(engine, case), Doses)
     chains = session.each("chain", cases.chains, lambda case: think(engine, case, settings), Chains)
-    return Measured(cases, ranked, rankings, scored, paths, grids, doses, chains, kept.screened)
+    return Measured(cases, ranked, rankings, scored, paths, grids, doses, places, chains, kept.screened)

@@ -6,6 +6,7 @@ import numpy as np
 
 from experiments.patching.claims import claims, noise_floors
 from experiments.patching.curves import position_curves
+from experiments.patching.field_places import field_places
 from experiments.patching.hidden import attention, knockouts
 from experiments.patching.measure import Measured
 from experiments.patching.path_lines import field_cut_off, paths
@@ -48,6 +49,8 @@ def summarise(found: Measured, scoring: Scoring[PatchingSettings]) -> Report:
     floors = noise_floors(held, scored)
     cells, arrays = grids(found, scoring.on(cases.grid, found.grids.of(cases.grid)), settings)
     dosed, thought = dose_responses(found, scoring), chains(found, scoring)
+    moved, moved_rows = field_places(found, scoring)
+    sections.append(moved)
     return Report(
         gate=gate.competence,
         headlines=[gate.headline, *(headline for section in sections for headline in section[0])],
@@ -61,7 +64,7 @@ def summarise(found: Measured, scoring: Scoring[PatchingSettings]) -> Report:
             *dosed[0],
             *thought[0],
         ],
-        rows=[*held.rows, *_ranking_rows(found, settings), *dosed[1], *thought[1], *gate.rows],
+        rows=[*held.rows, *_ranking_rows(found, settings), *dosed[1], *moved_rows, *thought[1], *gate.rows],
         controls=[_full_downstream(found, held, scoring), field_cut_off(found, held, scoring)],
         noise_floor=floors,
         arrays=arrays,

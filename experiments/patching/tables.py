@@ -185,6 +185,24 @@ class DoseResponse(EstimateRow):
 
 
 @dataclass(frozen=True)
+class FieldPlace(EstimateRow):
+    """Recovery by cache state with the field at one place of the prompt.
+
+    ``to_rule`` and ``to_decision`` are mean tokens from the field to the value that the rule names, below 0
+    where the rule comes first, and to the decision.
+    """
+
+    table = "field_places"
+    place: str
+    arm: str
+    to_rule: float
+    to_decision: float
+    gap: float
+    two_way_right: float
+    decides_new: float
+
+
+@dataclass(frozen=True)
 class ChainSetup(TableRow):
     """How chains of thought were asked for, and whether the model can do it."""
 

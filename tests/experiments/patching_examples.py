@@ -130,10 +130,13 @@ def made_up(cases: Cases) -> Measured:
         ranked[key_of(case)] = RankedSites(
             one.clean, one.corrupt, one.decisions, one.positions["KV"], attention
         )
-    doses, grids = {}, {}
+    doses, places, grids = {}, {}, {}
     for case in cases.dosed:
         one = found[key_of(case)]
-        dose = Dose(one.clean, one.corrupt, 100, {"field_only": one.corrupt, "notes_only": one.clean})
+        states = {"field_only": one.corrupt, "notes_only": one.clean}
+        dose = Dose(one.clean, one.corrupt, 100, to_rule=20, to_decision=60, states=states)
+        late = Dose(one.clean, one.corrupt, 100, -40, 12, {"field_only": 0.0, "notes_only": 0.0})
+        places[key_of(case)] = Doses({"first": dose, "after_rule": dose, "last": late})
         doses[key_of(case)] = Doses(dict.fromkeys(("fillers=0", "fillers=2", "rules=1", "rules=2"), dose))
     for case in cases.grid:
         one = found[key_of(case)]
@@ -142,5 +145,14 @@ def made_up(cases: Cases) -> Measured:
         grids[key_of(case)] = Grid(one.clean, one.corrupt, cells, {"V": 1.0, "KV": 1.0})
     rankings = make_rankings(cases.discovery, list(ranked.values()))
     scores = Stage(found)
-    paths = scores.map(closed)
-    return Measured(cases, Stage(ranked), rankings, scores, paths, Stage(grids), Stage(doses), Stage({}))
+    return Measured(
+        cases,
+        Stage(ranked),
+        rankings,
+        scores,
+        scores.map(closed),
+        Stage(grids),
+        Stage(doses),
+        Stage(places),
+        Stage({}),
+    )

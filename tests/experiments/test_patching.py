@@ -86,6 +86,9 @@ def test_tables_follow_from_the_settings(record: RunRecord) -> None:
     assert [(line["what"], line["amount"]) for line in lines(record, "dose", arm="notes_only")] == [
         ("fillers", 0), ("fillers", 2), ("rules", 1), ("rules", 2),
     ]  # fmt: skip
+    moved = lines(record, "field_places", arm="notes_only")
+    assert [line["place"] for line in moved] == ["first", "after_rule", "last"]
+    assert [line["to_rule"] > 0 for line in moved] == [True, False, False]
     assert all(0 <= line["p_holm"] <= 1 for line in lines(record, "equivalence"))
     assert all(0 < line["p_adjusted"] <= 1 for line in lines(record, "positions"))
     assert {row.split for row in record.rows} == {"held_out"}
@@ -122,6 +125,9 @@ def test_bad_input_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
         ("top_k=[4,1]", "in rising order"),
         ("shares=[0.0,1.0]", "greater than 0"),
         ("grid_parts=[Q]", "grid_parts"),
+        ("places=[middle]", "places"),
+        ("places=[last,last]", "places"),
+        ("place_fillers=3", "place_fillers"),
     ],
 )
 def test_settings_are_checked(argument: str, cause: str) -> None:
@@ -177,11 +183,27 @@ def test_other_prompts_are_of_the_scored_instances(settings: PatchingSettings) -
         for fewer, more in (("fillers=0", "fillers=2"), ("rules=1", "rules=2")):
             assert len(doses.at[fewer].clean) < len(doses.at[more].clean)
         assert doses.at["rules=1"].clean.ids == case.clean.ids  # one statement is the plain style
+    for case, moved in zip(cases.dosed, variants.places, strict=True):
+        assert list(moved.at) == ["first", "after_rule", "last"]
+        assert {(c.family, c.wording, c.split) for c in moved.at.values()} == {
+            (case.family, case.wording, "held_out")
+        }
+        reach = [c.clean.decision - c.after_change for c in moved.at.values()]
+        assert reach == sorted(reach, reverse=True)
     for case in cases.held_out:
         twin = variants.twins[case.instance]
         assert twin.instance != case.instance
         assert twin.clean.spans == case.clean.spans
         assert twin.actions == case.actions
+
+
+def test_a_block_that_cannot_move_is_said() -> None:
+    made = compose("patching", "layout=json_lean", "cot=false")
+    assert isinstance(made, PatchingSettings)
+    assert made.moved == ()
+    assert any("no places of the field" in remark and "'json_lean'" in remark for remark in made.remarks())
+    without = compose("patching", "layout=json_lean", "places=[]", "cot=false")
+    assert not any("places" in remark for remark in without.remarks())
 
 
 def test_published_figures_of_this_experiment_are_whole() -> None:
