@@ -63,7 +63,7 @@ class PatchingSettings(ScreenSettings, PairSettings):
             chains = (f"no chains of thought: the layout '{self.laid_out.name}' is code",)
         fixed = (
             (f"no places of the field: its block cannot move in the layout '{self.laid_out.name}'",)
-            if self.places and not self.moved
+            if not self.moved
             else ()
         )
         sizes = self.more_than(grid_cases=of, dose_instances=(self.instances, "cases a family"))

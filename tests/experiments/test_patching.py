@@ -202,8 +202,6 @@ def test_a_block_that_cannot_move_is_said() -> None:
     assert isinstance(made, PatchingSettings)
     assert made.moved == ()
     assert any("no places of the field" in remark and "'json_lean'" in remark for remark in made.remarks())
-    without = compose("patching", "layout=json_lean", "places=[]", "cot=false")
-    assert not any("places" in remark for remark in without.remarks())
 
 
 def test_published_figures_of_this_experiment_are_whole() -> None:
