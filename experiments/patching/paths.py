@@ -36,7 +36,7 @@ def measure_paths(engine: Engine, case: Case, settings: PatchingSettings) -> Pat
     tokens = tokens_of(pair)
     known = note_paths(tokens)
     rows: dict[str, Row] = {name: (closed,) for name, closed in known.items()}
-    rows[CUT_OFF] = (known["notes_field"], known["decision_field"])
+    rows[CUT_OFF] = tuple(known[name] for name in ("notes_field", "decision_field") if name in known)
     rng = stream(settings.seed, "patching", "random spans", case.instance)
     spans = spans_before(tokens, settings.path_draws, rng)
     random = {f"random/{i}": (Knockout(span, queries=pair.notes),) for i, span in enumerate(spans)}
