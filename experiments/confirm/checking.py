@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from experiments.confirm.cases import Laid
 from experiments.confirm.edits import EditScores
 from experiments.confirm.episodes import EpisodeScores
+from experiments.confirm.making import Laid
 from experiments.confirm.pairs import PairScores
 from experiments.confirm.splices import SpliceChecks, check_moves
 from pkv_interp.cache.compute import Runner

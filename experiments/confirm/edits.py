@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from experiments.confirm.about import About
-from experiments.confirm.cases import SceneAndPair
+from experiments.confirm.making import SceneAndPair
 from experiments.confirm.quads import note_labels
 from pkv_interp.editing import State
 from pkv_interp.engine import Engine
@@ -83,7 +83,9 @@ def edit_scene(
     new, old = scene.actions, scene.actions[::-1]
     other, (_, other_value) = next(iter(task.bystanders.items()))
     told = append_erratum(base, task.field, task.new, WORDING)
-    full, suffix = (edited(base, scene, name, WORDING, ranking) for name in ("full_reprefill", "suffix_recompute"))
+    full, suffix = (
+        edited(base, scene, name, WORDING, ranking) for name in ("full_reprefill", "suffix_recompute")
+    )
     arms = {
         RECOMPUTED: edited(base, scene, f"recompute@{recomputed}", WORDING, ranking).decide(new).margin,
         TAGGED: told.decide(new).margin,
@@ -115,7 +117,7 @@ def _decision(state: State, scene: EditScene, *, is_new: bool) -> Decision:
 
 
 def prefill_difference(base: State, told: State) -> float:
-    """Largest difference, in logits, between an erratum after a stale cache and a prefill of the same text."""
+    """Largest difference, in logits, of an erratum after a stale cache from a prefill of the same text."""
     suffix = base.context.renderer.after(told.suffix())
     plain = base.context.runner.prefill((*told.ids, *suffix)).logits
     return float((told.logits() - plain).abs().max())

@@ -1,6 +1,5 @@
 """What the confirmatory run measures: competence first, then ranking on discovery families, then scores."""
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from experiments.confirm.about import competent
@@ -8,16 +7,17 @@ from experiments.confirm.cases import Cases, build_cases
 from experiments.confirm.checking import check_edits, check_episodes, check_pairs, check_splices
 from experiments.confirm.edits import EditScores, edit_scene, learn_attention
 from experiments.confirm.episodes import EpisodeScores, play
+from experiments.confirm.found import Chosen, Measured, Scores
 from experiments.confirm.pairs import (
     Decided,
     PairScores,
     RankedHeads,
-    ReadHeads,
     choose_heads,
     decide,
     score_pair,
     sweep_heads,
 )
+from experiments.confirm.parts import check_names
 from experiments.confirm.probing import Probes, probe
 from experiments.confirm.quads import (
     Labels,
@@ -44,82 +44,27 @@ if TYPE_CHECKING:
     from pkv_interp.run.session import Session
 
 
-@dataclass(frozen=True)
-class Chosen:
-    """What discovery families chose.
-
-    Attributes:
-        heads: the read heads.
-        labels: of positions.
-        attention: of the decision, by label.
-    """
-
-    heads: ReadHeads
-    labels: Labels
-    attention: dict[str, float]
-
-
-@dataclass(frozen=True)
-class Scores:
-    """What was measured on the families to be confirmed.
-
-    Attributes:
-        field, polarity: pairs.
-        quads: with scrubbing and the lens.
-        probes: None where no label stands at one position of every prompt.
-        edits: of the field that decides.
-        moved_late, moved: policies spliced in before the field, and after it.
-        episodes: of agents.
-    """
-
-    field: list[PairScores]
-    polarity: list[PairScores]
-    quads: list[QuadScores]
-    probes: Probes | None
-    edits: list[EditScores]
-    moved_late: list[SpliceScores]
-    moved: list[SpliceScores]
-    episodes: list[EpisodeScores]
-
-
-@dataclass(frozen=True)
-class Measured:
-    """All that a summary reads.
-
-    Attributes:
-        preregistration: the text of the file.
-        files: SHA-256 of it and of the scenarios; commit that the first is from, None outside of a checkout.
-        model: its name.
-        decided: unpatched decisions on all pairs, by which competence is told.
-        chosen, scores: None where the model does not follow the rules, so that nothing more was measured.
-    """
-
-    preregistration: str
-    files: dict[str, str | None]
-    model: str
-    decided: list[Decided]
-    chosen: Chosen | None
-    scores: Scores | None
-
-
 def measure(session: "Session[ConfirmSettings]") -> Measured:
     """Judge competence; where the model has it, rank on discovery families and score the others."""
     settings = session.settings
     plan, place = settings.plan, settings.preregistration.path
+    check_names(plan)
     known = committed(place)
     session.run.remarks.append(known.remark)
     cases = build_cases(settings, session.tokenizer)
     refuse_loaded(session.loaded.info, plan)
     session.check_engine(cases.ends)
     engine = session.engine
-    decided = [
-        session.each(f"decided {name}", mine, lambda one: decide(engine, one), Decided).of(mine)
+    decided = {
+        name: session.each(f"decided {name}", mine, lambda one: decide(engine, one), Decided).all()
         for name, mine in (("field", cases.field), ("polarity", cases.polarity))
-    ]
-    every = [*decided[0], *decided[1]]
-    can = competent([d for one in every for d in one.decisions], plan.competence)
+    }
+    every = [d for mine in decided.values() for one in mine for d in one.decisions]
+    can = competent(every, plan.competence)
     if not can:
-        session.run.remarks.append("nothing but competence was measured: the model does not follow these rules")
+        session.run.remarks.append(
+            "nothing but competence was measured: the model does not follow these rules"
+        )
     chosen = _rank(session, cases, plan) if can else None
     assert settings.scenarios is not None  # refused before
     return Measured(
@@ -130,7 +75,7 @@ def measure(session: "Session[ConfirmSettings]") -> Measured:
             "commit": known.commit,
         },
         settings.model.name,
-        every,
+        decided,
         chosen,
         None if chosen is None else _score(session, cases, plan, chosen),
     )

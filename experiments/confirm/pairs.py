@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float
 
 from experiments.confirm.about import About
-from experiments.confirm.cases import Laid
+from experiments.confirm.making import Laid
 from pkv_interp.engine import Engine
 from pkv_interp.measure.competence import Decision, decisions
 from pkv_interp.measure.heads import Head, head_sweep, joint_heads, random_heads_like
@@ -84,9 +84,7 @@ def sweep_heads(engine: Engine, case: Case) -> RankedHeads:
     return RankedHeads(pair.clean_margin, pair.corrupt_margin, head_sweep(engine, pair))
 
 
-def choose_heads(
-    found: Sequence[RankedHeads], number: int, sets: int, rng: np.random.Generator
-) -> ReadHeads:
+def choose_heads(found: Sequence[RankedHeads], number: int, sets: int, rng: np.random.Generator) -> ReadHeads:
     """The first heads by their effect on discovery families, and random sets beside them.
 
     Args:

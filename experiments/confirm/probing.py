@@ -89,5 +89,5 @@ def _right(
     told: Bool[np.ndarray, " scored"],
 ) -> Float[np.ndarray, " quads"]:
     """Share right by scored quad."""
-    right = fit_probe(train, wanted).predict(test) == told
+    right = np.asarray(fit_probe(train, wanted).predict(test) == told)
     return right.reshape(-1, len(CONCLUSIONS)).mean(1)

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float
 
 from experiments.confirm.about import About
-from experiments.confirm.cases import QuadAndTwin
+from experiments.confirm.making import QuadAndTwin
 from pkv_interp.engine import Engine, Prefill
 from pkv_interp.measure.competence import Decision, decisions
 from pkv_interp.measure.injection import resample
@@ -149,7 +149,9 @@ def score_quad(
         "all": polarity.notes,
     }
     there = {name: positions for name, positions in sets.items() if positions}
-    yes, no = (engine.prefill(prompt.ids) for prompt in (both.twin.polarity.clean, both.twin.polarity.corrupt))
+    yes, no = (
+        engine.prefill(prompt.ids) for prompt in (both.twin.polarity.clean, both.twin.polarity.corrupt)
+    )
     clean = resample(engine, polarity.clean, {"same": yes, "other": no}, there, ids)
     corrupt = resample(engine, polarity.corrupt, {"same": no, "other": yes}, there, ids)
     moved = {

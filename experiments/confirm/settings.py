@@ -7,7 +7,8 @@ from pydantic import BeforeValidator, model_validator
 from pkv_interp.errors import PkvError
 from pkv_interp.models.catalogue import CATALOGUE
 from pkv_interp.run.data_file import DataFile, OwnFile, opened
-from pkv_interp.run.preregistration import Preregistration, Sizes, load
+from pkv_interp.run.preregistration import Preregistration, Sizes
+from pkv_interp.run.preregistration_file import load
 from pkv_interp.run.settings import ExperimentSettings
 
 #: What a run is judged by where no other file is named.

@@ -8,7 +8,7 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from experiments.confirm.about import About
-from experiments.confirm.cases import Laid
+from experiments.confirm.making import Laid
 from experiments.confirm.pairs import about
 from pkv_interp.cache.compute import Runner
 from pkv_interp.cache.frozen import FrozenCache
@@ -99,9 +99,7 @@ def move_policy(runner: Runner, tokenizer: PreTrainedTokenizerBase, one: Laid) -
     return SpliceScores(about(one), decided, (full[0], full[1]), (spliced[0], spliced[1]))
 
 
-def check_moves(
-    runner: Runner, tokenizer: PreTrainedTokenizerBase, pairs: Sequence[Laid]
-) -> SpliceChecks:
+def check_moves(runner: Runner, tokenizer: PreTrainedTokenizerBase, pairs: Sequence[Laid]) -> SpliceChecks:
     """The largest errors over both prompts of a few pairs.
 
     Args:

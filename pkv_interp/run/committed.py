@@ -51,7 +51,12 @@ def _git(path: Path, *arguments: str) -> str | None:
     """What git says in the file's folder; None where it fails or is not there."""
     try:
         done = subprocess.run(
-            ["git", *arguments], cwd=path.parent, capture_output=True, text=True, timeout=_SECONDS, check=False
+            ["git", *arguments],
+            cwd=path.parent,
+            capture_output=True,
+            text=True,
+            timeout=_SECONDS,
+            check=False,
         )
     except (OSError, subprocess.TimeoutExpired):
         return None
