@@ -49,7 +49,9 @@ def refuse_loaded(info: ModelInfo, plan: Preregistration) -> None:
         PkvError: they are others.
     """
     named = named_model(info.name, plan, "the preregistration")
-    if (info.weight_sha256, info.adapter_sha256) != (named.weight_sha256, named.adapter_sha256):
+    open_ = info.random_weights and named.weight_sha256 is None
+    weights = info.weight_sha256 if open_ else named.weight_sha256
+    if (info.weight_sha256, info.adapter_sha256) != (weights, named.adapter_sha256):
         raise PkvError(f"{info.name} as it was loaded is not the model of the preregistration", _OTHER)
 
 
