@@ -108,9 +108,7 @@ def test_labels_scrubbing_and_commit_depth_are_those_of_the_controls() -> None:
     polarity, opposite, _ = run_quad(engine(), both.quad, frozenset({"prefill"}))
     case = both.quad.polarity
     note = positions_of(case.clean, set(ours.strongest), case.after_change)
-    found = controls_scrub(
-        engine(), ControlsQuad(both.quad, lambda: both.twin), polarity, opposite, note
-    )
+    found = controls_scrub(engine(), ControlsQuad(both.quad, lambda: both.twin), polarity, opposite, note)
     for claim, donor, where in (
         ("scrub_note", "other", "note"),
         ("scrub_rest", "other", "rest"),
