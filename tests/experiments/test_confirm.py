@@ -118,11 +118,12 @@ def test_edits_go_both_ways_and_their_labels_name_positions(measured: Measured) 
 
 
 @pytest.fixture
-def loads_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def _loads_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pkv_interp.run.session.load", lambda _: pytest.fail("a model was loaded"))
 
 
-def test_the_packaged_draft_is_not_run(loads_nothing: None, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("_loads_nothing")
+def test_the_packaged_draft_is_not_run(tmp_path: Path) -> None:
     draft = tmp_path / "claims.yaml"
     draft.write_text(PREREGISTRATION.read_text().replace("status: final", "status: draft", 1))
     with pytest.raises(PkvError, match="claims.yaml is a draft; set its status to final and commit it"):
@@ -130,6 +131,7 @@ def test_the_packaged_draft_is_not_run(loads_nothing: None, tmp_path: Path) -> N
     assert not (tmp_path / "results").exists()
 
 
+@pytest.mark.usefixtures("_loads_nothing")
 @pytest.mark.parametrize(
     ("changes", "given", "cause"),
     [
@@ -142,7 +144,7 @@ def test_the_packaged_draft_is_not_run(loads_nothing: None, tmp_path: Path) -> N
     ],
 )
 def test_a_run_that_was_not_written_down_is_refused(
-    changes: dict[str, Any], given: dict[str, Any], cause: str, loads_nothing: None, tmp_path: Path
+    changes: dict[str, Any], given: dict[str, Any], cause: str, tmp_path: Path
 ) -> None:
     models = yaml.safe_load(FILE.read_text())["models"]
     if "models" in changes:
@@ -155,7 +157,8 @@ def test_a_run_that_was_not_written_down_is_refused(
     assert "\n" not in str(error.value)
 
 
-def test_a_file_with_uncommitted_changes_is_refused(loads_nothing: None, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("_loads_nothing")
+def test_a_file_with_uncommitted_changes_is_refused(tmp_path: Path) -> None:
     place = written(tmp_path)
     subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
     settings = checked(ConfirmSettings, {**GIVEN, "preregistration": place})

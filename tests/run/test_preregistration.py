@@ -66,7 +66,7 @@ def test_its_models_are_those_of_committed_records() -> None:
         (yaml.safe_dump(entries() | {"models": {}}), "'models'.*at least 1"),
         (yaml.safe_dump(entries() | {"confirm_file_sha256": "abc"}), "'confirm_file_sha256'='abc'"),
         (yaml.safe_dump(entries() | {"claims": entries()["claims"][:1] * 2}), "'field_only' stands 2 times"),
-        (with_claim(models=["smollm"]), "'notes_only' names the model 'smollm': did you mean"),
+        (with_claim(models=["smollm2-135m"]), "'notes_only' names the model 'smollm2-135m': did you mean"),
         (with_claim(models=[]), "claims.notes_only.models"),
         (with_claim(threshold="0.9"), "'claims.notes_only.threshold'='0.9'"),
         (with_claim(threshold=float("nan")), "'claims.notes_only.threshold'=nan"),
