@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from experiments.confirm.cases import Cases, build_cases
 from experiments.confirm.edits import EditScores, edit_scene
 from experiments.confirm.episodes import EpisodeScores, play
+from experiments.confirm.making import SceneAndPair
 from experiments.confirm.pairs import score_pair
 from experiments.confirm.splices import SpliceChecks, check_moves
 from pkv_interp.cache.compute import Runner
@@ -42,8 +44,18 @@ def runner() -> Runner:
     return Runner.of(tiny("llama").model)
 
 
+def scene() -> SceneAndPair:
+    return cases().scenes[0]
+
+
+def another_pair(patch: Patch) -> None:
+    """The labels of a scene's positions are those of another instance."""
+    wrong = replace(scene(), case=cases().scenes[2].case)
+    patch.setattr("tests.hostile.test_confirm_controls.scene", lambda: wrong)
+
+
 def edit() -> EditScores:
-    return edit_scene(Engine(tiny("llama")), cases().scenes[0], {}, 4)
+    return edit_scene(Engine(tiny("llama")), scene(), {}, 4)
 
 
 def moves() -> SpliceChecks:
@@ -72,7 +84,7 @@ def without_context(name: str) -> Callable[[Patch], None]:
 #: By control: how it is measured, where, and what it must notice.
 TABLE: dict[str, tuple[Callable[[], Any], str | None, float, float, Callable[[Patch], None]]] = {
     "full_downstream": (full_patch, None, 0.0, 1e-3, s.wrong_donor),
-    "positions_agree": (edit, "aligned", 1.0, 0.0, s.another_pair),
+    "positions_agree": (edit, "aligned", 1.0, 0.0, another_pair),
     "suffix_recompute_equals_full": (edit, "ends_apart", 0.0, LOGITS, s.values_shifted),
     "erratum_is_a_prefill": (edit, "prefill_difference", 0.0, LOGITS, s.values_shifted),
     "earlier_columns_kept": (edit, "earlier_columns_kept", 1.0, 0.0, s.values_shifted),
