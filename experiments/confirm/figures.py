@@ -112,8 +112,13 @@ def _numbers(line: ClaimLine) -> str:
     if line.value is None:
         return ""
     if line.ci_low is None or line.ci_high is None:
-        return f": {line.value:.2f}"
-    return f": {line.value:.2f} [{line.ci_low:.2f}, {line.ci_high:.2f}]"
+        return f": {_short(line.value)}"
+    return f": {_short(line.value)} [{_short(line.ci_low)}, {_short(line.ci_high)}]"
+
+
+def _short(value: float) -> str:
+    """Two places, and no minus before a zero."""
+    return f"{round(value, 2) + 0.0:.2f}"
 
 
 FIGURES: Mapping[str, Callable[[RunRecord], go.Figure]] = {"claims": claims}
