@@ -16,7 +16,10 @@ PREREGISTRATION = CATALOGUE.parent / "preregistration.yaml"
 
 
 def _opened(value: Any) -> Any:
-    return opened(PREREGISTRATION if value is None else value)
+    try:
+        return opened(PREREGISTRATION if value is None else value)
+    except OSError as error:  # a name longer than a file system takes
+        raise ValueError(f"it cannot be looked for: {error.strerror}") from error
 
 
 class ConfirmSettings(ExperimentSettings):
