@@ -67,8 +67,8 @@ class NamedModel(_Part):
 
     Attributes:
         weights: what was asked for, as a record's ``weights`` has it; known before the model loads.
-        weight_sha256: of the weights in memory, the adapter merged, as a record's model has it; None for a model
-            with random weights alone, which machines may draw with other last digits.
+        weight_sha256: of the weights in memory, the adapter merged, as a record's model has it; None only for
+            random weights, which machines may draw with other last digits.
         adapter_sha256: of the adapter's weight file; None for a model without one.
     """
 

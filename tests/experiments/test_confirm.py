@@ -55,8 +55,9 @@ def written(folder: Path, **changes: Any) -> Path:
 
 def test_the_record_names_both_files_and_the_commit(record: RunRecord) -> None:
     told = first_of(record, FileLine)
-    assert told.preregistration == record.config["preregistration"]["sha256"]
-    assert told.scenarios == record.config["scenarios"]["sha256"]
+    config: Any = record.config
+    assert told.preregistration == config["preregistration"]["sha256"]
+    assert told.scenarios == config["scenarios"]["sha256"]
     inside = told.commit is not None
     assert any(("commit" if inside else "no git checkout") in remark for remark in record.remarks)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -127,7 +128,7 @@ def test_edits_are_those_of_the_experiment_on_editing(number: int) -> None:
     one = cases().scenes[number]
     editing: Any = compose("editing", *runs.EDITING, "erratum=tagged")
     source = SceneSource.of(editing, tiny("llama").tokenizer)
-    source = SceneSource(**vars(source) | {"scenarios": world_of(settings().scenarios)})
+    source = replace(source, scenarios=world_of(settings().scenarios))
     # Nothing is known of any position, so that both take the last ones first.
     ours = edit_scene(engine(), one, {}, 4)
     frontier = edit_every_way(tiny("llama"), one.scene, source, {}, editing)
@@ -178,7 +179,7 @@ def measure_scene_of(runner: Runner, tokenizer: Any, scene: Scene) -> list[tuple
 def test_episodes_are_those_of_the_experiment_on_agents() -> None:
     one, loaded = cases().episodes[0], tiny("llama")
     runner, world = Runner.of(loaded.model), world_of(settings().scenarios)
-    agent: Any = compose("agent", "model=tiny-llama", f"scenarios={settings().scenarios.path}")  # type: ignore[union-attr]
+    agent: Any = compose("agent", "model=tiny-llama", runs.CONFIRM[1])
     ours = play(runner, loaded.tokenizer, one, world, 0.0)
     theirs = run_arms(runner, loaded.tokenizer, one.episode, one.style, agent)
     for arm in ARMS:
