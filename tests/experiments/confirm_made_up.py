@@ -109,9 +109,8 @@ def measured(world: World, text: str | None = None, model: str = MODEL) -> Measu
         return PairScores(about(family, number), decided(part, family), 2.0, -2.0, margins)
 
     def quad(family: str) -> QuadScores:
-        moved = {
-            name: (4.0 * near(at[name], family),) * 2 for name in ("scrub_note", "scrub_rest", "scrub_same")
-        }
+        shifts = {name: 4.0 * near(at[name], family) for name in ("scrub_note", "scrub_rest", "scrub_same")}
+        moved = {name: (shift, shift) for name, shift in shifts.items()}
         return QuadScores(
             about(family), decided("quads", family, 2), 2.0, -2.0, moved, 3, 0.5 + at["write_before_read"]
         )
