@@ -168,3 +168,37 @@ def test_what_limits_say_of_the_trial_gate_stands_in_its_record() -> None:
         f"named alike on {1 - share['accuracy_near_update']:.2f} ",
     ):
         assert text in paragraph
+
+
+def test_what_results_say_of_other_curricula_stands_in_their_records() -> None:
+    """Early, late and default stand side by side; the default's figures are of the record in results/."""
+    (default,) = (ROOT / "results" / "train_gate").glob("*.json")
+    records = [ROOT / "docs" / "trials" / f"train_gate-{name}.json" for name in ("early", "late")] + [default]
+    made = [json.loads(path.read_text()) for path in records]
+    assert [record["config"].get("curriculum", "mixed") for record in made] == ["early", "late", "mixed"]
+    said = (ROOT / "docs" / "results.md").read_text()
+    section = said[said.index("### Another curriculum") :]
+    for line, name in (
+        ("field before the rule: right", "accuracy"),
+        ("field after the rule: right", "accuracy_field_late"),
+        ("updates followed", "accuracy_updates"),
+        ("not misled by an update of another field", "accuracy_unrelated_update"),
+        ("the field flips: its own KV", "field_only"),
+        ("the rule's trigger flips: its own KV", "trigger_only"),
+        ("the rule's trigger flips: its notes", "trigger_notes_only"),
+    ):
+        figures = [f"{record['headline'][name]['value']:.3f}" for record in made]
+        assert f"| {line} | {' | '.join(figures)} |" in section
+
+
+def test_what_the_readme_says_of_untouched_caches_stands_in_the_record() -> None:
+    (path,) = (ROOT / "results" / "origin").glob("qwen2.5-coder-1.5b-*.json")
+    record = json.loads(path.read_text())
+    (alone,) = (
+        line["value"]
+        for line in record["tables"]["accuracy"]
+        if (line["role"], line["side"], line["place"]) == ("crossover", "both", "early")
+    )
+    read = record["headline"]["reader_accuracy"]["value"]
+    said = re.sub(r"\s+", " ", (ROOT / "README.md").read_text())
+    assert f"right on {alone:.2f} of prompts, with a LoRA at the decision token only on {read:.2f}." in said

@@ -10,6 +10,12 @@ from pkv_interp.records import RunRecord, beside_published
 Records = Mapping[tuple[str, str], RunRecord]
 #: Tables about all pairs that were tried.
 UNSELECTED = ("competence", "screen")
+#: Figures of fewer families, and intervals that are wider, say little: they are marked.
+FEWEST, WIDEST = 6, 0.5
+WEAK = "\\*"
+#: Columns in units of their own, whose intervals have no width that is much or little.
+_UNITS = re.compile(r"latency|kl\b|kl_|seconds|_ms|margin|norm|loss|logit", re.IGNORECASE)
+_NOTE = f"\n\n{WEAK} fewer than {FEWEST} families, or an interval over {WIDEST:g} wide."
 _MARKED = re.compile(r"<!-- (headlines|table) ([^>]*?) -->\n.*?<!-- end -->", re.DOTALL)
 
 
@@ -39,8 +45,12 @@ def headlines(record: RunRecord, options: Sequence[str]) -> str:
             ", ".join(f"{one.value:.3f}" for one in beside.get(name, []) if one.model == model) or "-"
             for model in models
         ]
-        lines.append([f"`{name}`", str(figure), *theirs, figure.what])
-    return markdown(header, lines) + _basis(record)
+        bounded = not (figure.low == 0.0 and figure.high is None)
+        ends = figure.ci_low, figure.ci_high
+        known = _with_interval(figure.value, ends, figure.n_families, share=bounded)
+        ours = str(figure) if None in ends else known
+        lines.append([f"`{name}`", ours, *theirs, figure.what])
+    return _noted(markdown(header, lines)) + _basis(record)
 
 
 def table(record: RunRecord, options: Sequence[str]) -> str:
@@ -65,7 +75,7 @@ def table(record: RunRecord, options: Sequence[str]) -> str:
         [title.replace("_", " ") for title in header],
         [[_cell(line, column) for column, _, _ in asked] for line in lines],
     )
-    return body if name in UNSELECTED else body + _basis(record)
+    return _noted(body) if name in UNSELECTED else _noted(body) + _basis(record)
 
 
 def _basis(record: RunRecord) -> str:
@@ -82,8 +92,39 @@ def _cell(line: Mapping[str, Any], column: str) -> str:
     if name == column:
         return text
     prefix = "" if name == "value" else f"{name}_"
-    low, high = line[f"{prefix}ci_low"], line[f"{prefix}ci_high"]
-    return text if low is None else f"{text} [{_text(low)}, {_text(high)}]"
+    ends = line[f"{prefix}ci_low"], line[f"{prefix}ci_high"]
+    return _with_interval(line[name], ends, line.get("n_families"), share=_is_share(line, name))
+
+
+def _is_share(line: Mapping[str, Any], name: str) -> bool:
+    """Whether a column holds shares or recoveries: what is lost of a margin is in logits."""
+    return "margin" not in line and not _UNITS.search(name)
+
+
+def _with_interval(
+    value: float | None, ends: tuple[float | None, float | None], n_families: int | None, *, share: bool
+) -> str:
+    """A figure with its interval, marked where it says little.
+
+    An interval without width says that this sample shows no spread, as of an identity, and is not printed.
+
+    Args:
+        value: the figure.
+        ends: of its interval; None where there is none.
+        n_families: that it is over; None where it is not told.
+        share: it is a share or a recovery, so that half of its range is a wide interval.
+    """
+    low, high = ends
+    if low is None or high is None:
+        return _text(value)
+    text = f"{_text(value)} (no spread)" if low == high else f"{_text(value)} [{_text(low)}, {_text(high)}]"
+    few = n_families is not None and n_families < FEWEST
+    return f"{text} {WEAK}" if few or (share and high - low > WIDEST) else text
+
+
+def _noted(body: str) -> str:
+    """A table with the meaning of the mark under it, where one stands in it."""
+    return body + _NOTE if f" {WEAK} |" in body else body
 
 
 def _text(value: Any) -> str:

@@ -7,6 +7,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from experiments.origin.cases import LATE, TRIGGER_LATE
 from experiments.origin.tables import Accuracy, Locus, Recovery
 from pkv_interp.plots.tables import RECOVERY, entitle, error_bars, pick, sample_of, table
 from pkv_interp.plots.theme import BLUE, GREEN, GREY, INK, LEGEND_ABOVE, ORANGE, SKY, VERMILLION
@@ -16,6 +17,11 @@ _ARMS = (
     ("field", "field_only", "field alone", ORANGE),
     ("field", "notes_only", "notes alone", BLUE),
     ("trigger", "trigger_only", "trigger alone", VERMILLION),
+)
+_LATE_ARMS = (
+    (LATE, "field_only", "field flips: its own tokens", ORANGE),
+    (LATE, "notes_only", "field flips: what comes after", GREY),
+    (TRIGGER_LATE, "trigger_only", "trigger flips: its own token", VERMILLION),
 )
 _PARTS = (
     ("notes_only_K", "keys of the notes", SKY),
@@ -49,6 +55,8 @@ def crossover(record: RunRecord) -> go.Figure:
             row=1,
             col=2,
         )
+    if not len(parts):
+        _nothing(figure, "no pair decides well enough", xref="x2 domain", yref="y2 domain")
     figure.update_yaxes(title="two-way accuracy", range=[0.0, 1.05], row=1, col=1)
     figure.update_yaxes(title=RECOVERY, range=_SHOWN, row=1, col=2)
     figure.update_xaxes(categoryorder="array", categoryarray=_cells(pick(right, side="match")), tickangle=0)
@@ -60,9 +68,20 @@ def crossover(record: RunRecord) -> go.Figure:
     return entitle(figure, record, "Caches of one model read by another", sample, gated=True)
 
 
-def _competent(record: RunRecord, parts: pd.DataFrame) -> pd.DataFrame:
-    """The lines of arrangements that decide well enough on both sides, over all their seeds."""
-    right = _accuracy(record)
+def _nothing(figure: go.Figure, why: str, **where: str) -> None:
+    """Say in an empty panel why it is empty."""
+    figure.add_annotation(text=why, x=0.5, y=0.5, showarrow=False, **where)
+
+
+def _competent(record: RunRecord, parts: pd.DataFrame, right: pd.DataFrame | None = None) -> pd.DataFrame:
+    """The lines of arrangements that decide well enough on both sides, over all their seeds.
+
+    Args:
+        record: whose threshold holds.
+        parts: lines to choose from.
+        right: accuracies that are asked; None takes those where the layout itself has the field.
+    """
+    right = _accuracy(record) if right is None else right
     failed = {
         arrangement
         for arrangement, seed, side, value in zip(
@@ -144,18 +163,43 @@ def roles(record: RunRecord) -> go.Figure:
         _add(figure, pick(parts, changed=changed, arm=arm), name, colour, 2)
     for arm, name, colour in _PARTS:
         _add(figure, pick(parts, changed="field", arm=arm), name, colour, 2)
+    return _two_panels(figure, record, right, parts, "A LoRA in one part of the prompt alone")
+
+
+def _two_panels(
+    figure: go.Figure, record: RunRecord, right: pd.DataFrame, parts: pd.DataFrame, title: str
+) -> go.Figure:
+    """Accuracy above and recovery below, by trained part; the names stand below, where nothing may stand."""
+    if not len(parts):
+        _nothing(figure, "no trained part decides well enough", xref="x2 domain", yref="y2 domain")
     figure.update_layout(
         barmode="group", scattermode="group", legend=LEGEND_ABOVE, margin={"t": 170}, height=760
     )
     figure.update_yaxes(title="two-way accuracy", range=[0.0, 1.05], row=1, col=1)
     figure.update_yaxes(title=RECOVERY, range=_SHOWN, row=2, col=1)
     named = list(dict.fromkeys(_trained(right)))
-    figure.update_xaxes(categoryorder="array", categoryarray=named, range=[-0.5, len(named) - 0.5])
-    sample = (
-        f"{sample_of(pick(right, side='match'), SPLIT)}; points: seeds; "
-        f"bars: 95 % over seeds and families<br>{_told(record)}"
-    )
-    return entitle(figure, record, "A LoRA in one part of the prompt alone", sample, gated=True)
+    figure.add_scatter(x=named, y=[None] * len(named), mode="markers", showlegend=False, row=2, col=1)
+    figure.update_xaxes(categoryorder="array", categoryarray=named, range=[-0.5, max(len(named), 1) - 0.5])
+    sample = f"points: seeds; bars: 95 % over seeds and families<br>{_told(record)}"
+    if len(right):
+        sample = f"{sample_of(pick(right, side='match'), SPLIT)}; {sample}"
+    return entitle(figure, record, title, sample, gated=True)
+
+
+def late(record: RunRecord) -> go.Figure:
+    """What trained parts decide from where the field stands after the rule: its flips, and the trigger's."""
+    right = _of_training(pick(table(record, Accuracy), place="late"))
+    parts = _competent(record, _of_training(table(record, Recovery)), right)
+    kinds = _competent(record, _of_training(table(record, Locus)), right)
+    kinds = pick(kinds, changed=TRIGGER_LATE, kind="field")
+    figure = make_subplots(rows=2, cols=1, shared_xaxes=True, vertical_spacing=0.06)
+    for side, name, colour in (("match", "field equals trigger", SKY), ("mismatch", "field differs", GREEN)):
+        _add(figure, pick(right, side=side), name, colour, 1)
+    for changed, arm, name, colour in _LATE_ARMS:
+        _add(figure, pick(parts, changed=changed, arm=arm), name, colour, 2)
+    _add(figure, kinds.assign(seed=np.nan), "trigger flips: the field's tokens", BLUE, 2)
+    shown = pick(parts, changed=LATE)
+    return _two_panels(figure, record, right, shown, "Where the field stands after the rule")
 
 
 def locus(record: RunRecord) -> go.Figure:
@@ -173,7 +217,7 @@ def locus(record: RunRecord) -> go.Figure:
             marker_pattern_shape="/" if number >= 7 else "",
         )
     if not len(trained):
-        figure.add_annotation(text="no trained part decides well enough", x=0.5, y=0.5, showarrow=False)
+        _nothing(figure, "no trained part decides well enough", xref="paper", yref="paper")
     figure.update_yaxes(title=RECOVERY)
     figure.update_layout(barmode="group", legend={"title": {"text": "kind (notes in a prompt)"}})
     sample = f"{sample_of(every, SPLIT)}; bars: 95 % over seeds and families<br>{_told(record)}"
@@ -183,5 +227,6 @@ def locus(record: RunRecord) -> go.Figure:
 FIGURES: Mapping[str, Callable[[RunRecord], go.Figure]] = {
     "crossover": crossover,
     "roles": roles,
+    "late": late,
     "locus": locus,
 }

@@ -4,7 +4,6 @@ from pkv_interp.stats.bootstrap import difference, mean, ratio_of_means, ratios_
 from pkv_interp.stats.crossing import first_crossing
 from pkv_interp.stats.equivalence import Equivalence, tost
 from pkv_interp.stats.estimate import Estimate
-from pkv_interp.stats.intervals import wilson
 from pkv_interp.stats.multiple import MaxT, holm, max_t
 from pkv_interp.stats.paired import Pair, pairwise
 from pkv_interp.stats.rank import jaccard_stability, rank_correlation, site_spearman
@@ -29,5 +28,4 @@ __all__ = [
     "ratios_of_means",
     "site_spearman",
     "tost",
-    "wilson",
 ]

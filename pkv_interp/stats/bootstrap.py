@@ -18,7 +18,7 @@ from scipy import stats
 from pkv_interp.errors import PkvError
 from pkv_interp.stats.clusters import Clusters, checked, clusters, draw_counts
 from pkv_interp.stats.estimate import Estimate
-from pkv_interp.stats.intervals import wilson_ends
+from pkv_interp.stats.intervals import by_family, is_share
 from pkv_interp.stats.resampling import Resampling, ResamplingOptions, resampling_of
 
 CAP = 1.5
@@ -182,9 +182,8 @@ def mean(
 ) -> Estimate:
     """Mean of ``values`` [instances] with an interval by family; instances weigh the same.
 
-    ``bounds`` are the values that the quantity can take (0 and 1 for a share): the interval is cut there. A
-    share that is 0 or 1 throughout has no spread to resample: its interval is Wilson's, of as many trials as
-    there are families.
+    ``bounds`` are the values that the quantity can take: the interval is cut there. A share, whose bounds are
+    0 and 1 and whose values are zeros and ones, has the interval of ``intervals.by_family``.
 
     Args:
         values: [instances].
@@ -196,9 +195,8 @@ def mean(
     found = ratio_of_means(array, np.ones_like(array), families, **resampling)
     if bounds is None or found.ci_low is None or found.ci_high is None:
         return found
-    if bounds == (0.0, 1.0) and array[0] in bounds and (array == array[0]).all():
-        hits = int(array[0]) * found.n_families
-        low, high = wilson_ends(hits, found.n_families, resampling_of(resampling).level)
+    if bounds == (0.0, 1.0) and is_share(array):
+        low, high = by_family(found.value, found.n_families, resampling_of(resampling).level)
     else:
         low, high = max(found.ci_low, bounds[0]), min(found.ci_high, bounds[1])
     return found.model_copy(update={"ci_low": low, "ci_high": high})

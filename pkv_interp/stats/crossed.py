@@ -19,6 +19,7 @@ from pkv_interp.errors import PkvError
 from pkv_interp.stats.bootstrap import expanded_percentile_ends, mean, ratio_of_means
 from pkv_interp.stats.clusters import Clusters, checked, clusters, draw_counts
 from pkv_interp.stats.estimate import Estimate
+from pkv_interp.stats.intervals import by_family, is_share
 from pkv_interp.stats.resampling import ResamplingOptions, resampling_of
 
 
@@ -91,7 +92,8 @@ def share_over_seeds(
 ) -> Estimate:
     """Mean of shares, or of right and wrong, over seeds and instances; the interval is cut at 0 and 1.
 
-    Where one seed was run, or all values are 0 or all 1, it is the interval of ``mean``, over families.
+    Where one seed was run it is the interval of ``mean``. Of several it is never shorter than that: seeds add
+    to what families vary.
 
     Args:
         values: [seeds, instances], between 0 and 1.
@@ -99,12 +101,16 @@ def share_over_seeds(
         **resampling: ``seed``, ``level`` and ``draws`` of the interval, see ``Resampling``.
     """
     array = checked(values, "values", ndim=2)
-    if len(array) == 1 or (array == array[0, 0]).all():
+    if len(array) == 1:
         return mean(array[0], families, bounds=(0.0, 1.0), **resampling)
     found = ratio_over_seeds(array, np.ones_like(array), families, **resampling)
     if found.ci_low is None or found.ci_high is None:
         return found
-    return found.model_copy(update={"ci_low": max(found.ci_low, 0.0), "ci_high": min(found.ci_high, 1.0)})
+    low, high = max(found.ci_low, 0.0), min(found.ci_high, 1.0)
+    if is_share(array):
+        alone = by_family(found.value, found.n_families, resampling_of(resampling).level)
+        low, high = min(low, alone[0]), max(high, alone[1])
+    return found.model_copy(update={"ci_low": low, "ci_high": high})
 
 
 def _half_width(residual: Float[np.ndarray, "seeds families"], level: float) -> float:

@@ -1,49 +1,35 @@
 """Intervals for shares of yes and no."""
 
-from collections.abc import Sequence
-
 import numpy as np
-from numpy.typing import ArrayLike
+from jaxtyping import Float
 from statsmodels.stats.proportion import proportion_confint
 
-from pkv_interp.errors import PkvError
-from pkv_interp.stats.clusters import checked, clusters
-from pkv_interp.stats.estimate import Estimate
+
+def is_share(values: Float[np.ndarray, "*any"]) -> bool:
+    """Whether all values are zeros and ones."""
+    return bool(((values == 0.0) | (values == 1.0)).all())
 
 
-def wilson(outcomes: ArrayLike, families: Sequence[object], *, level: float = 0.95) -> Estimate:
-    """Share of true ``outcomes`` [instances] with the Wilson score interval of statsmodels.
+def by_family(share: float, n_families: int, level: float) -> tuple[float, float]:
+    """The one interval of a share: Wilson's, of as many trials as there are families.
 
-    The interval does not collapse at 0 or 1, but takes instances as independent: where instances of a family
-    tend to agree it is too short, and ``mean`` is the one to report beside it.
+    Instances of a family count as one, as if they always agreed, so that the interval is never too short on
+    their account. It depends on the share and the number of families alone: a greater share has greater ends,
+    at 0 and 1 too, where there is no spread to resample.
 
     Args:
-        outcomes: [instances], booleans or zeros and ones.
-        families: one name per instance, counted for the record.
+        share: of all instances.
+        n_families: one at least.
         level: of the interval.
-
-    Raises:
-        PkvError: an outcome that is neither 0 nor 1.
     """
-    array = checked(outcomes, "outcomes")
-    groups = clusters(families, array.size)
-    if not ((array == 0.0) | (array == 1.0)).all():
-        raise PkvError("an outcome is neither 0 nor 1", "give booleans, or use mean for other numbers")
-    low, high = wilson_ends(int(array.sum()), array.size, level)
-    return Estimate(
-        value=float(array.mean()),
-        ci_low=low,
-        ci_high=high,
-        n_families=groups.n_families,
-        n_instances=groups.n_instances,
-    )
+    return wilson_ends(share * n_families, n_families, level)
 
 
-def wilson_ends(hits: int, trials: int, level: float) -> tuple[float, float]:
+def wilson_ends(hits: float, trials: int, level: float) -> tuple[float, float]:
     """Both ends of the Wilson score interval; at no hit the lower one is 0, and at all hits the upper one 1.
 
     Args:
-        hits: how many trials succeeded.
+        hits: how many trials succeeded, possibly part of one.
         trials: one at least.
         level: of the interval.
     """

@@ -7,6 +7,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from pkv_interp.errors import PkvError
+from pkv_interp.models.adapter import find_adapter
 from pkv_interp.models.catalogue import (
     CATALOGUE,
     ModelConfig,
@@ -28,7 +29,16 @@ EXPECTED = {
         "gemma-3-27b",
     ),
     *("mistral-7b", "deepseek-r1-distill-llama-8b", "smollm2-135m", "smollm2-360m", "smollm2-1.7b"),
-    *("smollm2-135m-gate", "smollm2-135m-base", "gemma3-270m-gate", "gemma3-270m-base", "local", "gguf"),
+    *(
+        "smollm2-135m-gate",
+        "smollm2-135m-gate-early",
+        "smollm2-135m-gate-late",
+        "smollm2-135m-base",
+        "gemma3-270m-gate",
+        "gemma3-270m-base",
+        "local",
+        "gguf",
+    ),
     *("qwen2.5-coder-0.5b", "qwen2.5-coder-1.5b"),
     *(f"tiny-{family}" for family in FAMILIES),
 }
@@ -124,3 +134,12 @@ def test_broken_yaml_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
     (tmp_path / "x.yaml").write_text("a: [1\n")
     with pytest.raises(PkvError, match=r"cannot read .*x\.yaml"):
         load_catalogue_entry("x")
+
+
+def test_every_adapter_that_an_entry_names_is_there_and_its_own() -> None:
+    """Adapters of other curricula must not stand under the default gate's name."""
+    named = {name: load_catalogue_entry(name).adapter for name in EXPECTED - set(OPEN)}
+    adapters = {name: find_adapter(adapter) for name, adapter in named.items() if adapter is not None}
+    assert {"smollm2-135m-gate", "smollm2-135m-gate-early", "smollm2-135m-gate-late"} <= set(adapters)
+    weights = {(place / "adapter_model.safetensors").read_bytes() for place in adapters.values()}
+    assert len(weights) == len(adapters)

@@ -1,4 +1,4 @@
-"""Figures of the controls show the numbers of the committed record."""
+"""Figures of the controls show the numbers of the committed records."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from experiments.figures.rooms import drawn_by
 from pkv_interp.records import RunRecord, load_records
 from tests.runs import ROOT
 
+RECORDS = {record.subject: record for record in load_records(ROOT / "results", experiment="controls")}
 
-@pytest.fixture(scope="module")
-def record() -> RunRecord:
-    (found,) = load_records(ROOT / "results", experiment="controls")
-    return found
+
+@pytest.fixture(params=sorted(RECORDS))
+def record(request: pytest.FixtureRequest) -> RunRecord:
+    return RECORDS[request.param]
 
 
 def lines(figure: Any) -> list[Any]:

@@ -34,6 +34,12 @@ def bars(figure: Any, name: str) -> list[str]:
     return list(trace.x)
 
 
+def heights(figure: Any, name: str) -> list[float]:
+    """How high the bars of one name are."""
+    (trace,) = (one for one in figure.data if one.name == name and one.type == "bar")
+    return list(trace.y)
+
+
 def standing(figure: Any) -> list[list[str]]:
     """Where the bars of every name stand."""
     return [list(trace.x) for trace in figure.data]
@@ -62,3 +68,20 @@ def test_one_side_is_not_enough(record: RunRecord) -> None:
     assert bars(figures.roles(made), "notes alone") == []
     (note,) = laid_out(figures.locus(made)).annotations
     assert note.text == "no trained part decides well enough"
+
+
+def test_the_late_figure_asks_the_accuracy_where_the_field_is_late(record: RunRecord) -> None:
+    late = figures.late(deciding(record, role="reader", curriculum="late", place="late"))
+    for name in ("field flips: its own tokens", "trigger flips: its own token"):
+        assert bars(late, name) == ["reader,<br>late"]
+    assert bars(late, "trigger flips: the field's tokens") == ["reader,<br>late"]
+    (held,) = (
+        line["value"]
+        for line in record.tables["locus"]
+        if (line["role"], line["curriculum"], line["changed"], line["kind"])
+        == ("reader", "late", "trigger_late", "field")
+    )
+    assert heights(late, "trigger flips: the field's tokens") == [held]
+    early = figures.late(deciding(record, role="reader", curriculum="late", place="early"))
+    assert bars(early, "field flips: its own tokens") == []
+    assert "no trained part decides well enough" in {note.text for note in laid_out(early).annotations}

@@ -15,20 +15,21 @@ from tests.notebooks.executing import execute, pages, printed
 from tests.runs import ROOT
 
 NOTEBOOK = ROOT / "notebooks" / "origin.ipynb"
-#: Figures that it draws; anatomy's stand there for an untrained model and for the preferred one.
-FIGURES = {"patching": 1, "origin": 3, "anatomy": 2 * 5}
+#: Figures that it draws; anatomy's, and two of origin's, are of an untrained model too.
+FIGURES = {"patching": 1, "origin": 3 + 2, "anatomy": 2 * 5}
 
 
 UNTRAINED = "qwen2.5-coder-0.5b@python_script"
 
 
 def renamed(results: Path) -> None:
-    """Records of patching and anatomy as if they were of the untrained model, beside the others."""
-    for experiment in ("patching", "anatomy"):
+    """Records as if they were of the untrained model, beside the others; readers were not trained in code."""
+    for experiment in FIGURES:
         (path,) = (results / experiment).glob("*.json")
         record = json.loads(path.read_text())
         name, _, layout = UNTRAINED.partition("@")
-        record["model"]["name"], record["config"]["layout"] = name, layout
+        record["model"]["name"] = name
+        record["config"]["layout"] = layout if experiment != "origin" else None
         record["started_at"] = "2026-01-01T00:00:00Z"  # not the newest, so that it must be asked for
         path.with_name("renamed.json").write_text(json.dumps(record))
 
@@ -47,6 +48,8 @@ def test_every_figure_is_there_and_says_what_it_is_of(executed: Any) -> None:
     text = printed(executed)
     assert f"patching: model {UNTRAINED}, record renamed.json" in text
     assert f"anatomy: model {UNTRAINED}, record renamed.json" in text
+    assert "origin: model qwen2.5-coder-0.5b, record renamed.json" in text
+    assert "origin: no record of qwen2.5-coder-1.5b" in text
     assert "anatomy: model tiny-llama, record tiny-llama-" in text
     assert "origin: model tiny-llama, record tiny-llama-" in text
     assert NOT_COMPETENT in text

@@ -135,23 +135,23 @@ def pool(pattern: str, per_family: int = 2) -> Screened:
     return kept(pattern, per_family).screened
 
 
-SIX = " ".join(f"{family}:RRh" for family in "abcdef")
+SIX = " ".join(f"{family}:RRRRRh" for family in "abcdef")
 
 
 def test_the_gate_of_a_screen_asks_for_families_and_not_for_the_threshold() -> None:
     nothing: list[Decision] = []
     result = scoring().gate(nothing, 0.99, pool(SIX))
     assert result.passed
-    # Competence is of all candidates: of six prompts a family, five are right.
-    assert result.headline.estimate.value == pytest.approx(5 / 6)
-    assert result.competence.per_value == {"match": 1.0, "mismatch": pytest.approx(2 / 3)}
-    assert result.table.n_prompts == 36
-    assert result.competence.basis == "pairs right on both sides (12 of 18 tried, 12 used)"
-    assert (len(result.screen), len(result.rows)) == (6, 18)
-    assert "stated on pairs right on both sides (12 of 18 tried, 12 used), 6 families" in gate_line(
+    # Competence is of all candidates: of twelve prompts a family, eleven are right.
+    assert result.headline.estimate.value == pytest.approx(11 / 12)
+    assert result.competence.per_value == {"match": 1.0, "mismatch": pytest.approx(5 / 6)}
+    assert result.table.n_prompts == 72
+    assert result.competence.basis == "pairs right on both sides (30 of 36 tried, 12 used)"
+    assert (len(result.screen), len(result.rows)) == (6, 36)
+    assert "stated on pairs right on both sides (30 of 36 tried, 12 used), 6 families" in gate_line(
         result.competence
     )
-    five = scoring().gate(nothing, 0.0, pool(SIX.replace("f:RRh", "f:hhh")))
+    five = scoring().gate(nothing, 0.0, pool(SIX.replace("f:RRRRRh", "f:hhhhhh")))
     assert not five.passed
     assert "no mechanism figures are stated" in gate_line(five.competence)
     assert not scoring(random_weights=True).gate(nothing, 0.0, pool(SIX)).passed

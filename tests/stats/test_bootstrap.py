@@ -154,8 +154,8 @@ def test_estimate_refuses_what_cannot_be(fields: dict[str, float], cause: str) -
         Estimate.model_validate({"value": 0.2, "n_families": 3, "n_instances": 9} | fields)
 
 
-def test_the_interval_of_a_share_is_cut_at_its_bounds() -> None:
-    values, families = [1.0] * 11 + [0.0], [f for f in "abcdef" for _ in range(2)]
+def test_the_interval_of_a_bounded_mean_is_cut_at_its_bounds() -> None:
+    values, families = [1.0] * 11 + [0.01], [f for f in "abcdef" for _ in range(2)]
     wide, cut = mean(values, families), mean(values, families, bounds=(0.0, 1.0))
     assert wide.ci_high is not None
     assert wide.ci_high > 1.0
