@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from experiments.confirm.edits import EditScores
 from experiments.confirm.episodes import EpisodeScores
-from experiments.confirm.making import Laid
+from experiments.confirm.items import Laid
 from experiments.confirm.pairs import PairScores
 from experiments.confirm.splices import SpliceChecks, check_moves
 from pkv_interp.cache.compute import Runner
@@ -25,6 +25,8 @@ def check_pairs(session: "Session[ConfirmSettings]", found: Sequence[PairScores]
     Raises:
         ControlFailure: it is not.
     """
+    if not found:
+        return
     worst = max(abs(one.arms["full_patch"] - one.clean) for one in found)
     told = f"logits, changed span and notes together against clean, {len(found)} scored pairs"
     session.control("full_downstream", worst, 0.0, session.noise_floor["margin"], told)
@@ -36,6 +38,8 @@ def check_edits(session: "Session[ConfirmSettings]", found: Sequence[EditScores]
     Raises:
         ControlFailure: one is not.
     """
+    if not found:
+        return
     n, allowed = len(found), session.tolerance.logits
     session.control("positions_agree", sum(one.aligned for one in found) / n, 1.0, 0.0, ALIGNED)
     session.control(
@@ -72,6 +76,8 @@ def check_splices(session: "Session[ConfirmSettings]", runner: Runner, pairs: Se
     Raises:
         ControlFailure: an error is too large.
     """
+    if not pairs:
+        return
     tokenizer = session.tokenizer
     found = session.once("splice checks", lambda: check_moves(runner, tokenizer, pairs), SpliceChecks)
     allowed, told = session.tolerance, f"both prompts of {len(pairs)} pairs"

@@ -8,22 +8,25 @@ import numpy as np
 from experiments.confirm.about import right_on_both
 from experiments.confirm.edits import OTHER, RECOMPUTED, TAGGED, EditScores
 from experiments.confirm.episodes import ArmTurns, EpisodeScores
-from experiments.confirm.found import Scores
+from experiments.confirm.found import Measured, Scores
 from experiments.confirm.pairs import RANDOM, TOP, PairScores
+from experiments.confirm.parts import AFTER, BEFORE, EDITS, EPISODES, FIELD, POLARITY, QUADS
 from experiments.confirm.quads import SCRUBS, QuadScores
 from experiments.confirm.samples import DepthGap, Figure, Ratio
 from experiments.confirm.splices import SpliceScores
 from pkv_interp.agent.arms import PREFIX_CACHE, UNIFIED, Arm
 from pkv_interp.measure.competence import Decision
+from pkv_interp.run.preregistered import NamedModel
 from pkv_interp.run.preregistration import Preregistration
 
 
 @dataclass(frozen=True)
 class Part:
-    """Decisions of one part, pair by pair."""
+    """Decisions of one part, pair by pair, and how many of its pairs are scored."""
 
     families: list[str]
     decisions: list[list[Decision]]
+    used: int
 
     @property
     def right(self) -> list[bool]:
@@ -31,21 +34,28 @@ class Part:
         return [right_on_both(mine) for mine in self.decisions]
 
 
-def parts_of(scores: Scores) -> dict[str, Part]:
-    """Decisions by part."""
-    found: dict[str, Sequence[PairScores | QuadScores | EditScores | SpliceScores | EpisodeScores]] = {
-        "field pairs": scores.field,
-        "polarity pairs": scores.polarity,
-        "quads": scores.quads,
-        "edits": scores.edits,
-        "policy before the field": scores.moved_late,
-        "policy after the field": scores.moved,
-        "episodes": scores.episodes,
+def parts_of(found: Measured, model: NamedModel) -> dict[str, Part]:
+    """Decisions by part: of screened pairs those on all that were tried."""
+    scores = found.scores
+    if scores is None:
+        return {}
+    scored: dict[str, Sequence[PairScores | QuadScores | EditScores | SpliceScores | EpisodeScores]] = {
+        FIELD: scores.field,
+        POLARITY: scores.polarity,
+        QUADS: scores.quads,
+        EDITS: scores.edits,
+        BEFORE: scores.moved_late,
+        AFTER: scores.moved,
+        EPISODES: scores.episodes,
     }
-    return {
-        name: Part([one.about.family for one in mine], [one.decisions for one in mine])
-        for name, mine in found.items()
-    }
+    # Edits are of the field pairs that are used.
+    kinds = {FIELD: "field", POLARITY: "polarity", QUADS: "quads", EDITS: "field"} if model.screened else {}
+    parts: dict[str, Part] = {}
+    for name, mine in scored.items():
+        told = found.tried[kinds[name]].found if mine and name in kinds else mine
+        if mine:
+            parts[name] = Part([one.about.family for one in told], [one.decisions for one in told], len(mine))
+    return parts
 
 
 def figures_of(scores: Scores, plan: Preregistration, floor: float) -> dict[str, Figure]:
@@ -59,8 +69,9 @@ def figures_of(scores: Scores, plan: Preregistration, floor: float) -> dict[str,
     found: dict[str, Figure | None] = {
         "field_only": _recovery(scores.field, "field_only", floor),
         "notes_only": _recovery(scores.field, "notes_only", floor),
-        TOP: _recovery(scores.polarity, TOP, floor),
-        RANDOM: _recovery(scores.polarity, RANDOM, floor),
+        # Read heads are scored on one of the two kinds.
+        TOP: _recovery([*scores.field, *scores.polarity], TOP, floor),
+        RANDOM: _recovery([*scores.field, *scores.polarity], RANDOM, floor),
         **{arm: _right(scores.edits, arm) for arm in (RECOMPUTED, TAGGED, OTHER)},
         **{claim: _shift(scores.quads, claim, floor) for claim in SCRUBS},
         "write_before_read": _depths(scores, plan),
@@ -98,22 +109,30 @@ def _shift(quads: Sequence[QuadScores], claim: str, floor: float) -> Ratio | Non
     )
 
 
-def _share(values: Sequence[float], families: Sequence[str], counted: Sequence[bool]) -> Ratio:
+def _share(values: Sequence[float], families: Sequence[str], counted: Sequence[bool]) -> Ratio | None:
+    if not values:
+        return None
     return Ratio(np.array(values, float), np.ones(len(values)), families, np.array(counted, bool), True)
 
 
-def _right(edits: Sequence[EditScores], arm: str) -> Ratio:
-    right = [float(one.arms[arm] > 0) for one in edits]
-    return _share(right, [one.about.family for one in edits], [right_on_both(one.decisions) for one in edits])
+def _right(edits: Sequence[EditScores], arm: str) -> Ratio | None:
+    told = [one for one in edits if arm in one.arms]
+    right = [float(one.arms[arm] > 0) for one in told]
+    return _share(right, [one.about.family for one in told], [right_on_both(one.decisions) for one in told])
 
 
-def _agreement(moved: Sequence[SpliceScores]) -> Ratio:
-    """Share of the two prompts on which the splice decides as the full prefill, by pair."""
+def _agreement(moved: Sequence[SpliceScores]) -> Ratio | None:
+    """Share of prompts, two of each pair, on which the splice decides as the full prefill."""
     alike = [
-        float(np.mean([(a > 0) == (b > 0) for a, b in zip(one.full, one.spliced, strict=True)]))
+        float((full > 0) == (spliced > 0))
         for one in moved
+        for full, spliced in zip(one.full, one.spliced, strict=True)
     ]
-    return _share(alike, [one.about.family for one in moved], [right_on_both(one.decisions) for one in moved])
+    return _share(
+        alike,
+        [one.about.family for one in moved for _ in one.full],
+        [right_on_both(one.decisions) for one in moved for _ in one.full],
+    )
 
 
 def _depths(scores: Scores, plan: Preregistration) -> DepthGap | None:
@@ -130,14 +149,14 @@ def _depths(scores: Scores, plan: Preregistration) -> DepthGap | None:
     )
 
 
-def _success(episodes: Sequence[EpisodeScores]) -> Ratio:
+def _success(episodes: Sequence[EpisodeScores]) -> Ratio | None:
     """Right turns of the unified arm less those of the prefix cache, over turns; by episode."""
     unified, cached = (_sums(episodes, arm, lambda turns: turns.right) for arm in (UNIFIED, PREFIX_CACHE))
     turns = np.array([len(one.arms[UNIFIED.name].right) for one in episodes], float)
     return _of_turns(unified - cached, turns, episodes)
 
 
-def _speed(episodes: Sequence[EpisodeScores]) -> Ratio:
+def _speed(episodes: Sequence[EpisodeScores]) -> Ratio | None:
     unified, cached = (_sums(episodes, arm, lambda turns: turns.ms) for arm in (UNIFIED, PREFIX_CACHE))
     return _of_turns(cached, unified, episodes)
 
@@ -148,7 +167,9 @@ def _sums(
     return np.array([float(quantity(one.arms[arm.name]).sum()) for one in episodes])
 
 
-def _of_turns(above: np.ndarray, below: np.ndarray, episodes: Sequence[EpisodeScores]) -> Ratio:
+def _of_turns(above: np.ndarray, below: np.ndarray, episodes: Sequence[EpisodeScores]) -> Ratio | None:
     """Over all turns: those on which the full arm is right would favour the arm that is closest to it."""
+    if not episodes:
+        return None
     every = np.ones(len(episodes), bool)
     return Ratio(above, below, [one.about.family for one in episodes], every)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from experiments.confirm.about import About
-from experiments.confirm.making import SceneAndPair
+from experiments.confirm.items import SceneAndPair
 from experiments.confirm.quads import note_labels
 from pkv_interp.editing import State
 from pkv_interp.engine import Engine
@@ -29,7 +29,7 @@ class EditScores:
     Attributes:
         decisions: on the prompt as it was, and after a full re-prefill.
         arms: margins towards the action that is right there: the new one, and after an erratum about another
-            field the old one.
+            field the old one. Errata are scored in words alone.
         aligned: the context's tokens are those of the pair that names its positions.
         ends_apart: largest difference in logits between recomputing from the field on and a full re-prefill.
         prefill_difference: the same between the erratum after the stale cache and a prefill of that text.
@@ -81,16 +81,15 @@ def edit_scene(
     notes = notes_of(base, scene)
     ranking = order_by(attention, note_labels(one.case)[: len(notes)], notes)
     new, old = scene.actions, scene.actions[::-1]
-    other, (_, other_value) = next(iter(task.bystanders.items()))
     told = append_erratum(base, task.field, task.new, WORDING)
     full, suffix = (
         edited(base, scene, name, WORDING, ranking) for name in ("full_reprefill", "suffix_recompute")
     )
-    arms = {
-        RECOMPUTED: edited(base, scene, f"recompute@{recomputed}", WORDING, ranking).decide(new).margin,
-        TAGGED: told.decide(new).margin,
-        OTHER: append_erratum(base, other, other_value, WORDING).decide(old).margin,
-    }
+    arms = {RECOMPUTED: edited(base, scene, f"recompute@{recomputed}", WORDING, ranking).decide(new).margin}
+    if not task.notation.is_code:
+        other, (_, other_value) = next(iter(task.bystanders.items()))
+        arms[TAGGED] = told.decide(new).margin
+        arms[OTHER] = append_erratum(base, other, other_value, WORDING).decide(old).margin
     return EditScores(
         about=About(scene.family, scene.instance, task.wording, str(scene.style.layout)),
         decisions=[_decision(base, scene, is_new=False), _decision(full, scene, is_new=True)],

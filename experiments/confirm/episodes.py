@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 
 from experiments.confirm.about import About
-from experiments.confirm.making import Play
+from experiments.confirm.items import Play
 from pkv_interp.agent import Episode, Step, Transcript, run_episode
 from pkv_interp.agent.arms import FULL, PREFIX_CACHE, UNIFIED
 from pkv_interp.agent.loop import Splice, right_action

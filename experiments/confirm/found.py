@@ -4,15 +4,16 @@ from dataclasses import dataclass
 
 from experiments.confirm.edits import EditScores
 from experiments.confirm.episodes import EpisodeScores
-from experiments.confirm.pairs import Decided, PairScores, ReadHeads
+from experiments.confirm.pairs import PairScores, ReadHeads
 from experiments.confirm.probing import Probes
 from experiments.confirm.quads import Labels, QuadScores
+from experiments.confirm.screening import Tries
 from experiments.confirm.splices import SpliceScores
 
 
 @dataclass(frozen=True)
 class Chosen:
-    """What discovery families chose.
+    """What discovery families chose; None, or nothing, of what no claim about the model needs.
 
     Attributes:
         heads: the read heads.
@@ -20,14 +21,14 @@ class Chosen:
         attention: of the decision, by label.
     """
 
-    heads: ReadHeads
-    labels: Labels
+    heads: ReadHeads | None
+    labels: Labels | None
     attention: dict[str, float]
 
 
 @dataclass(frozen=True)
 class Scores:
-    """What was measured on the families to be confirmed.
+    """What was measured on the families to be confirmed; nothing of parts that no claim is about.
 
     Attributes:
         field, polarity: pairs.
@@ -56,13 +57,16 @@ class Measured:
         preregistration: the text of the file.
         files: SHA-256 of it and of the scenarios; commit that the first is from, None outside of a checkout.
         model: its name.
-        decided: unpatched decisions by kind of pair (``field``, ``polarity``), by which competence is told.
+        tried: unpatched decisions on pairs to be scored, by kind (``field``, ``polarity``), by which
+            competence is told; where pairs are screened, quads (``quads``) as well.
+        tried_ranking: the same of discovery families; none where pairs are not screened.
         chosen, scores: None where the model does not follow the rules, so that nothing more was measured.
     """
 
     preregistration: str
     files: dict[str, str | None]
     model: str
-    decided: dict[str, list[Decided]]
+    tried: dict[str, Tries]
+    tried_ranking: dict[str, Tries]
     chosen: Chosen | None
     scores: Scores | None

@@ -8,14 +8,16 @@ import numpy as np
 
 from experiments.confirm.about import accuracy_by_side
 from experiments.confirm.claims import Part
-from experiments.confirm.parts import OVER, PARTS
+from experiments.confirm.parts import OVER, part_of
 from experiments.confirm.samples import Figure, Ratio
 from experiments.confirm.tables import FAILED, NOT_APPLICABLE, PASSED, ClaimLine, PartLine
+from pkv_interp.run.preregistered import NamedModel
 from pkv_interp.run.preregistration import Claim, Preregistration
 from pkv_interp.run.scoring import Resampling
 from pkv_interp.stats import Estimate
 
 CANNOT = "the model does not follow these rules"
+GUESSES = "too few families have a pair right on both sides, or the model is no better than guessing"
 
 
 @dataclass(frozen=True)
@@ -43,25 +45,34 @@ class Evidence:
     Attributes:
         figures: by claim.
         parts: lines about each part; none where the model does not follow the rules.
+        model: the entry of the model that was measured.
         resampling: of the intervals.
     """
 
     figures: Mapping[str, Figure]
     parts: Mapping[str, PartLine]
+    model: NamedModel
     resampling: Resampling
 
 
-def part_line(name: str, part: Part, threshold: float) -> PartLine:
-    """How often the model is right in a part."""
+def part_line(name: str, part: Part, threshold: float | None) -> PartLine:
+    """How often the model is right in a part.
+
+    Args:
+        name: of the part.
+        part: decisions of it.
+        threshold: accuracy that both sides must reach; None where pairs are screened.
+    """
     match, mismatch = accuracy_by_side([one for mine in part.decisions for one in mine])
     right = {family for family, good in zip(part.families, part.right, strict=True) if good}
     return PartLine(
         part=name,
         match=match,
         mismatch=mismatch,
-        competent=min(match, mismatch) >= threshold,
+        competent=None if threshold is None else min(match, mismatch) >= threshold,
         pairs=len(part.right),
         right_on_both=sum(part.right),
+        used=part.used,
         families=len(set(part.families)),
         families_right=len(right),
     )
@@ -77,8 +88,8 @@ def judge(claim: Claim, plan: Preregistration, model: str, evidence: Evidence) -
         evidence: figures and parts.
     """
     if reason := _why_not(claim, plan, model, evidence):
-        return Outcome(_line(claim, plan, NOT_APPLICABLE, reason), None)
-    figure = evidence.figures[claim.name]
+        return Outcome(_line(claim, plan, evidence, NOT_APPLICABLE, reason), None)
+    figure = evidence.figures[claim.judged_by]
     found = figure.estimate(figure.counted, evidence.resampling)
     every = figure.estimate(np.ones_like(figure.counted), evidence.resampling)
     p = None
@@ -102,7 +113,7 @@ def judge(claim: Claim, plan: Preregistration, model: str, evidence: Evidence) -
         "all_n_instances": every.n_instances,
         "p_equivalence": p,
     }
-    return Outcome(_line(claim, plan, PASSED if passed else FAILED, told, numbers), found)
+    return Outcome(_line(claim, plan, evidence, PASSED if passed else FAILED, told, numbers), found)
 
 
 def _against(claim: Claim, found: Estimate) -> tuple[bool, str]:
@@ -126,12 +137,11 @@ def _why_not(claim: Claim, plan: Preregistration, model: str, evidence: Evidence
     if model not in claim.models:
         return f"it is made for {', '.join(claim.models)}"
     if not evidence.parts:
-        return CANNOT
-    part = evidence.parts[PARTS[claim.name]]
-    if not part.competent:
+        return GUESSES if evidence.model.screened else CANNOT
+    part, figure = evidence.parts.get(part_of(claim, evidence.model)), evidence.figures.get(claim.judged_by)
+    if part is not None and part.competent is False:
         return f"{CANNOT} in {part.part}"
-    figure = evidence.figures.get(claim.name)
-    if figure is None:
+    if part is None or figure is None:
         return "its figure could not be measured"
     families = {f for f, k in zip(figure.families, figure.counted, strict=True) if k}
     if len(families) < plan.least_families:
@@ -144,6 +154,7 @@ def _why_not(claim: Claim, plan: Preregistration, model: str, evidence: Evidence
 def _line(
     claim: Claim,
     plan: Preregistration,
+    evidence: Evidence,
     outcome: str,
     reason: str,
     numbers: Mapping[str, Any] | None = None,
@@ -157,9 +168,10 @@ def _line(
          "all_n_instances", "p_equivalence")
     )  # fmt: skip
     columns: dict[str, Any] = {**none, **(numbers or {})}
-    part = PARTS[claim.name]
+    part = part_of(claim, evidence.model)
     return ClaimLine(
         claim=claim.name,
+        figure=claim.judged_by,
         what=claim.what,
         direction=claim.direction,
         low=None if claim.direction == "under" else low,

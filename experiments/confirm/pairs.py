@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float
 
 from experiments.confirm.about import About
-from experiments.confirm.making import Laid
+from experiments.confirm.items import Laid
 from pkv_interp.engine import Engine
 from pkv_interp.measure.competence import Decision, decisions
 from pkv_interp.measure.heads import Head, head_sweep, joint_heads, random_heads_like
@@ -18,14 +18,6 @@ from pkv_interp.tasks import Case
 
 #: Arms of the read heads.
 TOP, RANDOM = "read_heads_top12", "read_heads_random12"
-
-
-@dataclass(frozen=True)
-class Decided:
-    """Unpatched decisions on both prompts of a pair."""
-
-    about: About
-    decisions: list[Decision]
 
 
 @dataclass(frozen=True)
@@ -71,11 +63,6 @@ def about(one: Laid) -> About:
     """What a pair's results are about."""
     case = one.case
     return About(case.family, case.instance, case.wording, str(one.layout))
-
-
-def decide(engine: Engine, one: Laid) -> Decided:
-    """Both prompts with nothing patched."""
-    return Decided(about(one), decisions(run_pair(engine, one.case, ())))
 
 
 def sweep_heads(engine: Engine, case: Case) -> RankedHeads:

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float
 
 from experiments.confirm.about import About
-from experiments.confirm.making import QuadAndTwin
+from experiments.confirm.items import QuadAndTwin
 from pkv_interp.engine import Engine, Prefill
 from pkv_interp.measure.competence import Decision, decisions
 from pkv_interp.measure.injection import resample

@@ -5,25 +5,30 @@ from typing import Any
 
 from experiments.confirm.about import About, right_on_both
 from experiments.confirm.found import Scores
-from experiments.confirm.pairs import Decided, PairScores
+from experiments.confirm.pairs import PairScores
+from experiments.confirm.screening import Tries
 from pkv_interp.measure.competence import Decision
 from pkv_interp.records.schema import Row
 
 SPLIT = "confirm"
 
 
-def decided_rows(decided: Mapping[str, Sequence[Decided]]) -> list[Row]:
-    """Unpatched decisions, by kind of pair; both margins are towards the first action."""
+def tried_rows(tried: Mapping[str, Tries]) -> list[Row]:
+    """Unpatched decisions, by kind of pair; both margins are towards the first action.
+
+    Of a quad they are those of its first polarity pair; whether it is right is told of all four prompts.
+    """
     return [
         _row(
             one.about,
             f"{kind}/unpatched",
             one.decisions,
+            extra={"used": used},
             clean=one.decisions[0].margin,
             corrupt=-one.decisions[1].margin,
-        )
-        for kind, mine in decided.items()
-        for one in mine
+        ).model_copy(update={"split": one.split})
+        for kind, mine in tried.items()
+        for one, used in zip(mine.found, mine.used, strict=True)
     ]
 
 

@@ -7,7 +7,8 @@ from pydantic import BeforeValidator, model_validator
 from pkv_interp.errors import PkvError
 from pkv_interp.models.catalogue import CATALOGUE
 from pkv_interp.run.data_file import DataFile, OwnFile, opened
-from pkv_interp.run.preregistration import Preregistration, Sizes
+from pkv_interp.run.preregistered import NamedModel, Sizes
+from pkv_interp.run.preregistration import Preregistration
 from pkv_interp.run.preregistration_file import load
 from pkv_interp.run.settings import ExperimentSettings
 
@@ -50,3 +51,12 @@ class ConfirmSettings(ExperimentSettings):
             PkvError: the file is not at hand, as of a record, or is wrong.
         """
         return load(self.preregistration.path)
+
+    @property
+    def named(self) -> NamedModel:
+        """What was written down of the model.
+
+        Raises:
+            PkvError: see `plan`, or the model is not named.
+        """
+        return self.plan.model(self.model.name)

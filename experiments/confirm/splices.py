@@ -8,7 +8,8 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from experiments.confirm.about import About
-from experiments.confirm.making import Laid
+from experiments.confirm.items import Laid
+from experiments.confirm.making import MOVED
 from experiments.confirm.pairs import about
 from pkv_interp.cache.compute import Runner
 from pkv_interp.cache.frozen import FrozenCache
@@ -17,8 +18,6 @@ from pkv_interp.measure.competence import Decision
 from pkv_interp.measure.decision import token_margin
 from pkv_interp.measure.splices import first_keys_apart, spliced_in_context
 from pkv_interp.prompts.blocks import block_span
-
-MOVED = "policy"
 
 
 @dataclass(frozen=True)

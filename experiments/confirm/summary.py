@@ -1,18 +1,24 @@
 """From what the confirmatory run measured to its report: every claim, judged."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from experiments.confirm.claims import figures_of, parts_of
 from experiments.confirm.found import Chosen, Measured
 from experiments.confirm.judging import Evidence, Outcome, judge, part_line
-from experiments.confirm.rows import decided_rows, score_rows
+from experiments.confirm.rows import score_rows, tried_rows
+from experiments.confirm.screening import screened
 from experiments.confirm.settings import ConfirmSettings
 from experiments.confirm.tables import PASSED, ChosenLine, FileLine
 from pkv_interp.records.tables import TableRow
 from pkv_interp.run.preregistration_file import parse
 from pkv_interp.run.report import NOT_NEGATIVE, SHARE, Headline, Report
 from pkv_interp.run.scoring import Resampling, Scoring
+from pkv_interp.run.screened import Screened
 from pkv_interp.stats import Estimate
+
+#: Kinds of pairs by which competence is told.
+KINDS = ("field", "polarity")
 
 
 def summarise(found: Measured, scoring: Scoring[ConfirmSettings]) -> Report:
@@ -22,19 +28,21 @@ def summarise(found: Measured, scoring: Scoring[ConfirmSettings]) -> Report:
     """
     plan = parse(found.preregistration)
     resampling: Resampling = {"seed": plan.seed, "draws": plan.sizes.draws}
-    decided = [d for mine in found.decided.values() for one in mine for d in one.decisions]
-    gate = scoring.gate(decided, plan.competence)
-    scores = found.scores if gate.passed else None
-    measured = {} if scores is None else parts_of(scores)
-    parts = {name: part_line(name, part, plan.competence) for name, part in measured.items()}
-    figures = {} if scores is None else figures_of(scores, plan, scoring.floor)
-    evidence = Evidence(figures, parts, resampling)
+    model = plan.model(found.model)
+    decided = [d for mine in found.tried.values() for one in mine.found for d in one.decisions]
+    gate = scoring.gate(decided, plan.competence, _screened(found) if model.screened else None)
+    shown = found if gate.passed else replace(found, scores=None)
+    needed = None if model.screened else plan.competence
+    parts = {name: part_line(name, part, needed) for name, part in parts_of(shown, model).items()}
+    figures = {} if shown.scores is None else figures_of(shown.scores, plan, scoring.floor)
+    evidence = Evidence(figures, parts, model, resampling)
     outcomes = [judge(claim, plan, found.model, evidence) for claim in plan.claims]
     return Report(
         gate=gate.competence,
         headlines=[gate.headline, *_counts(outcomes), *_verdicts(outcomes)],
         tables=[
             gate.table,
+            *gate.screen,
             *(one.line for one in outcomes),
             *parts.values(),
             *([] if found.chosen is None else _chosen(found.chosen)),
@@ -42,7 +50,18 @@ def summarise(found: Measured, scoring: Scoring[ConfirmSettings]) -> Report:
                 str(found.files["preregistration"]), str(found.files["scenarios"]), found.files["commit"]
             ),
         ],
-        rows=[*decided_rows(found.decided), *([] if scores is None else score_rows(scores))],
+        rows=[
+            *tried_rows(found.tried),
+            *tried_rows(found.tried_ranking),
+            *([] if shown.scores is None else score_rows(shown.scores)),
+        ],
+    )
+
+
+def _screened(found: Measured) -> Screened:
+    """Pairs that were tried to be scored and to rank: both tell competence, as in every screened run."""
+    return screened(
+        [one for tried in (found.tried, found.tried_ranking) for kind, one in tried.items() if kind in KINDS]
     )
 
 
@@ -90,7 +109,11 @@ def _count(value: int, of: Estimate | None = None) -> Estimate:
 
 def _chosen(chosen: Chosen) -> list[TableRow]:
     return [
-        *(ChosenLine("read head", i + 1, f"L{la}H{h}") for i, (la, h) in enumerate(chosen.heads.top)),
-        *(ChosenLine("label", i + 1, name) for i, name in enumerate(chosen.labels.strongest)),
-        *(ChosenLine("probed label", i + 1, name) for i, name in enumerate(chosen.labels.single)),
+        ChosenLine(what, i + 1, name)
+        for what, names in (
+            ("read head", [] if chosen.heads is None else [f"L{la}H{h}" for la, h in chosen.heads.top]),
+            ("label", [] if chosen.labels is None else chosen.labels.strongest),
+            ("probed label", [] if chosen.labels is None else chosen.labels.single),
+        )
+        for i, name in enumerate(names)
     ]

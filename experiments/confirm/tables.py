@@ -13,6 +13,7 @@ class ClaimLine(TableRow):
 
     Attributes:
         claim, what, source: its name, how it is measured, where its threshold comes from.
+        figure: name of the figure that it is judged by.
         direction: ``over``, ``under`` or ``between``.
         low, high: what the estimate must lie above and below; None where that side is open.
         excludes: what the 95 % interval must exclude; None for ``between``.
@@ -27,6 +28,7 @@ class ClaimLine(TableRow):
 
     table = "claims"
     claim: str
+    figure: str
     what: str
     direction: str
     low: float | None
@@ -51,15 +53,24 @@ class ClaimLine(TableRow):
 
 @dataclass(frozen=True)
 class PartLine(TableRow):
-    """One part: how often the model is right there, and on how many of its pairs on both sides."""
+    """One part: how often the model is right there, and on how many of its pairs on both sides.
+
+    Attributes:
+        part: its name.
+        match, mismatch: shares right by side, over the pairs that were tried.
+        competent: both sides reach the gate; None where that is not asked, since pairs are screened.
+        pairs, right_on_both, used: pairs that were tried, that are right on both sides, that were scored.
+        families, families_right: of the pairs, and those with one right on both sides.
+    """
 
     table = "parts"
     part: str
     match: float
     mismatch: float
-    competent: bool
+    competent: bool | None
     pairs: int
     right_on_both: int
+    used: int
     families: int
     families_right: int
 

@@ -101,9 +101,9 @@ def test_only_packaged_discovery_families_rank() -> None:
     assert isinstance(settings, ConfirmSettings)
     cases = build_cases(settings, tiny("llama").tokenizer)
     discovery = {family.name for family in default_scenarios().split("discovery")}
-    ranking = [*cases.ranking, *cases.ranking_quads, *cases.ranking_edits]
-    assert {one.family for one in ranking} == discovery
-    scored = {one.case.family for one in (*cases.field, *cases.polarity, *cases.scenes)}
+    for ranking in (cases.ranking_polarity, cases.ranking_quads, cases.ranking_field):
+        assert {one.family for one in ranking} == discovery
+    scored = {one.family for one in (*cases.field, *cases.polarity, *cases.quads)}
     assert not scored & discovery
     for one in cases.moved:
         assert one.case.clean.spans["field"] < one.case.clean.spans["trigger"]

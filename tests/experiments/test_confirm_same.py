@@ -17,11 +17,13 @@ from experiments.composing.spliced import TRANSPLANT, Arms
 from experiments.confirm.cases import Cases, build_cases
 from experiments.confirm.edits import OTHER, RECOMPUTED, TAGGED, edit_scene, learn_attention
 from experiments.confirm.episodes import ARMS, play
-from experiments.confirm.making import Laid, Maker
+from experiments.confirm.items import Laid
+from experiments.confirm.making import MOVED, Maker
 from experiments.confirm.pairs import RANDOM, TOP, choose_heads, score_pair, sweep_heads
 from experiments.confirm.quads import choose_labels, score_quad, sweep_notes
+from experiments.confirm.scoring import edits_of
 from experiments.confirm.settings import ConfirmSettings
-from experiments.confirm.splices import MOVED, move_policy
+from experiments.confirm.splices import move_policy
 from experiments.controls.cases import Cases as ControlsCases
 from experiments.controls.cases import QuadAndTwin as ControlsQuad
 from experiments.controls.ranking import rank_notes, rank_sites
@@ -66,7 +68,7 @@ def engine() -> Engine:
 
 
 def test_read_heads_are_those_of_the_circuit() -> None:
-    few = cases().ranking[:3]
+    few = [one.case for one in cases().ranking_polarity[:3]]
     circuit: Any = compose("circuit", *runs.SMALL, "top_k=[2]")
     sites = Stage({key_of(case): measure_sites(engine(), case).sites for case in few})
     theirs = choose_sites(circuit, few, sites, np.random.default_rng(5))
@@ -88,10 +90,10 @@ def test_read_heads_are_those_of_the_circuit() -> None:
 
 
 def test_labels_scrubbing_and_commit_depth_are_those_of_the_controls() -> None:
-    ranking, (both, *_) = cases().ranking_quads[:2], cases().quads
+    ranking, (both, *_) = [one.quad for one in cases().ranking_quads[:2]], cases().quads
     controls: Any = compose("controls", *runs.CONTROLS, "n_aggregators=4")
     packaged = world_of(None)
-    maker = Maker(packaged, packaged.families, settings(), tiny("llama").tokenizer, (None,))
+    maker = Maker(packaged, packaged.families, settings(), tiny("llama").tokenizer, (None,), [])
     families, recipe = packaged.by_name, maker.recipe(None)
     twinned = [
         ControlsQuad(
@@ -125,7 +127,7 @@ def test_labels_scrubbing_and_commit_depth_are_those_of_the_controls() -> None:
 
 @pytest.mark.parametrize("number", [0, 1])
 def test_edits_are_those_of_the_experiment_on_editing(number: int) -> None:
-    one = cases().scenes[number]
+    one = edits_of(cases().field, 2)[number]
     editing: Any = compose("editing", *runs.EDITING, "erratum=tagged")
     source = SceneSource.of(editing, tiny("llama").tokenizer)
     source = replace(source, scenarios=world_of(settings().scenarios))
@@ -142,7 +144,7 @@ def test_edits_are_those_of_the_experiment_on_editing(number: int) -> None:
 
 
 def test_attention_is_pooled_by_label_over_families() -> None:
-    first, second = cases().ranking_edits[:2]
+    first, second = (one.case for one in cases().ranking_field[:2])
     found = [
         AttentionScores(np.full(case.clean.decision - case.after_change, value))
         for case, value in ((first, 0.2), (second, 0.4))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import yaml
 
-from experiments.confirm.parts import PARTS, check_names
+from experiments.confirm.parts import PARTS, check_claims
 from experiments.confirm.samples import DepthGap
 from experiments.confirm.settings import PREREGISTRATION, ConfirmSettings
 from experiments.confirm.summary import summarise
@@ -19,6 +19,7 @@ from tests.experiments import made_up
 from tests.experiments.confirm_made_up import (
     BAD,
     GOOD,
+    MODEL,
     World,
     lines,
     measured,
@@ -31,12 +32,16 @@ CLAIMS = load(PREREGISTRATION).claims
 
 
 def test_every_claim_of_the_file_is_tried_here() -> None:
-    assert {claim.name for claim in CLAIMS} == set(GOOD) == set(BAD) == set(PARTS)
+    assert {claim.judged_by for claim in CLAIMS} == set(GOOD) == set(BAD) == set(PARTS)
+    named = {model for claim in CLAIMS for model in claim.models}
+    assert named == set(load(PREREGISTRATION).models)
 
 
 def test_where_all_is_as_claimed_every_claim_passes() -> None:
     made = report(World(GOOD))
-    assert {name: line.outcome for name, line in lines(made).items()} == dict.fromkeys(GOOD, PASSED)
+    outcomes = {name: line.outcome for name, line in lines(made).items()}
+    left = {claim.name for claim in CLAIMS if MODEL not in claim.models}
+    assert outcomes == {**dict.fromkeys(GOOD, PASSED), **dict.fromkeys(left, NOT_APPLICABLE)}
     stated = made.stated()
     assert stated["claims_passed"].value == stated["claims_total"].value == len(GOOD)
     for name, value in GOOD.items():
@@ -95,7 +100,7 @@ def test_claims_are_judged_on_pairs_right_on_both_sides_and_all_pairs_stand_besi
 def test_a_part_that_the_model_does_not_do_leaves_its_claims_out_of_the_count() -> None:
     made = report(World(GOOD, wrong={"quads": 4}))
     told = lines(made)
-    out = {name for name, line in told.items() if line.outcome == NOT_APPLICABLE}
+    out = {name for name, line in told.items() if line.outcome == NOT_APPLICABLE} & set(GOOD)
     assert out == {name for name, part in PARTS.items() if part == "quads"}
     assert {told[name].reason for name in out} == {"the model does not follow these rules in quads"}
     assert all(told[name].value is None for name in out)
@@ -118,7 +123,8 @@ def test_a_model_that_follows_no_rule_has_no_claim() -> None:
     stated = made.stated()
     assert set(stated) == {"competence", "claims_passed", "claims_total"}
     assert stated["claims_passed"].value == stated["claims_total"].value == 0
-    assert {line.reason for line in lines(made).values()} == {"the model does not follow these rules"}
+    told = {line.reason for line in lines(made).values() if line.claim in GOOD}
+    assert told == {"the model does not follow these rules"}
     assert {row.arm for row in made.rows} == {"field/unpatched", "polarity/unpatched"}
 
 
@@ -126,13 +132,6 @@ def test_what_was_measured_of_a_model_that_fails_the_gate_is_not_judged() -> Non
     made = report(World(GOOD, wrong={"field pairs": 8, "polarity pairs": 8}))
     assert {line.outcome for line in lines(made).values()} == {NOT_APPLICABLE}
     assert {row.arm for row in made.rows} == {"field/unpatched", "polarity/unpatched"}
-
-
-def test_a_claim_for_other_models_does_not_apply() -> None:
-    told = lines(report(World(GOOD), model="qwen2.5-coder-1.5b"))
-    meant = {claim.name for claim in CLAIMS if "qwen2.5-coder-1.5b" in claim.models}
-    assert {name for name, line in told.items() if line.outcome != NOT_APPLICABLE} == meant
-    assert told["field_only"].reason.startswith("it is made for smollm2-135m-gate")
 
 
 def test_probes_that_could_not_be_trained_are_no_failure() -> None:
@@ -171,4 +170,4 @@ def test_the_gap_of_depths_is_taken_on_the_mean_curve_and_its_interval_over_fami
 def test_a_claim_about_what_is_not_measured_is_refused(change: dict[str, str], cause: str) -> None:
     claims = yaml.safe_load(PREREGISTRATION.read_text())["claims"][:1]
     with pytest.raises(PkvError, match=cause):
-        check_names(parse(plan_text(claims=[claims[0] | change])))
+        check_claims(parse(plan_text(claims=[claims[0] | change])))

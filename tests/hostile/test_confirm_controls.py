@@ -12,7 +12,7 @@ import pytest
 from experiments.confirm.cases import Cases, build_cases
 from experiments.confirm.edits import EditScores, edit_scene
 from experiments.confirm.episodes import EpisodeScores, play
-from experiments.confirm.making import SceneAndPair
+from experiments.confirm.items import SceneAndPair
 from experiments.confirm.pairs import score_pair
 from experiments.confirm.splices import SpliceChecks, check_moves
 from pkv_interp.cache.compute import Runner
@@ -45,12 +45,12 @@ def runner() -> Runner:
 
 
 def scene() -> SceneAndPair:
-    return cases().scenes[0]
+    return cases().field[0].edits[0]
 
 
 def another_pair(patch: Patch) -> None:
     """The labels of a scene's positions are those of another instance."""
-    wrong = replace(scene(), case=cases().scenes[2].case)
+    wrong = replace(scene(), case=cases().field[2].case)
     patch.setattr("tests.hostile.test_confirm_controls.scene", lambda: wrong)
 
 
