@@ -105,7 +105,7 @@ def _quads(
     session: "Session[ConfirmSettings]", scored: Scored, labels: Labels | None
 ) -> tuple[list[QuadScores], Probes | None]:
     """Quads, and probes that are trained on those of discovery families."""
-    if labels is None:
+    if labels is None or not scored.quads:
         return [], None
     engine, sizes = session.engine, session.settings.plan.sizes
     layers = probed_layers(session.spec.n_layers, sizes.probe_layers)
@@ -113,7 +113,7 @@ def _quads(
         "quads", scored.quads, lambda both: score_quad(engine, both, labels, layers), ScoresAndResiduals
     ).all()
     scores = [one.scores for one in found]
-    if not (labels.single and found):
+    if not labels.single:
         session.run.remarks.append("no label stands at one position of every prompt: nothing was probed")
         return scores, None
     known = session.each(
