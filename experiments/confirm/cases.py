@@ -22,7 +22,7 @@ class Cases:
     Of a model whose pairs are screened, pairs and quads are those that are tried.
 
     Attributes:
-        ranking_field, ranking_polarity: pairs of discovery families: they rank heads, and the attention of
+        ranking_field, ranking_polarity: pairs of discovery families: they rank heads, and the positions of
             field pairs ranks labels for edits.
         ranking_quads: quads of them, which rank labels and train probes.
         field, polarity: pairs that are scored; field pairs have edits where these are scored.

@@ -1,18 +1,17 @@
-"""What is ranked on packaged discovery families: read heads, labels of notes, attention by label."""
+"""What is ranked on packaged discovery families: read heads, and labels of notes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from experiments.confirm.cases import Cases
-from experiments.confirm.edits import learn_attention
+from experiments.confirm.edits import learn_effects
 from experiments.confirm.found import Chosen
 from experiments.confirm.items import QuadAndTwin
 from experiments.confirm.pairs import RankedHeads, choose_heads, sweep_heads
 from experiments.confirm.parts import EDITS, POLARITY, wanted
 from experiments.confirm.quads import RankedNotes, choose_labels, sweep_notes
 from experiments.confirm.screening import Tries, try_out
-from pkv_interp.measure.edit_ranking import AttentionScores, score_attention
 from pkv_interp.run.preregistration import Preregistration
 from pkv_interp.run.screen import first_of_each
 from pkv_interp.tasks import Case
@@ -29,7 +28,7 @@ class Ranking:
 
     Attributes:
         heads: pairs whose heads are swept.
-        edits: field pairs whose attention is learned.
+        edits: field pairs whose positions are swept.
         quads: whose positions are swept, and on which probes are trained.
         tries: what they were chosen from, by kind; none where pairs are not screened.
     """
@@ -75,13 +74,16 @@ def choose(
     """
     engine, sizes = session.engine, plan.sizes
     heads = session.each("heads", ranking.heads, lambda case: sweep_heads(engine, case), RankedHeads).all()
-    notes = session.each("notes", ranking.quads, lambda one: sweep_notes(engine, one), RankedNotes).all()
-    looks = session.each(
-        "attention", ranking.edits, lambda case: score_attention(engine, case), AttentionScores
-    ).all()
+    notes, after_field = (
+        session.each(stage, mine, lambda case: sweep_notes(engine, case), RankedNotes).all()
+        for stage, mine in (
+            ("notes", [quad.polarity for quad in ranking.quads]),
+            ("notes after the field", ranking.edits),
+        )
+    )
     rng = session.rng("read heads")
     return Chosen(
         choose_heads(heads, sizes.read_heads, sizes.random_sets, rng) if heads else None,
         choose_labels(ranking.quads, notes, scored, sizes.labels) if notes else None,
-        learn_attention(ranking.edits, looks) if looks else {},
+        learn_effects(ranking.edits, after_field) if after_field else {},
     )

@@ -3,19 +3,17 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from experiments.confirm.about import About
 from experiments.confirm.items import SceneAndPair
-from experiments.confirm.quads import note_labels
+from experiments.confirm.quads import RankedNotes, note_labels
 from pkv_interp.editing import State
 from pkv_interp.engine import Engine
 from pkv_interp.measure.competence import Decision
 from pkv_interp.measure.edit_decisions import append_erratum, edited
-from pkv_interp.measure.edit_ranking import AttentionScores, aligned, notes_of
+from pkv_interp.measure.edit_ranking import aligned, notes_of
 from pkv_interp.measure.edit_scenes import EditScene, open_context
 from pkv_interp.measure.patching import order_by
-from pkv_interp.measure.ranking import pool_by_name
+from pkv_interp.measure.ranking import rank_labels
 from pkv_interp.tasks import Case
 
 WORDING = "tagged"
@@ -45,41 +43,40 @@ class EditScores:
     earlier_columns_kept: bool
 
 
-def learn_attention(cases: Sequence[Case], found: Sequence[AttentionScores]) -> dict[str, float]:
-    """Mean attention of the decision by label, over discovery pairs.
+def learn_effects(cases: Sequence[Case], found: Sequence[RankedNotes]) -> dict[str, float]:
+    """Mean effect of patching a position alone, by label, over discovery pairs.
 
-    The experiment on editing learns by anchor within a family and wording. Anchors of one wording are not
-    found in another, and no family that is scored may rank, so here it is by label and over families.
+    The experiment on editing orders positions by the attention that anchors had on other instances of the
+    scored family. Anchors of one wording are not found in another, and no family that is scored may rank.
+    Labels are, but their attention does not tell rule from filler; what they carry does.
 
     Args:
-        cases: of discovery families.
+        cases: field pairs of discovery families.
         found: on them.
     """
-    named, values = [], []
-    for case, one in zip(cases, found, strict=True):
-        labels = note_labels(case)
-        mine = list(dict.fromkeys(labels))
-        at = {name: [i for i, other in enumerate(labels) if other == name] for name in mine}
-        named.append(mine)
-        values.append(np.array([one.attention[at[name]].mean() for name in mine]))
-    return pool_by_name(named, values, [1.0] * len(cases))
+    ranked = rank_labels(
+        [note_labels(case) for case in cases],
+        [one.positions - one.corrupt for one in found],
+        [one.clean - one.corrupt for one in found],
+    )
+    return dict(ranked)
 
 
 def edit_scene(
-    engine: Engine, one: SceneAndPair, attention: Mapping[str, float], recomputed: int
+    engine: Engine, one: SceneAndPair, effects: Mapping[str, float], recomputed: int
 ) -> EditScores:
     """One edit by each method, all on the same base.
 
     Args:
         engine: of the model.
         one: the scene, and the pair whose labels name its positions.
-        attention: by label, learned on discovery families.
+        effects: by label, learned on discovery families.
         recomputed: tokens that are recomputed beside the field.
     """
     loaded, scene, task = engine.loaded, one.scene, one.scene.task
     base = open_context(loaded, scene).prefill()
     notes = notes_of(base, scene)
-    ranking = order_by(attention, note_labels(one.case)[: len(notes)], notes)
+    ranking = order_by(effects, note_labels(one.case)[: len(notes)], notes)
     new, old = scene.actions, scene.actions[::-1]
     told = append_erratum(base, task.field, task.new, WORDING)
     full, suffix = (

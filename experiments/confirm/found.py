@@ -18,12 +18,12 @@ class Chosen:
     Attributes:
         heads: the read heads.
         labels: of positions.
-        attention: of the decision, by label.
+        effects: of positions patched alone, by label: they order the tokens that an edit recomputes.
     """
 
     heads: ReadHeads | None
     labels: Labels | None
-    attention: dict[str, float]
+    effects: dict[str, float]
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ SCRUBS = {"scrub_note": ("other", "note"), "scrub_rest": ("other", "rest"), "scr
 
 @dataclass(frozen=True)
 class RankedNotes:
-    """A discovery quad's polarity pair with each position of its notes patched alone; margins in logits."""
+    """A discovery pair with each position of its notes patched alone; margins in logits."""
 
     clean: float
     corrupt: float
@@ -86,9 +86,9 @@ def note_labels(case: Case) -> tuple[str, ...]:
     return site_labels(case.clean)[case.after_change : case.clean.decision]
 
 
-def sweep_notes(engine: Engine, quad: Quad) -> RankedNotes:
-    """Every single position of a discovery quad."""
-    pair = run_pair(engine, quad.polarity, ())
+def sweep_notes(engine: Engine, case: Case) -> RankedNotes:
+    """Every single position of the notes of a discovery pair."""
+    pair = run_pair(engine, case, ())
     return RankedNotes(pair.clean_margin, pair.corrupt_margin, position_sweep(engine, pair))
 
 

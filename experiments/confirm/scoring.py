@@ -71,7 +71,7 @@ def score(session: "Session[ConfirmSettings]", scored: Scored, chosen: Chosen) -
     edits = session.each(
         "edits",
         edits_of(scored.field, plan.sizes.edits) if wants_edits else [],
-        lambda one: edit_scene(engine, one, chosen.attention, plan.sizes.recomputed),
+        lambda one: edit_scene(engine, one, chosen.effects, plan.sizes.recomputed),
         EditScores,
     ).all()
     check_edits(session, edits)

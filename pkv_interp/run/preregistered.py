@@ -24,7 +24,7 @@ class Sizes(Part):
         ranking_pairs: polarity pairs of each packaged discovery family that rank read heads.
         ranking_quads: quads of each packaged discovery family that rank labels and train probes; two at
             least, as in the experiment on controls.
-        ranking_edits: field pairs of each packaged discovery family whose attention ranks positions.
+        ranking_edits: field pairs of each packaged discovery family whose positions are ranked.
         pairs: field pairs, and polarity pairs, of each family to be confirmed.
         edits: of these field pairs.
         quads, splices, episodes: of each family to be confirmed.

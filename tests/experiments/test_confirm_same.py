@@ -15,12 +15,12 @@ from experiments.composing.cases import Scene
 from experiments.composing.scenes import measure_scene
 from experiments.composing.spliced import TRANSPLANT, Arms
 from experiments.confirm.cases import Cases, build_cases
-from experiments.confirm.edits import OTHER, RECOMPUTED, TAGGED, edit_scene, learn_attention
+from experiments.confirm.edits import OTHER, RECOMPUTED, TAGGED, edit_scene, learn_effects
 from experiments.confirm.episodes import ARMS, play
 from experiments.confirm.items import Laid
 from experiments.confirm.making import MOVED, Maker
 from experiments.confirm.pairs import RANDOM, TOP, choose_heads, score_pair, sweep_heads
-from experiments.confirm.quads import choose_labels, score_quad, sweep_notes
+from experiments.confirm.quads import RankedNotes, choose_labels, score_quad, sweep_notes
 from experiments.confirm.scoring import edits_of
 from experiments.confirm.settings import ConfirmSettings
 from experiments.confirm.splices import move_policy
@@ -33,7 +33,6 @@ from experiments.editing.errata import tell_every_way
 from experiments.editing.frontier import edit_every_way
 from pkv_interp.cache.compute import Runner
 from pkv_interp.engine import Engine
-from pkv_interp.measure.edit_ranking import AttentionScores
 from pkv_interp.measure.edit_scenes import SceneSource
 from pkv_interp.measure.heads import joint_heads
 from pkv_interp.measure.pairs import run_pair
@@ -104,7 +103,7 @@ def test_labels_scrubbing_and_commit_depth_are_those_of_the_controls() -> None:
     ]
     ranked = Stage({one.instance: rank_sites(engine(), one) for one in twinned})
     theirs = rank_notes(controls, ControlsCases(ranking, [both.quad], [], []), ranked)
-    ours = choose_labels(ranking, [sweep_notes(engine(), one) for one in ranking], [both], 4)
+    ours = choose_labels(ranking, [sweep_notes(engine(), one.polarity) for one in ranking], [both], 4)
     assert ours.single == theirs.labels
     assert ours.strongest == list(theirs.notes)[:4]
     scores = score_quad(engine(), both, ours, [1, 2]).scores
@@ -143,17 +142,15 @@ def test_edits_are_those_of_the_experiment_on_editing(number: int) -> None:
     assert [d.gold_is_match for d in ours.decisions] == [number == 1, number == 0]
 
 
-def test_attention_is_pooled_by_label_over_families() -> None:
+def test_effects_are_pooled_by_label_over_families() -> None:
     first, second = (one.case for one in cases().ranking_field[:2])
     found = [
-        AttentionScores(np.full(case.clean.decision - case.after_change, value))
+        RankedNotes(3.0, 1.0, np.full(case.clean.decision - case.after_change, 1.0 + value))
         for case, value in ((first, 0.2), (second, 0.4))
     ]
-    learned = learn_attention([first, second], found)
-    assert learned["action.first"] == pytest.approx(0.3)
-    known = learn_attention([first], found[:1])
-    assert set(known) <= set(learned)
-    assert list(known.values()) == pytest.approx([0.2] * len(known))
+    assert learn_effects([first, second], found)["action.first"] == pytest.approx(0.6 / 4.0)
+    known = learn_effects([first], found[:1])
+    assert list(known.values()) == pytest.approx([0.1] * len(known))
 
 
 @pytest.mark.parametrize("late", [False, True])
