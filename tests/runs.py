@@ -132,6 +132,7 @@ CONTROLS = (
     "probe_shuffles=1",
     "edit_layers=[0.5,1.0]",
     "edit_draws=2",
+    "sae_samples=200",
     "sae_features=32",
     "sae_active=4",
     "sae_steps=20",

@@ -66,13 +66,9 @@ def _shown(value: float, low: float | None, high: float | None) -> str:
 
 
 def test_the_frontier_is_that_of_the_record(records: dict[tuple[str, str], RunRecord]) -> None:
-    text, early_text = re.findall(
-        r"<!-- table editing \S+ frontier[^>]*-->(.*?)<!-- end -->", RESULTS, re.DOTALL
-    )
+    (text,) = re.findall(r"<!-- table editing \S+ frontier [^>]*-->(.*?)<!-- end -->", RESULTS, re.DOTALL)
     tables = records["editing", MODEL].tables
     by_method: dict[object, dict[str, Any]] = {line["method"]: line for line in tables["frontier"]}
-    by_place: Any = tables["frontier_by_place"]
-    early = {line["method"]: line for line in by_place if line["place"] == "early"}
     lines = _lines(text)
     assert set(lines) == set(by_method)
     for method, (right, kl, share, latency, surgery) in lines.items():
@@ -82,12 +78,29 @@ def test_the_frontier_is_that_of_the_record(records: dict[tuple[str, str], RunRe
         assert share == f"{line['recompute_share']:.3f}", method
         assert latency == _figure(line, "latency_ratio"), method
         assert surgery == ("yes" if line["prompt_surgery"] else "no"), method
-    places = _lines(early_text)
-    assert set(places) == set(early)
-    for method, (right, *costs) in places.items():
-        line = early[method]
-        assert right == _figure(line | {"right": line["value"]}, "right", prefix=""), method
-        assert costs == [f"{line[name]:.3f}" for name in ("kl", "share", "tokens")], method
+
+
+@pytest.mark.parametrize("place", ["early", "late"])
+def test_the_main_table_of_edits_is_that_of_the_record(
+    place: str, records: dict[tuple[str, str], RunRecord]
+) -> None:
+    marker = rf"<!-- table editing \S+ main_frontier place:{place} [^>]*-->(.*?)<!-- end -->"
+    (text,) = re.findall(marker, RESULTS, re.DOTALL)
+    kept: Any = records["editing", MODEL].tables["main_frontier"]
+    by_method = {line["method"]: line for line in kept if line["place"] == place}
+    shown = _lines(text)
+    assert list(shown) == list(by_method)
+    for method, (right, *_, share, tokens) in shown.items():
+        line = by_method[method]
+        known = _figure(line | {"right": line["value"]}, "right", prefix="")
+        assert right.removesuffix(" \\*") == known, method
+        assert [share, tokens] == [f"{line[name]:.3f}" for name in ("share", "tokens")], method
+    (counts,) = re.findall(
+        r"<!-- table editing \S+ edits_that_matter [^>]*-->(.*?)<!-- end -->", RESULTS, re.DOTALL
+    )
+    edits, matter, stale_right, full_wrong = map(int, _lines(counts)[place])
+    assert edits == matter + stale_right + full_wrong
+    assert {line["n_instances"] for line in by_method.values()} == {matter}
 
 
 def _lines(table: str) -> dict[str, list[str]]:

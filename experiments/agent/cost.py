@@ -41,14 +41,10 @@ def costs(episodes: Sequence[Episode], runs: Sequence[EpisodeRun], resampling: R
         resampling: of the intervals over domains.
     """
     domains = [one.family.name for one in episodes]
-    full_ms, full_tokens = _sums(runs, FULL.name)
     out = Costs({}, [], [])
     for arm in ARMS:
         ms, tokens = _sums(runs, arm.name)
-        fewer = {
-            "seconds": ratio_of_means(full_ms[:, -1], ms[:, -1], domains, **resampling),
-            "tokens": ratio_of_means(full_tokens[:, -1], tokens[:, -1], domains, **resampling),
-        }
+        fewer = ratios(episodes, runs, (FULL.name, arm.name), resampling)
         out.speedup[arm.name] = fewer["seconds"]
         out.speeds.extend(Speed.of(ratio, arm=arm.name, what=what) for what, ratio in fewer.items())
         out.lines.extend(
@@ -61,6 +57,25 @@ def costs(episodes: Sequence[Episode], runs: Sequence[EpisodeRun], resampling: R
             for turn in range(ms.shape[1])
         )
     return out
+
+
+def ratios(
+    episodes: Sequence[Episode], runs: Sequence[EpisodeRun], arms: tuple[str, str], resampling: Resampling
+) -> dict[str, Estimate]:
+    """Cost of one arm over another's, by ``seconds`` to first tokens and ``tokens`` run, of whole episodes.
+
+    Args:
+        episodes: all of one layout.
+        runs: of them, in their order.
+        arms: the one above the line, and the one below.
+        resampling: of the intervals over domains.
+    """
+    domains = [one.family.name for one in episodes]
+    above, below = (_sums(runs, arm) for arm in arms)
+    return {
+        name: ratio_of_means(a[:, -1], b[:, -1], domains, **resampling)
+        for name, a, b in zip(("seconds", "tokens"), above, below, strict=True)
+    }
 
 
 def _sums(runs: Sequence[EpisodeRun], arm: str) -> tuple[Sums, Sums]:

@@ -4,10 +4,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import plotly.graph_objects as go
+from plotly.subplots import make_subplots
 
-from experiments.agent.tables import Cost, LayoutShare, PhaseShare, TurnShare
+from experiments.agent.tables import ArmPair, Cost, LayoutShare, PhaseShare, TurnShare
 from pkv_interp.plots.curves import Line, band, chance_line
-from pkv_interp.plots.tables import entitle, error_bars, pick, sample_of, table
+from pkv_interp.plots.tables import entitle, error_bars, estimates, pick, sample_of, table
 from pkv_interp.plots.theme import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, SKY, VERMILLION
 from pkv_interp.records import RunRecord
 
@@ -31,6 +32,8 @@ _ARMS = {
     "compose_only": ("composed only", ORANGE, "dash"),
     "stale": ("stale", VERMILLION, "dot"),
 }
+#: Which turns each phase of a comparison has.
+_PHASES = {"all": "all turns", "changed": "value changed"}
 _SPLIT = "held-out"
 
 
@@ -117,9 +120,58 @@ def agent_cost(record: RunRecord) -> go.Figure:
     return entitle(figure, record, "Cumulative time to first token", sample)
 
 
+def agent_trade(record: RunRecord) -> go.Figure:
+    """Success of each arm less that of a prefix cache, over its speed-up, by layout and phase."""
+    frame = pick(table(record, ArmPair), second="prefix_cache")
+    layouts, phases = list(dict.fromkeys(frame["layout"])), list(dict.fromkeys(frame["phase"]))
+    figure = make_subplots(
+        rows=len(phases),
+        cols=len(layouts),
+        shared_xaxes=True,
+        shared_yaxes=True,
+        horizontal_spacing=0.04,
+        vertical_spacing=0.06,
+        column_titles=layouts,
+    )
+    for row, phase in enumerate(phases, start=1):
+        for col, layout in enumerate(layouts, start=1):
+            here = pick(frame, layout=layout, phase=phase)
+            for arm in here["first"]:
+                name, colour, _ = _ARMS[arm]
+                part = pick(here, first=arm)
+                times = estimates(part, "seconds_ratio")
+                figure.add_scatter(
+                    x=times["value"],
+                    y=part["value"],
+                    error_x=error_bars(times, colour),
+                    error_y=error_bars(part, colour),
+                    mode="markers",
+                    name=name,
+                    legendgroup=arm,
+                    showlegend=(row, col) == (1, 1),
+                    marker={"color": colour, "size": 9},
+                    hovertemplate="%{x:.2f} times as fast, success %{y:+.3f}<extra>" + name + "</extra>",
+                    row=row,
+                    col=col,
+                )
+        figure.update_yaxes(title=f"difference in success<br>({_PHASES[phase]})", row=row, col=1)
+    cache: dict[str, Any] = {"line": {"color": GREY, "width": 1, "dash": "dot"}, "layer": "below"}
+    figure.add_hline(y=0, **cache)
+    figure.add_vline(x=1, **cache)
+    figure.update_yaxes(matches="y")
+    figure.update_xaxes(matches="x")
+    figure.update_xaxes(title="times as fast as the prefix cache", row=len(phases))
+    figure.update_annotations(font_size=13)
+    legend = _ABOVE | {"y": 1.06, "entrywidth": 205}
+    figure.update_layout(legend=legend, margin={"t": 185, "l": 95}, height=750)
+    sample = f"{sample_of(frame, _SPLIT)} (turns) at most; bars: 95 % over families"
+    return entitle(figure, record, "Success and speed of each arm against a prefix cache", sample)
+
+
 FIGURES: Mapping[str, Callable[[RunRecord], go.Figure]] = {
     "success": agent_success,
     "phases": agent_phases,
     "layouts": agent_layouts,
     "cost": agent_cost,
+    "trade": agent_trade,
 }

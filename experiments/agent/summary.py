@@ -5,24 +5,23 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from experiments.agent.arms import Checks, EpisodeRun
+from experiments.agent.compared import arm_pairs, unified_headlines
 from experiments.agent.cost import Costs, costs
 from experiments.agent.measure import Measured
 from experiments.agent.settings import AgentSettings
-from experiments.agent.tables import LAYOUTS, Design, LayoutShare, PairDifference, PhaseShare, TurnShare
+from experiments.agent.tables import LAYOUTS, Design, LayoutShare, PhaseShare, TurnShare
 from experiments.agent.turns import PHASES, Turns
 from pkv_interp.agent import ARMS, Episode
-from pkv_interp.agent.arms import ERRATUM_ONLY, FIELD_ERRATUM, FULL, UNIFIED
+from pkv_interp.agent.arms import FULL
 from pkv_interp.agent.episodes import first_places
 from pkv_interp.records.run import control
 from pkv_interp.records.schema import Control
 from pkv_interp.run.report import NOT_NEGATIVE, SHARE, Headline, Report
 from pkv_interp.run.scoring import Scoring
-from pkv_interp.stats import Estimate, pairwise
+from pkv_interp.stats import Estimate
 
 #: In float32 arms of the same text may differ by this much, in logits.
 SAME_TEXT = 1e-4
-#: Arms that are compared in pairs.
-COMPARED = (FULL, UNIFIED, FIELD_ERRATUM, ERRATUM_ONLY)
 #: What each arm does, for its headline.
 _WHAT = {
     "full": "everything prefilled again every turn, the current value in place",
@@ -45,9 +44,11 @@ def summarise(found: Measured, scoring: Scoring[AgentSettings]) -> Report:
     turns = Turns(cases.all, runs, scoring.resampling)
     gate = scoring.gate(turns.decisions(), settings.competence_threshold)
     shares, cost = _shares(turns), costs(cases.all, runs, scoring.resampling)
+    pairs = arm_pairs(turns, LAYOUTS[settings.field_late])
+    moved = Turns(cases.both_layouts, other, scoring.resampling) if other else None
     return Report(
         gate=gate.competence,
-        headlines=[gate.headline, *_headlines(shares, cost)],
+        headlines=[gate.headline, *_headlines(shares, cost), *unified_headlines(turns, pairs)],
         tables=[
             gate.table,
             *(
@@ -57,7 +58,8 @@ def summarise(found: Measured, scoring: Scoring[AgentSettings]) -> Report:
             *_by_turn(turns, settings.turns),
             *cost.lines,
             *cost.speeds,
-            *_pairs(turns),
+            *pairs,
+            *(arm_pairs(moved, LAYOUTS[not settings.field_late]) if moved else ()),
             _design(cases.all, runs),
             *_layouts(found, scoring),
         ],
@@ -145,17 +147,6 @@ def _by_turn(turns: Turns, n_turns: int) -> list[TurnShare]:
         for arm in ARMS
         for name, of in _quantities(turns).items()
         for turn in range(n_turns)
-    ]
-
-
-def _pairs(turns: Turns) -> list[PairDifference]:
-    """Differences in success between arms, at turns whose value is not the first one."""
-    keep = turns.phases["changed"]
-    domains = [d for d, k in zip(turns.domains, keep, strict=True) if k]
-    found = pairwise({a.name: turns.right(a.name)[keep] for a in COMPARED}, domains, **turns.resampling)
-    return [
-        PairDifference.of(p.difference, first=p.first, second=p.second, p_value=p.p_value, p_holm=p.p_holm)
-        for p in found
     ]
 
 

@@ -48,14 +48,31 @@ class Speed(EstimateRow):
 
 
 @dataclass(frozen=True)
-class PairDifference(EstimateRow):
-    """Difference in success between two arms, at turns whose value is not the first one."""
+class ArmPair(EstimateRow):
+    """Two arms in one layout and phase: success of the first less that of the second, and their costs.
+
+    ``p_holm`` is adjusted over the pairs of the layout and phase. ``families_above`` and ``families_below``
+    count families in which the first arm succeeds more or less often. Ratios are of the second arm's cost
+    over the first's, of whole episodes: above 1 the first is cheaper. ``dominates`` names the arm that
+    dominates the other, as `compared.dominating` has it.
+    """
 
     table = "pairs"
+    layout: str
+    phase: str
     first: str
     second: str
     p_value: float
     p_holm: float
+    families_above: int
+    families_below: int
+    seconds_ratio: float
+    seconds_ratio_ci_low: float | None
+    seconds_ratio_ci_high: float | None
+    tokens_ratio: float
+    tokens_ratio_ci_low: float | None
+    tokens_ratio_ci_high: float | None
+    dominates: str | None
 
 
 @dataclass(frozen=True)

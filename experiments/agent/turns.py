@@ -22,6 +22,7 @@ class Turns:
     """All turns of all episodes, in one order for every arm.
 
     Attributes:
+        episodes, runs: of one layout, in one order.
         places: episode and turn (from 0) of each.
         domains: of each.
         phases: which turns belong to each of `PHASES`.
@@ -31,7 +32,7 @@ class Turns:
         self, episodes: Sequence[Episode], runs: Sequence[EpisodeRun], resampling: Resampling
     ) -> None:
         """Lay out the turns of ``episodes``, which ``runs`` are about."""
-        self.runs, self.resampling = runs, resampling
+        self.episodes, self.runs, self.resampling = episodes, runs, resampling
         self.places = [(one, turn) for one in episodes for turn in range(len(one.turns))]
         self.domains = [one.family.name for one, _ in self.places]
         since = [one.since_change(turn) for one, turn in self.places]

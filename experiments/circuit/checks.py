@@ -1,6 +1,5 @@
 """Decompositions, the cheap screen and faithfulness: a second look at what the circuit experiment found."""
 
-from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -20,25 +19,15 @@ from pkv_interp.records.run import control
 from pkv_interp.records.schema import Control
 from pkv_interp.records.tables import TableRow, interval
 from pkv_interp.run.report import NOT_NEGATIVE, SHARE, Bounds, Headline
+from pkv_interp.run.right_pairs import Section
 from pkv_interp.run.scoring import Scorer, Scoring
 from pkv_interp.run.stage import stacked
 from pkv_interp.stats import mean
 from pkv_interp.stats.agreement import agreement
 from pkv_interp.stats.faithfulness import faithfulness
 
-Part = tuple[list[Headline], list[TableRow]]
 
-
-@dataclass(frozen=True)
-class Decompositions:
-    """What the exact decompositions give, and whether their parts sum to the whole."""
-
-    headlines: list[Headline]
-    tables: list[TableRow]
-    controls: list[Control]
-
-
-def decompositions(found: Measured, held: Scorer, scoring: Scoring[CircuitSettings]) -> Decompositions:
+def decompositions(found: Measured, held: Scorer) -> Section:
     """What wrote the notes (attention against MLPs, by depth), and direct effects on the margin."""
     reading = found.reading.of(held.cases)
     attention = stacked(reading, lambda r: r.share_attention)
@@ -46,36 +35,36 @@ def decompositions(found: Measured, held: Scorer, scoring: Scoring[CircuitSettin
     # The depth that counts is where the notes are read: the input of the median read head's layer.
     depth = max(int(np.median([la for la, _ in found.plan.readers[:HEADLINE_K]])) - 1, 0)
     what = "attention's share of the note where it is read"
+    return [Headline("attention_share", held.mean(attention[:, depth]), what)], [
+        *(
+            AttentionShare.of(held.mean(attention[:, la]), layer=la, **interval("mlp", held.mean(mlp[:, la])))
+            for la in range(attention.shape[1])
+        ),
+        AttentionShareDepth(depth),
+        *_direct(found, held),
+    ]
+
+
+def parts_sum(found: Measured, held: Scorer, scoring: Scoring[CircuitSettings]) -> list[Control]:
+    """Whether the parts of the exact decompositions sum to the whole."""
+    reading = found.reading.of(held.cases)
     allowed = scoring.tolerance.parts
-    return Decompositions(
-        [Headline("attention_share", held.mean(attention[:, depth]), what)],
-        [
-            *(
-                AttentionShare.of(
-                    held.mean(attention[:, la]), layer=la, **interval("mlp", held.mean(mlp[:, la]))
-                )
-                for la in range(attention.shape[1])
-            ),
-            AttentionShareDepth(depth),
-            *_direct(found, held),
-        ],
-        [
-            control(
-                "direct_logits_sum",
-                float(stacked(reading, lambda r: r.direct_error).max()),
-                0.0,
-                allowed,
-                "parts against the margin difference, relative to max(1, difference)",
-            ),
-            control(
-                "write_parts_sum",
-                float(stacked(reading, lambda r: r.share_error).max()),
-                0.0,
-                allowed,
-                "what attention, MLP and embedding wrote against the stream, all depths",
-            ),
-        ],
-    )
+    return [
+        control(
+            "direct_logits_sum",
+            float(stacked(reading, lambda r: r.direct_error).max()),
+            0.0,
+            allowed,
+            "parts against the margin difference, relative to max(1, difference)",
+        ),
+        control(
+            "write_parts_sum",
+            float(stacked(reading, lambda r: r.share_error).max()),
+            0.0,
+            allowed,
+            "what attention, MLP and embedding wrote against the stream, all depths",
+        ),
+    ]
 
 
 def _direct(found: Measured, held: Scorer) -> list[DirectLogits]:
@@ -110,7 +99,7 @@ def _screened(site: Sites, kind: _Kind) -> tuple[np.ndarray, np.ndarray]:
     return np.asarray(cheap, float), np.asarray(patched, float) - site.corrupt
 
 
-def screening(found: Measured, held: Scorer) -> Part:
+def screening(found: Measured, held: Scorer) -> Section:
     """Attribution patching against the exact patch of the same sites."""
     headlines: list[Headline] = []
     lines: list[TableRow] = []
@@ -140,7 +129,7 @@ def screening(found: Measured, held: Scorer) -> Part:
     return headlines, [*lines, *points]
 
 
-def faithfulness_curves(found: Measured, held: Scorer, settings: CircuitSettings) -> Part:
+def faithfulness_curves(found: Measured, held: Scorer, settings: CircuitSettings) -> Section:
     """Share of the margin that survives when all but a circuit's heads are replaced."""
     reading = found.reading.of(held.cases)
     headlines: list[Headline] = []

@@ -17,14 +17,13 @@ from experiments.circuit.tables import (
 from pkv_interp.measure.ranking import pooled_effect
 from pkv_interp.records.tables import TableRow
 from pkv_interp.run.report import Headline
+from pkv_interp.run.right_pairs import Section
 from pkv_interp.run.scoring import Scorer
 from pkv_interp.run.stage import stacked
 from pkv_interp.stats import site_spearman
 
-Part = tuple[list[Headline], list[TableRow]]
 
-
-def reading_heads(found: Measured, held: Scorer, settings: CircuitSettings) -> Part:
+def reading_heads(found: Measured, held: Scorer, settings: CircuitSettings) -> Section:
     """The curve of joint read heads with its control, every head and MLP, and attention beside effect."""
     curve = _read_curve(found, held, settings)
     return curve[0] + _attention(found, held), [
@@ -34,7 +33,7 @@ def reading_heads(found: Measured, held: Scorer, settings: CircuitSettings) -> P
     ]
 
 
-def _read_curve(found: Measured, held: Scorer, settings: CircuitSettings) -> Part:
+def _read_curve(found: Measured, held: Scorer, settings: CircuitSettings) -> Section:
     reading = found.reading.of(held.cases)
     top = stacked(reading, lambda r: r.read_top)
     random = stacked(reading, lambda r: r.read_random).mean(-1)
@@ -112,7 +111,7 @@ def _attention(found: Measured, held: Scorer) -> list[Headline]:
     return headlines
 
 
-def writing_heads(found: Measured, held: Scorer, settings: CircuitSettings) -> Part:
+def writing_heads(found: Measured, held: Scorer, settings: CircuitSettings) -> Section:
     """Every writer on discovery cases, and sets of them on held-out ones."""
     cases = found.cases.sweep
     swept, sweeps = found.sites.of(cases), found.sweeps.of(cases)
@@ -129,7 +128,7 @@ def writing_heads(found: Measured, held: Scorer, settings: CircuitSettings) -> P
     ]
 
 
-def _write_curve(found: Measured, held: Scorer, settings: CircuitSettings) -> Part:
+def _write_curve(found: Measured, held: Scorer, settings: CircuitSettings) -> Section:
     writing = found.writing.of(held.cases)
     headlines: list[Headline] = []
     lines: list[TableRow] = []

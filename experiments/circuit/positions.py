@@ -10,17 +10,15 @@ from experiments.circuit.settings import CircuitSettings
 from experiments.circuit.sites import Sites, note_labels
 from experiments.circuit.tables import SiteLabel, TokenKind
 from pkv_interp.measure.ranking import rank_labels
-from pkv_interp.records.tables import TableRow
 from pkv_interp.run.report import Headline
+from pkv_interp.run.right_pairs import Section
 from pkv_interp.run.scoring import Scorer, Scoring
 from pkv_interp.run.stage import stacked
 from pkv_interp.run.tokens import Token, token_table
 from pkv_interp.tasks import Case
 
 
-def positions(
-    found: Measured, held: Scorer, scoring: Scoring[CircuitSettings]
-) -> tuple[list[Headline], list[TableRow]]:
+def positions(found: Measured, held: Scorer, scoring: Scoring[CircuitSettings]) -> Section:
     """Headlines of the aggregators, and the tables of labels, tokens and kinds."""
     reading = found.reading.of(held.cases)
     headlines = [

@@ -2,8 +2,7 @@
 
 import numpy as np
 
-from experiments.circuit.cases import Cases
-from experiments.circuit.checks import decompositions, faithfulness_curves, screening
+from experiments.circuit.checks import decompositions, faithfulness_curves, parts_sum, screening
 from experiments.circuit.heads import reading_heads, writing_heads
 from experiments.circuit.measure import Measured
 from experiments.circuit.positions import positions
@@ -11,8 +10,8 @@ from experiments.circuit.settings import HEADLINE_K, CircuitSettings
 from experiments.circuit.tables import States
 from pkv_interp.measure.ranking import pooled_effect
 from pkv_interp.records.schema import Row
-from pkv_interp.records.tables import TableRow
 from pkv_interp.run.report import SHARE, Headline, Report
+from pkv_interp.run.right_pairs import Section, with_right_pairs
 from pkv_interp.run.scoring import Scorer, Scoring, row_of
 from pkv_interp.run.stage import stacked
 from pkv_interp.stats import jaccard_stability
@@ -21,44 +20,33 @@ from pkv_interp.stats import jaccard_stability
 def summarise(found: Measured, scoring: Scoring[CircuitSettings]) -> Report:
     """Estimates, tables and rows of a run."""
     cases, settings = found.cases, scoring.settings
-    everything = scoring.on(cases.all, found.sites.of(cases.all))
-    held = scoring.on(cases.held_out, found.sites.of(cases.held_out))
-    few = scoring.on(cases.writing, found.sites.of(cases.writing))
+    everything, ranking, held, few = (
+        scoring.on(mine, found.sites.of(mine))
+        for mine in (cases.all, cases.discovery, cases.held_out, cases.writing)
+    )
     decided = [d for site in found.sites.of(cases.all) for d in site.decisions]
     gate = scoring.gate(decided, settings.competence_threshold, found.screened)
-    parts = [
-        _states(found, everything),
-        positions(found, held, scoring),
-        reading_heads(found, held, settings),
-        writing_heads(found, few, settings),
+    sections: list[Section] = [
+        with_right_pairs(lambda all_cases: _states(found, all_cases), everything),
+        with_right_pairs(lambda held: positions(found, held, scoring), held),
+        with_right_pairs(lambda held: reading_heads(found, held, settings), held),
+        with_right_pairs(lambda few: writing_heads(found, few, settings), few),
+        with_right_pairs(lambda held: decompositions(found, held), held),
+        with_right_pairs(lambda held: screening(found, held), held),
+        with_right_pairs(lambda held: faithfulness_curves(found, held, settings), held),
+        with_right_pairs(lambda ranking: _stability(found, ranking), ranking),
     ]
-    share = decompositions(found, held, scoring)
-    screen, curves = screening(found, held), faithfulness_curves(found, held, settings)
     return Report(
         gate=gate.competence,
-        headlines=[
-            gate.headline,
-            *(headline for part in parts for headline in part[0]),
-            *share.headlines,
-            *screen[0],
-            *curves[0],
-            _stability(found, settings.seed),
-        ],
-        tables=[
-            gate.table,
-            *gate.screen,
-            *(line for part in parts for line in part[1]),
-            *share.tables,
-            *screen[1],
-            *curves[1],
-        ],
+        headlines=[gate.headline, *(headline for section in sections for headline in section[0])],
+        tables=[gate.table, *gate.screen, *(line for section in sections for line in section[1])],
         rows=[*everything.rows, *_decisions(found, everything), *held.rows, *few.rows, *gate.rows],
-        controls=share.controls,
-        arrays=_arrays(found, held),
+        controls=parts_sum(found, held, scoring),
+        arrays=_arrays(found, ranking, held),
     )
 
 
-def _states(found: Measured, scorer: Scorer) -> tuple[list[Headline], list[TableRow]]:
+def _states(found: Measured, scorer: Scorer) -> Section:
     sites = found.sites.of(scorer.cases)
     changed = scorer.cases[0].changed
     words = {
@@ -84,26 +72,20 @@ def _decisions(found: Measured, scorer: Scorer) -> list[Row]:
     return rows
 
 
-def _discovery_heads(cases: Cases, found: Measured) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Margins with each head patched, [cases, layers, heads], and of both prompts, on discovery cases."""
-    sites = found.sites.of(cases.discovery)
-    clean, corrupt = stacked(sites, lambda s: s.clean), stacked(sites, lambda s: s.corrupt)
-    return stacked(sites, lambda s: s.heads), clean, corrupt
-
-
-def _stability(found: Measured, seed: int) -> Headline:
-    heads, _, corrupt = _discovery_heads(found.cases, found)
-    moved = (heads - corrupt[:, None, None]).reshape(len(heads), -1)
-    names = [case.family for case in found.cases.discovery]
-    estimate = jaccard_stability(moved, names, min(HEADLINE_K, moved.shape[1]), seed=seed)
+def _stability(found: Measured, ranking: Scorer) -> Section:
+    """Whether other discovery families would have chosen the same heads."""
+    heads = stacked(found.sites.of(ranking.cases), lambda s: s.heads)
+    moved = (heads - ranking.corrupt[:, None, None]).reshape(len(heads), -1)
+    k = min(HEADLINE_K, moved.shape[1])
+    estimate = jaccard_stability(moved, ranking.families, k, seed=ranking.resampling["seed"])
     what = "overlap of the 12 read heads over resampled families"
-    return Headline("circuit_jaccard", estimate, what, bounds=SHARE)
+    return [Headline("circuit_jaccard", estimate, what, bounds=SHARE)], []
 
 
-def _arrays(found: Measured, held: Scorer) -> dict[str, np.ndarray]:
-    heads, clean, corrupt = _discovery_heads(found.cases, found)
-    scored = stacked(found.sites.of(held.cases), lambda s: s.heads)
+def _arrays(found: Measured, ranking: Scorer, held: Scorer) -> dict[str, np.ndarray]:
     return {
-        "read_effect_discovery": pooled_effect(heads, corrupt, clean),
-        "read_effect_held_out": pooled_effect(scored, held.corrupt, held.clean),
+        f"read_effect_{split}": pooled_effect(
+            stacked(found.sites.of(scorer.cases), lambda s: s.heads), scorer.corrupt, scorer.clean
+        )
+        for split, scorer in (("discovery", ranking), ("held_out", held))
     }

@@ -6,25 +6,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from experiments.controls.cases import Cases, build_quads, cases_of, left_out
+from experiments.controls.clamping import ClampedQuad, clamp
+from experiments.controls.features import PLACES, Coding, Features, read_features, train_features
 from experiments.controls.outside import TemplateStates, score_template
 from experiments.controls.probing import CellResiduals, Probes, collect, probe, probed_layers
 from experiments.controls.ranking import NoteRanking, RankedQuad, rank_notes, rank_sites
+from experiments.controls.replay import ReplayTexts, replay_texts
 from experiments.controls.scores import QuadScores, ScoresAndResiduals, score
 from experiments.controls.settings import ControlsSettings
-from experiments.controls.steering import (
-    Decoding,
-    Edits,
-    EditSources,
-    WholeDifference,
-    candidates,
-    decode,
-    edit,
-    train_features,
-    try_layers,
-)
+from experiments.controls.steering import Edits, WholeDifference, candidates, edit, try_layers
 from pkv_interp.measure.ranking import pooled_effect
-from pkv_interp.measure.residuals import QuadResiduals
-from pkv_interp.measure.sparse import RankedFeatures
+from pkv_interp.measure.residuals import QuadResiduals, residuals_of_texts
 from pkv_interp.run.screen import Candidates, first_of_each
 from pkv_interp.run.screened import SCORED, Screened
 from pkv_interp.run.stage import Stage, stacked
@@ -44,8 +36,9 @@ class Measured:
         outside: of cases outside the template.
         probes: of all quads, discovery ones first.
         tested: by layer, recovery of the whole difference at the aggregators on discovery families.
-        edits: of edited quads.
-        decoding: by sparse features.
+        edits: of edited quads, along directions.
+        clamped: of edited quads, by sparse features.
+        coding: of the sparse coder.
         screened: what the quads were chosen from; nothing where the first ones were taken.
     """
 
@@ -57,7 +50,8 @@ class Measured:
     probes: Probes
     tested: dict[int, float]
     edits: Stage[Edits]
-    decoding: Decoding
+    clamped: Stage[ClampedQuad]
+    coding: Coding
     screened: Screened = field(default_factory=Screened)
 
 
@@ -89,15 +83,15 @@ def measure(session: "Session[ControlsSettings]") -> Measured:
     outside = session.each(
         "template", cases.templates, lambda case: score_template(engine, case), TemplateStates
     )
-    streams = [
+    values = [
         *(one.residuals for one in collected.of(cases.discovery)),
         *(one.residuals for one in found.of(cases.held_out)),
     ]
-    known = QuadResiduals(np.stack(streams), probed_layers(settings, engine.spec.n_layers), cases.quads)
+    everywhere = QuadResiduals(np.stack(values), probed_layers(settings, engine.spec.n_layers), cases.quads)
+    known = everywhere.at_places(PLACES["all"])
     tested = _try_layers(session, cases, plan, known, ranked)
     layer = max(tested, key=lambda at: tested[at])
-    features = session.once("features", lambda: train_features(settings, known, layer), RankedFeatures)
-    sources = EditSources(known, layer, features)
+    features = _features(session, everywhere, layer)
     return Measured(
         cases,
         ranked,
@@ -107,11 +101,39 @@ def measure(session: "Session[ControlsSettings]") -> Measured:
         probes=session.once("probes", lambda: probe(known, settings, session.rng("shuffled labels")), Probes),
         tested=tested,
         edits=session.each(
-            "edits", cases.edited, lambda quad: edit(engine, quad, plan, sources, settings), Edits
+            "edits", cases.edited, lambda quad: edit(engine, quad, plan, known, layer, settings), Edits
         ),
-        decoding=session.once("decoding", lambda: decode(sources), Decoding),
+        clamped=session.each(
+            "clamps",
+            cases.edited,
+            lambda quad: clamp(engine, quad, plan, everywhere, features, settings),
+            ClampedQuad,
+        ),
+        coding=session.once("coding", lambda: read_features(settings, features, everywhere), Coding),
         screened=kept.screened,
     )
+
+
+def _features(session: "Session[ControlsSettings]", streams: QuadResiduals, layer: int) -> Features:
+    """The sparse coder, trained on replay text; the text's residuals are stored nowhere."""
+    settings = session.settings
+    texts = session.once(
+        "replay", lambda: replay_texts(session.loaded, settings.sae_samples, settings.seed), ReplayTexts
+    )
+
+    def train() -> Features:
+        replay, held_out = (
+            residuals_of_texts(session.engine, part, layer) for part in (texts.training, texts.held_out)
+        )
+        return train_features(settings, streams, layer, replay, held_out)
+
+    found = session.once("features", train, Features)
+    if found.replayed < settings.sae_samples:
+        session.run.remarks.append(
+            f"the model's chats give the sparse coder {found.replayed} samples "
+            f"of the {settings.sae_samples} asked for"
+        )
+    return found
 
 
 def _try_layers(

@@ -1,4 +1,4 @@
-"""Notes moved between prompts, in the record: top-k sets, false notes, resampled notes and rest."""
+"""Notes moved between prompts, in the record: top-k sets, and resampled notes and rest."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -9,12 +9,12 @@ from jaxtyping import Float
 from experiments.controls.parts import FIELD_ALL, TRIGGER_ALL, Part
 from experiments.controls.scores import FieldScores, PolarityScores
 from experiments.controls.settings import HEADLINE_K, ControlsSettings
-from experiments.controls.tables import Injection, Scrubbing, Specificity
+from experiments.controls.tables import Scrubbing, Specificity
 from pkv_interp.records.tables import TableRow, interval
 from pkv_interp.run.claims import Claim
 from pkv_interp.run.report import Headline
 from pkv_interp.run.scoring import Scorer
-from pkv_interp.run.stage import stacked
+from pkv_interp.run.stage import Stage, stacked
 
 DONORS = ("same", "same_other_values", "other")
 RESAMPLED = ("note", "rest", "all")
@@ -27,8 +27,9 @@ _SCRUBS = {
 }
 
 
-def specificity(scores: Sequence[FieldScores], held: Scorer, settings: ControlsSettings) -> Part:
+def specificity(measured: Stage[FieldScores], held: Scorer, settings: ControlsSettings) -> Part:
     """Top-k note positions, ranked on discovery families, against matched random ones; field pairs."""
+    scores = measured.of(held.cases)
     top = stacked(scores, lambda s: s.to_clean)[:, 1:]
     random = stacked(scores, lambda s: s.random).mean(-1)
     matched = stacked(scores, lambda s: s.matched).mean(0)
@@ -54,27 +55,6 @@ def specificity(scores: Sequence[FieldScores], held: Scorer, settings: ControlsS
     return Part(headlines, lines, claims, [])
 
 
-def injection(scores: Sequence[FieldScores], held: Scorer, settings: ControlsSettings) -> Part:
-    """False notes against the live field, both ways; ``follows``: the decision is the notes' one."""
-    to_clean = stacked(scores, lambda s: s.to_clean)
-    to_corrupt = stacked(scores, lambda s: s.to_corrupt)
-    moved = ((to_clean - held.corrupt[:, None]) + (held.clean[:, None] - to_corrupt)) / 2
-    follows = ((to_clean > 0).astype(float) + (to_corrupt < 0)) / 2
-    held.arm("injection_to_clean", to_clean[:, 0])
-    held.arm("injection_to_corrupt", to_corrupt[:, 0])
-    estimates = held.ratios(moved)
-    names = ["all notes", *(f"top{k}" for k in settings.sizes)]
-    return Part(
-        [Headline("injection", estimates[0], "how far the decision follows a false note")],
-        [
-            Injection.of(estimate, positions=name, **interval("follows", held.share(follows[:, i])))
-            for i, (name, estimate) in enumerate(zip(names, estimates, strict=True))
-        ],
-        [Claim("1", "injection", moved[:, 0] - held.gap, held, FIELD_ALL)],
-        [],
-    )
-
-
 def _scrubbed(
     scores: Sequence[PolarityScores], side: Side, donor: str, where: str
 ) -> Float[np.ndarray, " quads"]:
@@ -82,8 +62,9 @@ def _scrubbed(
     return stacked(scores, lambda s: (s.scrub.clean if side == "clean" else s.scrub.corrupt)[donor][where])
 
 
-def scrubbing(scores: Sequence[PolarityScores], held: Scorer) -> Part:
+def scrubbing(measured: Stage[PolarityScores], held: Scorer) -> Part:
     """What resampling moves: towards the other conclusion, and how far whichever way (``drift``)."""
+    scores = measured.of(held.cases)
     headlines: list[Headline] = []
     lines: list[TableRow] = []
     shifts: dict[tuple[str, str], np.ndarray] = {}

@@ -6,7 +6,7 @@ import numpy as np
 from einops import rearrange, reduce
 from jaxtyping import Bool, Float
 
-from experiments.controls.ranking import NoteRanking, aggregators
+from experiments.controls.ranking import NoteRanking, aggregators, best_positions
 from experiments.controls.settings import ControlsSettings
 from pkv_interp.engine import Engine
 from pkv_interp.measure.probes import held_out_right, rotate, shuffle_within
@@ -16,9 +16,9 @@ from pkv_interp.tasks.quads import CONCLUSIONS, Quad
 
 @dataclass(frozen=True)
 class CellResiduals:
-    """Residual streams of a quad's four prompts at the aggregators, in the order of `CELLS`."""
+    """Residual streams of a quad's four prompts at `residual_places`, in the order of `CELLS`."""
 
-    residuals: Float[np.ndarray, "cells layers aggregators d"]
+    residuals: Float[np.ndarray, "cells layers places d"]
 
 
 @dataclass(frozen=True)
@@ -47,11 +47,16 @@ def probed_layers(settings: ControlsSettings, n_layers: int) -> list[int]:
     return sorted({*range(step, n_layers + 1, step), n_layers})
 
 
+def residual_places(quad: Quad, plan: NoteRanking) -> tuple[int, ...]:
+    """The strongest position after the trigger, then the aggregators, of which it may be one."""
+    return (*best_positions(quad.polarity, plan, 1), *aggregators(quad, plan))
+
+
 def collect(engine: Engine, quad: Quad, plan: NoteRanking, settings: ControlsSettings) -> CellResiduals:
-    """Residual streams of a quad's four prompts at the aggregators."""
+    """Residual streams of a quad's four prompts at `residual_places`."""
     found = [engine.prefill(prompt.ids, {"prefill"}) for prompt in quad.prompts]
     layers = probed_layers(settings, engine.spec.n_layers)
-    return CellResiduals(residuals_at(found, aggregators(quad, plan), layers))
+    return CellResiduals(residuals_at(found, residual_places(quad, plan), layers))
 
 
 def probe(known: QuadResiduals, settings: ControlsSettings, rng: np.random.Generator) -> Probes:

@@ -12,7 +12,7 @@ from pkv_interp.engine import Engine
 from pkv_interp.errors import PkvError
 from pkv_interp.measure.competence import Decision, decisions
 from pkv_interp.measure.pairs import PairRun, cache_states, position_sweep
-from pkv_interp.measure.patching import twin_margins
+from pkv_interp.measure.patching import order_by, twin_margins
 from pkv_interp.measure.ranking import rank_labels
 from pkv_interp.run.stage import Stage
 from pkv_interp.tasks import Case
@@ -52,7 +52,8 @@ class NoteRanking:
     """What discovery families chose; held-out families are scored with it.
 
     Attributes:
-        labels: of the aggregators, each at one position of every prompt, best first.
+        labels: of the aggregators at which residual streams are read and edited, each at one position of
+            every prompt, best first.
         notes: single-position recovery by label after the trigger, of polarity pairs.
         field_notes: the same after the field, of field pairs.
     """
@@ -98,6 +99,16 @@ def aggregators(quad: Quad, plan: NoteRanking) -> tuple[int, ...]:
     """Positions of the aggregators in every prompt of a quad, in the order of their labels."""
     case = quad.polarity
     return positions_by_label(case.clean, plan.labels, case.after_change)
+
+
+def best_positions(case: Case, plan: NoteRanking, n: int) -> tuple[int, ...]:
+    """The n positions after the trigger of a polarity pair whose labels rank first, best first.
+
+    Their labels may stand at several positions of another prompt, or at none: what is compared across
+    prompts by position needs `aggregators`, what is patched in one prompt does not.
+    """
+    notes = range(case.after_change, case.clean.decision)
+    return tuple(order_by(plan.notes, note_labels(case), notes)[:n])
 
 
 def rank_notes(settings: ControlsSettings, cases: Cases, ranked: Stage[RankedQuad]) -> NoteRanking:

@@ -8,7 +8,8 @@ from einops import rearrange
 from jaxtyping import Float
 
 from experiments.controls.cases import QuadAndTwin
-from experiments.controls.probing import probed_layers
+from experiments.controls.injecting import FalseConclusions, put_in
+from experiments.controls.probing import probed_layers, residual_places
 from experiments.controls.ranking import NoteRanking, aggregators, note_labels, run_quad
 from experiments.controls.settings import ControlsSettings
 from pkv_interp.engine import Engine, Prefill
@@ -20,6 +21,7 @@ from pkv_interp.measure.patching import joint_positions, order_by
 from pkv_interp.measure.residuals import residuals_at
 from pkv_interp.streams import stream
 from pkv_interp.tasks.anchors import token_classes
+from pkv_interp.tasks.quads import CELLS
 from pkv_interp.tasks.sites import positions_of
 
 
@@ -84,12 +86,14 @@ class QuadScores:
         lens: margin that final norm and unembedding read off the decision token of each prompt after each
             block.
         polarity, field: by pair.
+        injected: with false conclusions.
     """
 
     decisions: list[Decision]
     lens: Float[np.ndarray, "cells layers"]
     polarity: PolarityScores
     field: FieldScores
+    injected: FalseConclusions
 
 
 @dataclass(frozen=True)
@@ -97,7 +101,7 @@ class ScoresAndResiduals:
     """What one held-out quad gives: its scores, and residual streams that no summary reads."""
 
     scores: QuadScores
-    residuals: Float[np.ndarray, "cells layers aggregators d"]
+    residuals: Float[np.ndarray, "cells layers places d"]
 
 
 def score(
@@ -106,6 +110,7 @@ def score(
     """On a held-out quad: all that is read off the decision, and the residual streams for the probes."""
     polarity, opposite, field = run_quad(engine, both.quad, frozenset({"prefill"}))
     cells = (polarity.clean, polarity.corrupt, opposite.clean, opposite.corrupt)
+    twins = tuple(engine.prefill(prompt.ids) for prompt in both.twin.prompts)
     case, places = both.quad.polarity, aggregators(both.quad, plan)
     # Scrubbing compares no residuals across prompts, so that labels of several positions may count.
     strongest = positions_of(case.clean, set(list(plan.notes)[: settings.n_aggregators]), case.after_change)
@@ -117,12 +122,13 @@ def score(
             corrupt=polarity.corrupt_margin,
             states=cache_states(engine, polarity),
             sites=joint_positions(engine, polarity, [(place,) for place in places]),
-            scrub=scrub(engine, both, polarity, opposite, strongest),
+            scrub=scrub(engine, twins, polarity, opposite, strongest),
         ),
         field=score_field(engine, field, plan, settings),
+        injected=put_in(engine, both.quad, cells, twins, plan, settings),
     )
     layers = probed_layers(settings, engine.spec.n_layers)
-    return ScoresAndResiduals(scores, residuals_at(cells, places, layers))
+    return ScoresAndResiduals(scores, residuals_at(cells, residual_places(both.quad, plan), layers))
 
 
 def lens_margins(
@@ -162,19 +168,22 @@ def score_field(engine: Engine, pair: PairRun, plan: NoteRanking, settings: Cont
 
 
 def scrub(
-    engine: Engine, both: QuadAndTwin, polarity: PairRun, opposite: PairRun, strongest: Sequence[int]
+    engine: Engine,
+    twins: Sequence[Prefill],
+    polarity: PairRun,
+    opposite: PairRun,
+    strongest: Sequence[int],
 ) -> ScrubMargins:
     """Note, rest and all of the notes resampled from donors of the same and of the other conclusion.
 
     Args:
         engine: of the model.
-        both: the quad, and its twin, which gives donors.
+        twins: the twin's prompts in the order of `CELLS`; they give donors.
         polarity: the quad's polarity pair.
         opposite: that with the other field value.
         strongest: positions that count as the note.
     """
-    twin_yes = engine.prefill(both.twin.polarity.clean.ids)
-    twin_no = engine.prefill(both.twin.polarity.corrupt.ids)
+    twin_yes, twin_no = twins[CELLS.index("vv")], twins[CELLS.index("vo")]
     sets = {
         "note": tuple(strongest),
         "rest": tuple(p for p in polarity.notes if p not in set(strongest)),

@@ -8,7 +8,7 @@ from pkv_interp.run.left_out import families_left_out
 from pkv_interp.run.screen_settings import ScreenSettings
 from pkv_interp.run.settings import ExperimentSettings
 from pkv_interp.run.split_settings import SplitSettings
-from pkv_interp.run.values import Count, Draws, Shares, Sizes, Steps, Threshold
+from pkv_interp.run.values import Count, Draws, Shares, Sizes, Steps, Threshold, Tokens
 
 #: Size of the position sets in the headline.
 HEADLINE_K = 8
@@ -32,9 +32,10 @@ class ControlsSettings(ScreenSettings, SplitSettings):
     edit_layers: Shares = (0.3, 0.4, 0.5, 0.6, 0.7)
     edit_instances: Count = 1
     edit_draws: Count = 3
-    sae_features: Count = 512
-    sae_active: Count = 16
-    sae_steps: Steps = 600
+    sae_samples: Tokens = 20_000
+    sae_features: Count = 1024
+    sae_active: Count = 32
+    sae_steps: Steps = 1500
     sae_top: Sizes = (1, 3, 10, 30)
     template_instances: Count = 1
     competence_threshold: Threshold = 0.8

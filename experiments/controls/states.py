@@ -1,12 +1,13 @@
 """Cache states in the record: inside the template, outside it, and aggregators one by one."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 
 import numpy as np
 
 from experiments.controls.measure import Measured
 from experiments.controls.outside import TemplateStates
-from experiments.controls.parts import FIELD_ALL, TRIGGER_ALL, Part
+from experiments.controls.parts import FIELD_ALL, TRIGGER_ALL, Part, over_right_pairs
 from experiments.controls.ranking import PairSites
 from experiments.controls.scores import PolarityScores
 from experiments.controls.settings import ControlsSettings
@@ -17,21 +18,20 @@ from pkv_interp.records.tables import TableRow
 from pkv_interp.run.claims import Claim
 from pkv_interp.run.report import Headline
 from pkv_interp.run.scoring import Scorer, Scoring
-from pkv_interp.run.stage import stacked
+from pkv_interp.run.stage import Stage, stacked
 from pkv_interp.tasks.off_template import TEMPLATES
 
 _STATES = {"trigger_only": "KV of the flipped trigger alone", "notes_only": "KV after the trigger alone"}
-#: Templates whose field-only recovery is a headline figure, and what it is.
-_HEADLINE_TEMPLATES = {
-    "multi_hop": "field alone, two hops from the action",
-    "lookup": "field alone, where the answer is the field's value",
-}
+#: Templates whose field-only recovery is a headline figure, and what it is. Two hops are not among them: the
+#: gate had no lesson in them, so they stand in the table alone, beside how often they are right.
+_HEADLINE_TEMPLATES = {"lookup": "field alone, where the answer is the field's value"}
 
 
 def dissociation(
-    sides: Sequence[PairSites | PolarityScores], scorer: Scorer, scoring: Scoring[ControlsSettings]
+    measured: Stage[PairSites | PolarityScores], scorer: Scorer, scoring: Scoring[ControlsSettings]
 ) -> Part:
     """Recovery by cache state over both splits, and the identity that both states together are the whole."""
+    sides = measured.of(scorer.cases)
     estimates = {arm: scorer.arm(arm, stacked(sides, lambda s, arm=arm: s.states[arm])) for arm in _STATES}
     missed = np.abs(stacked(sides, lambda s: s.states["full_patch"]) - scorer.clean)
     whole = control(
@@ -56,7 +56,6 @@ def dissociation_claims(scores: Sequence[PolarityScores], held: Scorer) -> list[
         for arm in ("trigger_only", "notes_only", "full_patch")
     )
     return [
-        Claim("0", "trigger_only", trigger - held.corrupt, held, TRIGGER_ALL),
         Claim("0", "trigger_only", trigger - held.corrupt, held, "same_conclusion_trigger"),
         Claim("1", "notes_only", notes - full, held, TRIGGER_ALL),
     ]
@@ -74,27 +73,39 @@ def aggregators(found: Measured, held: Scorer) -> list[Aggregator]:
 
 def templates(found: Measured, scoring: Scoring[ControlsSettings]) -> tuple[Part, list[Row]]:
     """Cache states outside the template; a figure counts where the model does that task."""
-    headlines: list[Headline] = []
-    lines: list[TableRow] = []
-    claims: list[Claim] = []
+    parts: list[Part] = []
     rows: list[Row] = []
     for template in TEMPLATES:
         cases = [case for case in found.cases.templates if case.wording == template]
         outside = found.outside.of(cases)
-        scorer = scoring.on(cases, outside)
         right = {"match": _right(outside, True), "mismatch": _right(outside, False)}
         competent = min(right.values()) >= scoring.settings.competence_threshold
-        for arm in ("field_only", "notes_only", "full_patch"):
-            estimate = scorer.arm(f"{template}_{arm}", stacked(outside, lambda s, arm=arm: s.states[arm]))
-            lines.append(TemplateState.of(estimate, template=template, arm=arm, competent=competent, **right))
-            if arm == "field_only" and template in _HEADLINE_TEMPLATES and competent:
-                what = _HEADLINE_TEMPLATES[template]
-                headlines.append(Headline(f"{template}_field_only", estimate, what))
-        if template != "lookup":  # where the field is the answer a copy of it may count
-            moved = stacked(outside, lambda s: s.states["field_only"]) - scorer.corrupt
-            claims.append(Claim("0", f"{template}_field_only", moved, scorer, FIELD_ALL))
+        scorer = scoring.on(cases, outside)
+        parts.append(over_right_pairs(partial(_template, found, template, right, competent), scorer))
         rows += scorer.rows
-    return Part(headlines, lines, claims, []), rows
+    return Part(
+        [headline for part in parts for headline in part.headlines],
+        [line for part in parts for line in part.tables],
+        [claim for part in parts for claim in part.claims],
+        [],
+    ), rows
+
+
+def _template(
+    found: Measured, template: str, right: Mapping[str, float], competent: bool, scorer: Scorer
+) -> Part:
+    outside = found.outside.of(scorer.cases)
+    headlines: list[Headline] = []
+    lines: list[TableRow] = []
+    for arm in ("field_only", "notes_only", "full_patch"):
+        estimate = scorer.arm(f"{template}_{arm}", stacked(outside, lambda s, arm=arm: s.states[arm]))
+        lines.append(TemplateState.of(estimate, template=template, arm=arm, competent=competent, **right))
+        if arm == "field_only" and template in _HEADLINE_TEMPLATES and competent:
+            headlines.append(Headline(f"{template}_field_only", estimate, _HEADLINE_TEMPLATES[template]))
+    moved = stacked(outside, lambda s: s.states["field_only"]) - scorer.corrupt
+    claim = Claim("0", f"{template}_field_only", moved, scorer, FIELD_ALL)
+    # Where the field is the answer a copy of it may count.
+    return Part(headlines, lines, [] if template == "lookup" else [claim], [])
 
 
 def _right(outside: Sequence[TemplateStates], match: bool) -> float:

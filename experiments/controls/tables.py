@@ -25,13 +25,26 @@ class Specificity(EstimateRow):
 
 @dataclass(frozen=True)
 class Injection(EstimateRow):
-    """How far the margin follows false notes, and how often the decision does (``follows``)."""
+    """How far the margin follows notes of a donor, and how far it moves whichever way (``drift``).
+
+    ``follows`` is how often the decision is the other one.
+
+    ``pair`` names the two prompts that the notes were put into, ``donor`` what differs from them where the
+    notes were taken: the conclusion alone (``conclusion``), the record alone (``record``), or the field and
+    with it the conclusion (``field``). ``matched`` is the share of random positions that match.
+    """
 
     table = "injection"
+    pair: str
+    donor: str
     positions: str
+    drift: float
+    drift_ci_low: float | None
+    drift_ci_high: float | None
     follows: float
     follows_ci_low: float | None
     follows_ci_high: float | None
+    matched: float | None
 
 
 @dataclass(frozen=True)
@@ -136,14 +149,20 @@ class TemplateState(EstimateRow):
 
 @dataclass(frozen=True)
 class SparseCoding(TableRow):
-    """The sparse autoencoder."""
+    """The sparse coder, and how it does at the strongest position or at all aggregators (``where``).
+
+    Of its ``samples`` ``replayed`` are of replay text; ``unexplained_replay`` is of held-out such text.
+    """
 
     table = "sae"
+    where: str
     layer: int
     features: int
     active: int
     ever_active: int
     samples: int
+    replayed: int
+    unexplained_replay: float
     unexplained_discovery: float
     unexplained_held_out: float
 
@@ -153,6 +172,7 @@ class SparseFeature(TableRow):
     """How well a feature decodes the conclusion."""
 
     table = "sae_features"
+    where: str
     rank: int
     feature: int
     auc_discovery: float
@@ -163,10 +183,10 @@ class SparseFeature(TableRow):
 
 @dataclass(frozen=True)
 class SparseClamp(EstimateRow):
-    """As `DirectionEdit`, of ``clamped`` features."""
+    """As `DirectionEdit`, of ``clamped`` features; ``full``: the whole difference at the same places."""
 
     table = "sae_clamps"
     edit: str
+    where: str
     arm: str
-    k: int
-    clamped: int
+    clamped: int | None

@@ -1,5 +1,6 @@
 """When the conclusion is written at the aggregators, and when the decision commits to it."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -8,22 +9,23 @@ from jaxtyping import Float
 from experiments.controls.measure import Measured
 from experiments.controls.parts import Part
 from experiments.controls.probing import Probes
+from experiments.controls.scores import QuadScores
 from experiments.controls.settings import ControlsSettings
 from experiments.controls.tables import LensLayer, ProbeLayer, Timing
 from pkv_interp.measure.probes import commit_index
 from pkv_interp.records.tables import TableRow, interval
 from pkv_interp.run.report import SHARE, Headline
 from pkv_interp.run.scoring import Scorer
-from pkv_interp.run.stage import stacked
+from pkv_interp.run.stage import Stage, stacked
 from pkv_interp.stats import Estimate, first_crossing, max_t
 
 _WRITE = "share of depth from which probes read the conclusion"
 _COMMIT = "share of depth from which the lens keeps all answers"
 
 
-def timing(found: Measured, held: Scorer, settings: ControlsSettings) -> Part:
+def timing(found: Measured, scores: Stage[QuadScores], held: Scorer, settings: ControlsSettings) -> Part:
     """Probes by layer on held-out families, the write depth, the logit lens and the commit depth."""
-    lens = stacked(found.scores.of(found.cases.held_out), lambda s: s.lens)
+    lens = stacked(scores.of(held.cases), lambda s: s.lens)
     n_layers = lens.shape[-1] - 1
     probes, written = _probes(found, held, settings, n_layers)
     # A lens that leans to one action "agrees" with that answer from the start: a quad has committed only
@@ -55,7 +57,8 @@ def _probes(
     """Accuracies by layer, and the depth at which the conclusion's first exceeds that of shuffled labels."""
     probes = found.probes
     depths = [layer / n_layers for layer in probes.layers]
-    scored = _on_held_out(probes, len(found.cases.discovery))
+    names = [quad.instance for quad in found.cases.quads]
+    scored = _of_quads(probes, [names.index(case.instance) for case in held.cases])
     rise = scored["conclusion"] - scored["shuffled"]
     p_values = max_t(rise, held.families, seed=held.resampling["seed"]).p_values
     lines: list[TableRow] = []
@@ -67,15 +70,15 @@ def _probes(
     return lines, first_crossing(rise, depths, held.families, settings.probe_rise, **held.resampling)
 
 
-def _on_held_out(probes: Probes, n_discovery: int) -> dict[str, Float[np.ndarray, "quads layers"]]:
-    """Accuracies of held-out quads, which come after discovery ones."""
+def _of_quads(probes: Probes, at: Sequence[int]) -> dict[str, Float[np.ndarray, "quads layers"]]:
+    """Accuracies of the quads at some indices."""
     curves = {
         "conclusion": probes.conclusion,
         "shuffled": probes.shuffled,
         "field": probes.field,
         "conclusion_inside": probes.conclusion_inside,
     }
-    return {name: values[:, n_discovery:].T for name, values in curves.items()}
+    return {name: values[:, at].T for name, values in curves.items()}
 
 
 def _lens(lens: Float[np.ndarray, "quads cells layers"], held: Scorer) -> list[LensLayer]:

@@ -4,10 +4,15 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from experiments.docs.audited import remark
 from pkv_interp.errors import PkvError
+from pkv_interp.plots.tables import NOT_COMPETENT, competent
 from pkv_interp.records import RunRecord, beside_published
+from pkv_interp.run.right_pairs import RightPairs
 
 Records = Mapping[tuple[str, str], RunRecord]
+#: The audit of the published records that figures stand beside.
+AUDIT = ("audit", "published")
 #: Tables about all pairs that were tried.
 UNSELECTED = ("competence", "screen")
 #: Figures of fewer families, and intervals that are wider, say little: they are marked.
@@ -25,8 +30,13 @@ def markdown(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
-def headlines(record: RunRecord, options: Sequence[str]) -> str:
+def headlines(record: RunRecord, options: Sequence[str], audit: RunRecord | None = None) -> str:
     """Headlines with intervals and words, beside what was published for them where that is asked for.
+
+    Args:
+        record: whose headlines they are.
+        options: names of headlines, none for all, and ``published``.
+        audit: what was found of the published figures' records; None to say nothing of it.
 
     Raises:
         PkvError: the record states no headline of a name that is asked for.
@@ -50,7 +60,9 @@ def headlines(record: RunRecord, options: Sequence[str]) -> str:
         known = _with_interval(figure.value, ends, figure.n_families, share=bounded)
         ours = str(figure) if None in ends else known
         lines.append([f"`{name}`", ours, *theirs, figure.what])
-    return _noted(markdown(header, lines)) + _basis(record)
+    shown = [figure for name in names for figure in beside.get(name, [])]
+    audited = remark(shown, audit) if audit is not None else ""
+    return _noted(markdown(header, lines)) + _basis(record) + audited
 
 
 def table(record: RunRecord, options: Sequence[str]) -> str:
@@ -75,6 +87,9 @@ def table(record: RunRecord, options: Sequence[str]) -> str:
         [title.replace("_", " ") for title in header],
         [[_cell(line, column) for column, _, _ in asked] for line in lines],
     )
+    if name == RightPairs.table and not competent(record):
+        # Headlines of such a model are held back, and here they stand.
+        return f"{_noted(body)}\n\n{NOT_COMPETENT.capitalize()}."
     return _noted(body) if name in UNSELECTED else _noted(body) + _basis(record)
 
 
@@ -93,7 +108,8 @@ def _cell(line: Mapping[str, Any], column: str) -> str:
         return text
     prefix = "" if name == "value" else f"{name}_"
     ends = line[f"{prefix}ci_low"], line[f"{prefix}ci_high"]
-    return _with_interval(line[name], ends, line.get("n_families"), share=_is_share(line, name))
+    families = line.get(f"{prefix}n_families", line.get("n_families"))
+    return _with_interval(line[name], ends, families, share=_is_share(line, name))
 
 
 def _is_share(line: Mapping[str, Any], name: str) -> bool:
@@ -148,8 +164,10 @@ def filled(document: str, records: Records) -> str:
             raise PkvError(
                 f"there is no record for '{found[2]}'", "run the experiment, or correct the marker"
             )
-        make = headlines if kind == "headlines" else table
-        body = make(records[words[0], words[1]], words[2:])
+        record, options = records[words[0], words[1]], words[2:]
+        body = (
+            headlines(record, options, records.get(AUDIT)) if kind == "headlines" else table(record, options)
+        )
         return f"<!-- {kind} {found[2]} -->\n{body}\n<!-- end -->"
 
     return _MARKED.sub(fill, document)

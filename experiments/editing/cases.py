@@ -80,7 +80,9 @@ def build_cases(
     one_way = alternating(first)
     errata = first if settings.both_ways else one_way
     reason = source.style(settings.fillers[0], reason=True)
-    thinkers = one_way[: settings.cot_cases] if settings.chained else []
+    # Both directions have a stale prompt of their own; every family comes once before any comes again.
+    again = [scene for scene in first if scene not in one_way]
+    thinkers = [*one_way, *again][: settings.cot_cases] if settings.chained else []
     return Cases(
         frontier=[*errata, *(scene for part in longer for scene in alternating(part))],
         errata=errata,

@@ -9,6 +9,7 @@ from pkv_interp.editing import Decision, State
 from pkv_interp.measure.edit_decisions import ComparedDecision, EditDecision, compared, edited, scored
 from pkv_interp.measure.edit_ranking import aligned, most_attended
 from pkv_interp.measure.edit_scenes import EditScene, SceneSource, open_context
+from pkv_interp.measure.last_token import KeptQuestion
 from pkv_interp.models.load import LoadedModel
 
 #: Ends of the scale, measured whether or not they were asked for.
@@ -27,6 +28,10 @@ class MethodResult:
         latency_ms: milliseconds of the edit and the decision.
         prompt_surgery: the prompt was laid out anew.
         setup_tokens: prefilled once, for this and later edits.
+        last_token: the decision by the published readout, the last token alone over the edited cache; None in
+            measurements of before.
+        question_kept: the question's columns are those of before the edit there; else the question ran, and
+            the two decisions are one.
     """
 
     decision: ComparedDecision
@@ -36,6 +41,8 @@ class MethodResult:
     latency_ms: float
     prompt_surgery: bool
     setup_tokens: int
+    last_token: ComparedDecision | None = None
+    question_kept: bool = False
 
 
 @dataclass(frozen=True)
@@ -49,6 +56,8 @@ class FrontierEdit:
         aligned: the context's tokens are those of the pair that names its positions.
         tokens: of the context.
         distance: tokens after the field.
+        readouts_differ_by: in logits, how far the margins of the two readouts of the stale cache lie apart,
+            which must be nothing; None in measurements of before.
     """
 
     stale: ComparedDecision
@@ -57,6 +66,7 @@ class FrontierEdit:
     aligned: bool
     tokens: int
     distance: int
+    readouts_differ_by: float | None = None
 
 
 def edit_every_way(
@@ -68,8 +78,9 @@ def edit_every_way(
 ) -> FrontierEdit:
     """Every method on one edit, each on the same base.
 
-    The stale and the fully re-prefilled context are always measured, as the ends of the scale. Methods with
-    an amount take the positions that the decision attended to most on other instances.
+    The stale and the fully re-prefilled context are always measured, as the ends of the scale. Each decides
+    twice: with the question run after the edit, and by the last token alone over the old question. Methods
+    with an amount take the positions that the decision attended to most on other instances.
 
     Args:
         loaded: the model.
@@ -87,18 +98,29 @@ def edit_every_way(
     }
     decided = {method: _timed(state, scene) for method, state in states.items()}
     stale, full = (decided[end][0] for end in ENDS)
+    question = KeptQuestion.of(base)
+    unchanged = question.decide(states["stale"], scene.actions)
     return FrontierEdit(
         stale=compared(stale, scene.actions, full),
         full=scored(full, scene.actions),
-        methods={m: _result(states[m], scene, decided[m], full) for m in settings.methods},
+        methods={m: _result(states[m], scene, decided[m], full, question) for m in settings.methods},
         aligned=aligned(base, scene, case),
         tokens=len(base.ids),
         distance=len(base.ids) - base.spans[scene.task.field][1],
+        readouts_differ_by=abs(unchanged.margin - stale.margin),
     )
 
 
-def _result(state: State, scene: EditScene, decided: tuple[Decision, float], full: Decision) -> MethodResult:
+def _result(
+    state: State,
+    scene: EditScene,
+    decided: tuple[Decision, float],
+    full: Decision,
+    question: KeptQuestion,
+) -> MethodResult:
     decision, milliseconds = decided
+    kept = question.is_kept_by(state)
+    last = question.decide(state, scene.actions) if kept else decision
     return MethodResult(
         decision=compared(decision, scene.actions, full),
         tokens=state.cost.tokens,
@@ -107,6 +129,8 @@ def _result(state: State, scene: EditScene, decided: tuple[Decision, float], ful
         latency_ms=state.cost.milliseconds + milliseconds,
         prompt_surgery=state.cost.prompt_surgery,
         setup_tokens=state.cost.setup_tokens,
+        last_token=compared(last, scene.actions, full),
+        question_kept=kept,
     )
 
 

@@ -69,6 +69,8 @@ def frontier(found: Measured, scorer: EditScorer, methods: Sequence[str]) -> Par
             stale=[edit.stale.margin for edit in edits],
             tokens=[one.tokens for one in mine],
             latency_ms=[one.latency_ms for one in mine],
+            last_token=[None if one.last_token is None else one.last_token.right for one in mine],
+            question_kept=[None if one.last_token is None else one.question_kept for one in mine],
         )
     tables: list[TableRow] = [_line(scorer, scenes, edits, method) for method in methods]
 

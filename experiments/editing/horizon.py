@@ -48,7 +48,8 @@ def run_turns(loaded: LoadedModel, scene: EditScene, settings: EditingSettings) 
 
     The reference says the current value in its place and none of the errata, so it is another text: with the
     errata in it, causality alone would make both the same. A prefill of either value is made once and grows
-    by each turn's line, which by causality is the prefill of the whole text.
+    by each turn's line, which by causality is the prefill of the whole text. The errata have a wording of
+    their own: where those of the first turn are not followed, there is nothing that could drift.
     """
     context, task = open_context(loaded, scene), scene.task
     base = context.prefill()
@@ -64,7 +65,7 @@ def run_turns(loaded: LoadedModel, scene: EditScene, settings: EditingSettings) 
         reference = full.decide(actions)
         arms = {REFERENCE: TurnResult(scored(reference, actions), 0.0, len(full.ids))}
         for name, state in evolving.items():
-            told = {"wording": settings.erratum} if "erratum" in name else {}
+            told = {"wording": settings.horizon_erratum} if "erratum" in name else {}
             edited = state.edit(task.field, value, name, **told)
             after = edited.append(line)
             evolving[name] = after

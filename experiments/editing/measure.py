@@ -141,6 +141,15 @@ def _chosen(session: "Session[EditingSettings]", source: SceneSource) -> tuple[C
 
 
 def _check_frontier(session: "Session[EditingSettings]", found: Sequence[FrontierEdit]) -> None:
+    apart = [one.readouts_differ_by for one in found if one.readouts_differ_by is not None]
+    if apart:
+        session.control(
+            "last_token_equals_rerun",
+            max(apart),
+            0.0,
+            session.tolerance.logits,
+            f"logits, an unedited cache decided by the last token alone and by its question, {len(apart)}",
+        )
     session.control("positions_agree", float(np.mean([one.aligned for one in found])), 1.0, 0.0, ALIGNED)
     ends = [one.methods[m].decision.margin_error for one in found for m in EQUAL if m in one.methods]
     if ends:

@@ -53,10 +53,11 @@ class EditingSettings(ScreenSettings, ScenarioSettings):
     rank_instances: Count = 2
     random_draws: Count = 3
     cot: Switch = True
-    cot_cases: Count = 8
+    cot_cases: Count = 30
     cot_tokens: Tokens = 48
     turns: Annotated[int, Field(strict=True, ge=2, le=10_000)] = 28
     horizon_cases: Count = 8
+    horizon_erratum: Erratum = "tagged"
     traced_cases: Count = 8
     read_heads: Count = 12
     competence_threshold: Threshold = 0.8
@@ -64,7 +65,9 @@ class EditingSettings(ScreenSettings, ScenarioSettings):
 
     def remarks(self) -> tuple[str, ...]:
         """See the base class."""
-        of = (len(self.chosen(self.families)), "families")
+        families = len(self.chosen(self.families))
+        of = (families, "families")
+        edits = (2 * families * self.instances, "edits of the shortest prompts")
         layout = self.laid_out
         told = []
         if self.cot and not self.chained:
@@ -74,7 +77,7 @@ class EditingSettings(ScreenSettings, ScenarioSettings):
         return (
             *told,
             *self.more_than(horizon_cases=of, traced_cases=of),
-            *(self.more_than(cot_cases=of) if self.chained else ()),
+            *(self.more_than(cot_cases=edits) if self.chained else ()),
         )
 
     @model_validator(mode="after")

@@ -2,6 +2,7 @@
 
 from experiments.editing.errata_summary import diagnostic, wordings
 from experiments.editing.frontier_summary import frontier, gated_decisions
+from experiments.editing.main_summary import edits_that_matter
 from experiments.editing.measure import Measured
 from experiments.editing.scoring import EditScorer
 from experiments.editing.settings import EditingSettings
@@ -17,6 +18,7 @@ def summarise(found: Measured, scoring: Scoring[EditingSettings]) -> Report:
     settings, scorer = scoring.settings, EditScorer(scoring.resampling)
     gate = scoring.gate(gated_decisions(found), settings.competence_threshold, found.screened)
     parts = [
+        edits_that_matter(found, scorer, settings.methods),
         frontier(found, scorer, settings.methods),
         selectors(found, scorer, settings.top_k),
         wordings(found, scorer, settings.erratum),

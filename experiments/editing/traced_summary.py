@@ -13,9 +13,10 @@ from pkv_interp.measure.edit_scenes import EditScene
 from pkv_interp.measure.edit_sources import ERRATUM, SOURCES
 from pkv_interp.measure.traced_edits import TOGETHER, TracedDecision
 from pkv_interp.records.tables import TableRow, interval
+from pkv_interp.run.claims import EQUIVALENCE_FLOOR
 
-#: An erratum whose knockout moves the margin by less than this share of what a re-prefill moves is unread.
-UNREAD = 0.1
+#: An erratum whose knockout moves less than this share of what a re-prefill moves is unread.
+UNREAD = EQUIVALENCE_FLOOR
 #: Sources without which an erratum that is read and outweighed must be followed.
 AGAINST = "old notes and field"
 

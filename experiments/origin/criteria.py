@@ -9,7 +9,7 @@ trigger flipped was measured on any model. Such a pair tells whether these token
 is the same in both prompts, or what the rule makes of it.
 """
 
-from pkv_interp.run.claims import Criterion
+from pkv_interp.run.claims import EQUIVALENCE_FLOOR, Criterion
 
 #: A reader alone finds what the untouched model wrote after the field.
 NOTES_BEFORE = "usable notes exist in the untrained model"
@@ -26,7 +26,7 @@ _READER_DECIDES = (("reader_accuracy_match", 0.8), ("reader_accuracy_mismatch", 
 _LATE_DECIDES = (("late_reader_accuracy_match", 0.8), ("late_reader_accuracy_mismatch", 0.8))
 CRITERIA: tuple[Criterion, ...] = (
     *(Criterion(NOTES_BEFORE, figure, "over", at) for figure, at in _READER_DECIDES),
-    Criterion(NOTES_BEFORE, "reader_field_only", "under", 0.1),
+    Criterion(NOTES_BEFORE, "reader_field_only", "under", EQUIVALENCE_FLOOR),
     Criterion(NOTES_BEFORE, "reader_notes_only", "over", 0.9),
     *(Criterion(FIELD_READ, figure, "over", at) for figure, at in _READER_DECIDES),
     Criterion(FIELD_READ, "reader_field_only", "over", 0.5),
@@ -35,7 +35,7 @@ CRITERIA: tuple[Criterion, ...] = (
     Criterion(TRAINED_IN, "reader_accuracy", "under", 0.8),
     *(Criterion(NOTE_AT_FIELD, figure, "over", at) for figure, at in _LATE_DECIDES),
     Criterion(NOTE_AT_FIELD, "late_reader_field_tokens", "over", 0.9),
-    Criterion(NOTE_AT_FIELD, "late_reader_trigger_only", "under", 0.1),
+    Criterion(NOTE_AT_FIELD, "late_reader_trigger_only", "under", EQUIVALENCE_FLOOR),
     *(Criterion(COMPARED, figure, "over", at) for figure, at in _LATE_DECIDES),
     Criterion(COMPARED, "late_reader_trigger_only", "over", 0.5),
 )

@@ -28,7 +28,8 @@ def noise_floors(held: Scorer, scored: Sequence[Scored]) -> dict[str, float]:
 def claims(held: Scorer, scored: Sequence[Scored], settings: PatchingSettings) -> list[Claim]:
     """What the experiment claims to be about 0 or, against the full patch, about 1.
 
-    Nothing is claimed without same-conclusion donors: they measure what counts as nothing.
+    Own pairs make no claim: they have no same-conclusion donors to report beside it, and may be of a single
+    family.
     """
     if not scored[0].twin:
         return []
@@ -42,7 +43,6 @@ def claims(held: Scorer, scored: Sequence[Scored], settings: PatchingSettings) -
     half = int(np.argmin(np.abs(np.array(settings.shares) - 0.5)))
     share = f"{settings.shares[half]:g}"
     none = {
-        "field_only": field_only,
         f"random{HEADLINE_K}": stacked(scored, lambda s: s.random["region"].margins[at]).mean(-1),
         **{
             f"notes, {third} layers": stacked(scored, lambda s, third=third: s.thirds[third])
@@ -58,8 +58,8 @@ def claims(held: Scorer, scored: Sequence[Scored], settings: PatchingSettings) -
     hidden = stacked(scored, lambda s: s.hidden_clean["field"] - s.hidden_corrupt["field"])
     wide = "same_conclusion_both"
     return [
-        *(Claim("0", name, values - held.corrupt, held, wide) for name, values in none.items()),
         Claim("0", "field_only", field_only - held.corrupt, held, "same_conclusion_field"),
+        *(Claim("0", name, values - held.corrupt, held, wide) for name, values in none.items()),
         *(Claim("1", name, values - full, held, wide) for name, values in every.items()),
         Claim("1", "gap with the field knocked out", hidden - held.gap, held, wide),
     ]

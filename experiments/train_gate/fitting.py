@@ -11,7 +11,9 @@ from rich.console import Console
 from rich.progress import Progress
 
 from experiments.train_gate.settings import TrainGateSettings
+from pkv_interp.errors import PkvError
 from pkv_interp.files import atomic_write
+from pkv_interp.models.adapter_file import CONFIG_FILE
 from pkv_interp.models.load import LoadedModel, load
 from pkv_interp.training import chat
 from pkv_interp.training.evaluation import chat_loss
@@ -24,7 +26,7 @@ class Fitted:
     """A finished training.
 
     Attributes:
-        history: losses and accuracies of each step.
+        history: losses and accuracies of each step; none of an adapter that was trained elsewhere.
         base_chat_loss: of the base model on the held-out chats, in nats per token.
         held_out: these chats.
     """
@@ -56,10 +58,20 @@ def replay_text(loaded: LoadedModel, directory: Path) -> tuple[list[TokenSequenc
 
 
 def fit(settings: TrainGateSettings) -> Fitted:
-    """Train, or finish training, and write the adapter."""
+    """Train, or finish training, and write the adapter; where it is only to be judged, the chats alone.
+
+    Raises:
+        PkvError: the adapter is only to be judged, and there is none.
+    """
+    if not settings.train and not (settings.adapter_dir / CONFIG_FILE).is_file():
+        raise PkvError(
+            f"'adapter_dir' {settings.adapter_dir} holds no adapter", "set train=true, or name its folder"
+        )
     base = load(settings.model)
     replayed, held_out = replay_text(base, settings.work_dir)
     before = chat_loss(base.model, base.tokenizer, held_out)
+    if not settings.train:
+        return Fitted([], before, held_out)
     options = TrainSettings(
         stages=settings.schedule,
         rank=settings.rank,

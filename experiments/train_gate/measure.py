@@ -43,7 +43,7 @@ class Measured:
 
 
 def measure(session: "Session[TrainGateSettings]") -> Measured:
-    """Train or finish training, then judge what came of it."""
+    """Train or finish training, then judge what came of it; or judge an adapter as it is."""
     settings = session.settings
     # Prompts are checked before an hour of training, and not after it.
     cases = mechanism_cases(settings, session.tokenizer)
@@ -57,7 +57,10 @@ def measure(session: "Session[TrainGateSettings]") -> Measured:
     session.loaded = load_adapted(settings.model, settings.adapter_dir)
     session.check_engine(cases[:4])
     answers = session.once("answers", lambda: judge(session.loaded, settings), Answers)
-    snapshots = {step: snapshot_path(settings.work_dir, step) for step in settings.snapshots}
+    snapshots = {
+        step: snapshot_path(settings.work_dir, step) if settings.train else settings.adapter_dir
+        for step in settings.snapshots
+    }
     by_step = {
         step: session.once(
             f"mechanism/{step}",

@@ -7,7 +7,7 @@ from pydantic import AfterValidator, Field
 from pkv_interp.names import Curriculum
 from pkv_interp.run.scenario_settings import ScenarioSettings
 from pkv_interp.run.settings import Model
-from pkv_interp.run.values import Count, Draws, FillerCounts, Folder, Steps
+from pkv_interp.run.values import Count, Draws, FillerCounts, Folder, Steps, Switch
 from pkv_interp.training.schedule import Stage, check, follow
 from pkv_interp.training.updates import Kind
 
@@ -66,6 +66,7 @@ class TrainGateSettings(ScenarioSettings):
             chat_weight=0.6,
         ),
     )
+    train: Switch = True
     curriculum: Curriculum = "mixed"
     rank: Annotated[int, Field(strict=True, gt=0, le=1024)] = 16
     snapshot_every: Steps = 100
@@ -86,6 +87,8 @@ class TrainGateSettings(ScenarioSettings):
 
     @property
     def snapshots(self) -> list[int]:
-        """Steps after which an adapter is kept, the last one always."""
+        """Steps whose adapter is judged: those that are kept, or the last one of a finished adapter."""
+        if not self.train:
+            return [self.steps]
         every = self.snapshot_every
         return sorted({*range(every, self.steps + 1, every), self.steps})

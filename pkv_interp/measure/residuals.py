@@ -1,14 +1,17 @@
-"""Residual streams of quads at positions that all their prompts share."""
+"""Residual streams of whole texts, and of quads at positions that all their prompts share."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import takewhile
+from typing import Self
 
 import numpy as np
 import torch
 from einops import rearrange
 from jaxtyping import Bool, Float
 
-from pkv_interp.engine import Prefill
+from pkv_interp.engine import Engine, Prefill
+from pkv_interp.errors import PkvError
 from pkv_interp.tasks.quads import CONCLUSIONS, Quad
 
 
@@ -24,6 +27,38 @@ def residuals_at(
     """
     taken = [p.need("resid_all")[list(layers)][:, list(positions)].float().cpu() for p in prefills]
     return torch.stack(taken).numpy()
+
+
+def common_start(texts: Sequence[Sequence[int]]) -> int:
+    """Tokens with which all texts begin alike."""
+    return sum(1 for _ in takewhile(lambda column: len(set(column)) == 1, zip(*texts, strict=False)))
+
+
+def residuals_of_texts(
+    engine: Engine, texts: Sequence[Sequence[int]], layer: int
+) -> Float[np.ndarray, "tokens d"]:
+    """Residual streams of all tokens of some texts after one layer, text by text, float32.
+
+    Tokens with which all texts begin alike (the opening of a chat template, and always the first token) are
+    left out: what they hold is the same in every text, and the first token's norm is that of a sink.
+
+    Args:
+        engine: of the model.
+        texts: token ids of each, two tokens or more.
+        layer: entry of the residual stream; entry i is the output of block i - 1.
+
+    Raises:
+        PkvError: no token is left.
+    """
+    start = max(1, common_start(texts)) if len(texts) > 1 else 1
+    found = [
+        residuals_at([engine.prefill(text, {"prefill"})], range(start, len(text)), [layer])[0, 0]
+        for text in texts
+        if len(text) > start
+    ]
+    if not found:
+        raise PkvError("the texts have no token that is not in all of them", "give texts that differ")
+    return np.concatenate(found)
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,6 +99,10 @@ class QuadResiduals:
             np.tile(np.array(CONCLUSIONS), len(families)),
             [family for family in families for _ in CONCLUSIONS],
         )
+
+    def at_places(self, places: slice) -> Self:
+        """The same at some of the A positions."""
+        return replace(self, values=self.values[:, :, :, places])
 
     def of_split(self, split: str) -> list[bool]:
         """Which quads are of a split."""

@@ -1,6 +1,7 @@
-"""A TopK sparse autoencoder of the residual stream at aggregators, and clamps of its features.
+"""A TopK sparse autoencoder of the residual stream, and clamps of its features at aggregators.
 
-TopK: Gao et al. 2024 (arXiv 2406.04093). Shapes: N samples, A aggregators, d = d_model, m features.
+TopK: Gao et al. 2024 (arXiv 2406.04093). Shapes: n samples or prompts, A places in a prompt,
+d = d_model, m features.
 """
 
 from collections.abc import Sequence
@@ -9,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from einops import rearrange
 from jaxtyping import Bool, Float
 from scipy.stats import mannwhitneyu
 from torch import Tensor
@@ -20,40 +20,45 @@ _RATE = 3e-3
 
 @dataclass(frozen=True, eq=False)
 class SparseCoder:
-    """A trained autoencoder over residuals that are centred by aggregator and scaled to unit mean norm.
+    """A trained autoencoder over residuals that are centred and scaled to unit mean norm.
 
     Attributes:
-        centre: mean training residual of each aggregator.
-        scale: mean norm of the centred residuals.
+        centre: mean training residual.
+        scale: mean norm of the centred training residuals.
         encoder, bias, decoder: weights, one row per feature; rows of the decoder have unit norm.
         k: features that may be active in one sample.
     """
 
-    centre: Float[np.ndarray, "A d"]
+    centre: Float[np.ndarray, " d"]
     scale: float
     encoder: Float[np.ndarray, "m d"]
     bias: Float[np.ndarray, " m"]
     decoder: Float[np.ndarray, "m d"]
     k: int
 
-    def scaled(self, residuals: Float[np.ndarray, "*n A d"]) -> Float[Tensor, "*n A d"]:
+    def scaled(self, residuals: Float[np.ndarray, "*n d"]) -> Float[Tensor, "*n d"]:
         """What the encoder reads."""
         return torch.from_numpy(
             ((np.asarray(residuals, float) - self.centre) / self.scale).astype(np.float32)
         )
 
-    def codes(self, residuals: Float[np.ndarray, "*n A d"]) -> Float[np.ndarray, "*n A m"]:
+    def codes(self, residuals: Float[np.ndarray, "*n d"]) -> Float[np.ndarray, "*n m"]:
         """Activations of the features."""
         return self._encoded(self.scaled(residuals)).numpy()
 
-    def _encoded(self, inputs: Float[Tensor, "*n A d"]) -> Float[Tensor, "*n A m"]:
+    def _encoded(self, inputs: Float[Tensor, "*n d"]) -> Float[Tensor, "*n m"]:
         return encode(inputs, torch.from_numpy(self.encoder).T, torch.from_numpy(self.bias), self.k)
 
     def unexplained(self, residuals: Float[np.ndarray, "n A d"]) -> float:
-        """Share of the variance of centred residuals that the reconstruction misses."""
+        """Share of the variance at each of A places that the reconstruction misses.
+
+        The variance is about the mean of these residuals at each place, so that what tells places apart is
+        no part of it. A reconstruction that is worse than that mean misses more than one.
+        """
         wanted = self.scaled(residuals)
         missed = wanted - self._encoded(wanted) @ torch.from_numpy(self.decoder)
-        return float(missed.pow(2).sum() / wanted.pow(2).sum().clamp_min(1e-12))
+        spread = wanted - wanted.mean(0)
+        return float(missed.pow(2).sum() / spread.pow(2).sum().clamp_min(1e-12))
 
     def clamp(
         self,
@@ -64,7 +69,7 @@ class SparseCoder:
         """What to add to a residual so that the features take their target values, through the decoder.
 
         Args:
-            residual: of one prompt at every aggregator.
+            residual: of one prompt at A places.
             features: indices of the clamped features.
             target: activations that they are to take.
         """
@@ -90,22 +95,20 @@ def encode(
 
 
 def train_coder(
-    residuals: Float[np.ndarray, "n A d"], *, features: int, k: int, steps: int, seed: int
+    residuals: Float[np.ndarray, "n d"], *, features: int, k: int, steps: int, seed: int
 ) -> SparseCoder:
-    """Train on residuals of prompts with Adam; the same seed gives the same weights.
+    """Train on residual vectors with Adam; the same seed gives the same weights.
 
     Args:
-        residuals: of every prompt at every aggregator.
+        residuals: one sample a row.
         features: number of features.
         k: features that may be active in one sample.
-        steps: Adam steps.
+        steps: Adam steps, of 256 samples each.
         seed: of weights and batches.
     """
-    wide = np.asarray(residuals, float)
-    centre = wide.mean(0)
-    scale = max(float(np.linalg.norm(wide - centre, axis=-1).mean()), 1e-12)
-    scaled = torch.from_numpy(((wide - centre) / scale).astype(np.float32))
-    samples = rearrange(scaled, "n a d -> (n a) d")
+    centre = residuals.mean(0, dtype=float)
+    scale = max(float(np.linalg.norm(residuals - centre, axis=-1).mean()), 1e-12)
+    samples = torch.from_numpy(((residuals - centre) / scale).astype(np.float32))
     generator = torch.Generator().manual_seed(seed)
     start = torch.randn(features, samples.shape[1], generator=generator)
     decoder = (start / start.norm(dim=1, keepdim=True)).requires_grad_()
@@ -149,16 +152,14 @@ def auc_by_family(
 
 @dataclass(frozen=True, eq=False)
 class RankedFeatures:
-    """A trained coder, and what its training families say about its features.
+    """What training families say about a coder's features at A places.
 
     Attributes:
-        coder: the autoencoder.
-        ranked: features that are ever active, the best separator of the conclusions first.
-        auc: of every feature, mean over families.
+        ranked: features that are ever active there, the best separator of the conclusions first.
+        auc: of every feature, its activations summed over the places; mean over families.
         yes, no: mean activation under each conclusion.
     """
 
-    coder: SparseCoder
     ranked: list[int]
     auc: Float[np.ndarray, " m"]
     yes: Float[np.ndarray, "A m"]
@@ -183,8 +184,8 @@ def rank_features(
     """Rank features by how far their area under the ROC curve is from one half.
 
     Args:
-        coder: trained on these prompts.
-        residuals: of the prompts.
+        coder: trained without families that are scored.
+        residuals: of the prompts that rank.
         first: whether a prompt is of the first conclusion.
         families: of the prompts.
     """
@@ -192,4 +193,4 @@ def rank_features(
     auc = auc_by_family(codes.sum(1), first, families).mean(0)
     alive = np.flatnonzero((codes > 0).any((0, 1)))
     ranked = sorted(alive.tolist(), key=lambda f: (-abs(auc[f] - 0.5), f))
-    return RankedFeatures(coder, ranked, auc, codes[first].mean(0), codes[~first].mean(0))
+    return RankedFeatures(ranked, auc, codes[first].mean(0), codes[~first].mean(0))

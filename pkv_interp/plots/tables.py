@@ -11,8 +11,8 @@ from pkv_interp.records import RunRecord
 from pkv_interp.records.tables import TableRow, frame_of
 from pkv_interp.run.screen_report import of_screen
 
-#: Stands in the title of every figure of a model that failed the competence gate.
-NOT_COMPETENT = "not competent: mechanism figures are not evidence"
+#: What figures are of a model that failed the competence gate: stands in their titles and under their tables.
+NOT_COMPETENT = "not competent: a route of influence, not how a right decision is made"
 RECOVERY = "recovery (0 = corrupt, 1 = clean)"
 
 

@@ -1,4 +1,4 @@
-"""Equivalence within a measured noise floor."""
+"""Equivalence within a floor that was set beforehand."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -46,8 +46,8 @@ def tost(
     Args:
         effects: [instances], signed; for two arms, their paired difference.
         families: one name per instance; the unit that is resampled.
-        floor: measured, for example twice the test and re-test difference of the same computation. It must
-            not be chosen after the effects were seen.
+        floor: the largest effect that counts as none, in the units of the effect. It must not be chosen after
+            the effects were seen; claims of records have ``pkv_interp.run.claims.EQUIVALENCE_FLOOR``.
         denominator: [instances]; None for a plain mean.
         alpha: level of each one-sided test.
         seed: of the interval's draws.
@@ -62,7 +62,7 @@ def tost(
     array = checked(effects, "effects")
     groups = clusters(families, array.size)
     if not (np.isfinite(floor) and floor > 0.0):
-        raise PkvError(f"the noise floor is {floor}", "measure it: it must be a positive number")
+        raise PkvError(f"the floor of equivalence is {floor}", "give a positive number, set beforehand")
     if groups.n_families < 2:
         raise PkvError("equivalence was asked of a single family", "measure at least two families")
     below = np.ones_like(array) if denominator is None else checked(denominator, "denominator")

@@ -1,4 +1,4 @@
-"""The packaged families as constants. None of their fields, values or actions is used in training."""
+"""The packaged families as constants. None of their fields, values or actions is, as a whole, in training."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,7 @@
-"""Fields, values and actions of the training data, disjoint from those of every evaluation family."""
+"""Fields, values and actions of the training data, none of which is one of an evaluation family's.
+
+Single words of them are: `pkv_interp.training.shared_words` counts these.
+"""
 
 FIELDS: tuple[str, ...] = (
     "plan",

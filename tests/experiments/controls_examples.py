@@ -8,11 +8,16 @@ from pkv_interp.records import RunRecord
 from tests import runs
 
 SMALL = runs.CONTROLS
-#: What every competent run states; ``direction_full`` is the ceiling beside ``direction``.
+#: What every competent run states; ``direction_full`` and ``sae_full`` are ceilings beside other figures.
 HEADLINES = {
     "trigger_only", "notes_only", "write_depth", "commit_depth", "top8", "random8", "injection",
-    "multi_hop_field_only", "lookup_field_only", "direction", "direction_random", "direction_full", "sae_auc",
-    "sae_top1_clamp", "sae_top30_clamp", "scrub_same", "scrub_note", "scrub_rest", "competence",
+    "injection_random", "injection_same", "injection_field_notes",
+    "lookup_field_only", "direction", "direction_random", "direction_full", "sae_auc",
+    "sae_full", "sae_top1_clamp", "sae_top30_clamp", "scrub_same", "scrub_note", "scrub_rest", "competence",
+}  # fmt: skip
+#: Of these, what nobody else has published.
+UNPUBLISHED = {
+    "competence", "direction_full", "sae_full", "injection", "injection_random", "injection_same",
 }  # fmt: skip
 
 

@@ -7,13 +7,16 @@ from collections.abc import Sequence
 import numpy as np
 
 from experiments.controls.cases import Cases, build_quads, cases_of
+from experiments.controls.clamping import ClampedQuad, Clamps
+from experiments.controls.features import PLACES, read_features, train_features
+from experiments.controls.injecting import FalseConclusions
 from experiments.controls.measure import Measured
 from experiments.controls.outside import TemplateStates
 from experiments.controls.probing import probe
 from experiments.controls.ranking import PairSites, RankedQuad, note_labels, rank_notes
 from experiments.controls.scores import FieldScores, PolarityScores, QuadScores, ScrubMargins
 from experiments.controls.settings import ControlsSettings
-from experiments.controls.steering import Edits, EditSources, decode, train_features
+from experiments.controls.steering import Edits
 from pkv_interp.measure.competence import Decision
 from pkv_interp.measure.residuals import QuadResiduals
 from pkv_interp.run.stage import Stage, key_of
@@ -21,7 +24,8 @@ from pkv_interp.tasks import Case
 from pkv_interp.tasks.quads import CONCLUSIONS, Quad
 from tests.families import tiny
 
-LAYERS, PLACES, WIDTH = 4, 3, 16
+#: Positions are the strongest one and three aggregators.
+LAYERS, POSITIONS, WIDTH, REPLAYED = 4, 4, 16, 400
 CLEAN, CORRUPT = 3.0, -3.0
 GAP = CLEAN - CORRUPT
 
@@ -35,8 +39,8 @@ def planted(quads: Sequence[Quad]) -> QuadResiduals:
     """Residuals that hold the conclusion from layer 2 on in all families alike, the field in its own way."""
     rng = np.random.default_rng(0)
     shared = 4.0 * np.linalg.qr(rng.normal(size=(WIDTH, WIDTH)))[0][0]
-    own = {quad.family: 0.5 * rng.normal(size=(PLACES, WIDTH)) for quad in quads}
-    values = 0.3 * rng.normal(size=(len(quads), 4, LAYERS, PLACES, WIDTH))
+    own = {quad.family: 0.5 * rng.normal(size=(POSITIONS, WIDTH)) for quad in quads}
+    values = 0.3 * rng.normal(size=(len(quads), 4, LAYERS, POSITIONS, WIDTH))
     for i, quad in enumerate(quads):
         for cell in range(4):
             values[i, cell] += (1.0 if quad.fields[cell] else -1.0) * own[quad.family]
@@ -102,16 +106,48 @@ def scored(quad: Quad, settings: ControlsSettings, jitter: float) -> QuadScores:
             random=np.full((sizes, settings.random_draws), CORRUPT + 0.15 * gap),
             matched=np.linspace(1.0, 0.5, sizes),
         ),
+        injected=injected(clean, gap),
     )
+
+
+def injected(clean: float, gap: float) -> FalseConclusions:
+    """False conclusions move 0.8 of the gap at the aggregators, and one of two random draws a tenth."""
+    first = np.array(CONCLUSIONS)
+    plain, toward = np.where(first, clean, CORRUPT), np.where(first, -gap, gap)
+    shares = {"aggregators": 0.8, "single_labels": 0.4, "all_notes": 1.0}
+    return FalseConclusions(
+        plain=plain,
+        other={name: plain + share * toward for name, share in shares.items()},
+        random=np.stack([plain, plain + 0.1 * toward], axis=1),
+        same=plain + 0.02 * gap * np.array([1.0, -1.0, 1.0, -1.0]) * np.where(first, 1.0, -1.0),
+        matched=0.75,
+    )
+
+
+def replayed(seed: int) -> np.ndarray:
+    """Residuals of a text that has nothing to do with any conclusion."""
+    return np.random.default_rng(seed).normal(size=(REPLAYED, WIDTH)).astype(np.float32)
+
+
+def clamped() -> ClampedQuad:
+    """Margins of a quad with features clamped: at all aggregators they move half of what one place does."""
+
+    def at(share: float) -> Clamps:
+        into = {"full": 0.6, "top1": 0.1, "random1": 0.0, "top30": 0.4}
+        out = {"full": 0.5, "top1": 0.05, "top30": 0.2}
+        return Clamps(
+            {name: CORRUPT + share * moved * GAP for name, moved in into.items()},
+            {name: CLEAN - share * moved * GAP for name, moved in out.items()},
+        )
+
+    return ClampedQuad(at(1.0), at(0.5))
 
 
 def edited() -> Edits:
     """Margins of an edited quad."""
     into = {"nothing": 0.0, "full": 0.9, "along": 0.2, "across": 0.7, "along_probe": 0.1}
     into |= {"add": 0.3, "add_probe": 0.1, "add_random@0": 0.02, "add_random@1": -0.02}
-    into |= {"sae_top1": 0.1, "sae_random1": 0.0, "sae_top30": 0.4}
     out = {"ablate": 0.25, "ablate_probe": 0.1, "ablate_random@0": 0.0, "ablate_random@1": 0.0}
-    out |= {"sae_top1": 0.05, "sae_top30": 0.2}
     return Edits(
         {name: CORRUPT + share * GAP for name, share in into.items()},
         {name: CLEAN - share * GAP for name, share in out.items()},
@@ -142,16 +178,18 @@ def measured(settings: ControlsSettings) -> Measured:
         return 0.0 if name in without else drawn
 
     found = Stage({key_of(quad): ranked(quad, jitter()) for quad in mine.discovery})
-    known = planted(mine.quads)
-    sources = EditSources(known, 2, train_features(settings, known, 2))
+    streams = planted(mine.quads)
+    known = streams.at_places(PLACES["all"])
+    features = train_features(settings, streams, 2, replayed(2), replayed(3))
     return Measured(
         cases=mine,
         ranked=found,
-        plan=rank_notes(settings.model_copy(update={"n_aggregators": PLACES}), mine, found),
+        plan=rank_notes(settings.model_copy(update={"n_aggregators": POSITIONS - 1}), mine, found),
         scores=Stage({key_of(quad): scored(quad, settings, jitter(quad.instance)) for quad in mine.held_out}),
         outside=Stage({key_of(case): outside(case, jitter()) for case in mine.templates}),
         probes=probe(known, settings, np.random.default_rng(45)),
         tested={2: 0.3, 4: 0.1},
         edits=Stage({key_of(quad): edited() for quad in mine.edited}),
-        decoding=decode(sources),
+        clamped=Stage({key_of(quad): clamped() for quad in mine.edited}),
+        coding=read_features(settings, features, streams),
     )

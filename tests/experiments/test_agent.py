@@ -5,34 +5,24 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
-from experiments.agent.arms import ArmTurns, Checks, EpisodeRun
 from experiments.agent.cases import Cases, build_cases
 from experiments.agent.experiment import EXPERIMENT
 from experiments.agent.figures import FIGURES
-from experiments.agent.measure import Measured
 from experiments.agent.settings import AgentSettings
-from experiments.agent.summary import summarise
-from experiments.agent.tables import LAYOUTS, Design, PairDifference
+from experiments.agent.tables import LAYOUTS, Design
 from experiments.agent.turns import PHASES
-from pkv_interp.agent import ARMS, Episode
+from pkv_interp.agent import ARMS
 from pkv_interp.errors import PkvError
 from pkv_interp.plots.tables import NOT_COMPETENT
 from pkv_interp.records import RunRecord, load_records, published
 from pkv_interp.records.__main__ import main as records_command
-from pkv_interp.records.archive import Head
-from pkv_interp.records.environment import environment
 from pkv_interp.records.run import ControlFailure, raise_for_controls
-from pkv_interp.run.report import Report
-from pkv_interp.run.scoring import Scoring
-from pkv_interp.run.stage import Stage, key_of
 from tests import runs
+from tests.experiments.agent_examples import NAMES, small_settings, summed
 from tests.experiments.configs import compose
 from tests.families import tiny
-
-NAMES = [arm.name for arm in ARMS]
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +53,9 @@ def test_the_record_is_valid_and_its_controls_have_passed(results: Path, record:
 def test_random_weights_fail_the_gate_and_claim_only_times(record: RunRecord) -> None:
     assert record.competence is not None
     assert not record.competence.passed
-    assert set(record.headline) == {"competence", *(f"ttft_speedup_{name}" for name in NAMES[1:])}
+    costs = {name for name in record.headline if name.startswith(("ttft_", "tokens_"))}
+    assert {f"ttft_speedup_{name}" for name in NAMES[1:]} | {"tokens_prefix_cache_over_unified"} <= costs
+    assert set(record.headline) == {"competence"} | costs
 
 
 def test_tables_and_rows_follow_from_the_settings(record: RunRecord) -> None:
@@ -113,8 +105,13 @@ def test_figures_are_drawn_and_marked(name: str, record: RunRecord) -> None:
     elif name == "layouts":
         wanted = {"layout": LAYOUTS[False], "quantity": "success", "phase": "changed"}
         want = tuple(line["value"] for line in lines(record, "layouts", **wanted))
-    else:
+    elif name == "phases":
         want = tuple(line["value"] for line in lines(record, "phases", quantity="success", phase="all"))
+    else:
+        wanted = {"layout": LAYOUTS[False], "phase": "changed", "first": "unified", "second": "prefix_cache"}
+        (line,) = lines(record, "pairs", **wanted)
+        want, shown = (line["value"],), {tuple(trace.y) for trace in figure.data}
+        assert [line["seconds_ratio"]] in [list(trace.x) for trace in figure.data]
     assert want in shown
 
 
@@ -136,54 +133,7 @@ def test_settings_are_checked(argument: str, cause: str) -> None:
 
 @pytest.fixture
 def settings() -> AgentSettings:
-    made = compose("agent", "instances=3", "turns=4", "n_fillers=0", "bootstrap_draws=200")
-    assert isinstance(made, AgentSettings)
-    return made
-
-
-def episode_run(one: Episode, **broken: float) -> EpisodeRun:
-    """An episode of a made-up model that decides by what its arm tells it, and by nothing else."""
-    changed = np.array([turn.value != one.turns[0].value for turn in one.turns])
-    right = dict.fromkeys(NAMES, np.ones(len(changed), bool))
-    for name in ("field_only", "compose_only", "stale"):
-        right[name] = ~changed
-    right["erratum_only"] = ~changed | (one.family.name != "documents")
-    cost = {"full": 12.0, "prefix_cache": 6.0, "unified": 2.0}
-
-    def turns(name: str) -> ArmTurns:
-        margin = np.where(right[name], 1.0, -1.0)
-        took = cost.get(name, 3.0)
-        return ArmTurns(
-            right=right[name],
-            greedy_right=right[name],
-            margin=margin,
-            matched_margin=margin,
-            tokens=np.full(len(changed), int(10 * took)),
-            length=np.full(len(changed), 120),
-            ms=np.full(len(changed), took),
-        )
-
-    equal = dict.fromkeys(("stale_equals_full", "prefix_cache_equals_full", "splice_in_place"), 0.0)
-    tools = dict.fromkeys(("stale_refused", "current_accepted"), 1.0)
-    return EpisodeRun(
-        {name: turns(name) for name in NAMES},
-        setup_ms=5.0,
-        policy_tokens=60,
-        checks=Checks(**equal | tools | broken, tied=0),
-    )
-
-
-def summed(settings: AgentSettings, **broken: dict[str, float]) -> Report:
-    """The report of the made-up model; ``asked`` and ``other`` break checks of the runs in that layout."""
-    cases = build_cases(settings, tiny("llama").tokenizer)
-    model: dict[str, str | int | float | bool | None] = {"dtype": "float32", "random_weights": False}
-    head = Head(model, (), {}, environment())
-    found = Measured(
-        cases,
-        Stage({key_of(one): episode_run(one, **broken.get("asked", {})) for one in cases.all}),
-        Stage({key_of(one): episode_run(one, **broken.get("other", {})) for one in cases.both_layouts}),
-    )
-    return summarise(found, Scoring(settings, head))
+    return small_settings()
 
 
 def test_the_headline_has_its_known_answers(settings: AgentSettings) -> None:
@@ -202,12 +152,6 @@ def test_the_headline_has_its_known_answers(settings: AgentSettings) -> None:
     assert values["ttft_speedup_prefix_cache"] == pytest.approx(2.0)
     assert headline["success_unified"].n_families == 8
     assert all(0 < len(figure.what.split()) <= 10 for figure in headline.values())
-    (pair,) = [
-        line
-        for line in report.tables
-        if isinstance(line, PairDifference) and (line.first, line.second) == ("full", "unified")
-    ]
-    assert pair.value == 0.0
     (design,) = [line for line in report.tables if isinstance(line, Design)]
     assert design.right_action_first_in_menu == 0.5
     assert 0.4 <= design.value_is_trigger <= 0.6

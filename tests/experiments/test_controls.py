@@ -14,7 +14,7 @@ from pkv_interp.errors import PkvError
 from pkv_interp.records import RunRecord, load_records, published
 from pkv_interp.records.__main__ import main as records_command
 from tests.experiments.configs import compose
-from tests.experiments.controls_examples import HEADLINES, SMALL, lines
+from tests.experiments.controls_examples import HEADLINES, SMALL, UNPUBLISHED, lines
 
 
 @pytest.fixture(scope="module")
@@ -56,16 +56,31 @@ def test_sites_are_chosen_and_scored_on_other_families(record: RunRecord) -> Non
 
 def test_tables_follow_from_the_settings(record: RunRecord) -> None:
     assert [line["k"] for line in lines(record, "specificity", arm="top")] == [1, 4, 8]
-    assert [line["positions"] for line in lines(record, "injection")] == ["all notes", "top1", "top4", "top8"]
+    field_notes = lines(record, "injection", donor="field")
+    assert [line["positions"] for line in field_notes] == ["all notes", "top1", "top4", "top8"]
+    assert {line["pair"] for line in field_notes} == {"field"}
+    for pair in ("polarity", "field"):
+        put_in = [line["positions"] for line in lines(record, "injection", donor="conclusion", pair=pair)]
+        assert put_in == ["aggregators", "random", "single labels", "all notes"]
     assert len(lines(record, "scrubbing")) == 9
     assert len(lines(record, "templates")) == 9
     assert len(lines(record, "aggregators")) == 8
-    assert [line["k"] for line in lines(record, "sae_clamps", edit="out of clean")] == [1, 3]
+    for where in ("strongest", "all"):
+        out = lines(record, "sae_clamps", edit="out of clean", where=where)
+        assert [line["arm"] for line in out] == ["full", "top1", "top3"]
+        (coder,) = lines(record, "sae", where=where)
+        assert coder["replayed"] == 200
     arms = {line["arm"] for line in lines(record, "directions", edit="into corrupt")}
     assert arms == {"nothing", "full", "along", "across", "along_probe", "add", "add_probe", "add_random"}
     assert all(0 <= line["p_holm"] <= 1 for line in lines(record, "equivalence"))
     for table in ("aggregators", "probes"):
         assert all(0 < line["p_adjusted"] <= 1 for line in lines(record, table))
+
+
+def test_mechanism_figures_stand_again_over_right_pairs(record: RunRecord) -> None:
+    told = {line["headline"] for line in lines(record, "right_pairs")}
+    assert told >= {"trigger_only", "injection", "injection_field_notes", "top8", "scrub_note", "direction"}
+    assert told <= HEADLINES - {"competence"}
 
 
 def test_identities_hold_in_the_tables(record: RunRecord) -> None:
@@ -90,7 +105,7 @@ def test_residual_streams_are_not_kept(record: RunRecord) -> None:
     assert record.path is not None
     with zipfile.ZipFile(record.path.with_name(record.path.stem + ".measurements.zip")) as stored:
         arrays = safetensors.numpy.load(stored.read("arrays.safetensors"))
-    # Streams have five axes, of which the summary keeps none but layers and quads.
+    # Streams have five axes and samples of the sparse coder are many; the summary keeps neither.
     assert max(array.ndim for array in arrays.values()) == 2
     assert sum(array.nbytes for array in arrays.values()) < 20_000
 
@@ -119,7 +134,8 @@ def test_settings_are_checked(argument: str, cause: str) -> None:
 def test_published_figures_of_this_experiment_are_whole() -> None:
     frame = published(experiment="controls")
     assert frame["id"].is_unique
-    assert set(frame["headline"]) == HEADLINES - {"competence", "direction_full"}
+    # What was published of two hops is kept; here they are in no headline.
+    assert set(frame["headline"]) == HEADLINES - UNPUBLISHED | {"multi_hop_field_only"}
     top = published("top8", experiment="controls")
     assert top.loc[top["id"] == "DC0016", "value"].tolist() == [0.78]
     interval = frame.dropna(subset=["ci_low", "ci_high"])

@@ -11,7 +11,7 @@ import pytest
 
 from experiments.controls.cases import Cases, build_quads, build_templates, left_out
 from experiments.controls.probing import probed_layers
-from experiments.controls.ranking import note_labels, rank_notes
+from experiments.controls.ranking import best_positions, note_labels, rank_notes
 from experiments.controls.settings import ControlsSettings
 from experiments.controls.summary import summarise
 from pkv_interp.errors import PkvError
@@ -111,6 +111,12 @@ def test_aggregators_are_ranked_single_labels(settings: ControlsSettings) -> Non
     for quad in cases.held_out:
         named = site_labels(quad.polarity.clean)[quad.polarity.after_change :]
         assert all(named.count(label) == 1 for label in plan.labels)
+        case = quad.polarity
+        strongest, *others = best_positions(case, plan, 4)
+        assert site_labels(case.clean)[strongest] == best
+        # Of a label with several positions the latest ones come first.
+        tools = [i for i, label in enumerate(site_labels(case.clean)) if label == "tools"]
+        assert others == tools[: -len(others) - 1 : -1]
 
 
 def test_the_last_layer_is_always_probed(settings: ControlsSettings) -> None:
@@ -145,12 +151,15 @@ def test_the_headline_has_its_known_answers(summary: Report) -> None:
         "commit_depth": 0.75,
         "top8": pytest.approx(0.8, abs=1e-3),
         "random8": pytest.approx(0.15, abs=1e-3),
-        "injection": pytest.approx(1.0, abs=1e-3),
-        "multi_hop_field_only": pytest.approx(0.05, abs=1e-3),
+        "injection": pytest.approx(0.8, abs=1e-3),
+        "injection_random": pytest.approx(0.05, abs=1e-3),
+        "injection_same": pytest.approx(0.02, abs=1e-3),
+        "injection_field_notes": pytest.approx(1.0, abs=1e-3),
         "lookup_field_only": pytest.approx(0.6, abs=1e-3),
         "direction": pytest.approx(0.3),
         "direction_random": pytest.approx(0.0, abs=1e-9),
         "direction_full": pytest.approx(0.9),
+        "sae_full": pytest.approx(0.6),
         "sae_top1_clamp": pytest.approx(0.1),
         "sae_top30_clamp": pytest.approx(0.4),
         "scrub_same": pytest.approx(0.02, abs=1e-3),
@@ -159,7 +168,7 @@ def test_the_headline_has_its_known_answers(summary: Report) -> None:
     }
     assert set(summary.stated()) == HEADLINES
     scored = {name: estimate.n_families for name, estimate in summary.stated().items()}
-    everywhere = {"competence", "trigger_only", "notes_only", "multi_hop_field_only", "lookup_field_only"}
+    everywhere = {"competence", "trigger_only", "notes_only", "lookup_field_only"}
     assert {name for name, n in scored.items() if n == 16} == everywhere
     assert {n for name, n in scored.items() if name not in everywhere} == {8}
 
@@ -173,17 +182,19 @@ def test_probes_tell_conclusion_from_field(summary: Report) -> None:
     assert all(0.2 < line["shuffled"] < 0.8 for line in table.values())
 
 
-def test_claims_are_held_against_floors_of_discovery_families(summary: Report) -> None:
+def test_claims_are_held_against_the_one_floor_beside_those_of_discovery_families(summary: Report) -> None:
     assert summary.noise_floor["same_conclusion_trigger_all"] == pytest.approx(0.1, abs=1e-3)
     assert summary.noise_floor["same_conclusion_trigger"] == pytest.approx(0.005, abs=1e-3)
-    verdicts = {
-        (line["claim"], line["floor_of"]): line["equivalent"] for line in lines(summary, "equivalence")
-    }
+    found = lines(summary, "equivalence")
+    assert {line["floor"] for line in found} == {0.1}
+    verdicts = {(line["claim"], line["donors"]): line["equivalent"] for line in found}
     wide, narrow, field = (f"same_conclusion_{n}" for n in ("trigger_all", "trigger", "field_all"))
     assert {claim for claim, equivalent in verdicts.items() if equivalent} == {
-        ("trigger_only is about 0", wide),
+        ("trigger_only is about 0", narrow),  # 0.01, more than what donors move there
         ("notes_only is about 1", wide),
-        ("injection is about 1", field),
+        ("injection_field_notes is about 1", field),
+        ("injection_random is about 0", wide),
+        ("injection_same is about 0", wide),
         ("scrub_same is about 0", wide),
         ("scrub_same, other values, note is about 0", wide),
         ("direction_random is about 0", wide),
@@ -191,20 +202,58 @@ def test_claims_are_held_against_floors_of_discovery_families(summary: Report) -
         ("conversational_field_only is about 0", field),
     }
     assert {claim for claim, equivalent in verdicts.items() if not equivalent} == {
-        ("trigger_only is about 0", narrow),  # 0.01 is within 0.1, and not within 0.005
         ("random8 is about 0", field),
         ("top8 is about 1", field),
         ("scrub_rest is about 0", wide),
         ("scrub_note is about 1", wide),
+        ("injection is about 1", wide),
     }
 
 
 def test_false_notes_are_followed_or_not(summary: Report) -> None:
-    (whole,) = lines(summary, "injection", positions="all notes")
+    (whole,) = lines(summary, "injection", donor="field", positions="all notes")
     assert (whole["follows"], whole["value"]) == (1.0, pytest.approx(1.0, abs=1e-3))
-    (some,) = lines(summary, "injection", positions="top8")
+    (some,) = lines(summary, "injection", donor="field", positions="top8")
     assert some["follows"] == 0.5  # 0.8 of the way turns the decision, 0.4 does not
     assert some["value"] == pytest.approx(0.6, abs=1e-3)
+
+
+@pytest.mark.parametrize("pair", ["polarity", "field"])
+def test_false_conclusions_are_told_by_where_they_stand(summary: Report, pair: str) -> None:
+    told = {line["positions"]: line for line in lines(summary, "injection", pair=pair, donor="conclusion")}
+    values = {name: line["value"] for name, line in told.items()}
+    want = {"aggregators": 0.8, "random": 0.05, "single labels": 0.4, "all notes": 1.0}
+    assert values == pytest.approx(want, abs=1e-3)
+    assert {name: line["follows"] for name, line in told.items() if line["follows"]} == {
+        "aggregators": 1.0, "all notes": 1.0,
+    }  # fmt: skip
+    assert {name: line["matched"] for name, line in told.items() if line["matched"] is not None} == {
+        "random": 0.75
+    }
+    (same,) = lines(summary, "injection", pair=pair, donor="record")
+    assert same["follows"] == 0.0
+    assert same["drift"] == pytest.approx(0.02, abs=1e-3)
+
+
+def test_figures_over_right_pairs_leave_out_the_others(settings: ControlsSettings) -> None:
+    found = made_up.measured(settings)
+    wrong = found.cases.held_out[0]
+    one = found.scores.at(wrong)
+    # A quad that is wrong on a polarity pair's clean side, and follows nothing that is put into it.
+    cells = replace(one.injected, plain=np.array([-1.0, -3.0, 3.0, -3.0]))
+    cells = replace(cells, other={name: cells.plain for name in cells.other})
+    odd = replace(one, polarity=replace(one.polarity, clean=-1.0), injected=cells)
+    scores = Stage(found.scores.results | {key_of(wrong): odd})
+    model: dict[str, Any] = {"dtype": "float32", "random_weights": False}
+    head = Head(model, (), {"margin": 1e-3}, environment())
+    report = summarise(replace(found, scores=scores), Scoring(settings, head))
+    told = {line["headline"]: line for line in lines(report, "right_pairs")}
+    assert told["injection"]["right"] == pytest.approx(0.8, abs=1e-3)
+    assert told["injection"]["value"] < 0.79
+    assert told["injection"]["right_n_instances"] == told["injection"]["n_instances"] - 1 == 15
+    assert told["injection_field_notes"]["right_n_instances"] == 16
+    assert told["sae_auc"]["right"] > 0.9
+    assert set(told) == HEADLINES - {"competence"}
 
 
 def test_what_edits_take_away_stands_beside_what_they_bring(summary: Report) -> None:
@@ -214,19 +263,31 @@ def test_what_edits_take_away_stands_beside_what_they_bring(summary: Report) -> 
         "ablate_probe": pytest.approx(0.1),
         "ablate_random": pytest.approx(0.0, abs=1e-9),
     }
-    clamps = {(line["edit"], line["arm"]): line["value"] for line in lines(summary, "sae_clamps")}
-    assert clamps["out of clean", "sae_top30"] == pytest.approx(0.2)
-    assert clamps["into corrupt", "sae_random1"] == pytest.approx(0.0, abs=1e-9)
-    assert ("into corrupt", "sae_random30") not in clamps  # of 32 features no 30 others exist
-    (line,) = lines(summary, "sae")
-    assert line["samples"] == 16 * 4 * made_up.PLACES
-    assert line["unexplained_held_out"] > 0
+    for where, share in (("strongest", 1.0), ("all", 0.5)):
+        mine = lines(summary, "sae_clamps", where=where)
+        clamps = {(line["edit"], line["arm"]): line["value"] for line in mine}
+        assert clamps["out of clean", "top30"] == pytest.approx(0.2 * share)
+        assert clamps["into corrupt", "full"] == pytest.approx(0.6 * share)
+        assert clamps["into corrupt", "random1"] == pytest.approx(0.0, abs=1e-9)
+        assert ("into corrupt", "random30") not in clamps  # of 32 features no 30 others exist
+        (line,) = lines(summary, "sae", where=where)
+        assert line["replayed"] == made_up.REPLAYED
+        assert line["samples"] == made_up.REPLAYED + 16 * 4 * made_up.POSITIONS
+        assert line["unexplained_held_out"] > 0
+        assert 0 < line["unexplained_replay"] < 1
 
 
 def test_a_template_that_the_model_fails_makes_no_claim(summary: Report) -> None:
     competent = {line["template"]: line["competent"] for line in lines(summary, "templates")}
     assert competent == {"multi_hop": True, "conversational": False, "lookup": True}
     assert "conversational_field_only" not in summary.stated()
+
+
+def test_two_hops_stand_in_the_table_beside_their_competence_and_in_no_headline(summary: Report) -> None:
+    (line,) = lines(summary, "templates", template="multi_hop", arm="field_only")
+    assert line["value"] == pytest.approx(0.05, abs=1e-3)
+    assert (line["match"], line["mismatch"]) == (1.0, 1.0)
+    assert "multi_hop_field_only" not in summary.stated()
 
 
 def test_how_well_random_sets_match_stands_beside_them(summary: Report) -> None:

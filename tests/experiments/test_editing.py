@@ -45,6 +45,7 @@ def test_the_record_is_valid_and_its_controls_have_passed(editing_results: Path,
     assert controls["erratum_is_a_prefill"] < 1e-4
     assert controls["suffix_recompute_equals_full"] < 1e-4
     assert 0 <= controls["trace_equals_api"] < 1e-4
+    assert 0 <= controls["last_token_equals_rerun"] < 1e-4
 
 
 def test_random_weights_fail_the_gate_and_claim_nothing(record: RunRecord) -> None:
@@ -67,6 +68,25 @@ def test_the_frontier_has_its_ends_and_their_costs(record: RunRecord) -> None:
     assert all(line["latency_ms"] > 0 for line in by_method.values())
     places = {(line["method"], line["place"]) for line in lines(record, "frontier_by_place")}
     assert places == {(m, p) for m in by_method for p in ("early", "late")}
+
+
+def test_every_edit_is_decided_by_both_readouts(record: RunRecord) -> None:
+    methods = [str(line["method"]) for line in lines(record, "frontier")]
+    rows = [row for row in record.rows if row.arm in methods]
+    assert len(rows) == 4 * len(methods)
+    for row in rows:
+        last, kept = row.extra["last_token"], row.extra["question_kept"]
+        assert isinstance(last, bool)
+        if row.arm in ("erratum", "suffix_recompute", "full_reprefill"):
+            assert (kept, last) == (False, row.extra["right"])
+        elif row.arm != "auto":
+            assert kept is True
+    counts = {line["place"]: line for line in lines(record, "edits_that_matter")}
+    assert list(counts) == ["early", "late"]
+    for place, line in counts.items():
+        assert line["edits"] == 2 == line["matter"] + line["stale_right"] + line["full_wrong"]
+        shown = [one for one in record.tables.get("main_frontier", []) if one["place"] == place]
+        assert [one["method"] for one in shown] == (methods if line["matter"] else [])
 
 
 def test_every_method_is_traced_by_source(record: RunRecord) -> None:
@@ -142,6 +162,7 @@ def test_every_tiny_family_runs_it(family: str, tmp_path: Path) -> None:
         ("erratum=nothing", "has {value} in it"),
         ("top_k=[4,1]", "rising order"),
         ("turns=1", "greater than or equal to 2"),
+        ("horizon_erratum=nothing", "has {value} in it"),
         ("places=[middle]", "'early' or 'late'"),
     ],
 )

@@ -109,6 +109,17 @@ def test_a_finished_training_is_not_repeated_wherever_its_weights_lie(record: Ru
     assert not (place / "nowhere").exists()
 
 
+def test_a_finished_adapter_is_judged_as_it_is(record: RunRecord, place: Path, tmp_path: Path) -> None:
+    asked = settings(place, train=False, results_dir=tmp_path)
+    judged = EXPERIMENT.run(asked)  # no step and no reply: the training is finished, and its chats lie there
+    assert all(line["step"] == asked.steps for line in judged.tables["mechanism_by_step"])
+    assert "history" not in judged.tables
+    for name in ("accuracy", "chat_loss"):
+        assert judged.tables[name] == record.tables[name]
+    with pytest.raises(PkvError, match="holds no adapter"):
+        fit(asked.model_copy(update={"adapter_dir": tmp_path / "none"}))
+
+
 def test_the_record_can_be_made_again_from_what_was_measured(record: RunRecord) -> None:
     assert record.path is not None
     again = EXPERIMENT.summarise_again(record.path)

@@ -161,8 +161,8 @@ def test_the_line_says_what_is_wrong(values: dict[str, Any], cause: str) -> None
 @pytest.mark.parametrize(
     ("name", "values", "cause"),
     [
-        ("controls", {"sae_active": 600}, "more than the 512 of sae_features"),
-        ("controls", {"sae_top": [1000]}, "more than the 512 of sae_features"),
+        ("controls", {"sae_active": 1100}, "more than the 1024 of sae_features"),
+        ("controls", {"sae_top": [1100]}, "more than the 1024 of sae_features"),
         ("blast_radius", {"effect_fillers": [7]}, "which fillers does not"),
         ("composing", {"suffix": 300}, "room for a chunk"),
         ("editing", {"methods": ["field_onyl"]}, "did you mean 'field_only'?"),

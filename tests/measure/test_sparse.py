@@ -1,5 +1,7 @@
 """The sparse coder learns planted features, decodes what they carry, and its clamps do what they say."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -20,27 +22,49 @@ def residuals() -> np.ndarray:
     return on * rng.uniform(1, 2, on.shape) @ directions + 0.01 * rng.normal(size=(PROMPTS, PLACES, WIDTH))
 
 
+def samples(residuals: np.ndarray) -> np.ndarray:
+    """One residual vector a row."""
+    return residuals.reshape(-1, WIDTH)
+
+
 @pytest.fixture(scope="module")
 def coder(residuals: np.ndarray) -> SparseCoder:
-    return train_coder(residuals, features=48, k=6, steps=400, seed=0)
+    return train_coder(samples(residuals), features=48, k=6, steps=400, seed=0)
 
 
 def test_training_explains_held_out_variance(coder: SparseCoder, residuals: np.ndarray) -> None:
-    untrained = train_coder(residuals, features=48, k=6, steps=0, seed=0)
+    untrained = train_coder(samples(residuals), features=48, k=6, steps=0, seed=0)
     assert coder.unexplained(residuals) < 0.2 < untrained.unexplained(residuals)
     assert ((coder.codes(residuals) > 0).sum(-1) <= 6).all()
     assert np.linalg.norm(coder.decoder, axis=1) == pytest.approx(np.ones(48), abs=1e-5)
 
 
+def test_what_tells_places_apart_is_no_variance_that_is_explained(
+    coder: SparseCoder, residuals: np.ndarray
+) -> None:
+    apart = residuals + np.array([[5.0], [-5.0]])
+    knows_places = replace(
+        coder,
+        centre=np.zeros(WIDTH),
+        scale=1.0,
+        encoder=np.stack([np.ones(WIDTH), -np.ones(WIDTH)]).astype(np.float32),
+        bias=np.zeros(2, np.float32),
+        decoder=np.stack([np.ones(WIDTH), -np.ones(WIDTH)]).astype(np.float32) / WIDTH,
+        k=1,
+    )
+    assert knows_places.unexplained(apart) > 0.9
+    assert knows_places.unexplained(apart.reshape(-1, 1, WIDTH)) < 0.05  # as if all stood at one place
+
+
 def test_the_same_seed_gives_the_same_coder(residuals: np.ndarray) -> None:
-    one, two, other = (train_coder(residuals, features=16, k=4, steps=5, seed=s) for s in (1, 1, 2))
+    one, two, other = (train_coder(samples(residuals), features=16, k=4, steps=5, seed=s) for s in (1, 1, 2))
     assert np.array_equal(one.decoder, two.decoder)
     assert not np.array_equal(one.decoder, other.decoder)
 
 
 def test_a_feature_decodes_the_planted_conclusion(coder: SparseCoder, residuals: np.ndarray) -> None:
     families = [f"family{i // 40}" for i in range(PROMPTS)]
-    untrained = train_coder(residuals, features=48, k=6, steps=0, seed=0)
+    untrained = train_coder(samples(residuals), features=48, k=6, steps=0, seed=0)
     found, before = (
         auc_by_family(one.codes(residuals).sum(1), FIRST, families) for one in (coder, untrained)
     )

@@ -16,7 +16,7 @@ from tests.runs import ROOT
 
 NOTEBOOK = ROOT / "notebooks" / "composing.ipynb"
 LIVE = 2
-FIGURES = {"composing": 5, "keystone": 1, "agent": 4}
+FIGURES = {"composing": 5, "keystone": 1, "agent": 5}
 #: As a data frame shows the lines of the arms: margin, KL, tokens run.
 SCORES = r"\s+(-?\d+\.\d+)\s+(-?\d+\.\d+(?:e[+-]\d+)?)\s+(\d+)"
 

@@ -12,7 +12,7 @@ from pkv_interp.measure.competence import Decision
 from pkv_interp.prompts.segments import Prompt
 from pkv_interp.records.archive import Head
 from pkv_interp.records.environment import environment
-from pkv_interp.run.claims import Claim, equivalences
+from pkv_interp.run.claims import EQUIVALENCE_FLOOR, Claim, equivalences
 from pkv_interp.run.scoring import Scorer, Scoring, SideMargins
 from pkv_interp.tasks import Case
 from tests.run.toy import ToySettings
@@ -78,15 +78,17 @@ def test_where_all_are_near_ties_all_are_kept() -> None:
     assert mine.recovery([0.0004, 0.0005]).n_instances == 2
 
 
-def test_claims_are_held_against_their_floor() -> None:
+def test_claims_are_held_against_one_floor_and_measured_ones_stand_beside() -> None:
     mine = scorer([4.0] * 6, [0.0] * 6)
-    small, large = np.full(6, 0.004), np.full(6, 2.0)
+    inside, outside = np.full(6, 0.36), np.full(6, 0.44)  # a gap of 4 logits: 0.09 and 0.11 of it
     nothing, something = equivalences(
-        [Claim("0", "still", small, mine, "margin"), Claim("0", "moved", large, mine, "margin")],
-        {"margin": 0.05},
+        [Claim("0", "still", inside, mine, "narrow"), Claim("0", "moved", outside, mine, "wide")],
+        {"narrow": 0.01, "wide": 0.5},
     )
     assert (nothing.claim, nothing.equivalent) == ("still is about 0", True)
-    assert (something.equivalent, something.floor_of) == (False, "margin")
+    assert (nothing.difference, something.difference) == (pytest.approx(0.09), pytest.approx(0.11))
+    assert (something.equivalent, something.donors, something.donors_move) == (False, "wide", 0.5)
+    assert nothing.floor == something.floor == EQUIVALENCE_FLOOR == 0.1
     assert nothing.p_holm >= nothing.p_value
 
 

@@ -46,7 +46,7 @@ def stripped(template: str) -> str:
     return template.lower()
 
 
-def test_no_word_of_an_evaluation_family_is_trained_on() -> None:
+def test_no_field_value_or_action_of_an_evaluation_family_is_trained_on() -> None:
     assert not {f.field for f in FAMILIES} & set(vocabulary.FIELDS)
     assert not {v for f in FAMILIES for v in f.values} & {v for pool in vocabulary.VALUES for v in pool}
     assert not {a for f in FAMILIES for a in f.actions} & set(vocabulary.ACTIONS)
