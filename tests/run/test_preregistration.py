@@ -10,6 +10,7 @@ import yaml
 
 from pkv_interp.errors import PkvError
 from pkv_interp.models.catalogue import CATALOGUE
+from pkv_interp.run.claims import EQUIVALENCE_FLOOR
 from pkv_interp.run.preregistration_file import load, parse
 
 FILE = CATALOGUE.parent / "preregistration.yaml"
@@ -34,6 +35,7 @@ def test_the_packaged_file_is_whole_and_is_a_draft_or_final() -> None:
     # A confirmatory run reads its families once: no interval may rest on fewer draws than elsewhere.
     assert plan.sizes.draws >= 2000
     assert all(entry.weight_sha256 is not None for entry in plan.models.values())
+    assert plan.equivalence_floor == EQUIVALENCE_FLOOR
 
 
 def test_its_models_are_those_of_committed_records() -> None:
