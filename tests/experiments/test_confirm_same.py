@@ -110,7 +110,8 @@ def test_labels_scrubbing_and_commit_depth_are_those_of_the_controls() -> None:
     polarity, opposite, _ = run_quad(engine(), both.quad, frozenset({"prefill"}))
     case = both.quad.polarity
     note = positions_of(case.clean, set(ours.strongest), case.after_change)
-    found = controls_scrub(engine(), ControlsQuad(both.quad, lambda: both.twin), polarity, opposite, note)
+    twins = [engine().prefill(prompt.ids) for prompt in both.twin.prompts]
+    found = controls_scrub(engine(), twins, polarity, opposite, note)
     for claim, donor, where in (
         ("scrub_note", "other", "note"),
         ("scrub_rest", "other", "rest"),
