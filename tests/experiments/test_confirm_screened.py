@@ -102,5 +102,5 @@ def test_the_record_tells_how_many_were_tried_right_and_used(
     assert record.competence.screen.tried == 9
     assert not record.competence.passed  # random weights state nothing
     rows = [row for row in record.rows if row.arm == "field/unpatched" and row.split == "confirm"]
-    assert sum(row.extra["used"] for row in rows) == len(used(measured, "field"))
+    assert sum(row.extra["used"] is True for row in rows) == len(used(measured, "field"))
     assert {row.split for row in record.rows} == {"confirm", "discovery"}
