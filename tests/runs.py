@@ -188,6 +188,13 @@ ORIGIN = (
     "bootstrap_draws=200",
     "threads=1",
 )
+_CONFIRM = ROOT / "tests" / "experiments" / "confirm_files"
+CONFIRM = (
+    "model=tiny-llama",
+    f"scenarios={_CONFIRM / 'scenarios.yaml'}",
+    f"preregistration={_CONFIRM / 'preregistration.yaml'}",
+    "threads=1",
+)
 AUDIT = (f"path={ROOT / 'tests' / 'audit' / 'records'}",)
 #: By experiment: the smallest sizes that go through every part.
 ARGUMENTS = {
@@ -198,6 +205,7 @@ ARGUMENTS = {
     "blast_radius": BLAST,
     "circuit": SMALL,
     "composing": COMPOSING,
+    "confirm": CONFIRM,
     "controls": CONTROLS,
     "editing": EDITING,
     "keystone": KEYSTONE,

@@ -10,8 +10,9 @@ from hydra import initialize_config_dir
 from pkv_interp.run.command import CONFIGS, settings_of
 from pkv_interp.run.settings import CommandSettings
 
-#: Configurations that others build on; every other file belongs to the command of its name.
-SHARED = ("base",)
+#: Configurations that others build on, and a file that one command is judged by; every other file belongs to
+#: the command of its name.
+SHARED = ("base", "preregistration")
 
 
 def commands() -> list[str]:

@@ -28,6 +28,7 @@ SMALLEST = {
         "chunk_fillers=[0]",
     ),
     "keystone": (*runs.KEYSTONE, "families=[orders,alerts]"),
+    "confirm": runs.CONFIRM,
     "controls": (*controls_examples.SMALL, "edit_layers=[1.0]", "top_k=[1]", "probe_layers=2", "sae_steps=5"),
 }
 ENGINE = {"self_patch", "full_patch", "batched_equals_single", "packed_equals_sequential"}
@@ -38,6 +39,7 @@ CONTROLS = {
     "anatomy": ENGINE | {"keys_and_values_make_both", "same_donor", "field_cut_off", "own_attention"},
     "composing": SPLICES | {"there_and_back", "whole_chunk_recomputed"},
     "keystone": SPLICES,
+    "confirm": ENGINE | SPLICES | {"positions_agree", "prefix_cache_equals_full", "stale_refused"},
 }
 
 
