@@ -9,7 +9,6 @@ from experiments.confirm.items import Laid
 from experiments.confirm.pairs import PairScores
 from experiments.confirm.splices import SpliceChecks, check_moves
 from pkv_interp.cache.compute import Runner
-from pkv_interp.measure.edit_ranking import ALIGNED
 
 if TYPE_CHECKING:
     from experiments.confirm.settings import ConfirmSettings
@@ -17,6 +16,9 @@ if TYPE_CHECKING:
 
 #: In float32 arms of the same text may differ by this much, in logits.
 SAME_TEXT = 1e-4
+ALIGNED = (
+    "share of contexts whose tokens, the last one left out, are those of the pair that names their positions"
+)
 
 
 def check_pairs(session: "Session[ConfirmSettings]", found: Sequence[PairScores]) -> None:

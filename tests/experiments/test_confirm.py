@@ -7,13 +7,14 @@ import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import yaml
 
 from experiments.confirm.cases import build_cases
-from experiments.confirm.edits import EditScores
+from experiments.confirm.edits import EditScores, named_by
 from experiments.confirm.experiment import EXPERIMENT
 from experiments.confirm.found import Measured
 from experiments.confirm.refusals import refuse, refuse_loaded
@@ -116,6 +117,17 @@ def test_edits_go_both_ways_and_their_labels_name_positions(measured: Measured) 
     edits: list[EditScores] = measured.scores.edits
     assert {d.gold_is_match for one in edits for d in one.decisions[:1]} == {True, False}
     assert all(one.aligned for one in edits)
+
+
+@pytest.mark.parametrize(("context", "named"), [((1, 2, 3), True), ((1, 2, 9), True), ((1, 9, 3), False)])
+def test_a_context_may_end_in_another_token_than_the_prompt_has_there(
+    context: tuple[int, ...], named: bool
+) -> None:
+    side = SimpleNamespace(ids=(1, 2, 3, 4))
+    case = SimpleNamespace(clean=SimpleNamespace(ids=(0,) * 4), corrupt=side)
+    one: Any = SimpleNamespace(case=case, scene=SimpleNamespace(task=SimpleNamespace(matches=True)))
+    state: Any = SimpleNamespace(ids=context)
+    assert named_by(state, one) is named
 
 
 @pytest.fixture
