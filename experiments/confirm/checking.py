@@ -9,7 +9,6 @@ from experiments.confirm.items import Laid
 from experiments.confirm.pairs import PairScores
 from experiments.confirm.splices import SpliceChecks, check_moves
 from pkv_interp.cache.compute import Runner
-from pkv_interp.measure.edit_ranking import ALIGNED
 
 if TYPE_CHECKING:
     from experiments.confirm.settings import ConfirmSettings
@@ -41,7 +40,8 @@ def check_edits(session: "Session[ConfirmSettings]", found: Sequence[EditScores]
     if not found:
         return
     n, allowed = len(found), session.tolerance.logits
-    session.control("positions_agree", sum(one.aligned for one in found) / n, 1.0, 0.0, ALIGNED)
+    named = "share of contexts whose tokens, but for the last, are those of the pair that names them"
+    session.control("positions_agree", sum(one.aligned for one in found) / n, 1.0, 0.0, named)
     session.control(
         "suffix_recompute_equals_full",
         max(one.ends_apart for one in found),
