@@ -38,7 +38,8 @@ class KindsOfEdit:
 
     Attributes:
         kinds: of the field that decides (``gating``), of one that nothing depends on (``bystander``), and of
-            one that is only read back (``value``); the latter two where the layout has them.
+            one that is only read back (``value``); the latter two where the layout has them, the last one
+            where its two values are as many tokens, as edits in place ask.
     """
 
     kinds: dict[str, Asked]
@@ -62,8 +63,16 @@ def ask_every_kind(loaded: LoadedModel, scene: EditScene, source: SceneSource, w
     if looked_up is not None:
         copied = open_context(loaded, looked_up)
         value = (looked_up.task.field, looked_up.task.new)
-        kinds["value"] = _ask(copied, value, looked_up.actions, wording)
+        if _as_long(copied, value):
+            kinds["value"] = _ask(copied, value, looked_up.actions, wording)
     return KindsOfEdit(kinds)
+
+
+def _as_long(context: EditableContext, change: tuple[str, str]) -> bool:
+    """Whether a field takes as many tokens after a change as before it."""
+    before, after = context.prefill(), context.edit(*change, "full_reprefill")
+    (a, b), (c, d) = before.spans[change[0]], after.spans[change[0]]
+    return b - a == d - c
 
 
 def _ask(context: EditableContext, change: tuple[str, str], actions: Sequence[str], wording: str) -> Asked:
