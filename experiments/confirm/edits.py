@@ -28,7 +28,7 @@ class EditScores:
         decisions: on the prompt as it was, and after a full re-prefill.
         arms: margins towards the action that is right there: the new one, and after an erratum about another
             field the old one. Errata are scored in words alone.
-        aligned: see `positions_agree`.
+        aligned: the pair names the context's positions (`SceneAndPair.names`).
         ends_apart: largest difference in logits between recomputing from the field on and a full re-prefill.
         prefill_difference: the same between the erratum after the stale cache and a prefill of that text.
         earlier_columns_kept: the erratum left every earlier column bit for bit what it was.
@@ -91,7 +91,7 @@ def edit_scene(
         about=About(scene.family, scene.instance, task.wording, str(scene.style.layout)),
         decisions=[_decision(base, scene, is_new=False), _decision(full, scene, is_new=True)],
         arms=arms,
-        aligned=positions_agree(base, scene, one.case),
+        aligned=one.names(base.ids),
         ends_apart=float((suffix.decide(new).logits - full.decide(new).logits).abs().max()),
         prefill_difference=prefill_difference(base, told),
         earlier_columns_kept=earlier_columns_kept(base, told),
@@ -110,16 +110,6 @@ def _decision(state: State, scene: EditScene, *, is_new: bool) -> Decision:
         found.margin > 0,
         found.likeliest_option == actions[0],
     )
-
-
-def positions_agree(state: State, scene: EditScene, case: Case) -> bool:
-    """Whether a context's tokens are those of the pair that names its positions, but for its last one.
-
-    Line breaks at the end of a context can be one token where nothing follows and two where the question
-    does. Then the last position is another, and it ends what is cached: no label before it is moved.
-    """
-    before_last = len(state.ids) - 1
-    return state.ids[:before_last] == (case.corrupt if scene.task.matches else case.clean).ids[:before_last]
 
 
 def prefill_difference(base: State, told: State) -> float:

@@ -118,6 +118,18 @@ def test_edits_go_both_ways_and_their_labels_name_positions(measured: Measured) 
     assert all(one.aligned for one in edits)
 
 
+def test_the_end_of_a_context_may_be_tokenised_otherwise_and_nothing_before_it() -> None:
+    settings = compose("confirm", *runs.CONFIRM)
+    assert isinstance(settings, ConfirmSettings)
+    (first, *_), tokenizer = build_cases(settings, tiny("llama").tokenizer).field, tiny("llama").tokenizer
+    to, away = first.edits
+    ids = first.case.corrupt.ids[: first.case.corrupt.spans["question"][0]]
+    assert to.names(ids)
+    assert not away.names(ids)  # its context is of the other side
+    assert to.names((*ids[:-1], tokenizer.vocab_size - 1))
+    assert not to.names((*ids[:-2], tokenizer.vocab_size - 1, ids[-1]))
+
+
 @pytest.fixture
 def _loads_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pkv_interp.run.session.load", lambda _: pytest.fail("a model was loaded"))
