@@ -14,6 +14,7 @@ from pkv_interp.measure.deviation import MEASURES
 from pkv_interp.records.schema import Row
 from pkv_interp.records.tables import TableRow
 from pkv_interp.run.report import Headline
+from pkv_interp.run.right_pairs import Section, with_right_pairs
 from pkv_interp.run.scoring import Resampling, Scorer, Scoring, row_of
 from pkv_interp.stats import mean, rank_correlation
 
@@ -66,17 +67,21 @@ def effects(semantic: Sequence[ScoredFlip], scoring: Scoring[BlastRadiusSettings
     ]
     if not swept:
         return EffectsPart([], [], [])
-    scorer = scoring.on([s.scored.flip.case for s in swept], [s.scored.found for s in swept])
-    correlations = _correlations(swept, scoring.resampling)
-    guides = _guides(swept, scorer, scoring.settings)
-    return EffectsPart(
-        [*correlations.headlines, *guides.headlines],
-        [*correlations.tables, *guides.tables, *_kinds(swept, scorer), *_points(swept)],
-        guides.rows,
-    )
+    cases = [s.scored.flip.case for s in swept]
+
+    def section(scorer: Scorer) -> Section:
+        return _figures([s for s in swept if s.scored.flip.case in scorer.cases], scorer, scoring.settings)
+
+    headlines, tables = with_right_pairs(section, scoring.on(cases, [s.scored.found for s in swept]))
+    return EffectsPart(headlines, [*tables, *_points(swept)], _rows(swept, scoring.settings))
 
 
-def _correlations(swept: Sequence[Swept], resampling: Resampling) -> EffectsPart:
+def _figures(swept: Sequence[Swept], scorer: Scorer, settings: BlastRadiusSettings) -> Section:
+    correlations, guides = _correlations(swept, scorer.resampling), _guides(swept, scorer, settings)
+    return [*correlations[0], *guides[0]], [*correlations[1], *guides[1], *_kinds(swept, scorer)]
+
+
+def _correlations(swept: Sequence[Swept], resampling: Resampling) -> Section:
     """Spearman's rho over the positions of an instance, averaged over instances.
 
     With recovery, and with its absolute value (what moves the decision either way).
@@ -97,37 +102,42 @@ def _correlations(swept: Sequence[Swept], resampling: Resampling) -> EffectsPart
                     Headline(name, estimate, what, bounds=(-1.0, 1.0))
                     for name in ("deviation_effect_rank_correlation", "deviation_effect_correlation")
                 ]
-    return EffectsPart(headlines, lines, [])
+    return headlines, lines
 
 
-def _guides(swept: Sequence[Swept], scorer: Scorer, settings: BlastRadiusSettings) -> EffectsPart:
-    """Recovery of joint patches by guide and size; a row per instance for the headline's size."""
+def _guides(swept: Sequence[Swept], scorer: Scorer, settings: BlastRadiusSettings) -> Section:
+    """Recovery of joint patches by guide and size."""
     headlines: list[Headline] = []
     lines: list[TableRow] = []
-    rows: list[Row] = []
     for guide in swept[0].effects.guides:
         margins = np.stack([s.effects.guides[guide] for s in swept])
         for i, k in enumerate(settings.guide_sizes):
             estimate = scorer.recovery(margins[:, i])
             lines.append(Guide.of(estimate, guide=guide, k=k))
             if k == HEADLINE_K:
-                arm = f"top{k}_by_{guide}"
-                headlines.append(Headline(arm, estimate, f"{k} {_GUIDES[guide]}"))
-                rows += _rows(swept, arm, margins[:, i])
-    return EffectsPart(headlines, lines, rows)
+                headlines.append(Headline(_arm(guide), estimate, f"{k} {_GUIDES[guide]}"))
+    return headlines, lines
 
 
-def _rows(swept: Sequence[Swept], arm: str, margins: Float[np.ndarray, " instances"]) -> list[Row]:
+def _arm(guide: str) -> str:
+    return f"top{HEADLINE_K}_by_{guide}"
+
+
+def _rows(swept: Sequence[Swept], settings: BlastRadiusSettings) -> list[Row]:
+    """A row per guide and instance, of joint patches of the headline's size."""
+    sizes = [at for at, k in enumerate(settings.guide_sizes) if k == HEADLINE_K]  # one, or none
     return [
         row_of(
             s.scored.flip.case,
-            f"{arm}/{s.scored.flip.n_fillers}",
+            f"{_arm(guide)}/{s.scored.flip.n_fillers}",
             clean=s.scored.found.clean,
             corrupt=s.scored.found.corrupt,
-            patched=float(value),
+            patched=float(s.effects.guides[guide][at]),
             extra={"tokens": len(s.scored.flip.case.clean)},
         )
-        for s, value in zip(swept, margins, strict=True)
+        for guide in swept[0].effects.guides
+        for at in sizes
+        for s in swept
     ]
 
 

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 #: In float32 arms of the same text may differ by this much, in logits.
 SAME_TEXT = 1e-4
+ALIGNED = (
+    "share of contexts whose tokens, the last one left out, are those of the pair that names their positions"
+)
 
 
 def check_pairs(session: "Session[ConfirmSettings]", found: Sequence[PairScores]) -> None:
@@ -40,8 +43,7 @@ def check_edits(session: "Session[ConfirmSettings]", found: Sequence[EditScores]
     if not found:
         return
     n, allowed = len(found), session.tolerance.logits
-    named = "share of contexts whose tokens, but for the last, are those of the pair that names them"
-    session.control("positions_agree", sum(one.aligned for one in found) / n, 1.0, 0.0, named)
+    session.control("positions_agree", sum(one.aligned for one in found) / n, 1.0, 0.0, ALIGNED)
     session.control(
         "suffix_recompute_equals_full",
         max(one.ends_apart for one in found),

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from experiments.confirm.about import right_on_both
-from experiments.confirm.edits import OTHER, RECOMPUTED, TAGGED, EditScores
+from experiments.confirm.edits import ATTENDED, OTHER, RECOMPUTED, TAGGED, EditScores
 from experiments.confirm.episodes import ArmTurns, EpisodeScores
 from experiments.confirm.found import Measured, Scores
 from experiments.confirm.pairs import RANDOM, TOP, PairScores
@@ -72,7 +72,7 @@ def figures_of(scores: Scores, plan: Preregistration, floor: float) -> dict[str,
         # Read heads are scored on one of the two kinds.
         TOP: _recovery([*scores.field, *scores.polarity], TOP, floor),
         RANDOM: _recovery([*scores.field, *scores.polarity], RANDOM, floor),
-        **{arm: _right(scores.edits, arm) for arm in (RECOMPUTED, TAGGED, OTHER)},
+        **{arm: _right(scores.edits, arm) for arm in (ATTENDED, RECOMPUTED, TAGGED, OTHER)},
         **{claim: _shift(scores.quads, claim, floor) for claim in SCRUBS},
         "write_before_read": _depths(scores, plan),
         "moved_rule": _agreement(scores.moved_late),

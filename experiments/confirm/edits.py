@@ -1,7 +1,7 @@
 """Edits of a field: recomputed tokens and the tagged erratum, as in the experiment on editing."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from experiments.confirm.about import About
 from experiments.confirm.items import SceneAndPair
@@ -12,12 +12,16 @@ from pkv_interp.measure.competence import Decision
 from pkv_interp.measure.edit_decisions import append_erratum, edited
 from pkv_interp.measure.edit_ranking import notes_of
 from pkv_interp.measure.edit_scenes import EditScene, open_context
+from pkv_interp.measure.knockout import attention_by_position
+from pkv_interp.measure.pairs import run_pair
 from pkv_interp.measure.patching import order_by
 from pkv_interp.measure.ranking import rank_labels
 from pkv_interp.tasks import Case
 
 WORDING = "tagged"
-RECOMPUTED, TAGGED, OTHER = "recompute_32", "tagged_erratum", "tagged_erratum_other_field"
+#: Arms: tokens recomputed by the attention of the decision, and by labels' effects; errata.
+ATTENDED, RECOMPUTED = "recompute_32", "recompute_32_by_effect"
+TAGGED, OTHER = "tagged_erratum", "tagged_erratum_other_field"
 
 
 @dataclass(frozen=True)
@@ -46,9 +50,8 @@ class EditScores:
 def learn_effects(cases: Sequence[Case], found: Sequence[RankedNotes]) -> dict[str, float]:
     """Mean effect of patching a position alone, by label, over discovery pairs.
 
-    The experiment on editing orders positions by the attention that anchors had on other instances of the
-    scored family. Anchors of one wording are not found in another, and no family that is scored may rank.
-    Labels are, but their attention does not tell rule from filler; what they carry does.
+    The experiment on editing orders positions by what anchors had on other instances of the scored family.
+    Anchors of one wording are not found in another, and no family that is scored may rank. Labels are.
 
     Args:
         cases: field pairs of discovery families.
@@ -77,12 +80,16 @@ def edit_scene(
     base = open_context(loaded, scene).prefill()
     notes = notes_of(base, scene)
     ranking = order_by(effects, note_labels(one.case)[: len(notes)], notes)
+    attended = most_attended(engine, one, notes)
     new, old = scene.actions, scene.actions[::-1]
     told = append_erratum(base, task.field, task.new, WORDING)
     full, suffix = (
         edited(base, scene, name, WORDING, ranking) for name in ("full_reprefill", "suffix_recompute")
     )
-    arms = {RECOMPUTED: edited(base, scene, f"recompute@{recomputed}", WORDING, ranking).decide(new).margin}
+    arms = {
+        arm: edited(base, scene, f"recompute@{recomputed}", WORDING, order).decide(new).margin
+        for arm, order in ((ATTENDED, attended), (RECOMPUTED, ranking))
+    }
     if not task.notation.is_code:
         other, (_, other_value) = next(iter(task.bystanders.items()))
         arms[TAGGED] = told.decide(new).margin
@@ -96,6 +103,17 @@ def edit_scene(
         prefill_difference=prefill_difference(base, told),
         earlier_columns_kept=earlier_columns_kept(base, told),
     )
+
+
+def most_attended(engine: Engine, one: SceneAndPair, notes: Sequence[int]) -> list[int]:
+    """Notes by the attention of the decision on the prompt as it was, mean over layers and heads, most first.
+
+    The prompt that is edited tells it before it is edited: nothing is learned on any other.
+    """
+    pair = run_pair(engine, one.case, {"attention"})
+    old = replace(pair, clean=pair.corrupt, corrupt=pair.clean) if one.scene.task.matches else pair
+    attention = attention_by_position(old)
+    return sorted(notes, key=lambda at: -attention[at])
 
 
 def _decision(state: State, scene: EditScene, *, is_new: bool) -> Decision:

@@ -30,11 +30,9 @@ class SceneAndPair:
         Args:
             context: the edit's prompt before its question, as ids.
         """
-        side, before_last = (
-            self.case.corrupt if self.scene.task.matches else self.case.clean,
-            len(context) - 1,
-        )
-        return tuple(context[:before_last]) == side.ids[:before_last]
+        stale = self.case.corrupt if self.scene.task.matches else self.case.clean
+        before_last = len(context) - 1
+        return tuple(context[:before_last]) == stale.ids[:before_last]
 
 
 @dataclass(frozen=True)

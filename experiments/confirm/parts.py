@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from experiments.confirm.edits import OTHER, RECOMPUTED, TAGGED
+from experiments.confirm.edits import ATTENDED, OTHER, RECOMPUTED, TAGGED
 from experiments.confirm.pairs import RANDOM, TOP
 from experiments.confirm.quads import SCRUBS
 from pkv_interp.errors import PkvError, suggestion
@@ -18,6 +18,7 @@ PARTS: dict[str, str] = {
     "notes_only": FIELD,
     TOP: POLARITY,
     RANDOM: POLARITY,
+    ATTENDED: EDITS,
     RECOMPUTED: EDITS,
     TAGGED: EDITS,
     OTHER: EDITS,

@@ -6,7 +6,8 @@ from math import ceil
 from pkv_interp.measure.residuals import common_start
 from pkv_interp.models.load import LoadedModel
 from pkv_interp.streams import stream
-from pkv_interp.training.chat import chat_ids, prompts, sample_replies
+from pkv_interp.training.chat import prompts, sample_replies
+from pkv_interp.training.tokens import encode_chat
 
 #: Chats per batch of sampling.
 _BATCH = 32
@@ -46,7 +47,7 @@ def _enough(loaded: LoadedModel, samples: int, seed: int, held_out: bool) -> lis
         asked = order[start : start + _BATCH]
         # Every batch has a seed of its own, so that no two draw the same numbers.
         for chat in sample_replies(loaded.model, loaded.tokenizer, asked, seed=seed + start):
-            texts.append(chat_ids(chat, loaded.tokenizer))
+            texts.append(list(encode_chat(chat, loaded.tokenizer).ids))
             if len(texts) > 1 and sum(map(len, texts)) - len(texts) * common_start(texts) >= samples:
                 return texts
     return texts

@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from experiments.patching.recipes import Recipe, recipes_of
 from experiments.patching.settings import PatchingSettings
 from pkv_interp.run.screen import first_of_each
-from pkv_interp.tasks import Case, Family, Scenarios, Style, field_case
+from pkv_interp.tasks import Case, Style
 from pkv_interp.tasks.pairs import split_pairs
-from pkv_interp.tasks.twins import same_conclusion_twin
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class Cases:
         discovery: they rank positions.
         held_out: they are scored; other instances of the same families.
         grid: those of ``held_out`` on which every cell is patched, each of another family.
-        dosed: those of ``held_out`` on which cache states are compared as the prompt grows.
+        dosed: those of ``held_out`` on which cache states are compared as prompts grow or the field moves.
         chains: instances of ``held_out`` again, as prompts that ask for a reason first.
 
     Of a researcher's own pairs there are no ``dosed`` and no ``chains``: neither can be made without a rule.
@@ -44,13 +44,13 @@ class Cases:
 
 @dataclass(frozen=True)
 class DoseCase:
-    """One scored instance as prompts of growing length, and of growing repetition of the rule.
+    """One scored instance as prompts of growing length, with the rule repeated, or with the field moved.
 
     Fillers are drawn before the record's number and the order of actions, so that prompts with other fillers
     may be about other records.
 
     Attributes:
-        at: the instance by dose, named as `dose_names` does.
+        at: the instance by dose, named as `dose_names` does, or by the place of its field.
     """
 
     instance: str
@@ -65,50 +65,12 @@ class Variants:
     Attributes:
         twins: same-conclusion twins of the held-out cases, by their instance; none of own pairs.
         doses: the dosed cases at every dose.
+        places: the dosed cases with the field at every place; none where it cannot move.
     """
 
     twins: dict[str, Case]
     doses: list[DoseCase]
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """All that a case is built from besides its style and the tokenizer."""
-
-    family: Family
-    index: int
-    split: str
-    seed: int
-    scenarios: Scenarios
-    wording: str
-    values: tuple[str, str] | None
-
-    def case(self, style: Style, tokenizer: Any) -> Case:
-        """The case in a style."""
-        built = field_case(
-            self.family,
-            self.index,
-            tokenizer,
-            seed=self.seed,
-            style=style,
-            wordings=(self.wording,),
-            values=self.values,
-            scenarios=self.scenarios,
-        )
-        return replace(built, split=self.split)
-
-    def twin(self, case: Case, style: Style, tokenizer: Any) -> Case:
-        """The same-conclusion twin of the case in that style."""
-        return same_conclusion_twin(
-            case,
-            self.index,
-            tokenizer,
-            seed=self.seed,
-            style=style,
-            wordings=(self.wording,),
-            values=self.values,
-            scenarios=self.scenarios,
-        )
+    places: list[DoseCase]
 
 
 def dose_names(settings: PatchingSettings) -> dict[str, tuple[str, int]]:
@@ -146,7 +108,7 @@ def candidates(settings: PatchingSettings, tokenizer: Any) -> Tried:
     recipes: dict[str, Recipe] = {}
     sides: list[list[Case]] = []
     for side in (0, 1):
-        made = [(recipe, recipe.case(_style(settings), tokenizer)) for recipe in _recipes(settings, side)]
+        made = [(recipe, recipe.case(_style(settings), tokenizer)) for recipe in recipes_of(settings, side)]
         recipes |= {case.instance: recipe for recipe, case in made}
         sides.append([case for _, case in made])
     return Tried(sides[0], sides[1], recipes)
@@ -176,7 +138,7 @@ def arrange(
     discovery, held_out = list(used["discovery"]), list(used["held_out"])
     first = first_of_each(held_out, 1)
     if settings.pairs is not None:
-        return Cases(discovery, held_out, first[: settings.grid_cases], [], []), Variants({}, [])
+        return Cases(discovery, held_out, first[: settings.grid_cases], [], []), Variants({}, [], [])
     plain = _style(settings)
     dosed = first_of_each(held_out, settings.dose_instances)
     thinking = None if settings.model.thinking is None else True
@@ -186,6 +148,12 @@ def arrange(
 
     def at_doses(case: Case) -> dict[str, Case]:
         return {name: tried.recipes[case.instance].case(style, tokenizer) for name, style in styles.items()}
+
+    crowded = replace(plain, n_fillers=settings.place_fillers)
+
+    def at_places(case: Case) -> dict[str, Case]:
+        recipe = tried.recipes[case.instance]
+        return {place: recipe.at(place, crowded, tokenizer) for place in settings.moved}
 
     cases = Cases(
         discovery,
@@ -197,6 +165,7 @@ def arrange(
     return cases, Variants(
         twins={case.instance: tried.recipes[case.instance].twin(case, plain, tokenizer) for case in held_out},
         doses=[DoseCase(case.instance, case.wording, at_doses(case)) for case in dosed],
+        places=[DoseCase(case.instance, case.wording, at_places(case)) for case in dosed if settings.moved],
     )
 
 
@@ -211,24 +180,3 @@ def _style(settings: PatchingSettings) -> Style:
 
 def _dosed(style: Style, what: str, amount: int) -> Style:
     return replace(style, n_fillers=amount) if what == "fillers" else replace(style, n_rules=amount)
-
-
-def _recipes(settings: PatchingSettings, side: int) -> list[Recipe]:
-    """Recipes of the ranking side (0) or of the scored one (1)."""
-    world = settings.world
-    world.choose(list(settings.values))  # a name that is no family is refused, not ignored
-    wordings = list(world.rules)
-    tried = settings.tried(settings.instances)
-    return [
-        Recipe(
-            family,
-            side * tried + j,
-            ("discovery", "held_out")[side],
-            settings.seed,
-            world,
-            wordings[(at + j) % len(wordings)],
-            settings.values.get(family.name),
-        )
-        for at, family in enumerate(settings.chosen(settings.families))
-        for j in range(tried)
-    ]

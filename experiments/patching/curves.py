@@ -9,22 +9,22 @@ from pkv_interp.measure.anchor_ranking import anchors
 from pkv_interp.measure.patching import first_reaching
 from pkv_interp.records.tables import TableRow
 from pkv_interp.run.report import NOT_NEGATIVE, Headline
+from pkv_interp.run.right_pairs import Section
 from pkv_interp.run.scoring import UNSIGNED, Scorer
 from pkv_interp.run.stage import stacked
 from pkv_interp.stats import mean
 
-Part = tuple[list[Headline], list[TableRow]]
 #: Share of the recovery whose price in positions is the headline k90.
 LEVEL = 0.9
 
 
-def position_curves(found: Measured, held: Scorer, settings: PatchingSettings) -> Part:
+def position_curves(found: Measured, held: Scorer, settings: PatchingSettings) -> Section:
     """Curves over sizes and shares, and the number of positions that recover the decision."""
     curve, needed = _by_size(found, held, settings), _needed(found, held)
     return curve[0] + needed[0], [*curve[1], *_by_share(found, held, settings), *needed[1]]
 
 
-def _by_size(found: Measured, held: Scorer, settings: PatchingSettings) -> Part:
+def _by_size(found: Measured, held: Scorer, settings: PatchingSettings) -> Section:
     scored = found.scored.of(held.cases)
     headlines: list[Headline] = []
     lines: list[TableRow] = []
@@ -58,7 +58,7 @@ def _by_share(found: Measured, held: Scorer, settings: PatchingSettings) -> list
     ]
 
 
-def _needed(found: Measured, held: Scorer) -> Part:
+def _needed(found: Measured, held: Scorer) -> Section:
     grown = [one.cumulative for one in found.scored.of(held.cases)]
     live = np.abs(held.gap) > held.floor
     needed = [

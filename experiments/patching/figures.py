@@ -6,6 +6,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from experiments.patching.figures_paths import path_bars, place_points
 from experiments.patching.figures_places import (
     SCORED,
     grid_heatmap,
@@ -160,5 +161,7 @@ FIGURES: Mapping[str, Callable[[RunRecord], go.Figure]] = {
     "token_text": token_text,
     "grid": grid_heatmap,
     "knockouts": knockout_curves,
+    "paths": path_bars,
     "dose": dose_curves,
+    "places": place_points,
 }

@@ -9,14 +9,13 @@ from experiments.patching.settings import PatchingSettings
 from experiments.patching.tables import KnockoutShare, KnockoutSpan
 from pkv_interp.records.tables import TableRow
 from pkv_interp.run.report import SHARE, Headline
+from pkv_interp.run.right_pairs import Section
 from pkv_interp.run.scoring import Scorer
 from pkv_interp.run.stage import stacked
 from pkv_interp.stats import Estimate, ratio_of_means
 
 
-def knockouts(
-    found: Measured, held: Scorer, settings: PatchingSettings
-) -> tuple[list[Headline], list[TableRow]]:
+def knockouts(found: Measured, held: Scorer, settings: PatchingSettings) -> Section:
     """What a knockout leaves of the gap between the two prompts, and of the right decisions on each."""
     scored = found.scored.of(held.cases)
     plain = dict.fromkeys(name for one in scored for name in one.hidden_clean if "@" not in name)
@@ -29,17 +28,12 @@ def knockouts(
         for share in settings.knockout_shares:
             estimate, right = _left(found, held, [f"{member}@{share:g}" for member in members])
             lines.append(KnockoutShare.of(estimate, knockout=order, share=share, **right))
-    headlines = []
     changed = found.cases.changed
-    for name, span, what in (
-        ("knockout_downstream", "notes", "gap left when the decision may not see notes"),
-        (f"knockout_{changed}", changed, f"gap left when the decision may not see the {changed}"),
-    ):
-        clean = stacked(scored, lambda s, span=span: s.hidden_clean[span])
-        corrupt = stacked(scored, lambda s, span=span: s.hidden_corrupt[span])
-        held.arm(name, clean, corrupt_patched=corrupt)
-        headlines.append(Headline(name, held.ratios((clean - corrupt)[:, None])[0], what))
-    return headlines, lines
+    name, what = f"knockout_{changed}", f"gap left when the decision may not see the {changed}"
+    clean = stacked(scored, lambda s: s.hidden_clean[changed])
+    corrupt = stacked(scored, lambda s: s.hidden_corrupt[changed])
+    held.arm(name, clean, corrupt_patched=corrupt)
+    return [Headline(name, held.ratios((clean - corrupt)[:, None])[0], what)], lines
 
 
 def _left(found: Measured, held: Scorer, members: Sequence[str]) -> tuple[Estimate, dict[str, float]]:
@@ -58,10 +52,10 @@ def _left(found: Measured, held: Scorer, members: Sequence[str]) -> tuple[Estima
     }
 
 
-def attention(found: Measured, held: Scorer) -> list[Headline]:
+def attention(found: Measured, held: Scorer) -> Section:
     """Where the clean prompt's decision token looks, mean over heads and layers."""
     scored = found.scored.of(held.cases)
-    return [
+    headlines = [
         Headline(
             f"{region}_attention",
             held.share(stacked(scored, lambda s, region=region: s.attention[region]).mean(1)),
@@ -70,3 +64,4 @@ def attention(found: Measured, held: Scorer) -> list[Headline]:
         )
         for region in (found.cases.changed, "notes")
     ]
+    return headlines, []

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from experiments.patching.cases import Cases, arrange, candidates, same_wording
+from experiments.patching.paths import Paths, measure_paths
 from experiments.patching.ranking import RankedSites, rank_sites
 from experiments.patching.scored import Scored, score
 from experiments.patching.settings import PatchingSettings
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 #: What a record of own pairs says of the parts that it does not have.
 WITHOUT_A_RULE = (
     "own pairs: what needs a rule is left out, namely same-conclusion donors and the claims that are tested "
-    "against them, doses, and chains of thought"
+    "against them, doses, places of the field, and chains of thought"
 )
 
 
@@ -31,9 +32,10 @@ class Measured:
     Attributes:
         ranked: of discovery cases.
         rankings: by family.
-        scored: of held-out cases.
+        scored, paths: of held-out cases.
         grids: of the cases on which every cell is patched.
         doses: of the cases that are compared as the prompt grows.
+        places: of the same cases as the field is moved; empty where it cannot be.
         chains: of the prompts that ask for a reason first; empty where none was asked for.
         screened: what the cases were chosen from; nothing where the first ones were taken.
     """
@@ -42,8 +44,10 @@ class Measured:
     ranked: Stage[RankedSites]
     rankings: dict[str, Ranking]
     scored: Stage[Scored]
+    paths: Stage[Paths]
     grids: Stage[Grid]
     doses: Stage[Doses]
+    places: Stage[Doses]
     chains: Stage[Chains]
     screened: Screened = field(default_factory=Screened)
 
@@ -76,7 +80,9 @@ def measure(session: "Session[PatchingSettings]") -> Measured:
         lambda case: score(engine, case, variants.twins.get(case.instance), rankings[case.family], settings),
         Scored,
     )
+    paths = session.each("paths", cases.held_out, lambda case: measure_paths(engine, case, settings), Paths)
     grids = session.each("grid", cases.grid, lambda case: measure_grid(engine, case, settings), Grid)
     doses = session.each("dose", variants.doses, lambda case: measure_doses(engine, case), Doses)
+    places = session.each("place", variants.places, lambda case: measure_doses(engine, case), Doses)
     chains = session.each("chain", cases.chains, lambda case: think(engine, case, settings), Chains)
-    return Measured(cases, ranked, rankings, scored, grids, doses, chains, kept.screened)
+    return Measured(cases, ranked, rankings, scored, paths, grids, doses, places, chains, kept.screened)

@@ -150,5 +150,11 @@ def _hide(
     }
     for draw in range(settings.knockout_draws):
         orders[f"random{draw}"] = [int(p) for p in rng.permutation(pair.notes)]
-    knockouts = span_knockouts(engine, pair) | share_knockouts(orders, settings.knockout_shares)
-    return knockout_margins(engine, pair, knockouts)
+    # Hiding all notes also hides the question, so it says little of notes: paths are closed instead.
+    spans = {
+        name: knockout
+        for name, knockout in span_knockouts(engine, pair).items()
+        if knockout.layers is not None or not set(pair.notes) <= set(knockout.positions)
+    }
+    shares = share_knockouts(orders, settings.knockout_shares)
+    return knockout_margins(engine, pair, spans | shares)

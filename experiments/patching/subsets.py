@@ -36,17 +36,21 @@ class Grid:
 
 @dataclass(frozen=True)
 class Dose:
-    """One prompt length, or one number of statements of the rule; margins in logits.
+    """One prompt length, one number of statements of the rule, or one place of the field; margins in logits.
 
     Attributes:
         clean, corrupt: margins of the two prompts.
         tokens: length of the prompts.
+        to_rule: tokens from the field's end to the value that the rule names; below 0 where that comes first.
+        to_decision: tokens between the field and the decision token.
         states: margin by cache state.
     """
 
     clean: float
     corrupt: float
     tokens: int
+    to_rule: int
+    to_decision: int
     states: dict[str, float]
 
 
@@ -84,12 +88,17 @@ def measure_grid(engine: Engine, case: Case, settings: PatchingSettings) -> Grid
 
 
 def measure_doses(engine: Engine, doses: DoseCase) -> Doses:
-    """Cache states as fillers and statements of the rule grow."""
+    """Cache states as fillers and statements of the rule grow, or as the field is moved."""
     found = {}
     for name, case in doses.at.items():
         pair = run_pair(engine, case, ())
         found[name] = Dose(
-            pair.clean_margin, pair.corrupt_margin, pair.clean.length, cache_states(engine, pair)
+            clean=pair.clean_margin,
+            corrupt=pair.corrupt_margin,
+            tokens=pair.clean.length,
+            to_rule=case.clean.spans["trigger"][0] - case.after_change,
+            to_decision=case.clean.decision - case.after_change,
+            states=cache_states(engine, pair),
         )
     return Doses(found)
 

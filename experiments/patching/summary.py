@@ -6,8 +6,10 @@ import numpy as np
 
 from experiments.patching.claims import claims, noise_floors
 from experiments.patching.curves import position_curves
+from experiments.patching.field_places import field_places
 from experiments.patching.hidden import attention, knockouts
 from experiments.patching.measure import Measured
+from experiments.patching.path_lines import field_cut_off, paths
 from experiments.patching.places import grids, places
 from experiments.patching.responses import chains, dose_responses
 from experiments.patching.scored import Scored
@@ -18,17 +20,16 @@ from pkv_interp.records.schema import Control, Row
 from pkv_interp.records.tables import interval
 from pkv_interp.run.claims import equivalences
 from pkv_interp.run.report import Headline, Report
+from pkv_interp.run.right_pairs import Section, with_right_pairs
 from pkv_interp.run.scoring import Scorer, Scoring, row_of
 from pkv_interp.run.stage import stacked
 
-
-def _arms(changed: str) -> dict[str, str]:
-    """Cache states between the stale prompt and the oracle, with what they refresh."""
-    return {
-        f"{changed}_only": f"KV of the {changed} alone",
-        "notes_only": f"KV after the {changed} alone",
-        "full_downstream": f"KV of the {changed} and everything after it",
-    }
+#: Cache states between the stale prompt and the oracle, with what they refresh; ``{}`` is the changed span.
+_ARMS = {
+    "{}_only": "KV of the {} alone",
+    "notes_only": "KV after the {} alone",
+    "full_downstream": "KV of the {} and everything after it",
+}
 
 
 def summarise(found: Measured, scoring: Scoring[PatchingSettings]) -> Report:
@@ -38,35 +39,50 @@ def summarise(found: Measured, scoring: Scoring[PatchingSettings]) -> Report:
     held = scoring.on(cases.held_out, scored)
     decided = [d for one in (*found.ranked.of(cases.discovery), *scored) for d in one.decisions]
     gate = scoring.gate(decided, settings.competence_threshold, found.screened)
-    margins = _margins(scored, cases.changed)
-    states = [
-        Headline(arm, held.arm(arm, margins[arm]), f"{refreshed} refreshed")
-        for arm, refreshed in _arms(cases.changed).items()
+    sections: list[Section] = [
+        with_right_pairs(lambda held: _states(found, held), held),
+        with_right_pairs(lambda held: position_curves(found, held, settings), held),
+        with_right_pairs(lambda held: knockouts(found, held, settings), held),
+        with_right_pairs(lambda held: paths(found, held), held),
+        with_right_pairs(lambda held: attention(found, held), held),
     ]
-    curves, hidden = position_curves(found, held, settings), knockouts(found, held, settings)
     floors = noise_floors(held, scored)
     cells, arrays = grids(found, scoring.on(cases.grid, found.grids.of(cases.grid)), settings)
     dosed, thought = dose_responses(found, scoring), chains(found, scoring)
+    moved, moved_rows = field_places(found, scoring)
+    sections.append(moved)
     return Report(
         gate=gate.competence,
-        headlines=[gate.headline, *states, *curves[0], *hidden[0], *attention(found, held)],
+        headlines=[gate.headline, *(headline for section in sections for headline in section[0])],
         tables=[
             gate.table,
             *gate.screen,
-            *_states(held, margins),
+            *(line for section in sections for line in section[1]),
             *places(found, held),
-            *curves[1],
-            *hidden[1],
             *equivalences(claims(held, scored, settings), scoring.head.noise_floor | floors),
             *cells,
             *dosed[0],
             *thought[0],
         ],
-        rows=[*held.rows, *_ranking_rows(found, settings), *dosed[1], *thought[1], *gate.rows],
-        controls=[_full_downstream(held, margins["full_downstream"], scoring)],
+        rows=[*held.rows, *_ranking_rows(found, settings), *dosed[1], *moved_rows, *thought[1], *gate.rows],
+        controls=[_full_downstream(found, held, scoring), field_cut_off(found, held, scoring)],
         noise_floor=floors,
         arrays=arrays,
     )
+
+
+def _states(found: Measured, held: Scorer) -> Section:
+    """Recovery by cache state, the two prompts themselves among them."""
+    margins = _margins(found.scored.of(held.cases), found.cases.changed)
+    changed = found.cases.changed
+    arms = {arm.format(changed): what.format(changed) for arm, what in _ARMS.items()}
+    headlines = [
+        Headline(arm, held.arm(arm, margins[arm]), f"{what} refreshed") for arm, what in arms.items()
+    ]
+    return headlines, [
+        States.of(held.recovery(values), arm=arm, **interval("decides_new", held.share(values > 0)))
+        for arm, values in margins.items()
+    ]
 
 
 def _ranking_rows(found: Measured, settings: PatchingSettings) -> list[Row]:
@@ -92,18 +108,12 @@ def _margins(scored: Sequence[Scored], changed: str) -> dict[str, np.ndarray]:
     }
 
 
-def _states(held: Scorer, margins: dict[str, np.ndarray]) -> list[States]:
-    return [
-        States.of(held.recovery(values), arm=arm, **interval("decides_new", held.share(values > 0)))
-        for arm, values in margins.items()
-    ]
-
-
-def _full_downstream(held: Scorer, full: np.ndarray, scoring: Scoring[PatchingSettings]) -> Control:
+def _full_downstream(found: Measured, held: Scorer, scoring: Scoring[PatchingSettings]) -> Control:
+    full = _margins(found.scored.of(held.cases), found.cases.changed)["full_downstream"]
     return control(
         "full_downstream",
         float(np.abs(full - held.clean).max()),
         0.0,
         scoring.floor,
-        f"logits, {held.cases[0].changed} and notes together against clean, {len(full)} scored cases",
+        f"logits, {found.cases.changed} and notes together against clean, {len(full)} scored cases",
     )

@@ -122,6 +122,19 @@ class KnockoutShare(EstimateRow):
 
 
 @dataclass(frozen=True)
+class PathLine(EstimateRow):
+    """Share of the gap that is left, and right decisions, with a path closed.
+
+    ``random`` closes ``notes_field`` with another span in place of the field.
+    """
+
+    table = "paths"
+    path: str
+    clean_right: float
+    corrupt_right: float
+
+
+@dataclass(frozen=True)
 class GridRegion(EstimateRow):
     """Single cells summed over a region, in one layer; adjusted over layers and regions."""
 
@@ -166,6 +179,24 @@ class DoseResponse(EstimateRow):
     amount: int
     arm: str
     tokens: float
+    gap: float
+    two_way_right: float
+    decides_new: float
+
+
+@dataclass(frozen=True)
+class FieldPlace(EstimateRow):
+    """Recovery by cache state with the field at one place of the prompt.
+
+    ``to_rule`` and ``to_decision`` are mean tokens from the field to the value that the rule names, below 0
+    where the rule comes first, and to the decision.
+    """
+
+    table = "field_places"
+    place: str
+    arm: str
+    to_rule: float
+    to_decision: float
     gap: float
     two_way_right: float
     decides_new: float

@@ -13,7 +13,6 @@ from typing import Any
 import torch
 
 from pkv_interp.cache.forward import fresh_rotation
-from pkv_interp.prompts.special import encode
 
 TOPICS: tuple[str, ...] = (
     "photosynthesis",
@@ -168,20 +167,6 @@ def sample_replies(
             texts = tokenizer.batch_decode(new, skip_special_tokens=True)
             chats.extend(Chat(p, t) for p, t in zip(part, texts, strict=True) if t.strip())
     return chats
-
-
-def chat_ids(chat: Chat, tokenizer: Any) -> list[int]:
-    """Token ids of a whole chat, its end of turn included.
-
-    Without a chat template the reply is plain text, cut anywhere, and no end is written.
-
-    Args:
-        chat: a rendered prompt and the reply to it.
-        tokenizer: of the model.
-    """
-    plain = tokenizer.chat_template is None
-    end = "" if plain else tokenizer.eos_token or ""
-    return encode(chat.prompt + chat.reply.strip() + end, tokenizer, prefix=plain)[0]
 
 
 def _rendered(message: str, tokenizer: Any) -> str:

@@ -9,7 +9,7 @@ from jaxtyping import Int
 from pkv_interp.errors import PkvError
 from pkv_interp.prompts import placement
 from pkv_interp.prompts.special import encode
-from pkv_interp.training.chat import Chat, chat_ids
+from pkv_interp.training.chat import Chat
 from pkv_interp.training.examples import Example, Turn
 
 
@@ -85,8 +85,10 @@ def encode_chat(chat: Chat, tokenizer: Any) -> TokenSequence:
 
     Without a chat template the reply is plain text, cut anywhere: no end is supervised.
     """
-    prompt, _ = encode(chat.prompt, tokenizer, prefix=tokenizer.chat_template is None)
-    ids = chat_ids(chat, tokenizer)
+    end = "" if tokenizer.chat_template is None else tokenizer.eos_token or ""
+    plain = tokenizer.chat_template is None
+    prompt, _ = encode(chat.prompt, tokenizer, prefix=plain)
+    ids, _ = encode(chat.prompt + chat.reply.strip() + end, tokenizer, prefix=plain)
     return TokenSequence(tuple(ids), tuple(range(len(prompt) - 1, len(ids) - 1)), (), "chat")
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import yaml
 
 from experiments.confirm.about import About, right_on_both
-from experiments.confirm.edits import OTHER, RECOMPUTED, TAGGED, EditScores
+from experiments.confirm.edits import ATTENDED, OTHER, RECOMPUTED, TAGGED, EditScores
 from experiments.confirm.episodes import ArmTurns, EpisodeScores
 from experiments.confirm.found import Chosen, Measured, Scores
 from experiments.confirm.pairs import RANDOM, TOP, PairScores, ReadHeads
@@ -33,6 +33,7 @@ GOOD: dict[str, float] = {
     "notes_only": 1.0,
     TOP: 0.8,
     RANDOM: 0.0,
+    ATTENDED: 1.0,
     RECOMPUTED: 1.0,
     TAGGED: 1.0,
     OTHER: 1.0,
@@ -53,6 +54,7 @@ BAD: dict[str, float] = {
     "notes_only": 0.7,
     TOP: 0.4,
     RANDOM: 0.2,
+    ATTENDED: 0.5,
     RECOMPUTED: 0.5,
     TAGGED: 0.5,
     OTHER: 0.5,
@@ -125,7 +127,9 @@ def measured(world: World, text: str | None = None, model: str = MODEL) -> Measu
         )
 
     def edit(family: str, number: int) -> EditScores:
-        arms = {arm: 1.0 if share_of(at[arm], number) else -1.0 for arm in (RECOMPUTED, TAGGED, OTHER)}
+        arms = {
+            arm: 1.0 if share_of(at[arm], number) else -1.0 for arm in (ATTENDED, RECOMPUTED, TAGGED, OTHER)
+        }
         return EditScores(about(family, number), decided("edits", family), arms, True, 0.0, 0.0, True)
 
     def splice(part: str, name: str, family: str) -> SpliceScores:

@@ -8,6 +8,7 @@ import numpy as np
 
 from experiments.patching.cases import Cases, Variants, arrange, candidates
 from experiments.patching.measure import Measured
+from experiments.patching.paths import CUT_OFF, Paths
 from experiments.patching.ranking import RankedSites
 from experiments.patching.scored import RandomSets, Scored
 from experiments.patching.settings import PatchingSettings
@@ -78,7 +79,7 @@ def scored(case: Case, rng: np.random.Generator) -> Scored:
     gap = clean - corrupt
     single = np.full(n, corrupt)
     single[:10] += gap / 10
-    spans = {"notes": (0.1, -0.1), "field": (clean, corrupt), "field and notes": (0.0, 0.0)}
+    spans = {"field": (clean, corrupt)}
     shares = {f"{o}@{s:g}": (1.5, -1.5) for o in ("effect", "attention", "random0") for s in (0.5, 1.0)}
     hidden = spans | shares
     masses = {"sink": 0.5, "field": 0.01, "notes": 0.4, "itself": 0.09}
@@ -104,6 +105,20 @@ def scored(case: Case, rng: np.random.Generator) -> Scored:
     )
 
 
+def closed(one: Scored) -> Paths:
+    """Nothing is left without the notes' sight of the field, half without the other paths."""
+    half, whole = (one.clean / 2, one.corrupt / 2), (one.clean, one.corrupt)
+    margins = {
+        "notes_field": (0.1, -0.1),
+        "notes_rule": half,
+        "question_notes": half,
+        "decision_field": whole,
+        CUT_OFF: (0.2, 0.2),
+    }
+    clean, corrupt = ({name: both[side] for name, both in margins.items()} for side in (0, 1))
+    return Paths(clean, corrupt, [whole])
+
+
 def made_up(cases: Cases) -> Measured:
     """All that the experiment would measure on these cases."""
     rng = np.random.default_rng(0)
@@ -115,10 +130,13 @@ def made_up(cases: Cases) -> Measured:
         ranked[key_of(case)] = RankedSites(
             one.clean, one.corrupt, one.decisions, one.positions["KV"], attention
         )
-    doses, grids = {}, {}
+    doses, places, grids = {}, {}, {}
     for case in cases.dosed:
         one = found[key_of(case)]
-        dose = Dose(one.clean, one.corrupt, 100, {"field_only": one.corrupt, "notes_only": one.clean})
+        states = {"field_only": one.corrupt, "notes_only": one.clean}
+        dose = Dose(one.clean, one.corrupt, 100, to_rule=20, to_decision=60, states=states)
+        late = Dose(one.clean, one.corrupt, 100, -40, 12, {"field_only": 0.0, "notes_only": 0.0})
+        places[key_of(case)] = Doses({"first": dose, "after_rule": dose, "last": late})
         doses[key_of(case)] = Doses(dict.fromkeys(("fillers=0", "fillers=2", "rules=1", "rules=2"), dose))
     for case in cases.grid:
         one = found[key_of(case)]
@@ -126,4 +144,15 @@ def made_up(cases: Cases) -> Measured:
         cells = {"V": nothing, "KV": np.tile(one.positions["KV"], (LAYERS, 1))}
         grids[key_of(case)] = Grid(one.clean, one.corrupt, cells, {"V": 1.0, "KV": 1.0})
     rankings = make_rankings(cases.discovery, list(ranked.values()))
-    return Measured(cases, Stage(ranked), rankings, Stage(found), Stage(grids), Stage(doses), Stage({}))
+    scores = Stage(found)
+    return Measured(
+        cases,
+        Stage(ranked),
+        rankings,
+        scores,
+        scores.map(closed),
+        Stage(grids),
+        Stage(doses),
+        Stage(places),
+        Stage({}),
+    )

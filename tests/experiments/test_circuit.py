@@ -68,6 +68,8 @@ def test_tables_follow_from_the_settings(circuit_results: Path) -> None:
     heads = {(line["layer"], line["head"]) for line in tables["read_heads"]}
     assert sorted(line["rank"] for line in tables["read_heads"]) == list(range(1, len(heads) + 1))
     assert {(line["layer"], line["head"]) for line in tables["write_heads"]} == heads
+    over_right = {line["headline"] for line in tables["right_pairs"]}
+    assert {"notes_only", "read_heads_top12", "attention_share", "circuit_jaccard"} <= over_right
     everything = max(line["k"] for line in tables["read_curve"])
     assert everything >= len(heads)  # all heads patched is a full patch, and no head is left for its control
     full = {line["arm"]: line["value"] for line in tables["read_curve"] if line["k"] == everything}

@@ -73,5 +73,5 @@ def test_thresholds_are_lines_at_their_places(drawn: Any) -> None:
 def test_a_record_without_a_claim_that_applies_is_drawn() -> None:
     wrong = {"field pairs": 8, "polarity pairs": 8}
     drawn: Any = FIGURES["claims"](record(World(GOOD, wrong=wrong)))
-    assert "0 of 0 claims passed, 18 do not apply" in drawn.layout.title.subtitle.text
+    assert "0 of 0 claims passed, 19 do not apply" in drawn.layout.title.subtitle.text
     assert {one.font.color for one in words(drawn)} == {GREY}

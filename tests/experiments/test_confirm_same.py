@@ -15,7 +15,14 @@ from experiments.composing.cases import Scene
 from experiments.composing.scenes import measure_scene
 from experiments.composing.spliced import TRANSPLANT, Arms
 from experiments.confirm.cases import Cases, build_cases
-from experiments.confirm.edits import OTHER, RECOMPUTED, TAGGED, edit_scene, learn_effects
+from experiments.confirm.edits import (
+    OTHER,
+    RECOMPUTED,
+    TAGGED,
+    edit_scene,
+    learn_effects,
+    most_attended,
+)
 from experiments.confirm.episodes import ARMS, play
 from experiments.confirm.items import Laid
 from experiments.confirm.making import MOVED, Maker
@@ -141,6 +148,17 @@ def test_edits_are_those_of_the_experiment_on_editing(number: int) -> None:
     assert ours.decisions[1].margin == pytest.approx(frontier.full.margin, abs=CLOSE)
     assert ours.decisions[0].margin == pytest.approx(-frontier.stale.margin, abs=CLOSE)
     assert [d.gold_is_match for d in ours.decisions] == [number == 1, number == 0]
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_the_most_attended_are_told_by_the_prompt_before_its_edit(number: int) -> None:
+    one = edits_of(cases().field, 2)[number]
+    old = one.case.corrupt if one.scene.task.matches else one.case.clean
+    weights = engine().prefill(old.ids, {"attention"}).need("attn").mean((0, 1))
+    notes = range(one.case.after_change, old.decision)
+    ranked = most_attended(engine(), one, notes)
+    assert sorted(ranked) == list(notes)
+    assert [float(weights[at]) for at in ranked] == sorted((float(weights[at]) for at in notes), reverse=True)
 
 
 def test_effects_are_pooled_by_label_over_families() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from experiments.confirm.choosing import to_rank
-from experiments.confirm.edits import RECOMPUTED
+from experiments.confirm.edits import ATTENDED, RECOMPUTED
 from experiments.confirm.experiment import EXPERIMENT
 from experiments.confirm.found import Measured
 from experiments.confirm.pairs import RANDOM, TOP
@@ -74,7 +74,7 @@ def test_edits_are_of_used_pairs_and_go_both_ways(run: tuple[RunRecord, Measured
     edits = [one.about.instance.removesuffix("/1-early").rsplit("-", 1) for one in scores.edits]
     assert [name for name, _ in edits] == [one.about.instance for one in scores.field]
     assert {way for _, way in edits} == {"to", "from"}
-    assert all(set(one.arms) == {RECOMPUTED} for one in scores.edits)
+    assert all(set(one.arms) == {ATTENDED, RECOMPUTED} for one in scores.edits)
 
 
 def test_read_heads_are_scored_on_field_pairs(run: tuple[RunRecord, Measured, list[Any]]) -> None:

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from experiments.confirm.cases import Cases, build_cases
-from experiments.confirm.edits import OTHER, RECOMPUTED, TAGGED, edit_scene
+from experiments.confirm.edits import ATTENDED, OTHER, RECOMPUTED, TAGGED, edit_scene
 from experiments.confirm.measure import follows
 from experiments.confirm.pairs import TOP
 from experiments.confirm.parts import check_claims, wanted
@@ -79,7 +79,7 @@ def test_what_is_not_claimed_of_the_model_is_not_made(cases: Cases) -> None:
 
 def test_errata_are_not_scored_in_code(cases: Cases) -> None:
     found = edit_scene(Engine(tiny("llama")), cases.field[0].edits[0], {}, 4)
-    assert set(found.arms) == {RECOMPUTED}
+    assert set(found.arms) == {ATTENDED, RECOMPUTED}
     assert found.aligned
 
 

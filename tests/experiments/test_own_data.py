@@ -150,7 +150,7 @@ def test_what_needs_no_rule_runs_on_pairs_and_the_rest_is_said_to_be_missing(own
     assert all(control.passed for control in own.controls)
     assert any(remark.startswith("own pairs: ") and "left out" in remark for remark in own.remarks)
     absent = {
-        "patching": {"dose", "cot", "cot_setup", "equivalence"},
+        "patching": {"dose", "field_places", "cot", "cot_setup", "equivalence"},
         "blast_radius": {"by_field"},
     }[own.experiment]
     assert not absent & set(own.tables)
@@ -162,8 +162,10 @@ def test_what_needs_no_rule_runs_on_pairs_and_the_rest_is_said_to_be_missing(own
         states = {line["arm"]: line["value"] for line in own.tables["states"]}
         assert states["full_downstream"] == pytest.approx(1.0, abs=1e-3)
         assert "change_only" in states
-        (both,) = [line for line in own.tables["knockout_spans"] if line["knockout"] == "change and notes"]
-        assert both["n_instances"] == 2
+        (span,) = [line for line in own.tables["knockout_spans"] if line["knockout"] == "change"]
+        assert span["n_instances"] == 2
+        # Without a rule and a question that are known there are two paths; one prompt opens with its change.
+        assert [line["path"] for line in own.tables["paths"]] == ["notes_field", "decision_field"]
         # Places are told apart by their distance from the end; nothing else is known of such a prompt.
         labels = {str(line["label"]) for line in own.tables["positions"]}
         assert labels == {f"plain-{i}" for i in range(1, len(labels) + 1)}
@@ -187,7 +189,7 @@ def test_a_record_of_pairs_is_made_again_and_drawn_without_empty_figures(own: Ru
             traces: Any = figure.data
             drawn = [trace for trace in traces if trace.type in ("scatter", "bar")]
             assert all(trace.x is not None and len(trace.x) for trace in drawn), name
-    assert absent == ({"dose"} if own.experiment == "patching" else set())
+    assert absent == ({"dose", "places"} if own.experiment == "patching" else set())
 
 
 def test_a_family_that_nothing_was_ranked_on_takes_the_ranking_of_all(tmp_path: Path) -> None:

@@ -32,6 +32,7 @@ def test_the_record_is_valid_and_its_controls_have_passed(patching_results: Path
     assert records_command(["check", str(patching_results)]) == 0
     controls = {control.name: control.value for control in record.controls}
     assert controls["full_downstream"] == pytest.approx(0.0, abs=1e-3)
+    assert controls["field_cut_off"] == pytest.approx(0.0, abs=1e-3)
     assert {"self_patch", "full_patch", "batched_equals_single", "packed_equals_sequential"} <= set(controls)
     assert {"margin", "self_patch", "same_conclusion_field", "same_conclusion_both"} <= set(
         record.noise_floor
@@ -56,11 +57,16 @@ def test_identities_hold_in_the_tables(record: RunRecord) -> None:
     for curve in ("suffix", "prefix"):
         (whole,) = lines(record, "share_curve", curve=curve, share=1.0)
         assert whole["value"] == pytest.approx(states["notes_only"], abs=1e-3)
-    (hidden,) = lines(record, "knockout_spans", knockout="field and notes")
-    assert hidden["value"] == pytest.approx(0.0, abs=1e-3)
+    # The path from the field to the decision alone, run again, is the knockout of the field.
+    (path,) = lines(record, "paths", path="decision_field")
+    (hidden,) = lines(record, "knockout_spans", knockout="field")
+    assert path["value"] == pytest.approx(hidden["value"], abs=1e-3)
+    # With all of the notes hidden their order says nothing.
     whole = [line["value"] for line in lines(record, "knockout_shares", share=1.0)]
-    (notes,) = lines(record, "knockout_spans", knockout="notes")
-    assert whole == pytest.approx([notes["value"]] * 3, abs=1e-3)
+    assert whole == pytest.approx([whole[0]] * 3, abs=1e-3)
+    spans = {line["knockout"] for line in lines(record, "knockout_spans")}
+    assert "field" in spans
+    assert not spans & {"notes", "field and notes"}
     # All positions together, the last entry of the rank curve, are the notes.
     assert lines(record, "rank_curve")[-1]["value"] == pytest.approx(states["notes_only"], abs=1e-3)
     stale, *_, oracle = lines(record, "cot")
@@ -80,6 +86,9 @@ def test_tables_follow_from_the_settings(record: RunRecord) -> None:
     assert [(line["what"], line["amount"]) for line in lines(record, "dose", arm="notes_only")] == [
         ("fillers", 0), ("fillers", 2), ("rules", 1), ("rules", 2),
     ]  # fmt: skip
+    moved = lines(record, "field_places", arm="notes_only")
+    assert [line["place"] for line in moved] == ["first", "after_rule", "last"]
+    assert [line["to_rule"] > 0 for line in moved] == [True, False, False]
     assert all(0 <= line["p_holm"] <= 1 for line in lines(record, "equivalence"))
     assert all(0 < line["p_adjusted"] <= 1 for line in lines(record, "positions"))
     assert {row.split for row in record.rows} == {"held_out"}
@@ -116,6 +125,9 @@ def test_bad_input_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
         ("top_k=[4,1]", "in rising order"),
         ("shares=[0.0,1.0]", "greater than 0"),
         ("grid_parts=[Q]", "grid_parts"),
+        ("places=[middle]", "places"),
+        ("places=[last,last]", "places"),
+        ("place_fillers=3", "place_fillers"),
     ],
 )
 def test_settings_are_checked(argument: str, cause: str) -> None:
@@ -171,11 +183,25 @@ def test_other_prompts_are_of_the_scored_instances(settings: PatchingSettings) -
         for fewer, more in (("fillers=0", "fillers=2"), ("rules=1", "rules=2")):
             assert len(doses.at[fewer].clean) < len(doses.at[more].clean)
         assert doses.at["rules=1"].clean.ids == case.clean.ids  # one statement is the plain style
+    for case, moved in zip(cases.dosed, variants.places, strict=True):
+        assert list(moved.at) == ["first", "after_rule", "last"]
+        assert {(c.family, c.wording, c.split) for c in moved.at.values()} == {
+            (case.family, case.wording, "held_out")
+        }
+        reach = [c.clean.decision - c.after_change for c in moved.at.values()]
+        assert reach == sorted(reach, reverse=True)
     for case in cases.held_out:
         twin = variants.twins[case.instance]
         assert twin.instance != case.instance
         assert twin.clean.spans == case.clean.spans
         assert twin.actions == case.actions
+
+
+def test_a_block_that_cannot_move_is_said() -> None:
+    made = compose("patching", "layout=json_lean", "cot=false")
+    assert isinstance(made, PatchingSettings)
+    assert made.moved == ()
+    assert any("no places of the field" in remark and "'json_lean'" in remark for remark in made.remarks())
 
 
 def test_published_figures_of_this_experiment_are_whole() -> None:

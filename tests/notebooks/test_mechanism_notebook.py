@@ -14,7 +14,7 @@ from tests.notebooks.executing import execute, pages, printed
 from tests.runs import ROOT
 
 NOTEBOOK = ROOT / "notebooks" / "mechanism.ipynb"
-FIGURES = {"blast_radius": 5, "patching": 9}
+FIGURES = {"blast_radius": 5, "patching": 11}
 
 
 @pytest.fixture(scope="module")
