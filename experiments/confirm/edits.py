@@ -32,7 +32,7 @@ class EditScores:
         decisions: on the prompt as it was, and after a full re-prefill.
         arms: margins towards the action that is right there: the new one, and after an erratum about another
             field the old one. Errata are scored in words alone.
-        aligned: the context's tokens are those of the pair that names its positions, but for its end.
+        aligned: the pair names the context's positions (`SceneAndPair.names`).
         ends_apart: largest difference in logits between recomputing from the field on and a full re-prefill.
         prefill_difference: the same between the erratum after the stale cache and a prefill of that text.
         earlier_columns_kept: the erratum left every earlier column bit for bit what it was.
@@ -98,7 +98,7 @@ def edit_scene(
         about=About(scene.family, scene.instance, task.wording, str(scene.style.layout)),
         decisions=[_decision(base, scene, is_new=False), _decision(full, scene, is_new=True)],
         arms=arms,
-        aligned=named_by(base, one),
+        aligned=one.names(base.ids),
         ends_apart=float((suffix.decide(new).logits - full.decide(new).logits).abs().max()),
         prefill_difference=prefill_difference(base, told),
         earlier_columns_kept=earlier_columns_kept(base, told),
@@ -114,16 +114,6 @@ def most_attended(engine: Engine, one: SceneAndPair, notes: Sequence[int]) -> li
     old = replace(pair, clean=pair.corrupt, corrupt=pair.clean) if one.scene.task.matches else pair
     attention = attention_by_position(old)
     return sorted(notes, key=lambda at: -attention[at])
-
-
-def named_by(state: State, one: SceneAndPair) -> bool:
-    """Whether a context's tokens are those of the pair that names its positions.
-
-    The last one is left out: a context ends there, and in the pair's prompt a line end may be one token with
-    what follows. Its position is the same, and so is its name.
-    """
-    pair = one.case.corrupt if one.scene.task.matches else one.case.clean
-    return state.ids[:-1] == pair.ids[: len(state.ids) - 1]
 
 
 def _decision(state: State, scene: EditScene, *, is_new: bool) -> Decision:

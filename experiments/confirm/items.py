@@ -1,5 +1,6 @@
 """What the confirmatory run measures on: pairs, quads, edits and episodes, each with its layout."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pkv_interp.agent import Episode
@@ -19,6 +20,19 @@ class SceneAndPair:
     def instance(self) -> str:
         """The scene's name."""
         return self.scene.instance
+
+    def names(self, context: Sequence[int]) -> bool:
+        """Whether a context's tokens are those of the pair, but for its last one.
+
+        Line breaks at the end of a context can be one token where nothing follows and two where the question
+        does. Then the last position is another, and it ends what is cached: no label before it is moved.
+
+        Args:
+            context: the edit's prompt before its question, as ids.
+        """
+        stale = self.case.corrupt if self.scene.task.matches else self.case.clean
+        before_last = len(context) - 1
+        return tuple(context[:before_last]) == stale.ids[:before_last]
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from pkv_interp.agent.transcript import field_span, policy_span
 from pkv_interp.errors import PkvError
 from pkv_interp.measure.edit_scenes import EditScene
 from pkv_interp.prompts.blocks import block_span
+from pkv_interp.prompts.rendering import Renderer
 from pkv_interp.tasks import Case, Family, Scenarios, Style, field_case
 from pkv_interp.tasks.edits import edit_task
 from pkv_interp.tasks.quads import Quad, quad, quad_twin
@@ -170,7 +171,13 @@ class Maker:
         recipe["wordings"] = (one.case.wording,)
         task = edit_task(place.family, place.number, self.tokenizer, matches=matches, **recipe)
         late = self.world.layout(style).field_late
-        return SceneAndPair(EditScene(task, style, place.number, late=late), one.case)
+        found = SceneAndPair(EditScene(task, style, place.number, late=late), one.case)
+        renderer = Renderer(self.tokenizer, style.chat and task.chat, style.thinking, task.question)
+        if not found.names(renderer.head(task.messages).prompt.ids):
+            raise PkvError(
+                f"the context of '{task.instance}' has other tokens than its prompt", "choose another layout"
+            )
+        return found
 
     def _episode(self, place: Place, design: Design) -> Episode:
         sizes, names = self.settings.plan.sizes, list(self.world.rules)

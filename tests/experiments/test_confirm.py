@@ -7,14 +7,13 @@ import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import yaml
 
 from experiments.confirm.cases import build_cases
-from experiments.confirm.edits import EditScores, named_by
+from experiments.confirm.edits import EditScores
 from experiments.confirm.experiment import EXPERIMENT
 from experiments.confirm.found import Measured
 from experiments.confirm.refusals import refuse, refuse_loaded
@@ -119,15 +118,16 @@ def test_edits_go_both_ways_and_their_labels_name_positions(measured: Measured) 
     assert all(one.aligned for one in edits)
 
 
-@pytest.mark.parametrize(("context", "named"), [((1, 2, 3), True), ((1, 2, 9), True), ((1, 9, 3), False)])
-def test_a_context_may_end_in_another_token_than_the_prompt_has_there(
-    context: tuple[int, ...], named: bool
-) -> None:
-    side = SimpleNamespace(ids=(1, 2, 3, 4))
-    case = SimpleNamespace(clean=SimpleNamespace(ids=(0,) * 4), corrupt=side)
-    one: Any = SimpleNamespace(case=case, scene=SimpleNamespace(task=SimpleNamespace(matches=True)))
-    state: Any = SimpleNamespace(ids=context)
-    assert named_by(state, one) is named
+def test_the_end_of_a_context_may_be_tokenised_otherwise_and_nothing_before_it() -> None:
+    settings = compose("confirm", *runs.CONFIRM)
+    assert isinstance(settings, ConfirmSettings)
+    (first, *_), tokenizer = build_cases(settings, tiny("llama").tokenizer).field, tiny("llama").tokenizer
+    to, away = first.edits
+    ids = first.case.corrupt.ids[: first.case.corrupt.spans["question"][0]]
+    assert to.names(ids)
+    assert not away.names(ids)  # its context is of the other side
+    assert to.names((*ids[:-1], tokenizer.vocab_size - 1))
+    assert not to.names((*ids[:-2], tokenizer.vocab_size - 1, ids[-1]))
 
 
 @pytest.fixture
