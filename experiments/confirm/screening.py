@@ -14,7 +14,7 @@ from experiments.confirm.about import About, right_on_both
 from pkv_interp.engine import Engine
 from pkv_interp.measure.competence import Decision, decisions
 from pkv_interp.measure.pairs import run_pair
-from pkv_interp.run.screened import Candidate, Decided, Screened, ScreenedPair
+from pkv_interp.run.screened import SCORED, Candidate, Decided, Screened, ScreenedPair
 from pkv_interp.tasks import Case
 
 if TYPE_CHECKING:
@@ -136,7 +136,7 @@ def screened(tries: Sequence[Tries]) -> Screened:
     """
     return Screened(
         [
-            Candidate(one.split, Decided(one.about.family, one.about.instance, [_pair(one)]), used)
+            Candidate(_side(one), Decided(one.about.family, one.about.instance, [_pair(one)]), used)
             for mine in tries
             for one, used in zip(mine.found, mine.used, strict=True)
         ]
@@ -146,3 +146,8 @@ def screened(tries: Sequence[Tries]) -> Screened:
 def _pair(one: Tried) -> ScreenedPair:
     clean, corrupt = one.decisions
     return ScreenedPair(one.about.wording, clean.margin, -corrupt.margin, one.decisions)
+
+
+def _side(one: Tried) -> str:
+    """Which side of a screen a pair is on: families to be confirmed score, as held-out ones elsewhere."""
+    return one.split if one.split == "discovery" else SCORED

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from pkv_interp.measure.competence import Decision, decisions
 from pkv_interp.measure.pairs import PairRun
 
-#: Split of the candidates that score, and that of a confirmatory run; those of any other rank.
-SCORED, CONFIRMED = "held_out", "confirm"
+#: Split of the candidates that score; those of any other rank.
+SCORED = "held_out"
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class Screened:
     @property
     def scored(self) -> list[Candidate]:
         """Those that score."""
-        return [one for one in self.candidates if one.split in (SCORED, CONFIRMED)]
+        return [one for one in self.candidates if one.split == SCORED]
 
 
 def families(candidates: Iterable[Candidate]) -> set[str]:
