@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -49,7 +50,21 @@ def arguments(experiment: str, family: str, results: Path) -> list[str]:
     return list({argument.split("=")[0]: argument for argument in given}.values())
 
 
-@pytest.mark.parametrize("family", families.FAMILIES)
+#: The small run of every experiment is on this one.
+FIRST, *OTHERS = families.FAMILIES
+
+
+@pytest.mark.parametrize("experiment", SMALLEST)
+def test_its_controls_pass_on_the_first_family(
+    experiment: str, small_results: Callable[[str], Path]
+) -> None:
+    (record,) = load_records(small_results(experiment))
+    assert (record.model_name, record.status) == (f"tiny-{FIRST}", "success")
+    assert {control.name for control in record.controls} >= CONTROLS[experiment]
+    assert all(control.passed for control in record.controls)
+
+
+@pytest.mark.parametrize("family", OTHERS)
 @pytest.mark.parametrize("experiment", SMALLEST)
 def test_it_runs_and_its_controls_pass(
     experiment: str,
