@@ -88,7 +88,7 @@ def test_a_second_run_is_skipped(circuit_results: Path, capfd: pytest.CaptureFix
     record = only(circuit_results)
     assert record.path is not None
     before = record.path.read_bytes()
-    runs.inside("circuit", *runs.SMALL, f"results_dir={circuit_results}")
+    runs.small("circuit", circuit_results)
     assert record.path.read_bytes() == before
     assert only(circuit_results).key == record.key
     told = capfd.readouterr().err
@@ -102,10 +102,7 @@ def test_another_summary_measures_nothing(
     results = tmp_path / "results"
     shutil.copytree(circuit_results, results)
     before = only(results)
-    given = [argument for argument in runs.SMALL if not argument.startswith("bootstrap_draws=")]
-    runs.inside(
-        "circuit", *given, f"results_dir={results}", "bootstrap_draws=300", "competence_threshold=0.0"
-    )
+    runs.small("circuit", results, "bootstrap_draws=300", "competence_threshold=0.0")
     after = only(results)
     assert "sites" not in capfd.readouterr().err
     assert (after.key, after.measurements) == (before.key, before.measurements)
@@ -147,7 +144,7 @@ def test_killed_midway_and_repeated_gives_the_same_results(
     started = only(tmp_path, "started")
     assert started.rows == []
 
-    runs.inside("circuit", *runs.SMALL, f"results_dir={tmp_path}")
+    runs.small("circuit", tmp_path)
     repeated, whole = only(tmp_path), only(circuit_results)
     assert repeated.key == started.key
     assert capfd.readouterr().out.count("was measured earlier") >= 3
