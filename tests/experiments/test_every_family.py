@@ -27,6 +27,16 @@ SMALLEST = {
     ),
     "keystone": (*runs.KEYSTONE, "families=[orders,alerts]"),
     "confirm": runs.CONFIRM,
+    "editing": (
+        *runs.EDITING,
+        "methods=[stale,field_only,recompute@4,erratum,auto,full_reprefill]",
+        "top_k=[1]",
+        "turns=2",
+        "horizon_cases=1",
+        "traced_cases=1",
+        "read_heads=1",
+        "cot_tokens=2",
+    ),
     "controls": (*controls_examples.SMALL, "edit_layers=[1.0]", "top_k=[1]", "probe_layers=2", "sae_steps=5"),
 }
 ENGINE = {"self_patch", "full_patch", "batched_equals_single", "packed_equals_sequential"}
@@ -38,8 +48,8 @@ CONTROLS = {
     "composing": SPLICES | {"there_and_back", "whole_chunk_recomputed"},
     "keystone": SPLICES,
     "confirm": ENGINE | SPLICES | {"positions_agree", "prefix_cache_equals_full", "stale_refused"},
+    "editing": ENGINE | {"suffix_recompute_equals_full", "trace_equals_api", "erratum_is_a_prefill"},
 }
-
 
 #: The small run of every experiment is on this one.
 FIRST, *OTHERS = families.FAMILIES
