@@ -255,48 +255,17 @@ def inside(experiment: str, *arguments: str) -> None:
         GlobalHydra.instance().clear()
 
 
-def small(experiment: str, results: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """The small run of an experiment with its record under ``results``."""
-    given = [*ARGUMENTS[experiment], f"results_dir={results}", *arguments]
-    last = {argument.partition("=")[0]: argument for argument in given}  # no key may be given twice
-    return run(f"experiments.{experiment}", *last.values())
+def last(*arguments: str) -> list[str]:
+    """Every key once, with the value that it is given last: Hydra refuses a key that is given twice."""
+    return list({argument.partition("=")[0]: argument for argument in arguments}.values())
 
 
-def circuit(results: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """As ``small``, of circuit."""
-    return small("circuit", results, *arguments)
+def small(experiment: str, results: Path, *arguments: str) -> None:
+    """The small run of an experiment in this process, with its record under ``results``.
 
-
-def blast_radius(results: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """As ``small``, of blast radius."""
-    return small("blast_radius", results, *arguments)
-
-
-def patching(results: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """As ``small``, of patching."""
-    return small("patching", results, *arguments)
-
-
-def agent(results: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """As ``small``, of agent."""
-    return small("agent", results, *arguments)
-
-
-def editing(results: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """As ``small``, of editing."""
-    return small("editing", results, *arguments)
-
-
-def weight_edits(results: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """As ``small``, of weight edits."""
-    return small("weight_edits", results, *arguments)
-
-
-def composing(results: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """As ``small``, of composing."""
-    return small("composing", results, *arguments)
-
-
-def keystone(results: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """As ``small``, of keystone."""
-    return small("keystone", results, *arguments)
+    Args:
+        experiment: its name.
+        results: folder of the record.
+        arguments: what is to differ from `ARGUMENTS`.
+    """
+    inside(experiment, *last(*ARGUMENTS[experiment], f"results_dir={results}", *arguments))

@@ -11,7 +11,7 @@ import hashlib
 import importlib.util
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 #: Only code of these packages is followed; the versions of others stand in the record.
@@ -37,22 +37,28 @@ def _body(node: ast.AST) -> list[ast.stmt]:
     return body
 
 
-def canonical(node: ast.AST) -> Iterator[str]:
+def canonical(node: ast.AST) -> str:
     """A syntax tree as text, without docstrings, the same under every Python that can parse it."""
-    yield type(node).__name__
+    pieces: list[str] = []
+    _write(node, pieces)
+    return "".join(pieces)
+
+
+def _write(node: ast.AST, pieces: list[str]) -> None:
+    pieces.append(type(node).__name__)
     for name, value in ast.iter_fields(node):
         if name in _SKIPPED:
             continue
         inner = _body(node) if name == "body" and _documented(node) else value
         if inner is None or inner == []:
             continue
-        yield f"({name}"
+        pieces.append(f"({name}")
         for one in inner if isinstance(inner, list) else [inner]:
             if isinstance(one, ast.AST):
-                yield from canonical(one)
+                _write(one, pieces)
             else:
-                yield repr(one)
-        yield ")"
+                pieces.append(repr(one))
+        pieces.append(")")
 
 
 @lru_cache
@@ -62,7 +68,7 @@ def _folder_of(package: str) -> Path | None:
     return Path(next(iter(places))) if places else None
 
 
-@lru_cache
+@cache
 def _file_of(module: str) -> Path | None:
     """The source of a module of `PACKAGES`, None for other modules and for names that are no module."""
     top, *inner = module.split(".")
@@ -102,9 +108,23 @@ def _imports_of_else(node: ast.AST, package: str) -> Iterator[str]:
         yield from _imports(ast.Module([statement], []), package)
 
 
-@lru_cache
-def _parsed(path: Path) -> ast.Module:
-    return ast.parse(path.read_text(encoding="utf-8"))
+@dataclass(frozen=True)
+class _Source:
+    """What a module's source means, as bytes, and the names that it imports."""
+
+    meaning: bytes
+    imports: tuple[str, ...]
+
+
+@cache  # by content, so that a file is parsed once however many roots reach it
+def _understood(text: str, package: str) -> _Source:
+    tree = ast.parse(text)
+    return _Source(canonical(tree).encode(), tuple(_imports(tree, package)))
+
+
+def _source_of(module: str, path: Path) -> _Source:
+    package = module if path.name == "__init__.py" else module.rpartition(".")[0]
+    return _understood(path.read_text(encoding="utf-8"), package)
 
 
 @lru_cache
@@ -119,8 +139,7 @@ def closure(roots: tuple[str, ...]) -> tuple[str, ...]:
         found[module] = None
         if "." in module:
             waiting.append(module.rpartition(".")[0])
-        package = module if path.name == "__init__.py" else module.rpartition(".")[0]
-        waiting += _imports(_parsed(path), package)
+        waiting += _source_of(module, path).imports
     return tuple(sorted(found))
 
 
@@ -170,6 +189,6 @@ def code_hash(roots: tuple[str, ...]) -> str:
     """SHA-256 over the code and data that ``roots`` reach."""
     digest = hashlib.sha256()
     for name, path in sorted(_files(closure(roots)).items()):
-        text = "".join(canonical(_parsed(path))).encode() if path.suffix == ".py" else path.read_bytes()
+        text = _source_of(name, path).meaning if path.suffix == ".py" else path.read_bytes()
         digest.update(f"{name}\0{len(text)}\0".encode() + text)
     return digest.hexdigest()

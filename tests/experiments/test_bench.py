@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +17,7 @@ from pkv_interp.engine import Engine
 from pkv_interp.errors import PkvError
 from pkv_interp.measure.pairs import PairRun, decode_margins, run_pair
 from pkv_interp.measure.patching import grid_rows, position_rows, sweep_grid, sweep_positions
-from pkv_interp.records import RunRecord
+from pkv_interp.records import RunRecord, load_records
 from pkv_interp.records.__main__ import main as records_command
 from pkv_interp.tasks import FAMILIES, Style, polarity_case
 from tests import runs
@@ -26,12 +28,9 @@ SMALL = runs.BENCH
 
 
 @pytest.fixture(scope="module")
-def record(tmp_path_factory: pytest.TempPathFactory) -> RunRecord:
-    folder = tmp_path_factory.mktemp("bench")
-    settings = compose("bench", *SMALL, f"results_dir={folder}")
-    assert isinstance(settings, BenchSettings)
-    found = EXPERIMENT.run(settings)
-    assert records_command(["check", str(folder)]) == 0
+def record(bench_results: Path) -> RunRecord:
+    (found,) = load_records(bench_results)
+    assert records_command(["check", str(bench_results)]) == 0
     return found
 
 
@@ -197,9 +196,11 @@ def test_a_summary_of_the_stored_times_is_the_same_record(record: RunRecord) -> 
     assert again.controls == record.controls
 
 
-def test_a_benchmark_that_is_asked_for_is_run_again(record: RunRecord) -> None:
-    assert record.path is not None
-    settings = compose("bench", *SMALL, f"results_dir={record.path.parent.parent}")
+def test_a_benchmark_that_is_asked_for_is_run_again(
+    record: RunRecord, bench_results: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(bench_results, tmp_path / "results")
+    settings = compose("bench", *SMALL, f"results_dir={tmp_path / 'results'}")
     assert isinstance(settings, BenchSettings)
     again = EXPERIMENT.run(settings)
     assert again.key == record.key

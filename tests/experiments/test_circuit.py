@@ -84,26 +84,27 @@ def test_tables_follow_from_the_settings(circuit_results: Path) -> None:
     assert {"field", "rule", "trigger", "action", "decision"} <= kinds
 
 
-def test_a_second_run_is_skipped(circuit_results: Path) -> None:
+def test_a_second_run_is_skipped(circuit_results: Path, capfd: pytest.CaptureFixture[str]) -> None:
     record = only(circuit_results)
     assert record.path is not None
     before = record.path.read_bytes()
-    done = runs.circuit(circuit_results)
-    assert done.returncode == 0, done.stderr
+    runs.small("circuit", circuit_results)
     assert record.path.read_bytes() == before
     assert only(circuit_results).key == record.key
-    assert "sites" not in done.stderr
-    assert "finished before" in done.stderr
+    told = capfd.readouterr().err
+    assert "sites" not in told
+    assert "finished before" in told
 
 
-def test_another_summary_measures_nothing(circuit_results: Path, tmp_path: Path) -> None:
+def test_another_summary_measures_nothing(
+    circuit_results: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     results = tmp_path / "results"
     shutil.copytree(circuit_results, results)
     before = only(results)
-    done = runs.circuit(results, "bootstrap_draws=300", "competence_threshold=0.0")
-    assert done.returncode == 0, done.stderr
+    runs.small("circuit", results, "bootstrap_draws=300", "competence_threshold=0.0")
     after = only(results)
-    assert "sites" not in done.stderr
+    assert "sites" not in capfd.readouterr().err
     assert (after.key, after.measurements) == (before.key, before.measurements)
     assert after.keys != before.keys
     assert after.rows == before.rows
@@ -129,7 +130,9 @@ def test_a_notebook_runs_it_in_a_line(circuit_results: Path, tmp_path: Path) -> 
     assert record.rows == whole.rows
 
 
-def test_killed_midway_and_repeated_gives_the_same_results(circuit_results: Path, tmp_path: Path) -> None:
+def test_killed_midway_and_repeated_gives_the_same_results(
+    circuit_results: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     process = runs.start("experiments.circuit", *runs.SMALL, f"results_dir={tmp_path}")
     deadline = time.monotonic() + 240
     while len(list(tmp_path.glob(".partial/*/*.zip"))) < 3 and process.poll() is None:
@@ -141,11 +144,10 @@ def test_killed_midway_and_repeated_gives_the_same_results(circuit_results: Path
     started = only(tmp_path, "started")
     assert started.rows == []
 
-    done = runs.circuit(tmp_path)
-    assert done.returncode == 0, done.stderr
+    runs.small("circuit", tmp_path)
     repeated, whole = only(tmp_path), only(circuit_results)
     assert repeated.key == started.key
-    assert done.stdout.count("was measured earlier") >= 3
+    assert capfd.readouterr().out.count("was measured earlier") >= 3
     assert repeated.rows == whole.rows
     assert repeated.tables == whole.tables
     assert repeated.headline == whole.headline

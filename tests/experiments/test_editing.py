@@ -18,7 +18,7 @@ from pkv_interp.records import RunRecord, load_records
 from pkv_interp.records.__main__ import main as records_command
 from tests import runs
 from tests.experiments.configs import compose
-from tests.families import FAMILIES, tiny
+from tests.families import tiny
 
 
 @pytest.fixture(scope="module")
@@ -142,14 +142,6 @@ def test_a_summary_made_again_is_the_same(record: RunRecord, tmp_path: Path, edi
     again = EXPERIMENT.summarise_again(tmp_path / "results" / "editing" / record.path.name)
     assert again.tables == record.tables
     assert (again.rows, again.headline, again.controls) == (record.rows, record.headline, record.controls)
-
-
-@pytest.mark.parametrize("family", FAMILIES[1:])
-def test_every_tiny_family_runs_it(family: str, tmp_path: Path) -> None:
-    kept = [argument for argument in runs.EDITING if not argument.startswith("model=")]
-    runs.inside("editing", *kept, f"results_dir={tmp_path}", f"model=tiny-{family}")
-    (record,) = load_records(tmp_path)
-    assert (record.model_name, record.status) == (f"tiny-{family}", "success")
 
 
 @pytest.mark.parametrize(

@@ -216,14 +216,13 @@ def test_own_code_may_name_its_errata(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("experiment", ["editing", "keystone"])
 def test_it_runs_from_end_to_end(experiment: str, tmp_path: Path) -> None:
-    less = ["layout=python_script", "families=[orders,alerts]", f"results_dir={tmp_path}"]
+    less = ["layout=python_script", "families=[orders,alerts]"]
     fewer = {
         "editing": ["methods=[stale,erratum,hoist,full_reprefill]", "top_k=[1]", "turns=2", "traced_cases=1",
                     "horizon_cases=1", "ask_with=[]"],
         "keystone": ["methods=[stale,erratum]", "rank_instances=1"],
     }  # fmt: skip
-    given = [*runs.ARGUMENTS[experiment], *less, *fewer[experiment]]
-    runs.inside(experiment, *{one.partition("=")[0]: one for one in given}.values())
+    runs.small(experiment, tmp_path, *less, *fewer[experiment])
     (record,) = load_records(tmp_path)
     assert record.status == "success"
     controls = {control.name: control.value for control in record.controls}

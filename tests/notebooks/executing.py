@@ -2,27 +2,47 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import nbformat
-import pytest
 from nbclient import NotebookClient
+from nbformat.v4 import new_code_cell, new_notebook
 
 from tests.runs import ONE_THREAD, ROOT
 
 SECONDS = 300
 
 
-def execute(path: Path, results: Path, **environment: str) -> Any:
-    """The notebook run from top to bottom at the repository's root, with ``results`` as its records."""
-    notebook = nbformat.read(path, as_version=4)
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in {**ONE_THREAD, "PKV_RESULTS": str(results), **environment}.items():
-            patch.setenv(name, value)
-        NotebookClient(notebook, timeout=SECONDS, resources={"metadata": {"path": str(ROOT)}}).execute()
-    return notebook
+class Kernel:
+    """One kernel that runs notebooks one after another, from top to bottom, at the repository's root.
+
+    A notebook finds no name and no setting of the one before it. What that one has imported stays so: it
+    takes longer than most notebooks do.
+    """
+
+    def __init__(self) -> None:
+        """It starts with its first notebook."""
+        place = {"metadata": {"path": str(ROOT)}}
+        self._client = NotebookClient(new_notebook(), timeout=SECONDS, kernel_name="python3", resources=place)
+
+    def execute(self, path: Path, results: Path, **environment: str) -> Any:
+        """A notebook with ``results`` as its records and these variables in its environment."""
+        given = {**os.environ, **ONE_THREAD, "PKV_RESULTS": str(results), **environment}
+        fresh = f"%reset -f\nimport os\nos.environ.clear()\nos.environ.update({given!r})\n%reset -f"
+        self._run(new_notebook(cells=[new_code_cell(fresh)]))
+        return self._run(nbformat.read(path, as_version=4))
+
+    def close(self) -> None:
+        """End it."""
+        self._run(new_notebook(), cleanup_kc=True)
+
+    def _run(self, notebook: Any, cleanup_kc: bool = False) -> Any:
+        self._client.nb = notebook
+        self._client.execute(cleanup_kc=cleanup_kc)
+        return notebook
 
 
 def outputs(notebook: Any) -> Iterator[Any]:

@@ -9,15 +9,15 @@ from typing import Any
 import pytest
 
 from pkv_interp.plots.tables import NOT_COMPETENT
-from tests.notebooks.executing import execute, pages, printed
+from tests.notebooks.executing import Kernel, pages, printed
 from tests.runs import ROOT
 
 NOTEBOOK = ROOT / "notebooks" / "circuit.ipynb"
 
 
 @pytest.fixture(scope="module")
-def executed(circuit_results: Path) -> Any:
-    return execute(NOTEBOOK, circuit_results, PKV_NOTEBOOK_MODEL="tiny-llama")
+def executed(kernel: Kernel, circuit_results: Path) -> Any:
+    return kernel.execute(NOTEBOOK, circuit_results, PKV_NOTEBOOK_MODEL="tiny-llama")
 
 
 def test_it_says_which_record_it_fell_back_to(executed: Any) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from pkv_interp.plots.tables import NOT_COMPETENT
 from tests import runs
-from tests.notebooks.executing import execute, outputs, pages, printed
+from tests.notebooks.executing import Kernel, outputs, pages, printed
 from tests.runs import ROOT
 
 NOTEBOOK = ROOT / "notebooks" / "composing.ipynb"
@@ -23,19 +23,21 @@ SCORES = r"\s+(-?\d+\.\d+)\s+(-?\d+\.\d+(?:e[+-]\d+)?)\s+(\d+)"
 
 @pytest.fixture(scope="module")
 def executed(
-    composing_results: Path, keystone_results: Path, tmp_path_factory: pytest.TempPathFactory
+    kernel: Kernel,
+    composing_results: Path,
+    keystone_results: Path,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Any:
     results = tmp_path_factory.mktemp("composing_notebook") / "results"
     for made in (composing_results, keystone_results):
         shutil.copytree(made, results, dirs_exist_ok=True)
-    done = runs.agent(results, "both_layouts=0")
-    assert done.returncode == 0, done.stderr
-    return execute(NOTEBOOK, results, PKV_NOTEBOOK_MODEL="tiny-llama")
+    runs.small("agent", results, "both_layouts=0")
+    return kernel.execute(NOTEBOOK, results, PKV_NOTEBOOK_MODEL="tiny-llama")
 
 
 @pytest.fixture(scope="module")
-def without(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    return execute(NOTEBOOK, tmp_path_factory.mktemp("nothing"), PKV_NOTEBOOK_MODEL="tiny-gemma3")
+def without(kernel: Kernel, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    return kernel.execute(NOTEBOOK, tmp_path_factory.mktemp("nothing"), PKV_NOTEBOOK_MODEL="tiny-gemma3")
 
 
 def scores(notebook: Any, *cells: str) -> list[tuple[float, float, int]]:

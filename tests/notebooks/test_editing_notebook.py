@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from pkv_interp.plots.tables import NOT_COMPETENT
-from tests.notebooks.executing import execute, pages, printed
+from tests.notebooks.executing import Kernel, pages, printed
 from tests.runs import ROOT
 
 NOTEBOOK = ROOT / "notebooks" / "editing.ipynb"
@@ -19,7 +19,7 @@ LIVE, RECORDED = 2, 5
 
 
 @pytest.fixture(scope="module")
-def executed(editing_results: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
+def executed(kernel: Kernel, editing_results: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """The notebook over a record that lacks one table."""
     lacking = tmp_path_factory.mktemp("lacking") / "results"
     shutil.copytree(editing_results, lacking)
@@ -27,12 +27,12 @@ def executed(editing_results: Path, tmp_path_factory: pytest.TempPathFactory) ->
     record = json.loads(path.read_text(encoding="utf-8"))
     del record["tables"]["planted"]
     path.write_text(json.dumps(record), encoding="utf-8")
-    return execute(NOTEBOOK, lacking, PKV_NOTEBOOK_MODEL="tiny-llama")
+    return kernel.execute(NOTEBOOK, lacking, PKV_NOTEBOOK_MODEL="tiny-llama")
 
 
 @pytest.fixture(scope="module")
-def without(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    return execute(NOTEBOOK, tmp_path_factory.mktemp("nothing"), PKV_NOTEBOOK_MODEL="tiny-gemma3")
+def without(kernel: Kernel, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    return kernel.execute(NOTEBOOK, tmp_path_factory.mktemp("nothing"), PKV_NOTEBOOK_MODEL="tiny-gemma3")
 
 
 def test_a_field_is_edited_live(executed: Any) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from pkv_interp.plots.tables import NOT_COMPETENT
-from tests.notebooks.executing import execute, pages, printed
+from tests.notebooks.executing import Kernel, pages, printed
 from tests.runs import ROOT
 
 NOTEBOOK = ROOT / "notebooks" / "mechanism.ipynb"
@@ -19,17 +19,20 @@ FIGURES = {"blast_radius": 5, "patching": 11}
 
 @pytest.fixture(scope="module")
 def executed(
-    blast_radius_results: Path, patching_results: Path, tmp_path_factory: pytest.TempPathFactory
+    kernel: Kernel,
+    blast_radius_results: Path,
+    patching_results: Path,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Any:
     results = tmp_path_factory.mktemp("mechanism") / "results"
     for made in (blast_radius_results, patching_results):
         shutil.copytree(made, results, dirs_exist_ok=True)
-    return execute(NOTEBOOK, results)
+    return kernel.execute(NOTEBOOK, results)
 
 
 @pytest.fixture(scope="module")
-def without(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    return execute(NOTEBOOK, tmp_path_factory.mktemp("nothing"))
+def without(kernel: Kernel, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    return kernel.execute(NOTEBOOK, tmp_path_factory.mktemp("nothing"))
 
 
 def test_it_says_which_records_it_read_and_which_it_lacks(executed: Any) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from pkv_interp.plots.tables import NOT_COMPETENT
-from tests.notebooks.executing import execute, pages, printed
+from tests.notebooks.executing import Kernel, pages, printed
 from tests.runs import ROOT
 
 NOTEBOOK = ROOT / "notebooks" / "origin.ipynb"
@@ -35,12 +35,14 @@ def renamed(results: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def executed(small_results: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Any:
+def executed(
+    kernel: Kernel, small_results: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory
+) -> Any:
     results = tmp_path_factory.mktemp("origin") / "results"
     for experiment in FIGURES:
         shutil.copytree(small_results(experiment), results, dirs_exist_ok=True)
     renamed(results)
-    return execute(NOTEBOOK, results)
+    return kernel.execute(NOTEBOOK, results)
 
 
 def test_every_figure_is_there_and_says_what_it_is_of(executed: Any) -> None:
@@ -62,16 +64,16 @@ def test_the_summary_claims_nothing_for_an_incompetent_model(executed: Any) -> N
 
 
 def test_another_model_does_not_stand_in_for_the_untrained_one(
-    small_results: Callable[[str], Path], tmp_path: Path
+    kernel: Kernel, small_results: Callable[[str], Path], tmp_path: Path
 ) -> None:
     results = Path(shutil.copytree(small_results("anatomy"), tmp_path / "results"))
-    notebook = execute(NOTEBOOK, results)
+    notebook = kernel.execute(NOTEBOOK, results)
     assert f"anatomy: no record of {UNTRAINED} under" in printed(notebook)
     assert len(pages(notebook)) == 5
 
 
-def test_without_records_it_names_the_commands(tmp_path: Path) -> None:
-    bare = execute(NOTEBOOK, tmp_path)
+def test_without_records_it_names_the_commands(kernel: Kernel, tmp_path: Path) -> None:
+    bare = kernel.execute(NOTEBOOK, tmp_path)
     text = printed(bare)
     for experiment in ("origin", "anatomy"):
         assert f"make one with `python -m experiments.{experiment}`" in text

@@ -16,7 +16,7 @@ SUMMARY = ("experiments.circuit.summary", "pkv_interp.run.scoring")
 
 
 def text(source: str) -> str:
-    return "".join(canonical(ast.parse(source)))
+    return canonical(ast.parse(source))
 
 
 def test_comments_docstrings_and_layout_mean_nothing() -> None:
@@ -57,7 +57,7 @@ def sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def forget() -> None:
-    for cached in (code._file_of, code._parsed, code.closure, code.code_hash):
+    for cached in (code._file_of, code.closure, code.code_hash):
         cached.cache_clear()
 
 
@@ -114,6 +114,18 @@ def test_a_new_import_is_followed(sources: Path) -> None:
     site = sources / "experiments/circuit/sites.py"
     assert moved(appended(site, "import pkv_interp.measure.fresh\n")) == (True, True)
     assert "pkv_interp.measure.fresh" in closure(MEASURE)
+
+
+def test_a_source_is_parsed_once_however_many_roots_reach_it(
+    sources: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code_hash(MEASURE), code_hash(SUMMARY)
+    appended(sources / "pkv_interp/engine/packed.py", "ONCE = 1\n")()
+    forget()
+    real, parsed = ast.parse, list[str]()
+    monkeypatch.setattr(ast, "parse", lambda text: parsed.append(text) or real(text))
+    code_hash(MEASURE), code_hash(SUMMARY)
+    assert [text.endswith("ONCE = 1\n") for text in parsed] == [True]
 
 
 def test_measuring_reaches_no_statistics_records_or_figures() -> None:
