@@ -28,6 +28,25 @@ def with_claim(**changes: Any) -> str:
     return yaml.safe_dump(data)
 
 
+def test_the_file_of_right_pairs_differs_in_who_may_be_judged_alone() -> None:
+    trial = Path(__file__).parents[2] / "docs/trials/preregistration_right_pairs.yaml"
+    first, second = load(FILE), load(trial)
+    claims = {claim.name: claim.model_copy(update={"models": ()}) for claim in first.claims}
+    gates = {"smollm2-135m-gate", "gemma3-270m-gate"}
+    for claim in second.claims:
+        assert claim.model_copy(update={"models": ()}) == claims[claim.name]
+        (same,) = (one for one in first.claims if one.name == claim.name)
+        assert set(claim.models) == set(same.models) & gates
+    left = {claim.name for claim in second.claims}
+    assert all(claim.name in left for claim in first.claims if set(claim.models) & gates)
+    for name, model in second.models.items():
+        assert (model.screen, first.models[name].screen) == ("both_sides", "none")
+        assert model.model_copy(update={"screen": "none"}) == first.models[name]
+    assert set(second.models) == gates
+    told = {"models": {}, "claims": ()}
+    assert second.model_copy(update=told) == first.model_copy(update=told)
+
+
 def test_the_packaged_file_is_whole_and_is_a_draft_or_final() -> None:
     plan = load(FILE)
     assert len({claim.name for claim in plan.claims}) == len(plan.claims) >= 9
