@@ -119,12 +119,12 @@ def test_a_new_import_is_followed(sources: Path) -> None:
 def test_a_source_is_parsed_once_however_many_roots_reach_it(
     sources: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    code_hash(MEASURE), code_hash(SUMMARY)
+    real, parsed = ast.parse, list[str]()
+    assert moved(lambda: None) == (False, False)
     appended(sources / "pkv_interp/engine/packed.py", "ONCE = 1\n")()
     forget()
-    real, parsed = ast.parse, list[str]()
     monkeypatch.setattr(ast, "parse", lambda text: parsed.append(text) or real(text))
-    code_hash(MEASURE), code_hash(SUMMARY)
+    assert moved(lambda: None) == (False, False)
     assert [text.endswith("ONCE = 1\n") for text in parsed] == [True]
 
 
