@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections import defaultdict
 from pathlib import Path
@@ -61,6 +62,28 @@ def test_where_the_gate_has_both_sides(confirmed: dict[str, RunRecord], told: st
     assert f"({', '.join(sorted(whole, key=told.index))}) and of none of `observatory`" in told
     assert len(whole) == 4
     assert [name for name, one in families.items() if not any(one)] == ["observatory"]
+
+
+def test_the_table_on_right_pairs_is_that_of_its_record(told: str) -> None:
+    trial = json.loads((ROOT / "docs" / "trials" / "confirm_right-pairs.json").read_text("utf-8"))
+    outcomes = []
+    for line in trial["tables"]["claims"]:
+        figure, n, limit = "-", "-", f"{line['low']} to {line['high']}"
+        if line["direction"] != "between":
+            limit = f"{line['direction']} {line['low' if line['direction'] == 'over' else 'high']:g}"
+        if line["outcome"] != NOT_APPLICABLE:
+            figure = f"{line['value']:.3f} [{line['ci_low']:.3f}, {line['ci_high']:.3f}]"
+            n = str(line["n_instances"])
+            outcomes.append(line["outcome"])
+        assert f"| `{line['claim']}` | {figure} | {limit} | {line['outcome']} | {n} |" in told
+    assert (outcomes.count("passed"), len(outcomes)) == (13, 16)
+    assert "**Thirteen of sixteen hold" in told
+    assert "where right, 13 of 16 claims hold" in " ".join((ROOT / "README.md").read_text("utf-8").split())
+    (episodes,) = (part for part in trial["tables"]["parts"] if part["part"] == "episodes")
+    assert f"has {episodes['match']:.2f} and {episodes['mismatch']:.2f} right by side" in told
+    parts = {line["claim"]: line for line in trial["tables"]["claims"]}
+    for name in ("recompute_32", "tagged_erratum"):
+        assert parts[name]["value"] * 35 == pytest.approx(28)
 
 
 def test_readme_says_what_the_gate_does_on_them(confirmed: dict[str, RunRecord]) -> None:
