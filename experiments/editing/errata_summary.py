@@ -93,8 +93,11 @@ def diagnostic(found: Measured, scorer: EditScorer, used: str) -> Part:
         lines += asked
     mine = found.diagnostic[used].of(scenes)
     kinds = {
-        (kind, method): scorer.share(scenes, [getattr(one.kinds[kind], method).right for one in mine])
-        for kind in mine[0].kinds
+        (kind, method): scorer.share(
+            [scene for scene, one in zip(scenes, mine, strict=True) if kind in one.kinds],
+            [getattr(one.kinds[kind], method).right for one in mine if kind in one.kinds],
+        )
+        for kind in _kinds(mine)
         for method in ("field_only", "full")
     }
     copied = kinds.get(("value", "field_only"))
@@ -113,11 +116,16 @@ _WHAT = {
 }
 
 
+def _kinds(found: Sequence[KindsOfEdit]) -> list[str]:
+    """Kinds that some scene has: a value that is read back may fit in one and not in another."""
+    return list(dict.fromkeys(kind for one in found for kind in one.kinds))
+
+
 def _asked(
     scorer: EditScorer, scenes: Sequence[EditScene], wording: str, found: Sequence[KindsOfEdit]
 ) -> tuple[list[tuple[str, Any]], list[Diagnostic]]:
     """One line for each kind of edit and one for all of them; estimates over all, by headline."""
-    kinds = list(found[0].kinds)
+    kinds = _kinds(found)
     named: list[tuple[str, Any]] = []
     lines = []
     for kind in (*kinds, ALL):
@@ -125,7 +133,7 @@ def _asked(
             (scene, one.kinds[k])
             for scene, one in zip(scenes, found, strict=True)
             for k in kinds
-            if kind in (k, ALL)
+            if k in one.kinds and kind in (k, ALL)
         ]
         shares = _precision_and_recall(scorer, asked)
         named += [(f"diagnostic_{name}", share) for name, share in shares.items() if kind == ALL]

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from experiments.editing import asking
-from experiments.editing.asking import ask_every_kind
+from experiments.editing import asking, errata_summary
+from experiments.editing.asking import KindsOfEdit, ask_every_kind
 from experiments.editing.cases import build_cases
 from pkv_interp.editing import EditableContext, field, user
 from pkv_interp.measure.edit_scenes import SceneSource
@@ -34,3 +34,9 @@ def test_a_value_that_is_read_back_is_asked_about_where_it_fits(
     monkeypatch.setattr(asking, "_as_long", lambda *_: fits)
     kinds = ask_every_kind(loaded, scene, source, "tagged").kinds
     assert set(kinds) == {"gating", "bystander", *(["value"] if fits else [])}
+
+
+def test_kinds_are_those_that_some_scene_has() -> None:
+    one: Any = object()
+    found = [KindsOfEdit({"gating": one}), KindsOfEdit({"gating": one, "value": one})]
+    assert errata_summary._kinds(found) == ["gating", "value"]  # pyright: ignore[reportPrivateUsage]

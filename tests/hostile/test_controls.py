@@ -41,7 +41,7 @@ from tests.agent import support
 from tests.experiments.configs import compose
 from tests.families import tiny
 from tests.hostile import sabotage
-from tests.hostile.told import own_cache, splice_traces, spliced_scene, told_outputs
+from tests.hostile.told import kept_question, own_cache, splice_traces, spliced_scene, told_outputs
 
 ROOT = Path(__file__).parent.parent.parent
 ALLOWED = tolerance_of("float32")
@@ -221,6 +221,7 @@ TABLE: dict[str, Control] = {
     "earlier_columns_kept": Control(errata, s.values_shifted, 1.0, 0.0, field="earlier_columns_kept"),
     "suffix_recompute_equals_full": Control(exact_edits, s.values_shifted),
     "suffix_recompute_equals_full_reprefill": Control(exact_edits, s.values_shifted),
+    "last_token_equals_rerun": Control(lambda: kept_question(tiny("llama"), scene()[1]), s.values_shifted),
     "trace_equals_api": Control(traces, s.another_cache_opened),
     "traced_splices_equal_api": Control(lambda: splice_traces(engine(), case()), s.another_cache_opened),
     "own_cache_read_again": Control(lambda: own_cache(engine(), case()), s.another_cache_opened),
@@ -284,7 +285,6 @@ def test_every_control_of_every_experiment_is_in_the_table() -> None:
 
 
 def test_keystone_checks_fail_as_those_of_composing_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The controls that keystone shares by name are measured by code of its own."""
     source, _ = scene()
     one = source.scenes(source.style(1), 1)[0]
     good = keystone_check(tiny("llama"), one)

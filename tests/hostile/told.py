@@ -9,8 +9,11 @@ from experiments.composing.checks import measure_traces
 from pkv_interp.cache.compute import Runner
 from pkv_interp.engine import Engine
 from pkv_interp.measure.crossing import read_by
+from pkv_interp.measure.edit_scenes import EditScene, open_context
+from pkv_interp.measure.last_token import KeptQuestion
 from pkv_interp.measure.margin_model import CAPTURE, outputs_over
 from pkv_interp.measure.pairs import run_pair
+from pkv_interp.models.load import LoadedModel
 from pkv_interp.prompts.blocks import block_span
 from pkv_interp.tasks import Case
 
@@ -40,3 +43,10 @@ def splice_traces(engine: Engine, case: Case) -> float:
     found = measure_traces(engine, Runner.of(loaded.model), loaded.tokenizer, [spliced_scene(case)])
     assert found.caches == 3
     return found.difference
+
+
+def kept_question(loaded: LoadedModel, scene: EditScene) -> float:
+    """How far the last token alone and the question rerun lie apart on an unedited cache, as in editing."""
+    base = open_context(loaded, scene).prefill()
+    alone = KeptQuestion.of(base).decide(base, scene.actions)
+    return float((alone.logits - base.decide(scene.actions).logits).abs().max())
