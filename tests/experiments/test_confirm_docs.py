@@ -78,7 +78,7 @@ def test_the_table_on_right_pairs_is_that_of_its_record(told: str) -> None:
         assert f"| `{line['claim']}` | {figure} | {limit} | {line['outcome']} | {n} |" in told
     assert (outcomes.count("passed"), len(outcomes)) == (13, 16)
     assert "**Thirteen of sixteen hold" in told
-    assert "on right pairs, chosen after that, 13 of 16 claims hold" in " ".join(
+    assert "on right pairs, chosen later, 13 of 16 claims hold" in " ".join(
         (ROOT / "README.md").read_text("utf-8").split()
     )
     (episodes,) = (part for part in trial["tables"]["parts"] if part["part"] == "episodes")
