@@ -207,15 +207,18 @@ class Runner:
         layers = self.layers(cache, cache.length)
         return self._run_blocks(layers, ids, at, where[-1] + 1, cache.layout, masked=True)
 
-    def masks(self, at: Int[Tensor, " block"], layout: AttentionLayout | None) -> dict[str, Any]:
+    def masks(
+        self, at: Int[Tensor, " block"], layout: AttentionLayout | None, *, whole: bool = False
+    ) -> dict[str, Any]:
         """The keyword that gives a model the masks of a block of tokens over what it is given.
 
         Args:
             at: their positions, ascending.
             layout: who sees whom.
+            whole: layers that slide are given all columns, too.
         """
         kinds = dict(zip(self.types, self.windows, strict=True))
-        return {"attention_mask": additive_masks(at, kinds, self.model.dtype, layout)}
+        return {"attention_mask": additive_masks(at, kinds, self.model.dtype, layout, whole=whole)}
 
     def blocks(self, at: Int[Tensor, " n"]) -> Iterator[slice]:
         """The blocks in which tokens at the positions ``at`` are run: one where the rotation asks for it.

@@ -44,21 +44,26 @@ def additive_masks(
     kinds: Mapping[str, int | None],
     dtype: torch.dtype,
     layout: AttentionLayout | None = None,
+    *,
+    whole: bool = False,
 ) -> Tensor | dict[str, Tensor]:
     """Masks Float[1, 1, block, seen] of a block of tokens, one per kind of layer where kinds differ.
 
-    Columns are those from the oldest that the first token can see to the block's last token.
+    Columns are those from the oldest that the first token can see, or from the first of all, to the block's
+    last token.
 
     Args:
         at: positions of the tokens, ascending.
         kinds: the window of every kind of layer, None where all is seen.
         dtype: of the model.
         layout: who sees whom, beyond that.
+        whole: layers that slide are given all columns, too.
     """
     start, stop = int(at[0]), int(at[-1]) + 1
     made: dict[str, Tensor] = {}
     for kind, window in kinds.items():
-        columns = torch.arange(first_seen(start, window), stop, device=at.device)
+        first = 0 if whole else first_seen(start, window)
+        columns = torch.arange(first, stop, device=at.device)
         distance = at[:, None] - columns[None]
         hidden = distance < 0
         if window is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -18,7 +19,7 @@ from tests.families import FAMILIES, ids_of, tiny
 PARTS, WINDOW = (13, 20, 9, 6), 16
 
 
-def parts_of(family: str) -> tuple[Runner, object, list[list[int]]]:
+def parts_of(family: str) -> tuple[Runner, Any, list[list[int]]]:
     loaded = tiny(family, window=WINDOW)
     return (
         Runner.of(loaded.model),
@@ -74,7 +75,7 @@ def test_a_plain_chunk_says_nothing_of_a_layout():
 def test_a_library_keeps_layouts_apart(tmp_path: Path):
     run, tokenizer, (head, one, _, _) = parts_of("llama")
     library, inside = ChunkLibrary(tmp_path), AttentionLayout(len(one), ((5, 7),))
-    kinds = [{}, {"blind": True}, {"layout": inside}, {"blind": True, "layout": inside}]
+    kinds: list[dict[str, Any]] = [{}, {"blind": True}, {"layout": inside}, {"blind": True, "layout": inside}]
     paths = {library.path_of(run, tokenizer, one, **kind) for kind in kinds}
     assert len(paths) == len(kinds)
     for kind in kinds:

@@ -17,9 +17,11 @@ from tests.families import FAMILIES, tiny
 VALUES = {"language": ("English", "Spanish"), FIELD: (OLD, NEW, "cancel"), "tier": ("gold", "silver", "low")}
 
 
-def isolated(loaded: LoadedModel, *, plain_status: bool = False, **given: AttentionLayout) -> EditableContext:
-    status = field(FIELD, OLD, isolated=not plain_status and not given)
-    asked = not given
+def isolated(
+    loaded: LoadedModel, *, plain_status: bool = False, given: AttentionLayout | None = None
+) -> EditableContext:
+    status = field(FIELD, OLD, isolated=not plain_status and given is None)
+    asked = given is None
     messages = (
         system("You handle orders for a web shop."),
         user(
@@ -33,7 +35,7 @@ def isolated(loaded: LoadedModel, *, plain_status: bool = False, **given: Attent
             "\nThe customer asks us to cancel order A1000.\n",
         ),
     )
-    return EditableContext(loaded.model, loaded.tokenizer, messages, QUESTION, **given)
+    return EditableContext(loaded.model, loaded.tokenizer, messages, QUESTION, layout=given)
 
 
 def same_length(context: EditableContext) -> dict[str, list[str]]:
@@ -113,7 +115,7 @@ class TestLinks:
         spans, length = plain.prefill().spans, plain.n_tokens
         rule = spans["tier"][0] - 4
         layout = AttentionLayout(length, isolated=(spans[FIELD],), links=((rule, rule + 2),))
-        base = isolated(loaded, layout=layout).prefill()
+        base = isolated(loaded, given=layout).prefill()
         edited, full = (base.edit(FIELD, NEW, method) for method in ("field_only", "full_reprefill"))
         assert edited.exact
         assert edited.cost.tokens == spans[FIELD][1] - spans[FIELD][0] + 2
@@ -122,7 +124,7 @@ class TestLinks:
 
     def test_a_layout_that_does_not_fit_is_refused(self):
         with pytest.raises(PkvError, match="the layout's last block begins at 7"):
-            isolated(tiny("llama"), layout=AttentionLayout(7))
+            isolated(tiny("llama"), given=AttentionLayout(7))
 
     def test_a_layout_and_marked_fields_are_refused(self):
         loaded = tiny("llama")
