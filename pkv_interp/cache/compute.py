@@ -7,7 +7,7 @@ family slides, the window is in the mask.
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -16,9 +16,11 @@ from torch import Tensor
 from transformers import PreTrainedModel
 from transformers.cache_utils import DynamicCache
 
-from pkv_interp.cache.blocks import BlockLayer, blocks, first_seen
+from pkv_interp.cache.attention_layout import AttentionLayout
+from pkv_interp.cache.blocks import BlockLayer, blocks
 from pkv_interp.cache.forward import at_positions, fresh_rotation
 from pkv_interp.cache.frozen import FrozenCache
+from pkv_interp.cache.masks import additive_masks, check_masks, restricts
 from pkv_interp.cache.measured import measured_columns
 from pkv_interp.cache.positions import Positions
 from pkv_interp.cache.state import form_of, refuse_training
@@ -28,8 +30,6 @@ from pkv_interp.ids import TokenIds, as_ids
 
 SLIDING = "sliding_attention"
 FULL = "full_attention"
-#: Attention that takes an additive mask of four dimensions.
-_MASKED = ("sdpa", "eager")
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,15 +98,21 @@ class Runner:
         return cls(model, windows, tuple(listed), Positions.of(model), form_of(model))
 
     @torch.no_grad()
-    def prefill(self, ids: TokenIds) -> Computed:
+    def prefill(self, ids: TokenIds, layout: AttentionLayout | None = None) -> Computed:
         """Run a whole prompt.
+
+        Args:
+            ids: its tokens.
+            layout: who sees whom; the cache keeps it, and every later forward over it heeds it.
 
         Raises:
             PkvError: the prompt is empty or longer than the model serves, an id is outside the vocabulary, or
-                logits are not finite.
+                logits are not finite; under a layout, an attention that takes no explicit mask.
         """
         ids = self.checked(ids)
         self.positions.check_served(len(ids))
+        if layout is not None:
+            return self._prefill_under(layout, ids)
         grown = DynamicCache()
         tokens = torch.tensor([list(ids)], device=self.model.device)
         at = torch.arange(len(ids), device=self.model.device)
@@ -114,6 +120,14 @@ class Runner:
             logits = self.forward(tokens, at, grown)
         made = FrozenCache.of(grown, self.positions.regime(len(ids)))
         return Computed(made, finite_logits(logits[0, -1].float()))
+
+    def _prefill_under(self, layout: AttentionLayout, ids: Sequence[int]) -> Computed:
+        """The tokens that see everything before them as ever, then the others with masks."""
+        check_masks(self.model)
+        free = min(max(layout.first_restricted, 1), len(ids))
+        made = self.prefill(ids[:free])
+        made = replace(made, cache=replace(made.cache, layout=layout))
+        return self.extend(made.cache, ids[free:]) if free < len(ids) else made
 
     def forward(
         self, tokens: Int[Tensor, "rows n"], at: Int[Tensor, " n"], cache: DynamicCache, **extra: Any
@@ -155,7 +169,9 @@ class Runner:
         self.positions.check_served(length)
         layers = self.layers(cache, length)
         at = torch.arange(cache.length, length, device=self.model.device)
-        return self._run_blocks(layers, ids, at, length, masked=False)
+        if restricts(cache):
+            check_masks(self.model)
+        return self._run_blocks(layers, ids, at, length, cache.layout, masked=restricts(cache))
 
     @torch.no_grad()
     def recompute(self, cache: FrozenCache, positions: TokenIds, ids: TokenIds) -> Computed:
@@ -186,9 +202,23 @@ class Runner:
             raise PkvError(f"{len(ids)} ids for {len(where)} positions", "give one id per position")
         # The forward's frequencies follow from its last position, those of the cache from how it was made.
         self.positions.check_cache(cache, where[-1] + 1)
-        self._check_masks()
+        check_masks(self.model)
         at = torch.tensor(where, device=self.model.device)
-        return self._run_blocks(self.layers(cache, cache.length), ids, at, where[-1] + 1, masked=True)
+        layers = self.layers(cache, cache.length)
+        return self._run_blocks(layers, ids, at, where[-1] + 1, cache.layout, masked=True)
+
+    def masks(
+        self, at: Int[Tensor, " block"], layout: AttentionLayout | None, *, whole: bool = False
+    ) -> dict[str, Any]:
+        """The keyword that gives a model the masks of a block of tokens over what it is given.
+
+        Args:
+            at: their positions, ascending.
+            layout: who sees whom.
+            whole: layers that slide are given all columns, too.
+        """
+        kinds = dict(zip(self.types, self.windows, strict=True))
+        return {"attention_mask": additive_masks(at, kinds, self.model.dtype, layout, whole=whole)}
 
     def blocks(self, at: Int[Tensor, " n"]) -> Iterator[slice]:
         """The blocks in which tokens at the positions ``at`` are run: one where the rotation asks for it.
@@ -212,6 +242,7 @@ class Runner:
         ids: Sequence[int],
         at: Int[Tensor, " n"],
         length: int,
+        layout: AttentionLayout | None,
         *,
         masked: bool,
     ) -> Computed:
@@ -222,6 +253,7 @@ class Runner:
             ids: the tokens.
             at: the position of each token.
             length: of the context that sets the rotary frequencies.
+            layout: who sees whom.
             masked: give the model explicit masks, which tokens with gaps between them need; otherwise the
                 model makes its own for tokens that follow the filled columns.
         """
@@ -234,43 +266,11 @@ class Runner:
                     layer.place(mine)
                 grown = DynamicCache()
                 grown.layers.extend(layers)
-                extra = {"attention_mask": self._masks(mine)} if masked else {}
+                extra = self.masks(mine, layout) if masked else {}
                 logits = self.forward(tokens[:, block], mine, grown, **extra)
         keys, values = zip(*(layer.columns for layer in layers), strict=True)
-        made = FrozenCache(keys, values, self.positions.regime(length))
+        made = FrozenCache(keys, values, self.positions.regime(length), layout)
         return Computed(made, finite_logits(logits[0, -1].float()))
-
-    def _masks(self, at: Int[Tensor, " block"]) -> Tensor | dict[str, Tensor]:
-        """Additive masks of a block over what it is given, one per kind of layer where kinds differ."""
-        start, stop = int(at[0]), int(at[-1]) + 1
-        made: dict[str, Tensor] = {}
-        for kind, window in dict(zip(self.types, self.windows, strict=True)).items():
-            columns = torch.arange(first_seen(start, window), stop, device=at.device)
-            distance = at[:, None] - columns[None]
-            hidden = distance < 0
-            if window is not None:
-                hidden |= distance >= window
-            mask = torch.zeros(hidden.shape, dtype=self.model.dtype, device=at.device)
-            made[kind] = mask.masked_fill_(hidden, torch.finfo(mask.dtype).min)[None, None]
-        return made if len(made) > 1 else next(iter(made.values()))
-
-    def _check_masks(self) -> None:
-        """Refuse a model that takes no positions, or no additive mask of four dimensions."""
-        if hasattr(self.model.base_model, "build_alibi_tensor"):
-            raise PkvError(
-                f"{type(self.model).__name__} builds ALiBi from its mask and takes none of four dimensions",
-                "use erratum, hoist, suffix_recompute or full_reprefill",
-            )
-        if not at_positions(self.model, torch.zeros(1, dtype=torch.long)):
-            raise PkvError(
-                f"{type(self.model).__name__} takes no positions, which tokens with gaps between them need",
-                "use erratum, hoist, suffix_recompute or full_reprefill",
-            )
-        if self.model.config._attn_implementation not in _MASKED:
-            raise PkvError(
-                f"attention '{self.model.config._attn_implementation}' takes no explicit mask",
-                "load the model with attn_implementation sdpa or eager",
-            )
 
     def checked(self, ids: TokenIds) -> tuple[int, ...]:
         """Token ids in one form, for a model that is still the one that was read.

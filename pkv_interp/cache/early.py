@@ -14,6 +14,7 @@ from pkv_interp.cache.blocks import BlockLayer
 from pkv_interp.cache.compute import Runner
 from pkv_interp.cache.forward import fresh_rotation
 from pkv_interp.cache.frozen import FrozenCache
+from pkv_interp.cache.masks import restricts
 from pkv_interp.errors import PkvError
 from pkv_interp.finite import finite
 from pkv_interp.ids import TokenIds
@@ -53,8 +54,9 @@ def early_values(
                 each.place(at[block])
             grown = DynamicCache()
             grown.layers.extend(layers)
+            extra = runner.masks(at[block], cache.layout) if restricts(cache) else {}
             try:
-                runner.forward(tokens[:, block], at[block], grown)
+                runner.forward(tokens[:, block], at[block], grown, **extra)
             except _ReachedError as reached:
                 values.append(reached.values)
             else:

@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 from transformers.cache_utils import DynamicCache, DynamicLayer
 
+from pkv_interp.cache.attention_layout import AttentionLayout, one_layout
 from pkv_interp.cache.regime import Regime, one_regime
 from pkv_interp.errors import PkvError
 from pkv_interp.indices import index_below, whole
@@ -31,11 +32,14 @@ class FrozenCache:
         values: per layer Float[1, n_kv_heads, T, head_dim].
         regime: rotary frequencies that the keys were made with, for a model whose frequencies follow the
             length of the context; None for any other model, or where it is not known.
+        layout: who sees whom, in columns of this cache and of what comes after it; None where every token
+            sees all before it.
     """
 
     keys: tuple[Float[Tensor, "1 n_kv T d"], ...]
     values: tuple[Float[Tensor, "1 n_kv T d"], ...]
     regime: Regime | None = None
+    layout: AttentionLayout | None = None
 
     def __post_init__(self) -> None:
         if not self.keys or len(self.keys) != len(self.values):
@@ -51,10 +55,13 @@ class FrozenCache:
             )
 
     @classmethod
-    def of(cls, cache: DynamicCache, regime: Regime | None = None) -> FrozenCache:
+    def of(
+        cls, cache: DynamicCache, regime: Regime | None = None, layout: AttentionLayout | None = None
+    ) -> FrozenCache:
         """The tensors that a forward left in ``cache``, a cache of full layers that is used no more."""
         layers: list[Any] = cache.layers
-        return cls(tuple(layer.keys for layer in layers), tuple(layer.values for layer in layers), regime)
+        keys, values = (tuple(getattr(layer, part) for layer in layers) for part in ("keys", "values"))
+        return cls(keys, values, regime, layout)
 
     @property
     def n_layers(self) -> int:
@@ -101,6 +108,7 @@ class FrozenCache:
             tuple(key[:, :, start:stop] for key in self.keys),
             tuple(value[:, :, start:stop] for value in self.values),
             self.regime,
+            None if self.layout is None else self.layout.moved(-start),
         )
 
     def replace(
@@ -119,7 +127,8 @@ class FrozenCache:
             part: "K", "V" or "KV".
 
         Raises:
-            PkvError: for a donor of another length, shape or regime, or a position or layer out of range.
+            PkvError: for a donor of another length, shape, regime or attention layout, or a position or layer
+                out of range.
         """
         if donor.length != self.length or donor.n_layers != self.n_layers:
             raise PkvError(
@@ -140,7 +149,8 @@ class FrozenCache:
                     edited = mine[layer].clone()
                     edited[:, :, index] = theirs[layer][:, :, index]
                     mine[layer] = edited
-        return FrozenCache(tuple(keys), tuple(values), one_regime((self.regime, donor.regime)))
+        regime = one_regime((self.regime, donor.regime))
+        return FrozenCache(tuple(keys), tuple(values), regime, one_layout(self.layout, donor.layout))
 
 
 def _check_range(what: str, indices: Sequence[int], stop: int) -> None:

@@ -96,7 +96,8 @@ def reposition(
         key if rotary is None else turn(key, *turns(rotary), layout)
         for key, rotary, layout in zip(cache.keys, rotations.layers, rotations.layouts, strict=True)
     ]
-    return FrozenCache(tuple(keys), cache.values, Positions.of(model).regime(target_length))
+    regime = Positions.of(model).regime(target_length)
+    return FrozenCache(tuple(keys), cache.values, regime, cache.layout)
 
 
 def check_movable(model: PreTrainedModel, cache: FrozenCache | Cache) -> None:

@@ -7,6 +7,7 @@ from typing import Any, get_args
 
 from transformers import PreTrainedTokenizerBase
 
+from pkv_interp.cache.attention_layout import AttentionLayout
 from pkv_interp.cache.compute import Runner
 from pkv_interp.cache.frozen import FrozenCache
 from pkv_interp.composing.identity import identity_of
@@ -29,6 +30,7 @@ class Chunk:
         context: those tokens.
         sink: what stood before it.
         identity: of the model (weights, dtype, rotation).
+        blind: where it is spliced in, its tokens see each other alone, and the whole says so.
     """
 
     ids: tuple[int, ...]
@@ -37,6 +39,7 @@ class Chunk:
     context: tuple[int, ...]
     sink: Sink
     identity: str
+    blind: bool = False
 
     @property
     def length(self) -> int:
@@ -151,6 +154,8 @@ def precompile(
     *,
     context: str | TokenIds = (),
     sink: Sink = "none",
+    blind: bool = False,
+    layout: AttentionLayout | None = None,
 ) -> Chunk:
     """Prefill a chunk once (arXiv 2606.17107, composing).
 
@@ -162,11 +167,22 @@ def precompile(
         sink: what the chunk's first tokens can attend to. "none": nothing, the chunk's own first token
             becomes the attention sink. "bos": the BOS token. "prefix": the context. What stands before is
             not part of the chunk.
+        blind: the whole that the chunk is spliced into is to be read as one in which its tokens see each
+            other alone. A splice is then exact: the cache of a prefill under that attention layout.
+        layout: who sees whom in the chunk, in its own tokens: isolated spans.
 
     Raises:
-        PkvError: an empty text, an id outside the vocabulary, a sink that does not fit.
+        PkvError: an empty text, an id outside the vocabulary, a sink that does not fit, a blind chunk with
+            anything before it, a layout together with a context.
     """
     ids, context = parts(tokenizer, text, context, sink)
-    whole = runner.prefill((*context, *ids)).cache
+    if blind and context:
+        raise PkvError(
+            f"a blind chunk was given {len(context)} tokens before it",
+            "leave out sink and context, or blind",
+        )
+    if layout is not None and context:
+        raise PkvError("a layout was given together with a context", "leave out one of the two")
+    whole = runner.prefill((*context, *ids), layout).cache
     columns = whole.slice(len(context), whole.length)
-    return Chunk(ids, columns, len(context), context, sink, identity_of(runner.model))
+    return Chunk(ids, columns, len(context), context, sink, identity_of(runner.model), blind)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from safetensors.torch import save
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
+from pkv_interp.cache.attention_layout import AttentionLayout
 from pkv_interp.cache.compute import Runner
 from pkv_interp.cache.frozen import FrozenCache
 from pkv_interp.composing.chunk import Chunk, Sink, parts, precompile
@@ -46,6 +48,8 @@ class ChunkLibrary:
         *,
         context: Sequence[int] = (),
         sink: Sink = "none",
+        blind: bool = False,
+        layout: AttentionLayout | None = None,
     ) -> Path:
         """The file of this text's chunk, whether it exists or not.
 
@@ -55,9 +59,12 @@ class ChunkLibrary:
             text: the chunk, as text or as ids.
             context: see ``precompile``.
             sink: see ``precompile``.
+            blind: see ``precompile``.
+            layout: see ``precompile``.
         """
         ids, context = parts(tokenizer, text, context, sink)
-        return self.folder / f"{_key(_fields(runner, tokenizer, ids, context, sink))}.safetensors"
+        fields = _fields(runner, tokenizer, ids, context, sink, blind, layout)
+        return self.folder / f"{_key(fields)}.safetensors"
 
     def put(self, runner: Runner, tokenizer: PreTrainedTokenizerBase, chunk: Chunk) -> Path:
         """Write a chunk; a file is there whole or not at all.
@@ -79,7 +86,9 @@ class ChunkLibrary:
                 f"the chunk has rotary frequencies of {chunk.cache.regime}, and its file stands for {made}",
                 "precompile it before it is put into a library",
             )
-        fields = _fields(runner, tokenizer, chunk.ids, chunk.context, chunk.sink)
+        fields = _fields(
+            runner, tokenizer, chunk.ids, chunk.context, chunk.sink, chunk.blind, chunk.cache.layout
+        )
         tensors = {"keys": _stacked(chunk.cache.keys), "values": _stacked(chunk.cache.values)}
         fields["content"] = _content(tensors)
         path = self.folder / f"{_key(fields)}.safetensors"
@@ -105,12 +114,13 @@ class ChunkLibrary:
                 tensors = {name: file.get_tensor(name) for name in ("keys", "values")}
             ids, context = json.loads(fields["ids"]), json.loads(fields["context"])
             sink: Any = fields["sink"]
+            blind, layout = fields.get("blind") == "true", _layout_of(fields.get("layout"))
             whole = _content(tensors) == fields["content"] and _key(fields) == path.stem
-        except (SafetensorError, OSError, KeyError, ValueError) as error:
+        except (SafetensorError, OSError, KeyError, ValueError, TypeError, PkvError) as error:
             raise _damaged(path) from error
         if not whole:
             raise _damaged(path)
-        mine = _fields(runner, tokenizer, ids, context, sink)
+        mine = _fields(runner, tokenizer, ids, context, sink, blind, layout)
         for field, called in _MODEL_FIELDS.items():
             if fields.get(field) != mine[field]:
                 raise PkvError(
@@ -118,8 +128,8 @@ class ChunkLibrary:
                 )
         keys, values = (tuple(t.to(runner.model.device)) for t in (tensors["keys"], tensors["values"]))
         regime = runner.positions.regime(len(context) + len(ids))
-        cache = FrozenCache(tuple(k[None] for k in keys), tuple(v[None] for v in values), regime)
-        return Chunk(tuple(ids), cache, len(context), tuple(context), sink, identity_of(runner.model))
+        cache = FrozenCache(tuple(k[None] for k in keys), tuple(v[None] for v in values), regime, layout)
+        return Chunk(tuple(ids), cache, len(context), tuple(context), sink, identity_of(runner.model), blind)
 
     def fetch(
         self,
@@ -129,6 +139,8 @@ class ChunkLibrary:
         *,
         context: Sequence[int] = (),
         sink: Sink = "none",
+        blind: bool = False,
+        layout: AttentionLayout | None = None,
     ) -> Chunk:
         """The chunk of a text: read where it is on disk, else precompiled and put there.
 
@@ -138,28 +150,46 @@ class ChunkLibrary:
             text: the chunk, as text or as ids.
             context: see ``precompile``.
             sink: see ``precompile``.
+            blind: see ``precompile``.
+            layout: see ``precompile``.
 
         Raises:
             PkvError: as ``read``, ``put`` and ``precompile``.
         """
-        path = self.path_of(runner, tokenizer, text, context=context, sink=sink)
+        asked: dict[str, Any] = {"context": context, "sink": sink, "blind": blind, "layout": layout}
+        path = self.path_of(runner, tokenizer, text, **asked)
         if path.exists():
             return self.read(path, runner, tokenizer)
-        chunk = precompile(runner, tokenizer, text, context=context, sink=sink)
+        chunk = precompile(runner, tokenizer, text, **asked)
         self.put(runner, tokenizer, chunk)
         return chunk
 
 
 def _fields(
-    runner: Runner, tokenizer: PreTrainedTokenizerBase, ids: Sequence[int], context: Sequence[int], sink: str
+    runner: Runner,
+    tokenizer: PreTrainedTokenizerBase,
+    ids: Sequence[int],
+    context: Sequence[int],
+    sink: str,
+    blind: bool,
+    layout: AttentionLayout | None,
 ) -> dict[str, str]:
+    # What a plain chunk does not have is left out, so that its key is the one that it always had.
+    special = {"blind": "true"} if blind else {}
+    if layout is not None:
+        special["layout"] = json.dumps(asdict(layout), sort_keys=True)
     return {
         **identity_parts(runner.model),
         "tokenizer": tokenizer_sha256(tokenizer),
         "ids": json.dumps(list(ids)),
         "context": json.dumps(list(context)),
         "sink": sink,
+        **special,
     }
+
+
+def _layout_of(told: str | None) -> AttentionLayout | None:
+    return None if told is None else AttentionLayout(**json.loads(told))
 
 
 def _key(fields: Mapping[str, str]) -> str:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 
+from pkv_interp.cache.attention_layout import AttentionLayout, joined
 from pkv_interp.cache.compute import Runner
 from pkv_interp.cache.frozen import FrozenCache
 from pkv_interp.cache.regime import one_regime
@@ -36,22 +38,36 @@ def join(caches: Sequence[FrozenCache]) -> FrozenCache:
         tuple(torch.cat([c.keys[i] for c in caches], 2) for i in layers),
         tuple(torch.cat([c.values[i] for c in caches], 2) for i in layers),
         one_regime(c.regime for c in caches if c.length),
+        joined([(c.length, c.layout) for c in caches], sum(c.length for c in caches)),
     )
 
 
+def closed(cache: FrozenCache) -> FrozenCache:
+    """The columns of a blind chunk, whose layout says that they saw nothing before them."""
+    layout, length = cache.layout or AttentionLayout(0), cache.length
+    whole = replace(layout.within(0, length), end=length, blind=((0, length),))
+    return replace(cache, layout=whole)
+
+
 def splice(
-    runner: Runner, prefix: FrozenCache, *chunks: Chunk, target_length: int | None = None
+    runner: Runner,
+    prefix: FrozenCache,
+    *chunks: Chunk,
+    target_length: int | None = None,
+    end: int | None = None,
 ) -> FrozenCache:
     """The prefix with chunks after it, each turned to the position where it comes to lie.
 
     The chunks stay blind to the prefix and to each other: their values, and what their keys saw, are those of
-    their own prefill (arXiv 2606.17107, composing). ``seam_repair`` computes them anew from the seam on.
+    their own prefill (arXiv 2606.17107, composing). The layout of the whole says so of chunks that were made
+    as blind ones; for it the splice is exact. ``seam_repair`` computes them anew from the seam on.
 
     Args:
         runner: the model that made them all.
         prefix: columns of positions 0 to ``prefix.length``; ``cache.slice(0, 0)`` for none.
         *chunks: in the order in which they are to stand.
         target_length: of the whole context, for rope types whose frequencies depend on it.
+        end: where the last block begins, which alone sees isolated spans; by default right after the splice.
 
     Raises:
         PkvError: a chunk of another model, dtype or device, or one that cannot be moved there; a prefix or
@@ -77,8 +93,12 @@ def splice(
                 f"chunk {number} has {chunk.length} tokens and {chunk.cache.length} columns",
                 "make chunks with precompile",
             )
-        parts.append(
-            reposition(runner.model, chunk.cache, at - chunk.start, start=chunk.start, target_length=whole)
+        moved = reposition(
+            runner.model, chunk.cache, at - chunk.start, start=chunk.start, target_length=whole
         )
+        parts.append(closed(moved) if chunk.blind else moved)
         at += chunk.length
-    return join(parts)
+    made = join(parts)
+    if end is None or made.layout is None:
+        return made
+    return replace(made, layout=replace(made.layout, end=end))

@@ -9,9 +9,10 @@ from typing import Any, Self
 
 from transformers import PreTrainedModel
 
-from pkv_interp.cache import FrozenCache
+from pkv_interp.cache import AttentionLayout, FrozenCache
 from pkv_interp.cache.compute import Runner
 from pkv_interp.cache.state import weights_state_of
+from pkv_interp.editing.attention import attention_of
 from pkv_interp.editing.cost import Cost, Stopwatch
 from pkv_interp.editing.layout import Layout
 from pkv_interp.editing.state import State
@@ -33,7 +34,7 @@ class EditableContext:
     question, what the chat template puts after the message, and the cue come after it; these run each time.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - one argument for each thing that a context is made of
         self,
         model: PreTrainedModel,
         tokenizer: Any,
@@ -42,6 +43,7 @@ class EditableContext:
         cue: str = "Action:",
         chat: bool = True,
         thinking: bool | None = None,
+        layout: AttentionLayout | None = None,
     ) -> None:
         """Read the messages; nothing is run yet.
 
@@ -53,6 +55,7 @@ class EditableContext:
             cue: opens the answer; the decision is the token after it.
             chat: use the chat template where the tokenizer has one.
             thinking: the template's thinking switch, None to leave it alone.
+            layout: who sees whom, in tokens of the context as written; by default what isolated fields ask.
 
         Raises:
             PkvError: messages or text of another type, no field, a field twice, an empty value, a template
@@ -71,6 +74,8 @@ class EditableContext:
         self.question, self.cue = question, cue
         values = values_of(messages)
         self._layout = Layout(self.renderer.head(messages), values)
+        self._attention = layout
+        self.attention(self._layout.head)
         self._base: State | None = None
         self._prefilled: dict[Head, FrozenCache] = {}
         self._weights = weights_state_of(model)
@@ -86,6 +91,17 @@ class EditableContext:
     def n_tokens(self) -> int:
         """Tokens of the context as written."""
         return len(self._layout.head.prompt.ids)
+
+    def attention(self, head: Head) -> AttentionLayout | None:
+        """Who sees whom in a head of this context; None where every token sees all before it.
+
+        Args:
+            head: rendered messages.
+
+        Raises:
+            PkvError: the layout that the context was given does not fit, or fields are marked beside it.
+        """
+        return attention_of(head, self._attention)
 
     def prefill(self) -> State:
         """The context as written, computed on first use and kept until a weight is replaced or written to."""
@@ -113,7 +129,8 @@ class EditableContext:
         self._forget_other_weights()
         cache, tokens = self._prefilled.pop(head, None), 0
         if cache is None:
-            cache, tokens = self.runner.prefill(head.prompt.ids).cache, len(head.prompt.ids)
+            cache = self.runner.prefill(head.prompt.ids, self.attention(head)).cache
+            tokens = len(head.prompt.ids)
         self._prefilled[head] = cache  # dictionaries keep their order: the oldest comes first
         if len(self._prefilled) > _KEPT:
             del self._prefilled[next(iter(self._prefilled))]

@@ -12,6 +12,7 @@ from torch import Tensor
 from pkv_interp.cache import FrozenCache
 from pkv_interp.cache.compute import Runner
 from pkv_interp.cache.forward import fresh_rotation
+from pkv_interp.cache.masks import refuse_restricted
 from pkv_interp.errors import PkvError, short
 from pkv_interp.finite import finite_logits
 from pkv_interp.ids import TokenIds
@@ -106,6 +107,7 @@ def generate(
     model = runner.model
     ids = runner.checked(ids)
     runner.positions.check_cache(cache, cache.length + len(ids) + most)
+    refuse_restricted(cache)
     if not cache.length:
         runner.positions.check_lengths(len(ids), len(ids) + most)
     runner.positions.check_served(cache.length + len(ids) + most)

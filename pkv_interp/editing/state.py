@@ -73,6 +73,11 @@ class State:
         """Half-open token span of each field's value in its place."""
         return self.layout.spans
 
+    @property
+    def exact(self) -> bool:
+        """Whether the cache is that of a prefill of the text, under its attention layout."""
+        return self.fresh
+
     def edit(self, field: str, value: str, method: str = "auto", **options: Any) -> State:
         """A new state in which ``field`` has another value; this one stays as it is.
 

@@ -13,9 +13,16 @@ def text(words: str) -> Segment:
     return Segment("conversation", words)
 
 
-def field(name: str, value: str) -> Segment:
-    """The value of a field that may change; ``name`` is what a notice of change calls it."""
-    return Segment("field", value, name)
+def field(name: str, value: str, *, isolated: bool = False) -> Segment:
+    """The value of a field that may change.
+
+    Args:
+        name: what a notice of change calls it.
+        value: as it stands now.
+        isolated: its tokens are read by the question and what comes after it, and by nothing in between, so
+            that ``field_only`` is exact: see ``pkv_interp.cache.attention_layout``.
+    """
+    return Segment("field", value, name, isolated)
 
 
 def system(*parts: str | Segment) -> Message:

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pkv_interp.cache.attention_layout import one_layout
 from pkv_interp.cache.positions import Positions
 from pkv_interp.cache.regime import one_regime
 from pkv_interp.cache.state import refuse_training
@@ -26,8 +27,8 @@ def check_call(scope: Scope, base: Prefill, rows: Sequence[Row], donors: Sequenc
     """Refuse a call that cannot be run as asked.
 
     Raises:
-        PkvError: no rows, a donor of another length or other rotary frequencies, an index out of range, an
-            activation not captured, or an edit that makes columns of an opened cache run again.
+        PkvError: no rows, a donor of another length, attention layout or rotary frequencies, an index out of
+            range, an activation not captured, or an edit that makes columns of an opened cache run again.
     """
     if not rows:
         raise PkvError("no rows were given", "give at least one row; () is the row without interventions")
@@ -38,6 +39,8 @@ def check_call(scope: Scope, base: Prefill, rows: Sequence[Row], donors: Sequenc
                 "use pairs of equal length, token by token",
             )
     one_regime(prefill.cache.regime for prefill in (base, *donors))
+    for donor in donors:
+        one_layout(base.cache.layout, donor.cache.layout)
     scope.check(rows)
     for row in rows:
         if first_edit(row, base.length) < base.given:
@@ -110,7 +113,7 @@ def run_rows(
     caches = [donor.cache for donor in donors]
     for batch in batches(rows, base.length, budget):
         mine = [rows[index] for index in batch]
-        packing = pack(mine, base.length, windows, len(donors))
+        packing = pack(mine, base.length, windows, len(donors), base.cache.layout)
         edits = layer_edits(mine, packing, base, donors, len(windows), like)
         columns = column_layers(packing, base.cache, caches)
         entry = entry_of(base, packing, min(first_layer(row) for row in mine))

@@ -11,13 +11,13 @@ from nnsight import NNsight
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from pkv_interp.cache import FrozenCache
+from pkv_interp.cache import AttentionLayout, FrozenCache
 from pkv_interp.engine import gradient
 from pkv_interp.engine.batches import Budget, memory_budget, most_tokens
 from pkv_interp.engine.decode import check_call, require_decision_time, run_rows
 from pkv_interp.engine.logits import contributions, written
 from pkv_interp.engine.opened import check_opened, check_writer
-from pkv_interp.engine.prefill import check_prompt, run_prefill
+from pkv_interp.engine.prefill import Start, check_prompt, run_prefill
 from pkv_interp.engine.results import Attribution, Decoded, Prefill
 from pkv_interp.errors import PkvError
 from pkv_interp.finite import finite, finite_logits
@@ -66,6 +66,7 @@ class Engine:
         ids: TokenIds,
         capture: frozenset[str] | set[str] = frozenset(),
         shared: Prefill | None = None,
+        layout: AttentionLayout | None = None,
     ) -> Prefill:
         """Run a prompt once and keep cache, logits and the activations of the decision token (the last).
 
@@ -75,6 +76,7 @@ class Engine:
                 weights, "queries" for the queries at every position.
             shared: a prompt of the same length and captures; the tokens with which both begin are taken from
                 it and not run again.
+            layout: who sees whom; the base keeps it, and rows that are run again heed it.
 
         Raises:
             PkvError: for an id outside the vocabulary, a prompt too short, an unknown capture, or logits that
@@ -82,7 +84,8 @@ class Engine:
         """
         tokens = as_ids(ids, self.spec.vocab_size)
         check_prompt(tokens, frozenset(capture))
-        return run_prefill(self._tracer, tokens, self.spec, frozenset(capture), self._like, shared)
+        start, asked = Start(shared, layout=layout), frozenset(capture)
+        return run_prefill(self._tracer, tokens, self.spec, asked, self._like, start)
 
     def open(
         self,
@@ -110,7 +113,7 @@ class Engine:
         tokens, asked = as_ids(ids, self.spec.vocab_size), frozenset(capture)
         check_opened(tokens, cache, asked, self.spec, self._like)
         check_writer(self.loaded.model, written_by or self.loaded.model)
-        return run_prefill(self._tracer, tokens, self.spec, asked, self._like, given=cache)
+        return run_prefill(self._tracer, tokens, self.spec, asked, self._like, Start(given=cache))
 
     def decode(
         self,
@@ -177,7 +180,7 @@ class Engine:
             PkvError: queries were not captured (at every position), the cache has another length, there is no
                 such layer, or what comes out is not finite.
         """
-        base.need_own_columns()
+        base.need_causal_masks()
         if cache.length != base.cache.length:
             raise PkvError(
                 f"the cache has {cache.length} tokens and the prompt's own {base.cache.length}",
@@ -215,20 +218,17 @@ class Engine:
         return found
 
     def lens(self, resid: Float[Tensor, "... d_model"]) -> Float[Tensor, "... vocab"]:
-        """Logits of a residual stream through final norm and unembedding, before the softcap, float32.
-
-        With the model's own factor on its logits, where it has one.
-        """
-        found = unembedding.lens(self.loaded.model, self.spec.anatomy, resid)
-        return finite_logits(found, "the lens's logits")
+        """Logits of a residual stream through final norm, unembedding and its factor; no softcap; float32."""
+        return finite_logits(
+            unembedding.lens(self.loaded.model, self.spec.anatomy, resid), "the lens's logits"
+        )
 
     @torch.no_grad()
     def final_logits(
         self, resid_final: Float[Tensor, " d_model"], token_ids: TokenIds, softcap: bool = True
     ) -> Float[Tensor, " tokens"]:
         """Logits of ``token_ids`` from the last residual, float32, with the softcap or before it."""
-        token_ids = some(as_ids(token_ids, self.spec.vocab_size), "token ids")
-        out = self.lens(resid_final)[..., list(token_ids)]
+        out = self.lens(resid_final)[..., list(some(as_ids(token_ids, self.spec.vocab_size), "token ids"))]
         return softcapped(out, self.spec.softcap) if softcap else out
 
     @torch.no_grad()
@@ -277,8 +277,8 @@ class Engine:
             PkvError: the base was run without ``capture={"prefill"}``, there is no such position, or
                 something is not finite.
         """
-        at = [index_below(one, base.length, "position") for one in positions]
-        attention, mlps = written(self.loaded.model, self.spec.anatomy, base, some(at, "positions"))
+        at = some([index_below(one, base.length, "position") for one in positions], "positions")
+        attention, mlps = written(self.loaded.model, self.spec.anatomy, base, at)
         return finite(attention, "what attention writes"), finite(mlps, "what MLPs write")
 
     @torch.no_grad()

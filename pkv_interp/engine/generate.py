@@ -13,6 +13,7 @@ from transformers.cache_utils import DynamicCache, DynamicLayer
 
 from pkv_interp.cache import FrozenCache
 from pkv_interp.cache.forward import at_positions, fresh_rotation
+from pkv_interp.cache.masks import refuse_restricted
 from pkv_interp.cache.positions import Positions
 from pkv_interp.cache.regime import Regime
 from pkv_interp.cache.state import refuse_training
@@ -144,6 +145,7 @@ def _checked(loaded: LoadedModel, caches: Sequence[FrozenCache], length: int) ->
     positions.check_served(length)
     for cache in caches:
         positions.check_cache(cache, length)
+        refuse_restricted(cache)
     return positions.regime(length)
 
 

@@ -44,6 +44,10 @@ def _hidden(packing: Packing, group: LayerGroup, device: torch.device) -> Bool[T
         on_prefix |= position[:, None] - prefix[None] >= group.window
         own |= position[:, None] - position[None] >= group.window
 
+    if packing.layout is not None:
+        on_prefix |= packing.layout.hidden(position, prefix)
+        own |= packing.layout.hidden(position, position)
+
     if len(packing.touched):
         changed = codes != 0
         inside = (touched >= first) & (touched < stop)

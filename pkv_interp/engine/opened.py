@@ -8,6 +8,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from pkv_interp.cache import FrozenCache
+from pkv_interp.cache.masks import refuse_restricted
 from pkv_interp.errors import PkvError
 from pkv_interp.models.identity import config_of
 from pkv_interp.models.spec import ModelSpec
@@ -30,7 +31,8 @@ def check_opened(
 
     Raises:
         PkvError: something else than a cache, one that is empty or covers the prompt, one of another shape,
-            dtype or device, or a capture of activations that a cache does not hold.
+            dtype or device, one that ends before its attention layout's last block, or a capture of what a
+            cache does not hold.
     """
     if not isinstance(cache, FrozenCache):
         raise PkvError(f"a {type(cache).__name__} is no cache", "give a FrozenCache, as state.cache")
@@ -39,6 +41,7 @@ def check_opened(
             f"a cache of {cache.length} tokens cannot be opened for a prompt of {len(ids)}",
             "give the columns of its first tokens, of all but the last at most",
         )
+    refuse_restricted(cache)
     if unknown := capture - OPEN_CAPTURES:
         raise PkvError(
             f"capture {sorted(unknown)} is not known of a cache", f"choose from {sorted(OPEN_CAPTURES)}"

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Int
 
+from pkv_interp.cache import AttentionLayout
 from pkv_interp.interventions import Knockout, KVPatch, Row, first_edit
 
 HIDDEN = -1
@@ -67,6 +68,7 @@ class Packing:
         decision: per row, the index of its decision token among the packed tokens.
         touched: sorted prefix positions that some row patches or knocks out; columns of ``LayerGroup.codes``.
         groups: the layers, grouped; every layer is in exactly one group.
+        layout: who sees whom among the prompt's tokens.
     """
 
     length: int
@@ -76,6 +78,7 @@ class Packing:
     decision: Int[np.ndarray, " rows"]
     touched: Int[np.ndarray, " touched"]
     groups: tuple[LayerGroup, ...]
+    layout: AttentionLayout | None = None
 
     @property
     def stacked(self) -> bool:
@@ -104,7 +107,13 @@ class Packing:
         return int(self.decision[row]) - (self.length - 1 - position)
 
 
-def pack(rows: Sequence[Row], length: int, windows: Sequence[int | None], n_donors: int) -> Packing:
+def pack(
+    rows: Sequence[Row],
+    length: int,
+    windows: Sequence[int | None],
+    n_donors: int,
+    layout: AttentionLayout | None = None,
+) -> Packing:
     """Lay out ``rows`` over a prompt of ``length`` tokens.
 
     Args:
@@ -112,6 +121,7 @@ def pack(rows: Sequence[Row], length: int, windows: Sequence[int | None], n_dono
         length: tokens of the base prompt, the decision token included.
         windows: per layer, the positions a token sees, itself included, or None.
         n_donors: number of donors that the rows index.
+        layout: who sees whom among the prompt's tokens.
     """
     starts = np.array([first_edit(row, length) for row in rows], dtype=np.int64)
     sizes = length - starts
@@ -134,7 +144,7 @@ def pack(rows: Sequence[Row], length: int, windows: Sequence[int | None], n_dono
         sources = _sources(mine, touched, first, n_donors)
         closed = _closed([closings[i] for i in active], length)
         groups.append(LayerGroup(tuple(layers), window, (min(first, stop), stop), mine, sources, closed))
-    return Packing(length, starts, row_of, position_of, ends - 1, touched, tuple(groups))
+    return Packing(length, starts, row_of, position_of, ends - 1, touched, tuple(groups), layout)
 
 
 def _closed(knockouts: Sequence[tuple[int, Knockout]], length: int) -> tuple[Closed, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import nnsight
@@ -12,8 +12,10 @@ from einops import rearrange
 from torch import Tensor
 from transformers.cache_utils import DynamicCache
 
-from pkv_interp.cache import FrozenCache
+from pkv_interp.cache import AttentionLayout, FrozenCache
+from pkv_interp.cache.compute import Runner
 from pkv_interp.cache.forward import reset_rotation
+from pkv_interp.cache.masks import check_masks
 from pkv_interp.cache.positions import Positions
 from pkv_interp.cache.state import refuse_training
 from pkv_interp.engine.results import Prefill
@@ -23,6 +25,25 @@ from pkv_interp.models.attention import decision_weights
 from pkv_interp.models.spec import ModelSpec
 
 CAPTURES = frozenset({"prefill", "attention", "queries"})
+
+
+@dataclass(frozen=True, eq=False)
+class Start:
+    """What a prefill starts from.
+
+    Attributes:
+        shared: a prompt whose first tokens need not be run again (``shared_prefix``).
+        given: columns of the first tokens, whoever made them, checked by ``check_opened``; what is captured
+            is of the tokens after them.
+        layout: who sees whom; that of the given columns where there are any.
+    """
+
+    shared: Prefill | None = None
+    given: FrozenCache | None = None
+    layout: AttentionLayout | None = None
+
+
+NOTHING = Start()
 
 
 def check_prompt(ids: Sequence[int], capture: frozenset[str]) -> None:
@@ -44,10 +65,9 @@ def run_prefill(
     spec: ModelSpec,
     capture: frozenset[str],
     like: Tensor,
-    shared: Prefill | None = None,
-    given: FrozenCache | None = None,
+    start_from: Start = NOTHING,
 ) -> Prefill:
-    """Run ``ids`` once with the model's own masks.
+    """Run ``ids`` once with the model's own masks, or with those of an attention layout.
 
     Only what is asked for outlives the forward: single positions are copied out of the full activations.
 
@@ -57,12 +77,15 @@ def run_prefill(
         spec: shape of the model.
         capture: activations to keep besides those of the decision token.
         like: a tensor of the model's dtype and device.
-        shared: a prompt whose first tokens need not be run again (``shared_prefix``).
-        given: columns of the first tokens, whoever made them, checked by ``check_opened``; what is captured
-            is of the tokens after them.
+        start_from: what there is already.
+
+    Raises:
+        PkvError: the decision token lies before the layout's last block.
     """
     refuse_training(tracer._module)
-    start = 0 if shared is None else shared_prefix(ids, shared, capture)
+    shared, given = start_from.shared, start_from.given
+    layout = start_from.layout if given is None else given.layout
+    start = 0 if shared is None else shared_prefix(ids, shared, capture, layout)
     known = None if shared is None or not start else shared.cache.slice(0, start)
     if given is not None:
         start, known = given.length, given
@@ -78,10 +101,12 @@ def run_prefill(
     positions.check_served(len(ids))
     if known is not None:
         positions.check_cache(known, len(ids))
+    masks = {} if layout is None else _masks(model, layout, places[0], len(ids))
     reset_rotation(model)
     # fmt: off
     with tracer.trace(
         input_ids=tokens, position_ids=places, past_key_values=grown, use_cache=True, logits_to_keep=1,
+        **masks,
     ):
         zs = nnsight.save([])
         mlps = nnsight.save([])
@@ -127,7 +152,7 @@ def run_prefill(
     finite_logits(logits)
     # A number that is not finite stays in the stream, so its end tells of every activation that was kept.
     finite(resids[-1], "the model's activations")
-    frozen = FrozenCache.of(cache, positions.regime(len(ids)))
+    frozen = FrozenCache.of(cache, positions.regime(len(ids)), layout)
     z_all = rearrange(torch.stack(list(zs)), "layers t (heads d) -> layers t heads d", heads=spec.n_heads)
     mlp_all, resid_all = torch.stack(list(mlps)), torch.stack(list(resids))
     found = Prefill(
@@ -149,17 +174,38 @@ def run_prefill(
     return found if shared is None or not start else _with_prefix(found, shared, start)
 
 
-def shared_prefix(ids: Sequence[int], shared: Prefill, capture: frozenset[str]) -> int:
+def _masks(model: Any, layout: AttentionLayout, at: Tensor, length: int) -> dict[str, Any]:
+    """The keyword for the model's masks; none where the layout leaves these tokens alone."""
+    if layout.end >= length:
+        raise PkvError(
+            f"the decision token, at {length - 1}, lies before the last block of the attention layout, from "
+            f"{layout.end} on",
+            "let the last block begin at the question, or earlier",
+        )
+    if int(at[0]) >= layout.end or layout.first_restricted >= layout.end:
+        return {}
+    check_masks(model)
+    return Runner.of(model).masks(at, layout, whole=True)
+
+
+def shared_prefix(
+    ids: Sequence[int], shared: Prefill, capture: frozenset[str], layout: AttentionLayout | None = None
+) -> int:
     """Tokens at the start of ``ids`` whose columns and captures can be taken from ``shared``.
 
-    None where its length is another (rotary frequencies may follow the length) or it lacks a capture.
+    None where its length is another (rotary frequencies may follow the length) or its attention layout is,
+    or where it lacks a capture.
 
     Raises:
         PkvError: ``shared`` was opened over a cache, whose columns need not be those of its tokens.
     """
     shared.need_own_columns()
     kept = {"prefill": shared.z_all, "queries": shared.queries}
-    if len(ids) != shared.length or any(kept[name] is None for name in capture & kept.keys()):
+    if (
+        shared.cache.layout != layout
+        or len(ids) != shared.length
+        or any(kept[name] is None for name in capture & kept.keys())
+    ):
         return 0
     same = (index for index, (a, b) in enumerate(zip(ids, shared.ids, strict=True)) if a != b)
     return min(next(same, len(ids)), len(ids) - 1)

@@ -83,6 +83,19 @@ class Prefill:
                 "run the prompt with engine.prefill(ids)",
             )
 
+    def need_causal_masks(self) -> None:
+        """Refuse a prompt whose columns are not those that its tokens make under the model's own masks.
+
+        Raises:
+            PkvError: the prompt was opened over a cache, or was run under an attention layout.
+        """
+        self.need_own_columns()
+        if self.cache.layout is not None:
+            raise PkvError(
+                "this prompt was run under an attention layout, which this computation does not heed",
+                "run the prompt with engine.prefill(ids)",
+            )
+
     def need(self, name: str) -> Tensor:
         """The captured activation ``name``: z_all, mlp_all, resid_all, queries or attn.
 

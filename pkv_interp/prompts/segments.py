@@ -33,11 +33,15 @@ KINDS = (
 
 @dataclass(frozen=True)
 class Segment:
-    """A piece of prompt text of one kind; ``name`` makes it a named span (several segments may share one)."""
+    """A piece of prompt text of one kind; ``name`` makes it a named span (several segments may share one).
+
+    ``isolated`` asks that its tokens be read by the prompt's last block alone (`AttentionLayout`).
+    """
 
     kind: str
     text: str
     name: str | None = None
+    isolated: bool = False
 
 
 @dataclass(frozen=True)

@@ -81,6 +81,7 @@ class OneByOne(ABC):
             row, known = without_mixtures(given, base, donors)
             cache = base.cache
             if first_edit(row, base.length) < base.length - 1:
+                base.need_causal_masks()
                 cache = self.run_prefix(base.ids, row, known)
             results.append(self._decide(base.ids, cache, row, known))
         return _gather(results, token_ids)

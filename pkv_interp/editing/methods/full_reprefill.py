@@ -10,6 +10,8 @@ def full_reprefill(state: State, change: Change) -> Outcome:
 
     Errata about the field are left out of that text; everything else that was appended stays.
     """
-    layout = state.layout.rewritten(state.context.renderer, change.field, change.value)
+    context = state.context
+    layout = state.layout.rewritten(context.renderer, change.field, change.value)
     ids = layout.ids
-    return Outcome(layout, state.context.runner.prefill(ids).cache, len(ids), fresh=True)
+    cache = context.runner.prefill(ids, context.attention(layout.head)).cache
+    return Outcome(layout, cache, len(ids), fresh=True)

@@ -13,6 +13,6 @@ def oracle_patch(state: State, change: Change) -> Outcome:
     positions are chosen as for ``recompute``.
     """
     place = in_place(state, change)
-    donor = state.context.runner.prefill(place.ids).cache
+    donor = state.context.runner.prefill(place.ids, state.cache.layout).cache
     positions = sorted({*place.own, *chosen(place, change)})
     return Outcome(place.layout, state.cache.replace(positions, donor), len(place.ids))

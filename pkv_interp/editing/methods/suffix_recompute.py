@@ -1,5 +1,7 @@
 """Everything from the field on, or the field and the end with the middle moved along."""
 
+from dataclasses import replace
+
 from pkv_interp.cache.reposition import reposition
 from pkv_interp.composing.splice import join
 from pkv_interp.editing.in_place import check_place, count
@@ -22,7 +24,8 @@ def suffix_recompute(state: State, change: Change) -> Outcome:
     layout = old.rewritten(state.context.renderer, change.field, change.value)
     ids = layout.ids
     start = min(_common(old.ids, ids), layout.spans[change.field][0])
-    computed = state.context.runner.extend(state.cache.slice(0, start), ids[start:])
+    before = replace(state.cache.slice(0, start), layout=state.context.attention(layout.head))
+    computed = state.context.runner.extend(before, ids[start:])
     return Outcome(layout, computed.cache, len(ids) - start, fresh=state.fresh)
 
 
@@ -43,7 +46,9 @@ def _keep_middle(state: State, change: Change) -> Outcome:
         len(after) - new.spans[field][1],
     )
     last = count(change, kept)
-    head = runner.extend(state.cache.slice(0, start), after[start : len(after) - kept])
+    attention = state.context.attention(new.head)
+    before_field = replace(state.cache.slice(0, start), layout=attention)
+    head = runner.extend(before_field, after[start : len(after) - kept])
     middle = state.cache.slice(len(before) - kept, len(before) - last)
     if len(after) != len(before):
         delta, at = len(after) - len(before), len(before) - kept
@@ -53,7 +58,7 @@ def _keep_middle(state: State, change: Change) -> Outcome:
             raise PkvError(
                 error.cause, "use suffix_recompute without an amount, erratum, hoist or full_reprefill"
             ) from error
-    cache = join([head.cache, middle])
+    cache = replace(join([head.cache, middle]), layout=attention)
     if last:
         cache = runner.extend(cache, after[len(after) - last :]).cache
     return Outcome(new, cache, len(after) - kept - start + last)
