@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from difflib import get_close_matches
-from typing import ClassVar
+from typing import ClassVar, Self
 
 #: Characters of a list of names in an error, at most.
 _MOST = 120
@@ -28,6 +28,10 @@ class PkvError(RuntimeError):
         self.cause = _shortened(" ".join(cause.split()))
         self.hint = " ".join(hint.split())
         super().__init__(f"{self.cause}; {self.hint}")
+
+    def __reduce__(self) -> tuple[type[Self], tuple[str, str]]:
+        # By default it would be made again from its one line, and it takes two.
+        return type(self), (self.cause, self.hint)
 
 
 def _shortened(text: str) -> str:
