@@ -57,15 +57,18 @@ class Engine:
         return Budget(total, most_tokens(self._like.device), self._like.element_size(), width, self.spec)
 
     def _scope(self, base: Prefill, donors: Sequence[Prefill]) -> Scope:
-        spec = self.spec
-        shape = (spec.n_layers, spec.n_heads, spec.d_model)
-        return Scope(base.length, *shape, len(donors), tuple(spec.windows))
+        shape = (self.spec.n_layers, self.spec.n_heads, self.spec.d_model)
+        return Scope(base.length, *shape, len(donors), tuple(self.spec.windows))
+
+    def _prefilled(self, ids: Sequence[int], capture: frozenset[str], **known: Any) -> Prefill:
+        return run_prefill(self._tracer, ids, self.spec, capture, self._like, **known)
+
+    def _decoded(self, base: Prefill, rows: Any, donors: Any, token_ids: Any) -> Decoded:
+        tokens = None if token_ids is None else as_ids(token_ids, self.spec.vocab_size)
+        return run_rows(self._tracer, base, rows, donors, tokens, self._budget(), self._like)
 
     def prefill(
-        self,
-        ids: TokenIds,
-        capture: frozenset[str] | set[str] = frozenset(),
-        shared: Prefill | None = None,
+        self, ids: TokenIds, capture: frozenset[str] | set[str] = frozenset(), shared: Prefill | None = None
     ) -> Prefill:
         """Run a prompt once and keep cache, logits and the activations of the decision token (the last).
 
@@ -82,7 +85,7 @@ class Engine:
         """
         tokens = as_ids(ids, self.spec.vocab_size)
         check_prompt(tokens, frozenset(capture))
-        return run_prefill(self._tracer, tokens, self.spec, frozenset(capture), self._like, shared)
+        return self._prefilled(tokens, frozenset(capture), shared=shared)
 
     def open(
         self,
@@ -110,7 +113,7 @@ class Engine:
         tokens, asked = as_ids(ids, self.spec.vocab_size), frozenset(capture)
         check_opened(tokens, cache, asked, self.spec, self._like)
         check_writer(self.loaded.model, written_by or self.loaded.model)
-        return run_prefill(self._tracer, tokens, self.spec, asked, self._like, given=cache)
+        return self._prefilled(tokens, asked, given=cache)
 
     def decode(
         self,
@@ -128,14 +131,12 @@ class Engine:
             token_ids: tokens whose logits are wanted; the whole vocabulary when None.
 
         Raises:
-            PkvError: for an index out of range, a donor of another length, or an edit before the decision
-                token.
+            PkvError: an index out of range, a donor of another length, or an edit before the decision token.
         """
         rows = list(rows)  # read more than once
         check_call(self._scope(base, donors), base, rows, donors)
         require_decision_time(rows, base.length)
-        tokens = None if token_ids is None else as_ids(token_ids, self.spec.vocab_size)
-        return run_rows(self._tracer, base, rows, donors, tokens, self._budget(), self._like)
+        return self._decoded(base, rows, donors, token_ids)
 
     def rerun(
         self,
@@ -155,8 +156,7 @@ class Engine:
         """
         rows = list(rows)  # read more than once
         check_call(self._scope(base, donors), base, rows, donors)
-        tokens = None if token_ids is None else as_ids(token_ids, self.spec.vocab_size)
-        return run_rows(self._tracer, base, rows, donors, tokens, self._budget(), self._like)
+        return self._decoded(base, rows, donors, token_ids)
 
     @torch.no_grad()
     def attention_outputs(
