@@ -6,6 +6,7 @@ file in the folder of the sweep, and the command reads all of them at the end.
 """
 
 import json
+import os
 import shutil
 from collections.abc import Sequence
 from contextlib import suppress
@@ -19,7 +20,7 @@ from hydra.core.utils import filter_overrides
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
-from pkv_interp.errors import short
+from pkv_interp.errors import PkvError, short
 
 #: Hydra's own launcher, which runs one after another in the process of the command.
 BASIC = "basic"
@@ -50,9 +51,15 @@ class Outcome:
         Raises:
             PkvError: the folder cannot be written to.
         """
-        from pkv_interp.files import atomic_write  # imports torch, which takes seconds
-
-        atomic_write(place, json.dumps(asdict(self)).encode())
+        # Not with ``pkv_interp.files``, which imports torch: a run that fails at once need not wait for it.
+        part = place.with_suffix(".part")
+        try:
+            place.parent.mkdir(parents=True, exist_ok=True)
+            part.write_text(json.dumps(asdict(self)), encoding="utf-8")
+            os.replace(part, place)
+        except OSError as error:
+            cause = f"cannot write {place}: {error.strerror or error}"
+            raise PkvError(cause, "set hydra.sweep.dir to a folder that all machines write to") from error
 
     @classmethod
     def read(cls, place: Path) -> "Outcome":
