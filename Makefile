@@ -6,7 +6,7 @@ DRAWS ?= 1000
 PY := $(VENV)/bin/python
 READY := $(VENV)/.ready
 
-.PHONY: help setup circuit summarise figures docs bench gate test lint fmt types pytest fuzz upgrade-check clean
+.PHONY: help setup circuit summarise figures docs bench gate test lint fmt types pytest fuzz test-slurm upgrade-check clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -55,6 +55,11 @@ pytest: $(READY)
 
 fuzz: $(READY) ## thousands of drawn models, prompts and edits against their definitions (DRAWS=1000 of each kind)
 	PKV_FUZZ=$(DRAWS) $(PY) -m pytest -q tests/hostile/test_fuzz.py
+
+test-slurm: $(READY) ## sweeps on a Slurm and a Ray of their own (Debian's slurm-wlm and munge; installs ray)
+	$(PY) -m pip install --quiet --constraint constraints.txt --editable '.[ray]'
+	$(PY) -m pip install --quiet --no-deps hydra-ray-launcher==1.2.2
+	PKV_LAUNCHERS=1 $(PY) -m pytest -q tests/run/test_clusters.py
 
 upgrade-check: ## the suite against the newest torch, transformers and nnsight, in .venv-upgrade
 	$(PYTHON) -m tests.upgrade_check

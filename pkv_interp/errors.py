@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from difflib import get_close_matches
-from typing import ClassVar
+from typing import Any, ClassVar
 
 #: Characters of a list of names in an error, at most.
 _MOST = 120
@@ -28,6 +28,18 @@ class PkvError(RuntimeError):
         self.cause = _shortened(" ".join(cause.split()))
         self.hint = " ".join(hint.split())
         super().__init__(f"{self.cause}; {self.hint}")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # By default it would be made again from its one line, and it and its subclasses take other arguments.
+        return _as_it_was, (type(self), str(self), vars(self))
+
+
+def _as_it_was(kind: type[PkvError], line: str, about: dict[str, Any]) -> PkvError:
+    """An error that comes from another process."""
+    error = kind.__new__(kind)
+    error.args = (line,)
+    vars(error).update(about)
+    return error
 
 
 def _shortened(text: str) -> str:

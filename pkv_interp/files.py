@@ -5,6 +5,7 @@ import os
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from uuid import uuid4
 
 import safetensors.torch
 import torch
@@ -39,7 +40,8 @@ def atomic_write(path: Path, content: bytes) -> None:
     Raises:
         PkvError: the disk is full, or the folder cannot be written to.
     """
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    # Machines that share the folder may have processes of one number, containers often do.
+    part = path.with_name(f".{path.name}.{os.getpid()}-{uuid4().hex[:8]}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with part.open("wb") as file:

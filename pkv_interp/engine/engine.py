@@ -57,9 +57,15 @@ class Engine:
         return Budget(total, most_tokens(self._like.device), self._like.element_size(), width, self.spec)
 
     def _scope(self, base: Prefill, donors: Sequence[Prefill]) -> Scope:
-        spec = self.spec
-        shape = (spec.n_layers, spec.n_heads, spec.d_model)
-        return Scope(base.length, *shape, len(donors), tuple(spec.windows))
+        shape = (self.spec.n_layers, self.spec.n_heads, self.spec.d_model)
+        return Scope(base.length, *shape, len(donors), tuple(self.spec.windows))
+
+    def _prefilled(self, ids: Sequence[int], capture: frozenset[str], start: Start) -> Prefill:
+        return run_prefill(self._tracer, ids, self.spec, capture, self._like, start)
+
+    def _decoded(self, base: Prefill, rows: Any, donors: Any, token_ids: Any) -> Decoded:
+        tokens = None if token_ids is None else as_ids(token_ids, self.spec.vocab_size)
+        return run_rows(self._tracer, base, rows, donors, tokens, self._budget(), self._like)
 
     def prefill(
         self,
@@ -84,8 +90,7 @@ class Engine:
         """
         tokens = as_ids(ids, self.spec.vocab_size)
         check_prompt(tokens, frozenset(capture))
-        start, asked = Start(shared, layout=layout), frozenset(capture)
-        return run_prefill(self._tracer, tokens, self.spec, asked, self._like, start)
+        return self._prefilled(tokens, frozenset(capture), Start(shared, layout=layout))
 
     def open(
         self,
@@ -113,7 +118,7 @@ class Engine:
         tokens, asked = as_ids(ids, self.spec.vocab_size), frozenset(capture)
         check_opened(tokens, cache, asked, self.spec, self._like)
         check_writer(self.loaded.model, written_by or self.loaded.model)
-        return run_prefill(self._tracer, tokens, self.spec, asked, self._like, Start(given=cache))
+        return self._prefilled(tokens, asked, Start(given=cache))
 
     def decode(
         self,
@@ -131,14 +136,12 @@ class Engine:
             token_ids: tokens whose logits are wanted; the whole vocabulary when None.
 
         Raises:
-            PkvError: for an index out of range, a donor of another length, or an edit before the decision
-                token.
+            PkvError: an index out of range, a donor of another length, or an edit before the decision token.
         """
         rows = list(rows)  # read more than once
         check_call(self._scope(base, donors), base, rows, donors)
         require_decision_time(rows, base.length)
-        tokens = None if token_ids is None else as_ids(token_ids, self.spec.vocab_size)
-        return run_rows(self._tracer, base, rows, donors, tokens, self._budget(), self._like)
+        return self._decoded(base, rows, donors, token_ids)
 
     def rerun(
         self,
@@ -158,8 +161,7 @@ class Engine:
         """
         rows = list(rows)  # read more than once
         check_call(self._scope(base, donors), base, rows, donors)
-        tokens = None if token_ids is None else as_ids(token_ids, self.spec.vocab_size)
-        return run_rows(self._tracer, base, rows, donors, tokens, self._budget(), self._like)
+        return self._decoded(base, rows, donors, token_ids)
 
     @torch.no_grad()
     def attention_outputs(

@@ -10,7 +10,7 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 
-from pkv_interp.engine import Engine
+from pkv_interp.engine import Engine, engine_of
 from pkv_interp.errors import PkvError
 from pkv_interp.measure.controls import ControlValues, check_cases
 from pkv_interp.measure.pairs import run_pair
@@ -84,7 +84,7 @@ class Session(Generic[S]):
     @cached_property
     def engine(self) -> "Engine":
         """The model wrapped for interventions."""
-        return Engine(self.loaded, self.settings.memory_budget_mb)
+        return engine_of(self.loaded, self.settings.memory_budget_mb, self.settings.remote)
 
     @property
     def tolerance(self) -> Tolerance:

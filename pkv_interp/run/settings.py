@@ -11,6 +11,7 @@ from pydantic import (
     ValidationError,
     ValidationInfo,
     field_validator,
+    model_validator,
 )
 from pydantic_core import ErrorDetails
 
@@ -99,6 +100,7 @@ class ExperimentSettings(CommandSettings):
         resume: skip a run that an identical record already holds, continue an interrupted one.
         verify: compute the first case again in TransformerLens and hold the engine to it; "auto" does so
             below 1 B parameters.
+        remote: run prompts on the server that nnsight is set up for; "local" is a dry run of that, here.
     """
 
     #: Settings that no measurement reads: they are part of the summary key alone.
@@ -109,6 +111,17 @@ class ExperimentSettings(CommandSettings):
     memory_budget_mb: Megabytes | None = None
     resume: Switch = True
     verify: Literal["auto", "transformer_lens", "none"] = "auto"
+    remote: Switch | Literal["local"] = False
+
+    @model_validator(mode="after")
+    def _a_server_has_the_model(self) -> Self:
+        plain = self.model.source == "hub" and self.model.adapter is None and not self.model.quantise_4bit
+        if self.remote is True and not plain:
+            raise ValueError(
+                f"remote=true runs models of the hub as they are there, and {self.model.name} is none; "
+                "remote=local is a dry run of any model"
+            )
+        return self
 
     def remarks(self) -> tuple[str, ...]:
         """What these settings ask for beyond what there is, for the record: it is cut to what there is."""

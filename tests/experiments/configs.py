@@ -7,7 +7,8 @@ import importlib
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 
-from pkv_interp.run.command import CONFIGS, settings_of
+from pkv_interp.run.arguments import CONFIGS
+from pkv_interp.run.composed import settings_of
 from pkv_interp.run.settings import CommandSettings
 
 #: Configurations that others build on, and a file that one command is judged by; every other file belongs to
