@@ -20,10 +20,10 @@ def mlp_multiply_adds(loaded: LoadedModel, layer: int) -> int:
         if hasattr(module, "in_features"):  # also where the weights are held quantised, and packed
             total += module.in_features * module.out_features
             continue
-        for weight in module.parameters(recurse=False):
+        for name, weight in module.named_parameters(recurse=False):
             if weight.ndim == 3:
                 stacked += weight.numel()
-            elif weight.ndim == 2 and weight.shape[-1] == loaded.spec.d_model:  # a router
+            elif weight.ndim == 2 and not name.endswith("bias"):  # a router
                 total += weight.numel()
     if stacked:
         experts = getattr(config, "num_local_experts", None) or config.num_experts
