@@ -153,6 +153,9 @@ BENCH = (
     "edit_lengths=[128,256]",
     "edit_methods=[field_only,erratum,hoist,suffix_recompute]",
     "edit_added=[16,48]",
+    "write_fillers=0",
+    "write_positions=3",
+    "write_sample=4",
 )
 ANATOMY = (
     "model=tiny-llama",

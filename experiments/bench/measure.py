@@ -17,6 +17,7 @@ from experiments.bench.edits import (
 from experiments.bench.grids import GridTimes, grid_memory, time_grid
 from experiments.bench.patches import Memory, PatchTimes, head_rows, kv_rows, patch_memory, time_patches
 from experiments.bench.settings import BenchSettings
+from experiments.bench.writes import WriteTimes, measure_writes
 from pkv_interp.interventions import Row
 from pkv_interp.measure.pairs import PairRun, run_pair
 from pkv_interp.measure.patching import grid_rows, position_rows
@@ -53,21 +54,23 @@ class Measured:
         patches: and grids.
         edits: of prompts of rising length.
         added: errata of rising length.
+        writes: a write sweep.
     """
 
     patches: PatchResults
     edits: Stage[EditTimes]
     added: AddedTimes
+    writes: WriteTimes
 
 
 def measure(session: "Session[BenchSettings]") -> Measured:
-    """Ratios for KV and head patches, grids, memory against the number of patches, and the edits."""
+    """Ratios for KV and head patches, grids, memory against the number of patches, edits and writes."""
     case = patch_case(session.settings, session.loaded)
     prompts = edit_prompts(session.settings, session.loaded)
     session.check_engine([case])
     patches = _patches(session, case)
     edits, added = _edits(session, prompts)
-    return Measured(patches, edits, added)
+    return Measured(patches, edits, added, measure_writes(session))
 
 
 def _patches(session: "Session[BenchSettings]", case: Case) -> PatchResults:

@@ -31,6 +31,9 @@ class BenchSettings(ExperimentSettings):
         "suffix_recompute",
     )
     edit_added: Lengths = (16, 64, 256)
+    write_fillers: Fillers = 2
+    write_positions: Count = 8
+    write_sample: Count = 16
 
     @property
     def methods(self) -> tuple[str, ...]:

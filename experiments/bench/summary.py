@@ -17,6 +17,7 @@ from experiments.bench.tables import (
     PatchMemory,
     Speed,
 )
+from experiments.bench.writes import WriteSpeed, write_lines
 from pkv_interp.run.report import FREE, NOT_NEGATIVE, Bounds, Headline, Report
 from pkv_interp.run.scoring import Scoring
 from pkv_interp.stats import Estimate
@@ -33,6 +34,7 @@ def summarise(found: Measured, _: Scoring[BenchSettings]) -> Report:
     grids = [line for name, times in patches.grids.items() for line in _grid(name, times)]
     latency = [line for times in found.edits.all() for line in _latency(times)]
     added = [EditAdded(found.added.tokens, t.added, t.repeat, t.seconds) for t in found.added.times]
+    writes = write_lines(found.writes)
     methods = list(dict.fromkeys(line.method for line in latency))
     return Report(
         headlines=[
@@ -45,6 +47,7 @@ def summarise(found: Measured, _: Scoring[BenchSettings]) -> Report:
                 FREE,
             ),
             *_speedups(latency),
+            *_writes(writes),
         ],
         tables=[
             *speed,
@@ -59,6 +62,7 @@ def summarise(found: Measured, _: Scoring[BenchSettings]) -> Report:
             *latency,
             *(_exponent_line(latency, method) for method in methods),
             *added,
+            *writes,
         ],
         rows=[],
     )
@@ -202,3 +206,18 @@ def _speedups(lines: Sequence[EditLatency]) -> list[Headline]:
             what = f"full re-prefill over {method}, longest prompt"
             out.append(_headline(f"{method}_speedup", _middle(speedups), what))
     return out
+
+
+def _writes(lines: Sequence[WriteSpeed]) -> list[Headline]:
+    return [
+        _headline(
+            "write_sweep_speedup",
+            _middle([line.speedup for line in lines]),
+            "whole layers over rows that come in at their layer, write sweep",
+        ),
+        _headline(
+            "write_limit_ratio",
+            _middle([line.over_limit for line in lines]),
+            "write sweep over a plain product of the multiply-adds that it needs",
+        ),
+    ]

@@ -20,13 +20,18 @@ _MOST_TOKENS_ELSEWHERE = 512
 
 @dataclass(frozen=True)
 class Budget:
-    """Limits of one packed forward, and the sizes from which its memory is estimated (bytes)."""
+    """Limits of one packed forward, and the sizes from which its memory is estimated (bytes).
+
+    With ``join`` rows may come in at the layer that they edit first (``engine.joining``); without, every row
+    of a forward runs from the first layer that any of them edits.
+    """
 
     total: int
     most_tokens: int
     itemsize: int
     mlp_width: int
     spec: ModelSpec
+    join: bool = True
 
     def cost(self, n_rows: int, n_tokens: int, n_columns: int, n_touched: int) -> int:
         """Estimated peak of one packed forward over what the model and the prefills hold already."""

@@ -14,8 +14,9 @@ from pkv_interp.cache.regime import one_regime
 from pkv_interp.cache.state import refuse_training
 from pkv_interp.engine.batches import Budget, batches
 from pkv_interp.engine.edits import layer_edits, require_captures, require_whole_patches
+from pkv_interp.engine.joining import Entry, joining_of
 from pkv_interp.engine.live import live_mlps
-from pkv_interp.engine.packed import Entry, Shortcuts, column_layers, packed_forward
+from pkv_interp.engine.packed import Shortcuts, column_layers, packed_forward
 from pkv_interp.engine.packing import Packing, pack
 from pkv_interp.engine.results import Decoded, Prefill
 from pkv_interp.errors import PkvError
@@ -101,7 +102,7 @@ def run_rows(
         rows: interventions, checked by ``check_call``.
         donors: prompts that patches index.
         token_ids: tokens whose logits are kept; the whole vocabulary when None.
-        budget: how much memory one forward may take.
+        budget: how much memory one forward may take, and whether rows may come in late.
         like: a tensor of the model's dtype and device.
     """
     refuse_training(tracer._module)
@@ -116,8 +117,13 @@ def run_rows(
         packing = pack(mine, base.length, windows, len(donors), base.cache.layout)
         edits = layer_edits(mine, packing, base, donors, len(windows), like)
         columns = column_layers(packing, base.cache, caches)
-        entry = entry_of(base, packing, min(first_layer(row) for row in mine))
-        shortcuts = Shortcuts(entry, live_mlps(mine, packing, base, len(windows)), keep)
+        joining = joining_of(base, packing, mine, len(windows)) if budget.join else None
+        if joining is not None:
+            entry, present = joining.entry, joining.present
+        else:
+            entry, present = entry_of(base, packing, min(first_layer(row) for row in mine)), None
+        live = live_mlps(mine, packing, base, len(windows), present)
+        shortcuts = Shortcuts(entry, joining, live, keep)
         out = packed_forward(tracer, base.ids, packing, columns, edits, shortcuts=shortcuts).logits
         logits[torch.tensor(batch, device=like.device)] = out.float()
     finite_logits(logits, "the logits of these rows")

@@ -36,8 +36,7 @@ class Engine:
 
     Args:
         loaded: the model; its weights are read and never changed.
-        memory_budget_mb: what one packed forward may take beyond the model and the prefills (an estimate). By
-            default 1 GiB, or half of what is free on a GPU.
+        memory_budget_mb: of one packed forward, about; by default 1 GiB, or half of what is free on a GPU.
     """
 
     def __init__(self, loaded: LoadedModel, memory_budget_mb: float | None = None) -> None:
@@ -89,8 +88,8 @@ class Engine:
                 are not finite.
         """
         tokens = as_ids(ids, self.spec.vocab_size)
-        check_prompt(tokens, frozenset(capture))
-        return self._prefilled(tokens, frozenset(capture), Start(shared, layout=layout))
+        check_prompt(tokens, asked := frozenset(capture))
+        return self._prefilled(tokens, asked, Start(shared, layout=layout))
 
     def open(
         self,
@@ -205,8 +204,7 @@ class Engine:
         """First-order effects of the donor's KV, heads and MLPs on the base's margin, from one backward pass.
 
         Raises:
-            PkvError: for a donor of another length, a token id out of range, other than two of them, or
-                activations that were not captured.
+            PkvError: a donor of another length, token ids that are not two, or activations not captured.
         """
         check_call(self._scope(base, (donor,)), base, ((),), (donor,))
         actions = as_ids(action_ids, self.spec.vocab_size)

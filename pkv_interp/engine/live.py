@@ -43,7 +43,13 @@ class LiveMLP:
         return self.rest.index_copy(0, self.tokens, written[0]).view_as(like)
 
 
-def live_mlps(rows: Sequence[Row], packing: Packing, base: Prefill, n_layers: int) -> list[LiveMLP | None]:
+def live_mlps(
+    rows: Sequence[Row],
+    packing: Packing,
+    base: Prefill,
+    n_layers: int,
+    present: Sequence[int] | None = None,
+) -> list[LiveMLP | None]:
     """What has to be run per layer; None where that is (nearly) everything, or the rest is not known.
 
     Args:
@@ -52,6 +58,7 @@ def live_mlps(rows: Sequence[Row], packing: Packing, base: Prefill, n_layers: in
         base: below the last layer the outputs of tokens before the decision are taken from its ``mlp_all``,
             where that was captured.
         n_layers: number of layers of the model.
+        present: per layer, how many rows, the first ones, are run there (``Joining``); all when None.
     """
     made: list[LiveMLP | None] = [None] * n_layers
     if not base.has_activations:
@@ -60,15 +67,18 @@ def live_mlps(rows: Sequence[Row], packing: Packing, base: Prefill, n_layers: in
     at_decision = np.zeros(packing.n_tokens, dtype=bool)
     at_decision[packing.decision] = True
     for layer in range(n_layers):
-        live = _changed(rows, packing, layer)
+        n_tokens = packing.n_tokens if present is None else present[layer] * packing.shape[1]
+        if not n_tokens:
+            continue
+        live = _changed(rows, packing, layer)[:n_tokens]
         if layer == n_layers - 1:
-            live &= at_decision
+            live &= at_decision[:n_tokens]
         if live.mean() > _MOST:
             continue
         if layer == n_layers - 1 or at_decision.all():
-            rest = base.mlp[layer].expand(packing.n_tokens, -1)
+            rest = base.mlp[layer].expand(n_tokens, -1)
         elif base.mlp_all is not None:
-            rest = base.mlp_all[layer][torch.as_tensor(packing.position_of, device=device)]
+            rest = base.mlp_all[layer][torch.as_tensor(packing.position_of[:n_tokens], device=device)]
         else:
             continue
         if not live.any():  # no MLP is asked to run on nothing

@@ -15,6 +15,7 @@ from torch import Tensor
 from pkv_interp.cache import ColumnsLayer, FrozenCache, columns_cache
 from pkv_interp.cache.forward import reset_rotation
 from pkv_interp.engine.edits import HeadEdits, LayerEdits, RowEdits
+from pkv_interp.engine.joining import Entry, Joining
 from pkv_interp.engine.live import LiveMLP
 from pkv_interp.engine.masks import layer_masks
 from pkv_interp.engine.packing import Packing
@@ -29,24 +30,18 @@ class Collected:
 
 
 @dataclass(frozen=True, eq=False)
-class Entry:
-    """Where a packed forward starts: the residual stream that enters ``layer``; layers below are not run."""
-
-    layer: int
-    resid: Float[Tensor, "1 tokens d_model"]
-
-
-@dataclass(frozen=True, eq=False)
 class Shortcuts:
     """What a packed forward need not compute.
 
     Attributes:
         entry: start above the embedding.
+        joining: rows of a stacked packing start at the layers that they edit first.
         live: per layer, the tokens whose MLP must be run (``live_mlps``); all of them when empty.
         token_ids: the only tokens whose logits are wanted; the whole vocabulary when None.
     """
 
     entry: Entry | None = None
+    joining: Joining | None = None
     live: Sequence[LiveMLP | None] = ()
     token_ids: Int[Tensor, " tokens"] | None = None
 
@@ -108,7 +103,9 @@ def packed_forward(
     positions = position_of[:1]
     # In a batch every row ends with its decision token.
     wanted = 1 if packing.stacked else torch.as_tensor(packing.decision, device=device)
-    layers, entry, live = tracer.model.layers, shortcuts.entry, shortcuts.live
+    layers, entry, live, joining = tracer.model.layers, shortcuts.entry, shortcuts.live, shortcuts.joining
+    if joining is not None:
+        tokens = tokens[:1]
     # The rows hold the prompt's last token, so their frequencies are those of the prompt.
     reset_rotation(tracer._module)
     # fmt: off
@@ -123,14 +120,27 @@ def packed_forward(
             layers[0].input.requires_grad_()
         if entry is not None:
             for index in range(entry.layer):
-                layers[index].skip(entry.resid.reshape(*packing.shape, -1))
+                layers[index].skip(entry.resid.reshape(*tokens.shape, -1))
         for index in range(0 if entry is None else entry.layer, len(columns)):
             layer, edit = layers[index], edits[index]
+            alone = joining is not None and index == joining.first
+            if joining is not None and joining.comes_in(index):
+                layer.input = joining.joined(index, layer.input)
             if mask_of[index] is not mask_of[0]:
                 args, kwargs = layer.self_attn.inputs
                 layer.self_attn.inputs = (args, {**kwargs, "attention_mask": mask_of[index]})
-            if edit.heads is not None:
+            if joining is not None and alone:
+                if edit.heads is not None:
+                    z = layer.self_attn.o_proj.input
+                    layer.self_attn.o_proj.input = joining.with_edited(z, edit.heads)
+                    written = layer.self_attn.o_proj.output
+                    layer.self_attn.o_proj.output = joining.to_rows(index, written, edit.heads)
+                layer.mlp.input = joining.every_row(index, layer.mlp.input)
+            elif edit.heads is not None:
                 layer.self_attn.o_proj.input = _assign_heads(layer.self_attn.o_proj.input, edit.heads)
+            if joining is not None and index == len(columns) - 1 and not alone:
+                # Nothing after it reads another token: what is added to the others' streams is never read.
+                layer.self_attn.o_proj.input = layer.self_attn.o_proj.input[:, -1:]
             if collect:
                 zs.append(layer.self_attn.o_proj.input)
             picked = live[index] if live else None

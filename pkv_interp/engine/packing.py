@@ -88,7 +88,7 @@ class Packing:
         their own, and close none to any token; no row's tokens are then scored against another's.
         """
         start = self.starts[0]
-        alike = len(self.starts) > 1 and bool((self.starts == start).all())
+        alike = bool((self.starts == start).all())
         closed = any(group.closed for group in self.groups)
         return alike and start < self.length - 1 and not len(self.touched) and not closed
 

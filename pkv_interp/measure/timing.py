@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import torch
+from torch import Tensor
 
 T = TypeVar("T")
 _PROC = Path("/proc/self")
@@ -30,6 +31,31 @@ def seconds(work: Callable[[], T], device: torch.device) -> tuple[float, T]:
     begin = time.process_time()
     result = work()
     return time.process_time() - begin, result
+
+
+def matmul_seconds(multiply_adds: int, width: int, like: Tensor, most: int = 20_000_000_000) -> float:
+    """Seconds that one plain matrix product of so many multiply-adds takes, on the clock of ``seconds``.
+
+    Products of 1,024 vectors and a matrix four times as wide as they are, which caches hold well. Of more
+    than ``most`` multiply-adds that many are run, and their time is scaled.
+
+    Args:
+        multiply_adds: how many.
+        width: of a vector.
+        like: a tensor of the dtype and device.
+        most: multiply-adds that are run at most.
+    """
+    left, right = (torch.ones(shape).to(like) for shape in ((1024, width), (width, 4 * width)))
+    each = 1024 * width * 4 * width
+    runs = max(1, min(multiply_adds, most) // each)
+    torch.mm(left, right)  # first use allocates and chooses a kernel
+
+    def work() -> None:
+        for _ in range(runs):
+            torch.mm(left, right)
+
+    took, _ = seconds(work, like.device)
+    return took * multiply_adds / (runs * each)
 
 
 def peak_megabytes(work: Callable[[], object], device: torch.device) -> float:

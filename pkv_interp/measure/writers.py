@@ -10,6 +10,13 @@ from pkv_interp.engine import Engine
 from pkv_interp.interventions import HeadPatch, MLPPatch, Row
 from pkv_interp.measure.heads import Head, all_heads
 from pkv_interp.measure.pairs import PairRun, rerun_margins
+from pkv_interp.models.spec import ModelSpec
+
+
+def write_rows(spec: ModelSpec, positions: Sequence[int]) -> list[Row]:
+    """Rows of a write sweep: every head, layer by layer, and then every MLP, each at all the positions."""
+    rows: list[Row] = [tuple(HeadPatch(la, h, 0, position=p) for p in positions) for la, h in all_heads(spec)]
+    return rows + [tuple(MLPPatch(la, 0, position=p) for p in positions) for la in range(spec.n_layers)]
 
 
 def write_sweep(engine: Engine, pair: PairRun, positions: Sequence[int]) -> Float[np.ndarray, "L H+1"]:
@@ -18,9 +25,7 @@ def write_sweep(engine: Engine, pair: PairRun, positions: Sequence[int]) -> Floa
     The patched component is the clean prompt's at those positions; everything later is recomputed from it.
     """
     spec = engine.spec
-    rows: list[Row] = [tuple(HeadPatch(la, h, 0, position=p) for p in positions) for la, h in all_heads(spec)]
-    rows += [tuple(MLPPatch(la, 0, position=p) for p in positions) for la in range(spec.n_layers)]
-    values = rerun_margins(engine, pair, rows)
+    values = rerun_margins(engine, pair, write_rows(spec, positions))
     n = spec.n_layers * spec.n_heads
     heads = rearrange(values[:n], "(layers heads) -> layers heads", layers=spec.n_layers)
     return np.concatenate([heads, values[n:, None]], axis=1)

@@ -101,6 +101,21 @@ def test_memory_is_measured_at_every_size(record: RunRecord) -> None:
     assert [line["patches"] for line in lines(record, "memory")] == [5, 50]
 
 
+def test_a_write_sweep_is_timed_beside_its_twins_and_its_limit(record: RunRecord) -> None:
+    writes = lines(record, "writes")
+    assert [line["repeat"] for line in writes] == [0, 1]
+    for line in writes:
+        assert line["rows"] == 3 * (4 + 1)
+        assert (line["positions"], line["sample"]) == (3, 4)
+        assert 0 < line["suffix"] < line["tokens"]
+        assert line["speedup"] == pytest.approx(line["whole_layers_seconds"] / line["joined_seconds"])
+        assert line["over_limit"] == pytest.approx(line["joined_seconds"] / line["matmul_seconds"])
+        assert line["difference"] <= 1e-4
+    middle = {name: np.median([x[name] for x in writes]) for name in ("speedup", "over_limit")}
+    assert record.headline["write_sweep_speedup"].value == pytest.approx(middle["speedup"])
+    assert record.headline["write_limit_ratio"].value == pytest.approx(middle["over_limit"])
+
+
 def test_the_headline_and_the_controls(record: RunRecord) -> None:
     assert set(record.headline) == {
         "kv_patch_speedup",
@@ -115,8 +130,11 @@ def test_the_headline_and_the_controls(record: RunRecord) -> None:
         "erratum_exponent_added",
         "field_only_speedup",
         "erratum_speedup",
+        "write_sweep_speedup",
+        "write_limit_ratio",
     }
-    assert "suffix_recompute_equals_full_reprefill" in {c.name for c in record.controls}
+    named = {c.name for c in record.controls}
+    assert {"suffix_recompute_equals_full_reprefill", "write_sweep_equals_twins"} <= named
     compared = {c.name for c in record.controls if c.name.startswith("packed_equals_one_by_one_")}
     assert {name.rpartition("one_by_one_")[2] for name in compared} == {
         "kv",
@@ -168,6 +186,8 @@ def test_exponents_are_fitted_to_the_lines(record: RunRecord) -> None:
         ("edit_methods=[field_onyl]", "did you mean 'field_only'"),
         ("edit_lengths=[256]", "two lengths"),
         ("edit_added=[64,16]", "rising order"),
+        ("write_positions=0", "write_positions"),
+        ("write_fillers=-1", "write_fillers"),
     ],
 )
 def test_settings_that_make_no_sense(override: str, line: str) -> None:

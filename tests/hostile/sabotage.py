@@ -40,6 +40,17 @@ def swapped_rows(patch: Patch) -> None:
     patch.setattr(Engine, "decode", wrong)
 
 
+def swapped_suffixes(patch: Patch) -> None:
+    """Results of rows that edit the prefill come back in another order."""
+    right = Engine.rerun
+
+    def wrong(self: Engine, *arguments: Any) -> Any:
+        found = right(self, *arguments)
+        return replace(found, logits=found.logits.roll(1, 0))
+
+    patch.setattr(Engine, "rerun", wrong)
+
+
 def wrong_base(patch: Patch) -> None:
     """Rows read the first donor's prefix in place of the base's."""
     right = Engine.decode

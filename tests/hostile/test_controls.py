@@ -18,6 +18,7 @@ from experiments.agent.arms import run_arms
 from experiments.bench.edits import exact_edits_agree
 from experiments.bench.grids import time_grid
 from experiments.bench.patches import head_rows, kv_rows, time_patches
+from experiments.bench.writes import time_writes
 from experiments.composing.checks import THERE_AND_BACK, measure_checks
 from experiments.editing.errata import tell_every_way
 from experiments.keystone.checks import check as keystone_check
@@ -33,6 +34,7 @@ from pkv_interp.measure.opened import BesideTrace
 from pkv_interp.measure.pairs import PairRun, cache_states, run_pair
 from pkv_interp.measure.patching import position_rows
 from pkv_interp.reference.verify import verify_with_bridge
+from pkv_interp.reference.whole_layers import WholeLayers
 from pkv_interp.tasks import BY_NAME, Case, Style, field_case
 from pkv_interp.tolerances import tolerance_of
 from pkv_interp.weight_editing.rome import RankOneEdit
@@ -152,6 +154,11 @@ def grid() -> float:
     return time_grid(engine(), pair(), position_rows(pair())[:3], 2, 1).difference
 
 
+def writes() -> float:
+    engines = engine(), WholeLayers(tiny("llama"))
+    return time_writes(engines, pair(), pair().notes[2:9:3], 4, 1).difference
+
+
 @dataclass(frozen=True)
 class Control:
     """One control: how it is measured, what it must notice, its known answer, and its field where several
@@ -185,6 +192,7 @@ TABLE: dict[str, Control] = {
     "packed_equals_one_by_one_heads": Control(patches("heads"), s.swapped_rows),
     "packed_equals_one_by_one_position_grid": Control(grid, s.swapped_rows),
     "packed_equals_one_by_one_layer_grid": Control(grid, s.wrong_donor),
+    "write_sweep_equals_twins": Control(writes, s.swapped_suffixes),
     "direct_logits_sum": Control(
         lambda: direct_logits(engine(), pair()).error, s.wrong_norm, 0.0, ALLOWED.parts
     ),

@@ -25,7 +25,7 @@ AWAITING = tuple(
     f"{name}/{model}"
     for name in ("controls", "patching")
     for model in ("qwen2.5-coder-0.5b", "smollm2-135m-gate")
-)
+) + ("bench/smollm2-135m-gate",)
 #: Most that the measurements of one run may take in the repository.
 MOST_BYTES = 3_000_000
 
