@@ -221,9 +221,7 @@ TABLE: dict[str, Control] = {
     "earlier_columns_kept": Control(errata, s.values_shifted, 1.0, 0.0, field="earlier_columns_kept"),
     "suffix_recompute_equals_full": Control(exact_edits, s.values_shifted),
     "suffix_recompute_equals_full_reprefill": Control(exact_edits, s.values_shifted),
-    "last_token_equals_rerun": Control(
-        lambda: told.kept_question(tiny("llama"), scene()[1]), s.values_shifted
-    ),
+    "last_token_equals_rerun": Control(lambda: told.last_token(tiny("llama"), scene()[1]), s.values_shifted),
     "trace_equals_api": Control(traces, s.another_cache_opened),
     "traced_splices_equal_api": Control(lambda: told.splice_traces(engine(), case()), s.another_cache_opened),
     "own_cache_read_again": Control(lambda: told.own_cache(engine(), case()), s.another_cache_opened),

@@ -53,7 +53,7 @@ def splice_traces(engine: Engine, case: Case) -> float:
     return found.difference
 
 
-def kept_question(loaded: LoadedModel, scene: EditScene) -> float:
+def last_token(loaded: LoadedModel, scene: EditScene) -> float:
     """How far the last token alone and the question rerun lie apart on an unedited cache, as in editing."""
     base = open_context(loaded, scene).prefill()
     alone = KeptQuestion.of(base).decide(base, scene.actions)
