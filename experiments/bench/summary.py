@@ -16,8 +16,9 @@ from experiments.bench.tables import (
     GridMemory,
     PatchMemory,
     Speed,
+    WriteSpeed,
 )
-from experiments.bench.writes import WriteSpeed, write_lines
+from experiments.bench.writes import WriteTimes
 from pkv_interp.run.report import FREE, NOT_NEGATIVE, Bounds, Headline, Report
 from pkv_interp.run.scoring import Scoring
 from pkv_interp.stats import Estimate
@@ -34,7 +35,7 @@ def summarise(found: Measured, _: Scoring[BenchSettings]) -> Report:
     grids = [line for name, times in patches.grids.items() for line in _grid(name, times)]
     latency = [line for times in found.edits.all() for line in _latency(times)]
     added = [EditAdded(found.added.tokens, t.added, t.repeat, t.seconds) for t in found.added.times]
-    writes = write_lines(found.writes)
+    writes = _write_lines(found.writes)
     methods = list(dict.fromkeys(line.method for line in latency))
     return Report(
         headlines=[
@@ -206,6 +207,28 @@ def _speedups(lines: Sequence[EditLatency]) -> list[Headline]:
             what = f"full re-prefill over {method}, longest prompt"
             out.append(_headline(f"{method}_speedup", _middle(speedups), what))
     return out
+
+
+def _write_lines(times: WriteTimes) -> list[WriteSpeed]:
+    return [
+        WriteSpeed(
+            repeat=repeat,
+            rows=times.rows,
+            positions=times.positions,
+            suffix=times.suffix,
+            tokens=times.tokens,
+            sample=times.sample,
+            multiply_adds=times.multiply_adds,
+            joined_seconds=one.joined,
+            whole_layers_seconds=one.whole_layers,
+            one_by_one_seconds=one.sample_seconds * times.rows / times.sample,
+            matmul_seconds=one.matmul,
+            speedup=one.whole_layers / one.joined,
+            over_limit=one.joined / one.matmul,
+            difference=one.difference,
+        )
+        for repeat, one in enumerate(times.rounds)
+    ]
 
 
 def _writes(lines: Sequence[WriteSpeed]) -> list[Headline]:

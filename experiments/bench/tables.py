@@ -106,3 +106,28 @@ class EditAdded(TableRow):
     added: int
     repeat: int
     seconds: float
+
+
+@dataclass(frozen=True)
+class WriteSpeed(TableRow):
+    """A write sweep, one line per repeat.
+
+    ``one_by_one_seconds`` is the time of ``sample`` rows scaled to all. ``speedup`` is over the route whose
+    rows run whole layers, ``over_limit`` over ``matmul_seconds``.
+    """
+
+    table = "writes"
+    repeat: int
+    rows: int
+    positions: int
+    suffix: int
+    tokens: int
+    sample: int
+    multiply_adds: int
+    joined_seconds: float
+    whole_layers_seconds: float
+    one_by_one_seconds: float
+    matmul_seconds: float
+    speedup: float
+    over_limit: float
+    difference: float

@@ -13,7 +13,6 @@ from pkv_interp.measure.pairs import PairRun, margins, rerun_margins, run_pair
 from pkv_interp.measure.timing import matmul_seconds, seconds
 from pkv_interp.measure.write_limit import needed_multiply_adds
 from pkv_interp.measure.writers import write_rows
-from pkv_interp.records.tables import TableRow
 from pkv_interp.reference.sequential import Sequential
 from pkv_interp.reference.whole_layers import WholeLayers
 from pkv_interp.tasks import FAMILIES, Style, polarity_case
@@ -69,31 +68,6 @@ class WriteTimes:
         return max(one.difference for one in self.rounds)
 
 
-@dataclass(frozen=True)
-class WriteSpeed(TableRow):
-    """A write sweep, one line per repeat.
-
-    ``one_by_one_seconds`` is the time of ``sample`` rows scaled to all. ``speedup`` is over the route whose
-    rows run whole layers, ``over_limit`` over ``matmul_seconds``.
-    """
-
-    table = "writes"
-    repeat: int
-    rows: int
-    positions: int
-    suffix: int
-    tokens: int
-    sample: int
-    multiply_adds: int
-    joined_seconds: float
-    whole_layers_seconds: float
-    one_by_one_seconds: float
-    matmul_seconds: float
-    speedup: float
-    over_limit: float
-    difference: float
-
-
 def measure_writes(session: "Session[BenchSettings]") -> WriteTimes:
     """Time the sweep on a prompt of the length of the circuit experiment's, and check its numbers."""
     settings, engine = session.settings, session.engine
@@ -144,26 +118,3 @@ def time_writes(
         rounds.append(WriteRound(joined, whole, sample, matmul, float(difference)))
     suffix = pair.clean.length - min(positions)
     return WriteTimes(len(rows), len(positions), suffix, pair.clean.length, len(picked), needed, rounds)
-
-
-def write_lines(times: WriteTimes) -> list[WriteSpeed]:
-    """One line of the table per repeat."""
-    return [
-        WriteSpeed(
-            repeat=repeat,
-            rows=times.rows,
-            positions=times.positions,
-            suffix=times.suffix,
-            tokens=times.tokens,
-            sample=times.sample,
-            multiply_adds=times.multiply_adds,
-            joined_seconds=one.joined,
-            whole_layers_seconds=one.whole_layers,
-            one_by_one_seconds=one.sample_seconds * times.rows / times.sample,
-            matmul_seconds=one.matmul,
-            speedup=one.whole_layers / one.joined,
-            over_limit=one.joined / one.matmul,
-            difference=one.difference,
-        )
-        for repeat, one in enumerate(times.rounds)
-    ]

@@ -18,7 +18,6 @@ from experiments.agent.arms import run_arms
 from experiments.bench.edits import exact_edits_agree
 from experiments.bench.grids import time_grid
 from experiments.bench.patches import head_rows, kv_rows, time_patches
-from experiments.bench.writes import time_writes
 from experiments.composing.checks import THERE_AND_BACK, measure_checks
 from experiments.editing.errata import tell_every_way
 from experiments.keystone.checks import check as keystone_check
@@ -34,7 +33,6 @@ from pkv_interp.measure.opened import BesideTrace
 from pkv_interp.measure.pairs import PairRun, cache_states, run_pair
 from pkv_interp.measure.patching import position_rows
 from pkv_interp.reference.verify import verify_with_bridge
-from pkv_interp.reference.whole_layers import WholeLayers
 from pkv_interp.tasks import BY_NAME, Case, Style, field_case
 from pkv_interp.tolerances import tolerance_of
 from pkv_interp.weight_editing.rome import RankOneEdit
@@ -42,8 +40,7 @@ from tests import runs
 from tests.agent import support
 from tests.experiments.configs import compose
 from tests.families import tiny
-from tests.hostile import sabotage
-from tests.hostile.told import kept_question, own_cache, splice_traces, spliced_scene, told_outputs
+from tests.hostile import sabotage, told
 
 ROOT = Path(__file__).parent.parent.parent
 ALLOWED = tolerance_of("float32")
@@ -109,7 +106,7 @@ def weights_back() -> float:
 
 def composing_checks() -> Any:
     loaded = tiny("llama")
-    return measure_checks(Runner.of(loaded.model), loaded.tokenizer, [spliced_scene(case())])
+    return measure_checks(Runner.of(loaded.model), loaded.tokenizer, [told.spliced_scene(case())])
 
 
 def agent_checks() -> Any:
@@ -154,11 +151,6 @@ def grid() -> float:
     return time_grid(engine(), pair(), position_rows(pair())[:3], 2, 1).difference
 
 
-def writes() -> float:
-    engines = engine(), WholeLayers(tiny("llama"))
-    return time_writes(engines, pair(), pair().notes[2:9:3], 4, 1).difference
-
-
 @dataclass(frozen=True)
 class Control:
     """One control: how it is measured, what it must notice, its known answer, and its field where several
@@ -192,7 +184,7 @@ TABLE: dict[str, Control] = {
     "packed_equals_one_by_one_heads": Control(patches("heads"), s.swapped_rows),
     "packed_equals_one_by_one_position_grid": Control(grid, s.swapped_rows),
     "packed_equals_one_by_one_layer_grid": Control(grid, s.wrong_donor),
-    "write_sweep_equals_twins": Control(writes, s.swapped_suffixes),
+    "write_sweep_equals_twins": Control(lambda: told.write_twins(engine(), pair()), s.swapped_suffixes),
     "direct_logits_sum": Control(
         lambda: direct_logits(engine(), pair()).error, s.wrong_norm, 0.0, ALLOWED.parts
     ),
@@ -229,12 +221,12 @@ TABLE: dict[str, Control] = {
     "earlier_columns_kept": Control(errata, s.values_shifted, 1.0, 0.0, field="earlier_columns_kept"),
     "suffix_recompute_equals_full": Control(exact_edits, s.values_shifted),
     "suffix_recompute_equals_full_reprefill": Control(exact_edits, s.values_shifted),
-    "last_token_equals_rerun": Control(lambda: kept_question(tiny("llama"), scene()[1]), s.values_shifted),
+    "last_token_equals_rerun": Control(lambda: told.last_token(tiny("llama"), scene()[1]), s.values_shifted),
     "trace_equals_api": Control(traces, s.another_cache_opened),
-    "traced_splices_equal_api": Control(lambda: splice_traces(engine(), case()), s.another_cache_opened),
-    "own_cache_read_again": Control(lambda: own_cache(engine(), case()), s.another_cache_opened),
+    "traced_splices_equal_api": Control(lambda: told.splice_traces(engine(), case()), s.another_cache_opened),
+    "own_cache_read_again": Control(lambda: told.own_cache(engine(), case()), s.another_cache_opened),
     "outputs_are_weights_times_values": Control(
-        lambda: told_outputs(engine(), case()), s.unscaled_weights, 0.0, ALLOWED.outputs
+        lambda: told.told_outputs(engine(), case()), s.unscaled_weights, 0.0, ALLOWED.outputs
     ),
     "positions_agree": Control(positions_agree, s.another_pair, 1.0, 0.0),
 }

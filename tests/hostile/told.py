@@ -5,6 +5,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
+from experiments.bench.writes import time_writes
 from experiments.composing.checks import measure_traces
 from pkv_interp.cache.compute import Runner
 from pkv_interp.engine import Engine
@@ -12,9 +13,10 @@ from pkv_interp.measure.crossing import read_by
 from pkv_interp.measure.edit_scenes import EditScene, open_context
 from pkv_interp.measure.last_token import KeptQuestion
 from pkv_interp.measure.margin_model import CAPTURE, outputs_over
-from pkv_interp.measure.pairs import run_pair
+from pkv_interp.measure.pairs import PairRun, run_pair
 from pkv_interp.models.load import LoadedModel
 from pkv_interp.prompts.blocks import block_span
+from pkv_interp.reference.whole_layers import WholeLayers
 from pkv_interp.tasks import Case
 
 
@@ -32,6 +34,12 @@ def told_outputs(engine: Engine, case: Case) -> float:
     return float((told - found.corrupt.z).abs().max() / found.corrupt.z.abs().max())
 
 
+def write_twins(engine: Engine, pair: PairRun) -> float:
+    """Largest difference between a write sweep and its twins, as bench's control has it."""
+    engines = engine, WholeLayers(engine.loaded)
+    return time_writes(engines, pair, pair.notes[2:9:3], 4, 1).difference
+
+
 def spliced_scene(case: Case) -> Any:
     """One prompt whose policy is a chunk."""
     return SimpleNamespace(sides=[("match", case.clean)], spans=(block_span(case.clean, "policy"),))
@@ -45,7 +53,7 @@ def splice_traces(engine: Engine, case: Case) -> float:
     return found.difference
 
 
-def kept_question(loaded: LoadedModel, scene: EditScene) -> float:
+def last_token(loaded: LoadedModel, scene: EditScene) -> float:
     """How far the last token alone and the question rerun lie apart on an unedited cache, as in editing."""
     base = open_context(loaded, scene).prefill()
     alone = KeptQuestion.of(base).decide(base, scene.actions)
