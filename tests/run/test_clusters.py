@@ -76,7 +76,11 @@ def slurm() -> Iterator[None]:
     finally:
         for process in reversed(begun):
             process.terminate()
-            process.wait(30)
+            try:
+                process.wait(10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
         patch.undo()
         shutil.rmtree(folder, ignore_errors=True)
 
