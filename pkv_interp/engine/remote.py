@@ -48,19 +48,17 @@ class RemoteEngine(Engine):
         # The server has no pkv_interp: its functions go with each request. nnsight does that by itself for
         # what is not installed, and an editable install counts as installed.
         nnsight.register("pkv_interp")
-        self._where = where
+        self._where: Remote = where
         self._model: Any = nnsight.TransformersModel(
             loaded.model, tokenizer=loaded.tokenizer, task="text-generation"
         )
         self._made: WeakKeyDictionary[Prefill, frozenset[str]] = WeakKeyDictionary()
 
     def _prefilled(
-        self,
-        ids: Sequence[int],
-        capture: frozenset[str],
-        shared: Prefill | None = None,  # noqa: ARG002 (to send it costs more than to run it again)
-        given: FrozenCache | None = None,
+        self, ids: Sequence[int], capture: frozenset[str], *, given: FrozenCache | None = None, **known: Any
     ) -> Prefill:
+        # Also known may be a prompt that shares tokens: to send it would cost more than to run them again.
+        del known
         ids = tuple(int(token) for token in ids)
         found = _prefill(self._model, self._where, ids, self.spec, capture, given)
         there = {name: self._here(value) for name, value in found["tensors"].items()}
