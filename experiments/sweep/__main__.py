@@ -29,9 +29,7 @@ def _without_word(arguments: list[str]) -> list[str]:
     if any(one in ("--help", "-h", "--hydra-help", "--version") for one in arguments):
         return arguments
     given = [one for one in arguments if "=" not in one and not one.startswith("-")]
-    cause = (
-        f"there is no 'experiments.sweep {short(given[0])[1:-1]}'" if given else "it is not said what to do"
-    )
+    cause = f"experiments.sweep has no word {short(given[0])}" if given else "it is not said what to do"
     hint = "write python -m experiments.sweep report [experiment=NAME]; an experiment sweeps with --multirun"
     raise PkvError(cause, hint)
 

@@ -110,7 +110,7 @@ def packed_forward(
     reset_rotation(tracer._module)
     # fmt: off
     with tracer.trace(
-        input_ids=tokens, position_ids=positions, attention_mask=mask_of[0],
+        input_ids=tokens, position_ids=positions, attention_mask=mask_of[0].expand(len(tokens), -1, -1, -1),
         past_key_values=columns_cache(columns), use_cache=True, logits_to_keep=wanted,
     ):
         zs = nnsight.save([])

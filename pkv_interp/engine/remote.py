@@ -48,7 +48,7 @@ class RemoteEngine(Engine):
         # The server has no pkv_interp: its functions go with each request. nnsight does that by itself for
         # what is not installed, and an editable install counts as installed.
         nnsight.register("pkv_interp")
-        self._where = where
+        self._where: Remote = where
         self._model: Any = nnsight.TransformersModel(
             loaded.model, tokenizer=loaded.tokenizer, task="text-generation"
         )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -32,7 +31,7 @@ def _same_path(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def sent(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
+def sent(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Bytes of each request."""
     sizes: list[int] = []
     plain = RequestModel.serialize
@@ -86,7 +85,8 @@ def test_rows_are_decoded_where_their_prompts_are_prefilled(
         (HeadPatch(layer=0, head=1, donor=0), MLPPatch(layer=1, donor=0)),
         (Knockout(positions=(6, 7)),),
     ]
-    early: list[Row] = [(), (HeadPatch(layer=0, head=0, donor=0, position=9),)]
+    # Rows that run again from one token on are stacked, and share a mask.
+    early: list[Row] = [(HeadPatch(layer=0, head=head, donor=0, position=9),) for head in (0, 1)]
     (ours, donor), (theirs, other) = (prompts(engine) for engine in engines)
     here, there = engines
     sent.clear()

@@ -75,13 +75,15 @@ def test_writers_of_different_keys_do_not_touch_one_another(tmp_path: Path) -> N
     assert check(tmp_path / "r") == (len(models), [])
 
 
-def test_without_locks_two_writers_still_leave_one_whole_record(tmp_path: Path) -> None:
+def test_without_locks_two_writers_still_leave_one_whole_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A file system that has none, or locks of each machine's own: the one that ends last stands."""
 
     def unlocked() -> int:
-        RunLock.take = lambda *_: None
         return one_run(tmp_path / "r", "m", holds=0.05)()
 
+    monkeypatch.setattr(RunLock, "take", lambda *_: None)
     codes = forked([unlocked] * 3, tmp_path / "gate")
     assert codes.count(DONE) >= 1
     assert set(codes) <= {DONE, SKIPPED, 1}

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -197,6 +199,50 @@ def test_submitit_runs_each_on_its_own(tmp_path: Path) -> None:
     done = swept(tmp_path / "results", "submitit_local")
     check_swept(done, tmp_path / "results")
     assert "Traceback" not in done.stderr
+
+
+FOUR = """
+import os, sys
+from experiments.circuit.settings import CircuitSettings
+from pkv_interp.errors import PkvError
+from pkv_interp.run.command import command
+
+def act(settings):
+    if settings.seed == 1:
+        raise PkvError("no such thing", "do another")
+    if settings.seed == 2:
+        raise ValueError("a bug")
+    if settings.seed == 3:
+        os.kill(os.getpid(), 9)
+
+if __name__ == "__main__":
+    command("circuit", CircuitSettings, act)()
+"""
+
+
+def test_each_way_to_fail_is_told_and_the_others_go_on(tmp_path: Path) -> None:
+    """Bad input, a bug, and a process that is killed; torch is not imported by any of them."""
+    script = tmp_path / "four.py"
+    script.write_text(FOUR)
+    line = [sys.executable, str(script), "--multirun", "seed=0,1,2,3", "hydra/launcher=submitit_local"]
+    done = subprocess.run(
+        [*line, f"hydra.sweep.dir={tmp_path}/sweep"],
+        env=os.environ | runs.ONE_THREAD | {"PYTHONPATH": str(runs.ROOT)},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    lines = done.stderr.splitlines()
+    assert done.returncode == 2
+    assert lines[0].startswith("error: the launcher submitit_local stopped: UncompletedJobError: ")
+    assert lines[1:] == [
+        "error: seed=1: no such thing; do another",
+        "error: seed=2: ValueError: a bug",
+        f"error: seed=3: {SILENT}",
+        "error: 3 of 4 runs failed: seed=1; seed=2; seed=3; their lines say why",
+    ]
 
 
 def test_what_a_launcher_cannot_do_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
