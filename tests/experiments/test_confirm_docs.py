@@ -93,3 +93,23 @@ def test_readme_says_what_the_gate_does_on_them(confirmed: dict[str, RunRecord])
     assert (said := re.search(r"eighteen families that nobody had looked at\].{0,80}?(0\.\d\d)", text))
     assert confirmed[GATES[0]].competence is not None
     assert said[1] == f"{confirmed[GATES[0]].competence.accuracy.value:.2f}"  # pyright: ignore[reportOptionalMemberAccess]
+
+
+def test_what_is_said_of_the_untrained_models(confirmed: dict[str, RunRecord], told: str) -> None:
+    small, large = confirmed["qwen2.5-coder-0.5b"], confirmed["qwen2.5-coder-1.5b"]
+    for record, passes in ((small, False), (large, True)):
+        assert record.competence is not None
+        assert record.competence.passed is passes
+        match, mismatch = sides(record)
+        assert f"right on {match:.2f} and {mismatch:.2f}" in told
+        screen = record.competence.screen
+        assert screen is not None
+        assert f"of {screen.right} of {screen.tried} pairs" in told or f"Of {screen.tried} pairs" in told
+    assert {line.outcome for line in rows_of(small, ClaimLine)} == {NOT_APPLICABLE}
+    judged = [line for line in rows_of(large, ClaimLine) if line.outcome != NOT_APPLICABLE]
+    assert [line.outcome for line in judged] == ["passed"] * 4
+    assert "**The untrained 1.5B passes all four claims" in told
+    for line in judged:
+        assert f"{line.value:.3f} [{line.ci_low:.3f}, {line.ci_high:.3f}]" in told
+        limit = line.low if line.direction == "over" else line.high
+        assert f"`{line.claim}`, claimed {line.direction} {limit:g}" in told
