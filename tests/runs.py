@@ -153,6 +153,12 @@ BENCH = (
     "edit_lengths=[128,256]",
     "edit_methods=[field_only,erratum,hoist,suffix_recompute]",
     "edit_added=[16,48]",
+    "peer_cells=20",
+    "peer_reruns=4",
+    "peer_sample=3",
+    "growth_tokens=[128,256]",
+    "growth_cases=[1,2]",
+    "growth_shapes=[2,4]",
 )
 ANATOMY = (
     "model=tiny-llama",

@@ -1,4 +1,4 @@
-"""What the benchmark measures: patches, grids, memory, and edits of a cache."""
+"""What the benchmark measures, part by part: patches and grids, edits, other libraries, growth."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +15,9 @@ from experiments.bench.edits import (
     warm_up,
 )
 from experiments.bench.grids import GridTimes, grid_memory, time_grid
+from experiments.bench.growth import GrowthResults, measure_growth
 from experiments.bench.patches import Memory, PatchTimes, head_rows, kv_rows, patch_memory, time_patches
+from experiments.bench.peers import PeerResults, measure_peers
 from experiments.bench.settings import BenchSettings
 from pkv_interp.interventions import Row
 from pkv_interp.measure.pairs import PairRun, run_pair
@@ -46,28 +48,49 @@ class PatchResults:
 
 
 @dataclass(frozen=True)
+class EditResults:
+    """Edits of caches.
+
+    Attributes:
+        lengths: of prompts of rising length.
+        added: errata of rising length.
+    """
+
+    lengths: Stage[EditTimes]
+    added: AddedTimes
+
+
+@dataclass(frozen=True)
 class Measured:
     """All that was measured.
 
     Attributes:
         patches: and grids.
-        edits: of prompts of rising length.
-        added: errata of rising length.
+        edits: of a cache.
+        peers: the same sweeps by other libraries.
+        growth: of the main stages' costs.
+
+    Parts that were not asked for are None.
     """
 
-    patches: PatchResults
-    edits: Stage[EditTimes]
-    added: AddedTimes
+    patches: PatchResults | None = None
+    edits: EditResults | None = None
+    peers: PeerResults | None = None
+    growth: GrowthResults | None = None
 
 
 def measure(session: "Session[BenchSettings]") -> Measured:
-    """Ratios for KV and head patches, grids, memory against the number of patches, and the edits."""
+    """Every part that is asked for, each on prompts of its own that are laid out before anything is run."""
+    asked = session.settings.parts
     case = patch_case(session.settings, session.loaded)
-    prompts = edit_prompts(session.settings, session.loaded)
+    prompts = edit_prompts(session.settings, session.loaded) if "edits" in asked else []
     session.check_engine([case])
-    patches = _patches(session, case)
-    edits, added = _edits(session, prompts)
-    return Measured(patches, edits, added)
+    return Measured(
+        patches=_patches(session, case) if "patches" in asked else None,
+        edits=_edits(session, prompts) if "edits" in asked else None,
+        peers=measure_peers(session, case) if "peers" in asked else None,
+        growth=measure_growth(session) if "growth" in asked else None,
+    )
 
 
 def _patches(session: "Session[BenchSettings]", case: Case) -> PatchResults:
@@ -126,9 +149,7 @@ def _both_routes(session: "Session[BenchSettings]", name: str, difference: float
     session.control(f"packed_equals_one_by_one_{name}", difference, 0.0, session.tolerance.logits, detail)
 
 
-def _edits(
-    session: "Session[BenchSettings]", prompts: Sequence[EditPrompt]
-) -> tuple[Stage[EditTimes], AddedTimes]:
+def _edits(session: "Session[BenchSettings]", prompts: Sequence[EditPrompt]) -> EditResults:
     """All methods edit the same field of the same cache in turn; then errata of several lengths."""
     settings = session.settings
 
@@ -159,4 +180,4 @@ def _edits(
         session.tolerance.logits,
         f"logits, {exact.tokens} tokens",
     )
-    return edits, added
+    return EditResults(edits, added)

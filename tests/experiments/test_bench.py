@@ -178,7 +178,7 @@ def test_settings_that_make_no_sense(override: str, line: str) -> None:
 def test_a_prompt_cannot_be_shorter_than_its_rule() -> None:
     settings = compose("bench", *SMALL)
     assert isinstance(settings, BenchSettings)
-    with pytest.raises(PkvError, match="no prompt has as few as 20 tokens; use edit_lengths from"):
+    with pytest.raises(PkvError, match="no prompt has as few as 20 tokens; use lengths from"):
         edit_prompt(settings, tiny("llama"), 20)
 
 
