@@ -84,7 +84,8 @@ def _ratios(lines: Sequence[PeerTime]) -> list[PeerRatio]:
         fastest = _fastest(lines, list(peers), kind)
         for route, cached in peers.items():
             mine = [line for line in lines if line.route == route]
-            estimate = geometric_mean([_cost(x, kind) / _cost(ours[x.repeat], kind) for x in mine])
+            counted = mine[:1] if kind == MEMORY else mine  # memory is that of the first repeat
+            estimate = geometric_mean([_cost(x, kind) / _cost(ours[x.repeat], kind) for x in counted])
             out.append(
                 PeerRatio.of(
                     estimate,

@@ -10,12 +10,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from jaxtyping import Float, Int
 
 from experiments.bench.grids import spread
 from experiments.bench.routes import (
-    ATTRIBUTION,
     OURS,
     EngineRoute,
     PeerRoute,
@@ -47,10 +45,10 @@ class RouteTime:
         route: its name.
         repeat: counted from 0.
         cached: whether it reads a cached prefix; else every patch runs the whole prompt.
-        open_seconds: of what it does once for the prompt.
+        open_seconds: of what it does once for the prompt, in the first repeat.
         rows: patches that it ran, evenly spread over the sweep; 1 for attribution.
         sweep_seconds: of these.
-        peak_mb: of both together, in MiB over what was held before.
+        peak_mb: of both together in the first repeat, in MiB over what was held before.
         difference: largest difference to the engine's numbers on the same patches, in logits.
     """
 
@@ -116,12 +114,15 @@ class Samples:
     prompts: int
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Run:
-    """One route with the patches that it runs."""
+    """One route with the patches that it runs, and the prompt once it is opened."""
 
     route: Route
     picked: Int[np.ndarray, " rows"]
+    base: Any = None
+    open_seconds: float = 0.0
+    peak_mb: float = 0.0
 
 
 def measure_peers(session: "Session[BenchSettings]", case: Case) -> PeerResults:
@@ -167,27 +168,34 @@ def time_work(
         samples: patches of each kind of route.
         repeats: how often.
     """
-    runs = _runs(ours, routes, work, samples)
-    for run in runs:
-        _warm_up(run, pair, work)
-    times, wanted, reach = [], None, 0.0
+    runs, device = _runs(ours, routes, work, samples), pair.corrupt.logits.device
+    times: list[RouteTime] = []
+    wanted: Float[np.ndarray, " values"] = np.empty(0)
     for repeat in range(repeats):
         for run in runs:
-            kept: list[tuple[float, float, Float[np.ndarray, " values"] | None]] = []
-            peak = peak_megabytes(lambda run=run, kept=kept: kept.append(_once(run, pair, work)), _on(pair))
-            opened, swept, found = kept[0]
+            kept: list[tuple[float, Float[np.ndarray, " values"] | None]] = []
+            peak = peak_megabytes(lambda run=run, kept=kept: kept.append(_once(run, pair, work)), device)
+            swept, found = kept[0]
             if found is None:  # a library without gradients
                 continue
+            if repeat == 0:
+                run.peak_mb = peak
             if run.route is ours:
-                wanted, reach = found, float(np.ptp(found))
-            assert wanted is not None  # the engine is the first of each round
-            same = wanted if not work.rows else wanted[np.searchsorted(runs[0].picked, run.picked)]
-            difference = float(np.abs(found - same).max())
-            rows = len(run.picked) if work.rows else 1
+                wanted = found
+            same = wanted[np.searchsorted(runs[0].picked, run.picked)] if work.rows else wanted
             times.append(
-                RouteTime(run.route.name, repeat, run.route.cached, opened, rows, swept, peak, difference)
+                RouteTime(
+                    route=run.route.name,
+                    repeat=repeat,
+                    cached=run.route.cached,
+                    open_seconds=run.open_seconds,
+                    rows=len(run.picked) if work.rows else 1,
+                    sweep_seconds=swept,
+                    peak_mb=run.peak_mb,
+                    difference=float(np.abs(found - same).max()),
+                )
             )
-    return WorkTimes(len(work.rows) or 1, pair.clean.length, reach, times)
+    return WorkTimes(len(work.rows) or 1, pair.clean.length, float(np.ptp(wanted)), times)
 
 
 def _runs(ours: EngineRoute, routes: Sequence[PeerRoute], work: Work, samples: Samples) -> list[_Run]:
@@ -205,29 +213,21 @@ def _runs(ours: EngineRoute, routes: Sequence[PeerRoute], work: Work, samples: S
     return runs
 
 
-def _warm_up(run: _Run, pair: PairRun, work: Work) -> None:
-    """One patch over a cache: a first use parses and compiles. Against a whole prompt that is nothing."""
-    if run.route.cached and work.rows:
-        run.route.sweep(run.route.open(pair.corrupt.ids), _rows(work, run.picked[:1]), pair)
-
-
-def _once(
-    run: _Run, pair: PairRun, work: Work
-) -> tuple[float, float, Float[np.ndarray, " values"] | None]:
-    device, route = _on(pair), run.route
-    opened, base = seconds(lambda: route.open(pair.corrupt.ids), device)
-    rows = _rows(work, run.picked)
+def _once(run: _Run, pair: PairRun, work: Work) -> tuple[float, Float[np.ndarray, " values"] | None]:
+    """Seconds of the patches, and their numbers; the first time the prompt is opened before them."""
+    device, route, rows = pair.corrupt.logits.device, run.route, _rows(work, run.picked)
+    if run.base is None:
+        run.open_seconds, run.base = seconds(lambda: route.open(pair.corrupt.ids), device)
+        if route.cached and rows:
+            # A first use parses and compiles; against a whole prompt that is nothing.
+            route.sweep(run.base, rows[:1], pair)
 
     def sweep() -> Any:
-        return route.attribute(base, pair) if work.name == ATTRIBUTION else route.sweep(base, rows, pair)
+        return route.sweep(run.base, rows, pair) if rows else route.attribute(run.base, pair)
 
     swept, found = seconds(sweep, device)
-    return opened, swept, None if found is None else found.ravel()
+    return swept, None if found is None else found.ravel()
 
 
 def _rows(work: Work, picked: Int[np.ndarray, " rows"]) -> list[Any]:
     return [work.rows[index] for index in picked]
-
-
-def _on(pair: PairRun) -> torch.device:
-    return pair.corrupt.logits.device

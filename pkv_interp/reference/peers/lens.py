@@ -118,9 +118,7 @@ class LensCachedPeer(LensPeer):
         """The prompt, and the cache that the bridge fills."""
         grown = DynamicCache()
         reset_rotation(self.bridge)
-        self.bridge(
-            torch.tensor([list(ids[:-1])], device=self.device), past_key_values=grown, use_cache=True
-        )
+        self.bridge(torch.tensor([list(ids[:-1])], device=self.device), past_key_values=grown, use_cache=True)
         return Opened(tuple(ids), FrozenCache.of(grown))
 
     @torch.no_grad()
@@ -142,9 +140,7 @@ class LensCachedPeer(LensPeer):
     def _run(self, base: Opened, hooks: list[tuple[str, Callable[..., Any]]]) -> Any:
         return self._decide(base, hooks, base.known.view())
 
-    def _decide(
-        self, base: Opened, hooks: list[tuple[str, Callable[..., Any]]], cache: DynamicCache
-    ) -> Any:
+    def _decide(self, base: Opened, hooks: list[tuple[str, Callable[..., Any]]], cache: DynamicCache) -> Any:
         return self.bridge.run_with_hooks(
             torch.tensor([[base.ids[-1]]], device=self.device),
             fwd_hooks=hooks,

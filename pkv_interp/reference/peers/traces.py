@@ -48,9 +48,7 @@ class TracePeer(Peer):
     def __init__(self, loaded: LoadedModel) -> None:
         """Wrap the model."""
         self.spec, self.device = loaded.spec, loaded.device
-        self.model: Any = TransformersModel(
-            loaded.model, tokenizer=loaded.tokenizer, task="text-generation"
-        )
+        self.model: Any = TransformersModel(loaded.model, tokenizer=loaded.tokenizer, task="text-generation")
 
     def open(self, ids: Sequence[int]) -> Opened:
         """The prompt alone."""

@@ -1,5 +1,7 @@
-"""pyvene: an intervenable model for each patch, over the whole prompt. It is optional: where it is not installed
-or does not know the architecture, the peer cannot be made and says why.
+"""pyvene: an intervenable model for each patch, over the whole prompt.
+
+It is optional: where it is not installed or does not know the architecture, the peer cannot be made and says
+why.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from pkv_interp.reference.peers.peer import OVER_PROMPT, Opened, Peer, margin
 
 
 class VenePeer(Peer):
-    """A ``VanillaIntervention`` with the donor's activation as its source, so that the donor is not run again.
+    """A ``VanillaIntervention`` whose source is the donor's activation, so that the donor is not run again.
 
     Args:
         loaded: its model gets pyvene's hooks for the time of each forward.
