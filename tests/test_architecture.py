@@ -92,7 +92,9 @@ def test_only_the_engine_knows_nnsight() -> None:
         for module, path in sources().items()
         if "import nnsight" in path.read_text() or "from nnsight" in path.read_text()
     }
-    assert {m for m in users if not m.startswith("pkv_interp.engine.")} == {"pkv_interp.reference.peers.traces"}
+    assert {m for m in users if not m.startswith("pkv_interp.engine.")} == {
+        "pkv_interp.reference.peers.traces"
+    }
 
 
 def test_measuring_knows_no_summary() -> None:

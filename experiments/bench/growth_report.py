@@ -1,4 +1,4 @@
-"""From costs at several sizes to exponents: how time, memory and arithmetic grow, and time against arithmetic."""
+"""From costs at several sizes to exponents: time, memory, arithmetic, and time against it."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -32,7 +32,7 @@ def growth_report(found: GrowthResults) -> tuple[list[Headline], list[TableRow]]
 
 
 def _together(costs: Sequence[Cost]) -> list[Cost]:
-    """Per experiment and size, the stages that were measured at every size: their sum, and the largest peak."""
+    """Per experiment and size: the sum of the stages that have every size, and their largest peak."""
     out = []
     for experiment in dict.fromkeys(cost.experiment for cost in costs):
         mine = [cost for cost in costs if cost.experiment == experiment]

@@ -1,8 +1,8 @@
-"""``python -m experiments.bench.guard [--write]``: has anything become slower than what it is measured beside?
+"""``python -m experiments.bench.guard [--write]``: has anything become slower?
 
 Ratios and not times, so that the machine does not matter: each is of two ways to one result, run in turn on
-a random model, over several rounds. They are held against stored ones with wide bounds. ``--write`` stores what was
-measured, on an idle machine, where a change is meant.
+a random model, over several rounds. They are held against stored ones with wide bounds. ``--write`` stores
+what was measured, where a change is meant.
 """
 
 import argparse
@@ -105,9 +105,7 @@ def read_stored(path: Path = STORED) -> dict[str, float]:
     return {name: float(value) for name, value in tree.items()}
 
 
-def median_ratio(
-    one: Comparison, rounds: int, clock: Callable[[Callable[[], object]], float]
-) -> float:
+def median_ratio(one: Comparison, rounds: int, clock: Callable[[Callable[[], object]], float]) -> float:
     """Median over rounds of the slow way's time over the fast one's, each once before that untimed.
 
     Args:
@@ -179,9 +177,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     torch.set_num_threads(1)
     device = torch.device("cpu")
     guarded = comparisons()
-    found = {
-        one.name: median_ratio(one, ROUNDS, lambda work: seconds(work, device)[0]) for one in guarded
-    }
+    found = {one.name: median_ratio(one, ROUNDS, lambda work: seconds(work, device)[0]) for one in guarded}
     if chosen.write:
         rounded = {name: round(ratio, 1) for name, ratio in found.items()}
         atomic_write(STORED, (json.dumps(rounded, indent=2) + "\n").encode())

@@ -1,4 +1,4 @@
-"""From sweeps by several routes to ratios: what the fastest other library takes over what the engine takes."""
+"""From sweeps by several routes to ratios: the cost of other libraries over that of the engine."""
 
 import statistics
 from collections.abc import Sequence

@@ -1,6 +1,6 @@
 """The same sweeps by the packed engine and by other libraries: numbers, time and memory.
 
-Every route starts from the corrupt prompt's token ids and the clean prompt's activations, which all are given.
+Every route starts from the corrupt prompt's token ids; the clean prompt's activations are given to all.
 What a route does once for the prompt (a prefill, where it reads a cache) and what it does for the patches are
 timed apart. Routes that take long run an evenly spread sample of the patches, and the summary scales it.
 """

@@ -124,8 +124,8 @@ class PeerTime(TableRow):
     """One route through one sweep, timed once.
 
     ``sweep_seconds`` is the time of ``rows`` patches, ``all_seconds`` that time scaled to all ``cells``;
-    ``open_seconds`` is spent once. ``cached`` routes read a cached prefix, the others run the whole prompt for
-    every patch.
+    ``open_seconds`` is spent once. ``cached`` routes read a cached prefix, the others run the whole prompt
+    for every patch.
     """
 
     table = "peer_times"
