@@ -3,13 +3,14 @@
 import math
 from collections.abc import Callable, Mapping
 
+import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from experiments.bench.growth_report import ALL
 from experiments.bench.peer_report import END_TO_END
 from experiments.bench.tables import PeerRatio, PeerTime, StageCost, StageExponent
-from pkv_interp.plots.tables import entitle, pick, table
+from pkv_interp.plots.tables import entitle, largest, pick, table
 from pkv_interp.plots.theme import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILLION, YELLOW
 from pkv_interp.records import RunRecord
 
@@ -60,10 +61,11 @@ def peer_bars(record: RunRecord) -> go.Figure:
     figure.add_hline(y=1.0, line={"color": GREY, "width": 1, "dash": "dot"})
     figure.update_xaxes(categoryorder="array", categoryarray=list(_WORKS.values()))
     # Bars have no foot here, and intervals of two repeats may reach anywhere: the values set the range.
-    ends = math.log10(0.6 * min(1.0, frame["value"].min())), math.log10(2.0 * frame["value"].max())
+    shown = frame["value"].tolist()
+    ends = math.log10(0.6 * min(1.0, *shown)), math.log10(2.0 * max(shown))
     figure.update_yaxes(title="time over the engine's", type="log", dtick=1, range=ends)
     figure.update_layout(legend=_ABOVE, margin={"t": 175}, height=600, barmode="group")
-    tokens, repeats = int(times["tokens"].max()), int(times["repeat"].max()) + 1
+    tokens, repeats = largest(times, "tokens"), largest(times, "repeat") + 1
     sample = f"{tokens} tokens, prefill included, samples scaled; bars: 95 % over {repeats} repeats"
     return entitle(figure, record, "The same numbers by other libraries", sample)
 
@@ -72,7 +74,8 @@ def growth_curves(record: RunRecord) -> go.Figure:
     """Time of the experiments' main stages by tokens, cases and shape, with their exponents; log scales."""
     frame, fits = table(record, StageCost), table(record, StageExponent)
     axes = list(dict.fromkeys(frame["axis"]))
-    figure = make_subplots(rows=1, cols=len(axes), subplot_titles=axes, horizontal_spacing=0.06)
+    titles = [f"{axis}<br>exponents: {_exponents(fits, axis)}" for axis in axes]
+    figure = make_subplots(rows=1, cols=len(axes), subplot_titles=titles, horizontal_spacing=0.06)
     for col, axis in enumerate(axes, start=1):
         for experiment, colour in _EXPERIMENTS.items():
             mine = pick(frame, axis=axis, experiment=experiment)
@@ -94,14 +97,7 @@ def growth_curves(record: RunRecord) -> go.Figure:
                     row=1,
                     col=col,
                 )
-        shown = [
-            f"{experiment} {float(fit['value'].iloc[0]):.2f}"
-            for experiment in _EXPERIMENTS
-            if len(fit := pick(fits, axis=axis, experiment=experiment, stage=ALL, cost="seconds"))
-        ]
-        figure.layout.annotations[col - 1].update(
-            text=f"{axis}<br>exponents: {', '.join(shown)}", font_size=11
-        )
+    figure.update_annotations(font_size=11)
     sizes = {axis: sorted(set(pick(frame, axis=axis)["size"])) for axis in axes}
     for col, axis in enumerate(axes, start=1):
         figure.update_xaxes(type="log", tickvals=sizes[axis], tickangle=-45, title=axis, col=col)
@@ -110,6 +106,13 @@ def growth_curves(record: RunRecord) -> go.Figure:
     figure.update_layout(legend={**_ABOVE, "y": 1.13}, margin={"t": 155, "b": 90}, height=560, width=1000)
     sample = "random models; solid: all stages that have every size, dotted: each stage"
     return entitle(figure, record, "How the cost of the main stages grows", sample)
+
+
+def _exponents(fits: pd.DataFrame, axis: str) -> str:
+    """Of all stages of each experiment, in words."""
+    mine = pick(fits, axis=axis, stage=ALL, cost="seconds")
+    found = zip(mine["experiment"], mine["value"], strict=True)
+    return ", ".join(f"{experiment} {value:.2f}" for experiment, value in found)
 
 
 FIGURES: Mapping[str, Callable[[RunRecord], go.Figure]] = {"peers": peer_bars, "growth": growth_curves}

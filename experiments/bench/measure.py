@@ -48,25 +48,13 @@ class PatchResults:
 
 
 @dataclass(frozen=True)
-class EditResults:
-    """Edits of caches.
-
-    Attributes:
-        lengths: of prompts of rising length.
-        added: errata of rising length.
-    """
-
-    lengths: Stage[EditTimes]
-    added: AddedTimes
-
-
-@dataclass(frozen=True)
 class Measured:
     """All that was measured.
 
     Attributes:
         patches: and grids.
-        edits: of a cache.
+        edits: of prompts of rising length.
+        added: errata of rising length.
         peers: the same sweeps by other libraries.
         growth: of the main stages' costs.
 
@@ -74,7 +62,8 @@ class Measured:
     """
 
     patches: PatchResults | None = None
-    edits: EditResults | None = None
+    edits: Stage[EditTimes] | None = None
+    added: AddedTimes | None = None
     peers: PeerResults | None = None
     growth: GrowthResults | None = None
 
@@ -85,9 +74,12 @@ def measure(session: "Session[BenchSettings]") -> Measured:
     case = patch_case(session.settings, session.loaded)
     prompts = edit_prompts(session.settings, session.loaded) if "edits" in asked else []
     session.check_engine([case])
+    patches = _patches(session, case) if "patches" in asked else None
+    edits, added = _edits(session, prompts) if "edits" in asked else (None, None)
     return Measured(
-        patches=_patches(session, case) if "patches" in asked else None,
-        edits=_edits(session, prompts) if "edits" in asked else None,
+        patches=patches,
+        edits=edits,
+        added=added,
         peers=measure_peers(session, case) if "peers" in asked else None,
         growth=measure_growth(session) if "growth" in asked else None,
     )
@@ -149,7 +141,9 @@ def _both_routes(session: "Session[BenchSettings]", name: str, difference: float
     session.control(f"packed_equals_one_by_one_{name}", difference, 0.0, session.tolerance.logits, detail)
 
 
-def _edits(session: "Session[BenchSettings]", prompts: Sequence[EditPrompt]) -> EditResults:
+def _edits(
+    session: "Session[BenchSettings]", prompts: Sequence[EditPrompt]
+) -> tuple[Stage[EditTimes], AddedTimes]:
     """All methods edit the same field of the same cache in turn; then errata of several lengths."""
     settings = session.settings
 
@@ -180,4 +174,4 @@ def _edits(session: "Session[BenchSettings]", prompts: Sequence[EditPrompt]) -> 
         session.tolerance.logits,
         f"logits, {exact.tokens} tokens",
     )
-    return EditResults(edits, added)
+    return edits, added

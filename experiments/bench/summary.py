@@ -3,10 +3,10 @@
 import statistics
 from collections.abc import Sequence
 
-from experiments.bench.edits import EditTimes
+from experiments.bench.edits import AddedTimes, EditTimes
 from experiments.bench.grids import GridTimes
 from experiments.bench.growth_report import growth_report
-from experiments.bench.measure import EditResults, Measured, PatchResults
+from experiments.bench.measure import Measured, PatchResults
 from experiments.bench.patches import PatchTimes
 from experiments.bench.peer_report import peer_report
 from experiments.bench.settings import FULL, BenchSettings
@@ -22,6 +22,7 @@ from experiments.bench.tables import (
 from pkv_interp.records.tables import TableRow
 from pkv_interp.run.report import FREE, NOT_NEGATIVE, Bounds, Headline, Report
 from pkv_interp.run.scoring import Scoring
+from pkv_interp.run.stage import Stage
 from pkv_interp.stats import Estimate
 from pkv_interp.stats.slopes import exponent
 
@@ -37,8 +38,8 @@ def summarise(found: Measured, _: Scoring[BenchSettings]) -> Report:
     parts: list[Part] = []
     if found.patches is not None:
         parts.append(_patches(found.patches))
-    if found.edits is not None:
-        parts.append(_edits(found.edits))
+    if found.edits is not None and found.added is not None:
+        parts.append(_edits(found.edits, found.added))
     if found.peers is not None:
         parts.append(peer_report(found.peers))
     if found.growth is not None:
@@ -65,9 +66,9 @@ def _patches(patches: PatchResults) -> Part:
     ]
 
 
-def _edits(edits: EditResults) -> Part:
-    latency = [line for times in edits.lengths.all() for line in _latency(times)]
-    added = [EditAdded(edits.added.tokens, t.added, t.repeat, t.seconds) for t in edits.added.times]
+def _edits(edits: Stage[EditTimes], errata: AddedTimes) -> Part:
+    latency = [line for times in edits.all() for line in _latency(times)]
+    added = [EditAdded(errata.tokens, t.added, t.repeat, t.seconds) for t in errata.times]
     methods = list(dict.fromkeys(line.method for line in latency))
     headlines = [
         *_growth(latency, methods),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from transformers import AutoModelForCausalLM
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
@@ -34,20 +36,21 @@ def shaped_model(
             "give positive numbers, of heads an even one",
         )
     tokenizer = tiny_tokenizer("llama")
-    config = CONFIG_MAPPING["llama"](
-        vocab_size=len(tokenizer),
-        hidden_size=n_heads * head_dim,
-        intermediate_size=2 * n_heads * head_dim,
-        num_hidden_layers=n_layers,
-        num_attention_heads=n_heads,
-        num_key_value_heads=n_heads // 2,
-        head_dim=head_dim,
-        max_position_embeddings=positions,
-        initializer_range=INIT_RANGE,
-        bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
-    )
+    shape: dict[str, Any] = {
+        "vocab_size": len(tokenizer),
+        "hidden_size": n_heads * head_dim,
+        "intermediate_size": 2 * n_heads * head_dim,
+        "num_hidden_layers": n_layers,
+        "num_attention_heads": n_heads,
+        "num_key_value_heads": n_heads // 2,
+        "head_dim": head_dim,
+        "max_position_embeddings": positions,
+        "initializer_range": INIT_RANGE,
+        "bos_token_id": tokenizer.bos_token_id,
+        "eos_token_id": tokenizer.eos_token_id,
+        "pad_token_id": tokenizer.pad_token_id,
+    }
+    config = CONFIG_MAPPING["llama"](**shape)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)

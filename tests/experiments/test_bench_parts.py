@@ -81,8 +81,9 @@ def test_growth_has_every_stage_at_every_size(record: RunRecord) -> None:
 
 def test_both_figures_are_drawn(record: RunRecord) -> None:
     bars, curves = (FIGURES[name](record) for name in ("peers", "growth"))
-    assert len(bars.data) == len({x["route"] for x in lines(record, "peer_ratios")})
-    assert sum(bool(trace.showlegend) for trace in curves.data) == 3
+    drawn, told = ([trace for trace in figure.to_dict()["data"]] for figure in (bars, curves))
+    assert len(drawn) == len({x["route"] for x in lines(record, "peer_ratios")})
+    assert sum(bool(trace["showlegend"]) for trace in told) == 3
 
 
 def time(
@@ -148,5 +149,5 @@ def test_a_part_can_be_left_out(tmp_path: Path) -> None:
     found = EXPERIMENT.run(settings)
     assert "erratum_exponent" in found.headline
     assert not {"speed", "peer_times", "growth"} & {name for name, rows in found.tables.items() if rows}
-    assert Measured() == Measured(None, None, None, None)
+    assert Measured() == Measured(None, None, None, None, None)
     assert len(PARTS) == 4

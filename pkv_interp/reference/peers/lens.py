@@ -69,17 +69,18 @@ class LensPeer(Peer):
                 cells.append({"layer": row.layer, "pos": row.position})
         heads = isinstance(rows[0], HeadPatch)
         if heads:
-            known = {f"blocks.{i}.attn.hook_z": z[None] for i, z in enumerate(donor.need("z_all"))}
+            known: Any = {f"blocks.{i}.attn.hook_z": z[None] for i, z in enumerate(donor.need("z_all"))}
         else:
             after = donor.need("resid_all")[1:]
             known = {f"blocks.{i}.hook_resid_post": resid[None] for i, resid in enumerate(after)}
-        setter = patching.layer_pos_head_vector_patch_setter if heads else patching.layer_pos_patch_setter
+        one_head, whole = patching.layer_pos_head_vector_patch_setter, patching.layer_pos_patch_setter
+        setter: Any = one_head if heads else whole
         reset_rotation(self.bridge)
         with contextlib.redirect_stderr(io.StringIO()):  # its progress bar
             found = patching.generic_activation_patch(
                 self.bridge,
                 torch.tensor([list(base.ids)], device=self.device),
-                known,  # pyright: ignore[reportArgumentType] (a mapping of names is all that is read of it)
+                known,  # a mapping by name is all that is read of a cache
                 lambda logits: margin(logits[0, -1], action_ids),
                 setter,
                 "z" if heads else "resid_post",
