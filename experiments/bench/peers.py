@@ -217,7 +217,7 @@ def _once(run: _Run, pair: PairRun, work: Work) -> tuple[float, Float[np.ndarray
     """Seconds of the patches, and their numbers; the first time the prompt is opened before them."""
     device, route, rows = pair.corrupt.logits.device, run.route, _rows(work, run.picked)
     if run.base is None:
-        run.open_seconds, run.base = seconds(lambda: route.open(pair.corrupt.ids), device)
+        run.open_seconds, run.base = seconds(lambda: route.open(pair.corrupt.ids, work), device)
         if route.cached and rows:
             # A first use parses and compiles; against a whole prompt that is nothing.
             route.sweep(run.base, rows[:1], pair)

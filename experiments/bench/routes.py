@@ -65,8 +65,8 @@ class Route(Protocol):
     batch: int
     cached: bool
 
-    def open(self, ids: Sequence[int]) -> Any:
-        """The prompt that is patched."""
+    def open(self, ids: Sequence[int], work: Work) -> Any:
+        """The prompt that is patched, as the work needs it."""
         ...
 
     def sweep(self, base: Any, rows: Sequence[Intervention], pair: PairRun) -> Float[np.ndarray, " rows"]:
@@ -106,9 +106,13 @@ class EngineRoute:
         """Of this engine."""
         self.engine = engine
 
-    def open(self, ids: Sequence[int]) -> Prefill:
-        """The prompt's own prefill; nothing is shared with the clean prompt's."""
-        return self.engine.prefill(ids, {"prefill"})
+    def open(self, ids: Sequence[int], work: Work) -> Prefill:
+        """The prompt's own prefill; nothing is shared with the clean prompt's.
+
+        Residuals of all tokens are kept where the work runs tokens again, which then start above the patch.
+        """
+        reruns = bool(work.rows) and work.kind is ResidualEdit
+        return self.engine.prefill(ids, {"prefill"} if reruns else frozenset())
 
     def sweep(self, base: Any, rows: Sequence[Intervention], pair: PairRun) -> Float[np.ndarray, " rows"]:
         """Margins under each patch, packed."""
@@ -133,8 +137,9 @@ class PeerRoute:
         """Whether the peer can express the sweep's patches exactly."""
         return not work.rows or work.kind in self.peer.takes
 
-    def open(self, ids: Sequence[int]) -> Any:
-        """The prompt as the peer holds it."""
+    def open(self, ids: Sequence[int], work: Work) -> Any:
+        """The prompt as the peer holds it, whatever the work."""
+        del work
         return self.peer.open(ids)
 
     def sweep(self, base: Any, rows: Sequence[Intervention], pair: PairRun) -> Float[np.ndarray, " rows"]:

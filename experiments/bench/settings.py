@@ -41,8 +41,8 @@ class BenchSettings(ExperimentSettings):
     )
     edit_added: Lengths = (16, 64, 256)
     peer_cells: Count = 2048
-    peer_reruns: Count = 32
-    peer_sample: Count = 32
+    peer_reruns: Count = 16
+    peer_sample: Count = 16
     peer_prompts: Count = 2
     growth_tokens: Lengths = (128, 256, 512, 1024, 2048, 4096, 8192)
     growth_cases: Lengths = (1, 2, 4, 8)
