@@ -89,13 +89,24 @@ def _fit(
 
 
 def _headlines(fits: Sequence[StageExponent]) -> list[Headline]:
+    """Growth with tokens; a grid has sizes of its own and stands for itself."""
     out = []
-    for experiment in ("circuit", "patching", "editing"):
-        for cost, name, what in (
-            ("seconds", f"{experiment}_exponent", f"growth of {experiment}'s stages with tokens"),
-            ("per_work", f"{experiment}_exponent_work", f"growth of {experiment}'s time with its arithmetic"),
-        ):
-            for fit in fits:
-                if (fit.axis, fit.experiment, fit.stage, fit.cost) == ("tokens", experiment, ALL, cost):
-                    out.append(Headline(name, fit.estimate, what, needs_gate=False, bounds=FREE))
+    for experiment, stage, name, noun in (
+        ("circuit", ALL, "circuit", "circuit's stages"),
+        ("patching", ALL, "patching", "patching's stages but grids"),
+        ("patching", "grid", "grid", "a patching grid"),
+        ("editing", ALL, "editing", "editing's stages"),
+    ):
+        for cost, end, what in (("seconds", "", "tokens"), ("per_work", "_work", "its arithmetic")):
+            out += [
+                Headline(
+                    f"{name}_exponent{end}",
+                    fit.estimate,
+                    f"growth of {noun} with {what}",
+                    needs_gate=False,
+                    bounds=FREE,
+                )
+                for fit in fits
+                if (fit.axis, fit.experiment, fit.stage, fit.cost) == ("tokens", experiment, stage, cost)
+            ]
     return out

@@ -102,7 +102,9 @@ def test_memory_is_measured_at_every_size(record: RunRecord) -> None:
 
 def test_the_headline_and_the_controls(record: RunRecord) -> None:
     others = {
-        name for name in record.headline if name.startswith(("peer_", "circuit", "patching", "editing"))
+        name
+        for name in record.headline
+        if name.startswith(("peer_", "circuit", "patching", "grid", "editing"))
     }
     assert others >= {"peer_head_sweep", "peer_position_sweep", "peer_grid", "peer_attribution"}
     assert set(record.headline) - others == {
