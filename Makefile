@@ -6,7 +6,7 @@ DRAWS ?= 1000
 PY := $(VENV)/bin/python
 READY := $(VENV)/.ready
 
-.PHONY: help setup circuit summarise figures docs bench gate test lint fmt types pytest fuzz test-slurm upgrade-check clean
+.PHONY: help setup circuit summarise figures docs bench guard gate test lint fmt types pytest fuzz test-slurm upgrade-check clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -32,8 +32,11 @@ figures: $(READY) ## draw the figures of the committed records
 docs: $(READY) ## fill the tables of README and docs from the committed records
 	$(PY) -m experiments.docs
 
-bench: $(READY) ## packed engine against one by one, edits against re-prefill (keep the machine idle)
+bench: $(READY) ## packed engine against one by one and other libraries, edits, growth (keep the machine idle)
 	$(PY) -m experiments.bench results_dir=$(RESULTS)
+
+guard: $(READY) ## ratios of speed against the stored ones, after the tests in CI
+	$(PY) -m experiments.bench.guard
 
 gate: $(READY) ## train the gate adapter again (hours of 2 cores)
 	$(PY) -m experiments.train_gate results_dir=$(RESULTS)

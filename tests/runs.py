@@ -156,6 +156,12 @@ BENCH = (
     "write_fillers=0",
     "write_positions=3",
     "write_sample=4",
+    "peer_cells=20",
+    "peer_reruns=4",
+    "peer_sample=3",
+    "growth_tokens=[128,256]",
+    "growth_cases=[1,2]",
+    "growth_shapes=[2,4]",
 )
 ANATOMY = (
     "model=tiny-llama",

@@ -1,6 +1,6 @@
 """Prompts of the benchmark: one case whose patches are timed, and one edit at every prompt length."""
 
-from bisect import bisect_right
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from experiments.bench.settings import BenchSettings
@@ -9,6 +9,9 @@ from pkv_interp.errors import PkvError
 from pkv_interp.models.load import LoadedModel
 from pkv_interp.tasks import FAMILIES, Case, Style, polarity_case
 from pkv_interp.tasks.edits import EditTask, edit_task
+
+#: Filler sentences by which the tokens of one are estimated.
+_SOME = 8
 
 
 @dataclass(frozen=True)
@@ -72,7 +75,27 @@ def edit_prompt(settings: BenchSettings, loaded: LoadedModel, limit: int) -> Edi
     def length(n_fillers: int) -> int:
         return prompt_of(n_fillers).context(loaded, thinking).n_tokens
 
-    found = bisect_right(range(limit), limit, key=length) - 1
-    if found < 0:
-        raise PkvError(f"no prompt has as few as {limit} tokens", f"use edit_lengths from {length(0)}")
-    return prompt_of(found)
+    return prompt_of(fillers_within(limit, length))
+
+
+def fillers_within(limit: int, length: Callable[[int], int]) -> int:
+    """The most filler sentences with which a prompt has at most ``limit`` tokens.
+
+    Args:
+        limit: tokens.
+        length: tokens of the prompt by its filler sentences.
+
+    Raises:
+        PkvError: the prompt is longer without any.
+    """
+    first = length(0)
+    if first > limit:
+        raise PkvError(f"no prompt has as few as {limit} tokens", f"use lengths from {first} on")
+    # Prompts are long and counting their tokens is slow: few are laid out.
+    each = max(1.0, (length(_SOME) - first) / _SOME)
+    found = int((limit - first) / each)
+    while (over := length(found) - limit) > 0:
+        found -= max(1, int(over / each))
+    while length(found + 1) <= limit:
+        found += 1
+    return found

@@ -1,4 +1,4 @@
-"""What the benchmark measures: patches, grids, memory, and edits of a cache."""
+"""What the benchmark measures, part by part: patches and grids, edits, other libraries, growth."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +15,9 @@ from experiments.bench.edits import (
     warm_up,
 )
 from experiments.bench.grids import GridTimes, grid_memory, time_grid
+from experiments.bench.growth import GrowthResults, measure_growth
 from experiments.bench.patches import Memory, PatchTimes, head_rows, kv_rows, patch_memory, time_patches
+from experiments.bench.peers import PeerResults, measure_peers
 from experiments.bench.settings import BenchSettings
 from experiments.bench.writes import WriteTimes, measure_writes
 from pkv_interp.interventions import Row
@@ -55,22 +57,36 @@ class Measured:
         edits: of prompts of rising length.
         added: errata of rising length.
         writes: a write sweep.
+        peers: the same sweeps by other libraries.
+        growth: of the main stages' costs.
+
+    Parts that were not asked for are None.
     """
 
-    patches: PatchResults
-    edits: Stage[EditTimes]
-    added: AddedTimes
-    writes: WriteTimes
+    patches: PatchResults | None = None
+    edits: Stage[EditTimes] | None = None
+    added: AddedTimes | None = None
+    writes: WriteTimes | None = None
+    peers: PeerResults | None = None
+    growth: GrowthResults | None = None
 
 
 def measure(session: "Session[BenchSettings]") -> Measured:
-    """Ratios for KV and head patches, grids, memory against the number of patches, edits and writes."""
+    """Every part that is asked for, each on prompts of its own that are laid out before anything is run."""
+    asked = session.settings.parts
     case = patch_case(session.settings, session.loaded)
-    prompts = edit_prompts(session.settings, session.loaded)
+    prompts = edit_prompts(session.settings, session.loaded) if "edits" in asked else []
     session.check_engine([case])
-    patches = _patches(session, case)
-    edits, added = _edits(session, prompts)
-    return Measured(patches, edits, added, measure_writes(session))
+    patches = _patches(session, case) if "patches" in asked else None
+    edits, added = _edits(session, prompts) if "edits" in asked else (None, None)
+    return Measured(
+        patches=patches,
+        edits=edits,
+        added=added,
+        writes=measure_writes(session) if "writes" in asked else None,
+        peers=measure_peers(session, case) if "peers" in asked else None,
+        growth=measure_growth(session) if "growth" in asked else None,
+    )
 
 
 def _patches(session: "Session[BenchSettings]", case: Case) -> PatchResults:

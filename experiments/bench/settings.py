@@ -1,8 +1,16 @@
 """Settings of the benchmark."""
 
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator
+
 from pkv_interp.run.editing_settings import Methods
 from pkv_interp.run.settings import ExperimentSettings
-from pkv_interp.run.values import Count, Fillers, Lengths, Sizes, Switch, Threads
+from pkv_interp.run.values import Count, Fillers, Lengths, Sizes, Switch, Threads, each_once
+
+Part = Literal["patches", "edits", "writes", "peers", "growth"]
+#: What is measured, in the order of the list.
+PARTS: tuple[Part, ...] = ("patches", "edits", "writes", "peers", "growth")
 
 #: What every edit is compared with; it is timed whether it is asked for or not.
 FULL = "full_reprefill"
@@ -12,6 +20,7 @@ class BenchSettings(ExperimentSettings):
     """Settings of this experiment; configs/bench.yaml says what each means."""
 
     threads: Threads | None = 1
+    parts: Annotated[tuple[Part, ...], AfterValidator(each_once)] = PARTS
     resume: Switch = False
     n_fillers: Fillers = 56
     patches: Count = 64
@@ -34,6 +43,13 @@ class BenchSettings(ExperimentSettings):
     write_fillers: Fillers = 2
     write_positions: Count = 8
     write_sample: Count = 16
+    peer_cells: Count = 2048
+    peer_reruns: Count = 16
+    peer_sample: Count = 16
+    peer_prompts: Count = 2
+    growth_tokens: Lengths = (128, 256, 512, 1024, 2048, 4096, 8192)
+    growth_cases: Lengths = (1, 2, 4, 8)
+    growth_shapes: Lengths = (2, 4, 8, 16)
 
     @property
     def methods(self) -> tuple[str, ...]:

@@ -3,10 +3,12 @@
 import statistics
 from collections.abc import Sequence
 
-from experiments.bench.edits import EditTimes
+from experiments.bench.edits import AddedTimes, EditTimes
 from experiments.bench.grids import GridTimes
-from experiments.bench.measure import Measured
+from experiments.bench.growth_report import growth_report
+from experiments.bench.measure import Measured, PatchResults
 from experiments.bench.patches import PatchTimes
+from experiments.bench.peer_report import peer_report
 from experiments.bench.settings import FULL, BenchSettings
 from experiments.bench.tables import (
     EditAdded,
@@ -19,8 +21,10 @@ from experiments.bench.tables import (
     WriteSpeed,
 )
 from experiments.bench.writes import WriteTimes
+from pkv_interp.records.tables import TableRow
 from pkv_interp.run.report import FREE, NOT_NEGATIVE, Bounds, Headline, Report
 from pkv_interp.run.scoring import Scoring
+from pkv_interp.run.stage import Stage
 from pkv_interp.stats import Estimate
 from pkv_interp.stats.slopes import exponent
 
@@ -28,45 +32,60 @@ from pkv_interp.stats.slopes import exponent
 STATED = ("field_only", "erratum", FULL)
 
 
+Part = tuple[list[Headline], list[TableRow]]
+
+
 def summarise(found: Measured, _: Scoring[BenchSettings]) -> Report:
     """Ratios, exponents and memory; times do not depend on decisions, so no headline needs the gate."""
-    patches = found.patches
-    speed = [line for name, times in patches.kinds.items() for line in _speed(name, times)]
-    grids = [line for name, times in patches.grids.items() for line in _grid(name, times)]
-    latency = [line for times in found.edits.all() for line in _latency(times)]
-    added = [EditAdded(found.added.tokens, t.added, t.repeat, t.seconds) for t in found.added.times]
-    writes = _write_lines(found.writes)
-    methods = list(dict.fromkeys(line.method for line in latency))
+    parts: list[Part] = []
+    if found.patches is not None:
+        parts.append(_patches(found.patches))
+    if found.edits is not None and found.added is not None:
+        parts.append(_edits(found.edits, found.added))
+    if found.writes is not None:
+        lines = _write_lines(found.writes)
+        parts.append((_writes(lines), [*lines]))
+    if found.peers is not None:
+        parts.append(peer_report(found.peers))
+    if found.growth is not None:
+        parts.append(growth_report(found.growth))
     return Report(
-        headlines=[
-            *_ratios(speed, grids, patches.memory.peak_mb),
-            *_growth(latency, methods),
-            _headline(
-                "erratum_exponent_added",
-                exponent([line.added for line in added], [line.seconds for line in added]),
-                "growth of an erratum's latency with its own tokens",
-                FREE,
-            ),
-            *_speedups(latency),
-            *_writes(writes),
-        ],
-        tables=[
-            *speed,
-            *map(PatchMemory, patches.memory.patches, patches.memory.peak_mb),
-            *grids,
-            *(
-                GridMemory("layer_grid", n, patches.memory_by_patches.tokens, peak)
-                for n, peak in zip(
-                    patches.memory_by_patches.patches, patches.memory_by_patches.peak_mb, strict=True
-                )
-            ),
-            *latency,
-            *(_exponent_line(latency, method) for method in methods),
-            *added,
-            *writes,
-        ],
+        headlines=[headline for headlines, _ in parts for headline in headlines],
+        tables=[line for _, lines in parts for line in lines],
         rows=[],
     )
+
+
+def _patches(patches: PatchResults) -> Part:
+    speed = [line for name, times in patches.kinds.items() for line in _speed(name, times)]
+    grids = [line for name, times in patches.grids.items() for line in _grid(name, times)]
+    by_cell = patches.memory_by_patches
+    return _ratios(speed, grids, patches.memory.peak_mb), [
+        *speed,
+        *map(PatchMemory, patches.memory.patches, patches.memory.peak_mb),
+        *grids,
+        *(
+            GridMemory("layer_grid", n, by_cell.tokens, peak)
+            for n, peak in zip(by_cell.patches, by_cell.peak_mb, strict=True)
+        ),
+    ]
+
+
+def _edits(edits: Stage[EditTimes], errata: AddedTimes) -> Part:
+    latency = [line for times in edits.all() for line in _latency(times)]
+    added = [EditAdded(errata.tokens, t.added, t.repeat, t.seconds) for t in errata.times]
+    methods = list(dict.fromkeys(line.method for line in latency))
+    headlines = [
+        *_growth(latency, methods),
+        _headline(
+            "erratum_exponent_added",
+            exponent([line.added for line in added], [line.seconds for line in added]),
+            "growth of an erratum's latency with its own tokens",
+            FREE,
+        ),
+        *_speedups(latency),
+    ]
+    return headlines, [*latency, *(_exponent_line(latency, method) for method in methods), *added]
 
 
 def _headline(name: str, estimate: Estimate, what: str, bounds: Bounds = NOT_NEGATIVE) -> Headline:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from pkv_interp.records.tables import TableRow
+from pkv_interp.records.tables import EstimateRow, TableRow
 
 
 @dataclass(frozen=True)
@@ -131,3 +131,84 @@ class WriteSpeed(TableRow):
     speedup: float
     over_limit: float
     difference: float
+
+
+@dataclass(frozen=True)
+class PeerUse(TableRow):
+    """A library that was asked for: ``absent`` says why it could not be used."""
+
+    table = "peer_tools"
+    route: str
+    tool: str
+    version: str | None
+    absent: str | None
+
+
+@dataclass(frozen=True)
+class PeerTime(TableRow):
+    """One route through one sweep, timed once.
+
+    ``sweep_seconds`` is the time of ``rows`` patches, ``all_seconds`` that time scaled to all ``cells``;
+    ``open_seconds`` is spent once. ``cached`` routes read a cached prefix, the others run the whole prompt
+    for every patch.
+    """
+
+    table = "peer_times"
+    work: str
+    route: str
+    repeat: int
+    cached: bool
+    tokens: int
+    cells: int
+    rows: int
+    open_seconds: float
+    sweep_seconds: float
+    all_seconds: float
+    peak_mb: float
+    difference: float
+
+
+@dataclass(frozen=True)
+class PeerRatio(EstimateRow):
+    """A peer's cost over the packed engine's for one sweep, over repeats.
+
+    ``ratio`` is ``sweep`` (prompts are prefilled), ``end_to_end`` (with what is done once) or ``memory``.
+    """
+
+    table = "peer_ratios"
+    work: str
+    route: str
+    cached: bool
+    ratio: str
+    fastest: bool
+
+
+@dataclass(frozen=True)
+class StageCost(TableRow):
+    """One main stage at one size of what grows (``axis``)."""
+
+    table = "growth"
+    axis: str
+    experiment: str
+    stage: str
+    size: int
+    seconds: float
+    peak_mb: float
+    operations: float
+
+
+@dataclass(frozen=True)
+class StageExponent(EstimateRow):
+    """Power with which a stage's time, memory or operations grow; ``per_work`` is time against operations.
+
+    ``last`` is the same between the two largest sizes alone.
+    """
+
+    table = "growth_exponents"
+    axis: str
+    experiment: str
+    stage: str
+    cost: str
+    smallest: int
+    largest: int
+    last: float
