@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 
 from pkv_interp.interventions import Knockout, KVPatch, Row, first_edit, first_layer
-from pkv_interp.models.spec import ModelSpec
 
 _CPU_BUDGET = 1 << 30
 _GPU_SHARE = 0.5
@@ -16,6 +16,25 @@ _GPU_SHARE = 0.5
 # best for suffixes), and the rows' attention to each other, which is masked away, grows with the square.
 _MOST_TOKENS = {"cuda": 2048}
 _MOST_TOKENS_ELSEWHERE = 512
+
+
+class Sizes(Protocol):
+    """The sizes of a model that memory is estimated from; a ``ModelSpec`` has them."""
+
+    @property
+    def n_layers(self) -> int: ...  # noqa: D102
+    @property
+    def n_heads(self) -> int: ...  # noqa: D102
+    @property
+    def n_kv_heads(self) -> int: ...  # noqa: D102
+    @property
+    def head_dim(self) -> int: ...  # noqa: D102
+    @property
+    def d_model(self) -> int: ...  # noqa: D102
+    @property
+    def vocab_size(self) -> int: ...  # noqa: D102
+    @property
+    def windows(self) -> tuple[int | None, ...]: ...  # noqa: D102
 
 
 @dataclass(frozen=True)
@@ -26,7 +45,7 @@ class Budget:
     most_tokens: int
     itemsize: int
     mlp_width: int
-    spec: ModelSpec
+    spec: Sizes
 
     def cost(self, n_rows: int, n_tokens: int, n_columns: int, n_touched: int) -> int:
         """Estimated peak of one packed forward over what the model and the prefills hold already."""
