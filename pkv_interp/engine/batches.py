@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
+from torch import Tensor
 
 from pkv_interp.interventions import Knockout, KVPatch, Row, first_edit, first_layer
 
@@ -58,6 +59,21 @@ class Budget:
         logits = n_rows * spec.vocab_size * (self.itemsize + 4)
         codes = 16 * spec.n_layers * n_rows * n_touched
         return masks + scores + joined + hidden + logits + codes
+
+
+def budget_of(spec: Sizes, config: Any, megabytes: float | None, like: Tensor) -> Budget:
+    """Limits of packed forwards of one model.
+
+    Args:
+        spec: shape of the model.
+        config: of the model, which states the width of its MLPs.
+        megabytes: as asked for, or None (``memory_budget``).
+        like: a tensor of the model's dtype and device.
+    """
+    width = getattr(config, "intermediate_size", None) or 4 * spec.d_model
+    width *= getattr(config, "num_experts_per_tok", None) or 1
+    total = memory_budget(megabytes, like.device)
+    return Budget(total, most_tokens(like.device), like.element_size(), width, spec)
 
 
 def memory_budget(megabytes: float | None, device: torch.device) -> int:

@@ -13,11 +13,12 @@ from transformers import PreTrainedModel
 
 from pkv_interp.cache import FrozenCache
 from pkv_interp.engine import gradient
-from pkv_interp.engine.batches import Budget, memory_budget, most_tokens
+from pkv_interp.engine.batches import Budget, budget_of
 from pkv_interp.engine.decode import check_call, require_decision_time, run_rows
+from pkv_interp.engine.half import Prefiller
 from pkv_interp.engine.logits import contributions, written
 from pkv_interp.engine.opened import check_opened, check_writer
-from pkv_interp.engine.prefill import check_prompt, run_prefill
+from pkv_interp.engine.prefill import check_prompt
 from pkv_interp.engine.results import Attribution, Decoded, Prefill
 from pkv_interp.errors import PkvError
 from pkv_interp.finite import finite, finite_logits
@@ -41,25 +42,24 @@ class Engine:
     """
 
     def __init__(self, loaded: LoadedModel, memory_budget_mb: float | None = None) -> None:
-        self.loaded = loaded
-        self.spec = loaded.spec
+        self.loaded, self.spec = loaded, loaded.spec
         self._tracer = NNsight(loaded.model)
         self._memory_budget_mb = memory_budget_mb
         # Stands for the dtype and device of everything that is built for a forward.
         embedding: Any = loaded.model.get_input_embeddings()
         self._like: Tensor = embedding.weight
+        self._prefiller = Prefiller(self._tracer, self.spec, self._like)
 
     def _budget(self) -> Budget:
-        config = self.loaded.model.config
-        width = getattr(config, "intermediate_size", None) or 4 * self.spec.d_model
-        width *= getattr(config, "num_experts_per_tok", None) or 1
-        total = memory_budget(self._memory_budget_mb, self._like.device)
-        return Budget(total, most_tokens(self._like.device), self._like.element_size(), width, self.spec)
+        return budget_of(self.spec, self.loaded.model.config, self._memory_budget_mb, self._like)
 
     def _scope(self, base: Prefill, donors: Sequence[Prefill]) -> Scope:
         spec = self.spec
-        shape = (spec.n_layers, spec.n_heads, spec.d_model)
-        return Scope(base.length, *shape, len(donors), tuple(spec.windows))
+        return Scope(base.length, spec.n_layers, spec.n_heads, spec.d_model, len(donors), tuple(spec.windows))
+
+    def prefill_in(self, dtype: torch.dtype | None) -> None:
+        """From now on run tokens before the decision in a narrower dtype; None: in the model's own."""
+        self._prefiller.narrow(dtype)
 
     def prefill(
         self,
@@ -82,7 +82,7 @@ class Engine:
         """
         tokens = as_ids(ids, self.spec.vocab_size)
         check_prompt(tokens, frozenset(capture))
-        return run_prefill(self._tracer, tokens, self.spec, frozenset(capture), self._like, shared)
+        return self._prefiller.run(tokens, frozenset(capture), shared)
 
     def open(
         self,
@@ -110,7 +110,7 @@ class Engine:
         tokens, asked = as_ids(ids, self.spec.vocab_size), frozenset(capture)
         check_opened(tokens, cache, asked, self.spec, self._like)
         check_writer(self.loaded.model, written_by or self.loaded.model)
-        return run_prefill(self._tracer, tokens, self.spec, asked, self._like, given=cache)
+        return self._prefiller.run(tokens, asked, given=cache)
 
     def decode(
         self,
@@ -219,8 +219,7 @@ class Engine:
 
         With the model's own factor on its logits, where it has one.
         """
-        found = unembedding.lens(self.loaded.model, self.spec.anatomy, resid)
-        return finite_logits(found, "the lens's logits")
+        return finite_logits(unembedding.lens(self.loaded.model, self.spec.anatomy, resid), "the logits")
 
     @torch.no_grad()
     def final_logits(

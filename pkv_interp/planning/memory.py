@@ -54,7 +54,13 @@ def capture_bytes(shape: Shape, tokens: int, itemsize: int) -> int:
 
 
 def packed_bytes(
-    shape: Shape, rows: int, tokens: int, columns: int, itemsize: int, most: int = 512, limit: int | None = None
+    shape: Shape,
+    rows: int,
+    tokens: int,
+    columns: int,
+    itemsize: int,
+    most: int = 512,
+    limit: int | None = None,
 ) -> int:
     """Bytes of the largest packed forward, as the engine estimates them when it makes its batches.
 

@@ -32,6 +32,7 @@ class Shape:
         n_parameters: all of them, tied ones once.
         n_quantisable: those in matrices of the blocks, which 4-bit weights are made of.
         layer_macs: multiply-adds of one token in one block's matrices, the mean over blocks.
+        mlp_macs: those of them in the MLP.
         head_macs: multiply-adds of one token's logits.
     """
 
@@ -46,6 +47,7 @@ class Shape:
     n_parameters: int
     n_quantisable: int
     layer_macs: float
+    mlp_macs: float
     head_macs: int
 
     @classmethod
@@ -61,7 +63,7 @@ class Shape:
             blocks, head = list(core.model.layers), core.lm_head
         except AttributeError:
             what = type(model).__name__
-            raise PkvError(f"{what} is not laid out like Llama", "plan a model that the engine reads") from None
+            raise PkvError(f"{what} is not laid out like Llama", "plan another model") from None
         heads = int(config.num_attention_heads)
         kinds = getattr(config, "layer_types", None) or ["full_attention"] * len(blocks)
         window = getattr(config, "sliding_window", None)
@@ -69,7 +71,8 @@ class Shape:
         width = getattr(attention, "head_dim", None) or getattr(config, "head_dim", None)
         active = getattr(config, "num_experts_per_tok", None) or 1
         inner = getattr(config, "moe_intermediate_size", None) or getattr(config, "intermediate_size", None)
-        matrices = [(p, _used(p, config)) for block in blocks for p in block.parameters() if p.ndim > 1]
+        matrices = _matrices(blocks, config)
+        inside: list[Any] = [block.mlp for block in blocks]
         return cls(
             n_layers=len(blocks),
             n_heads=heads,
@@ -82,8 +85,13 @@ class Shape:
             n_parameters=sum(p.numel() for p in model.parameters()),
             n_quantisable=sum(p.numel() for p, _ in matrices),
             layer_macs=sum(p.numel() * used for p, used in matrices) / len(blocks),
+            mlp_macs=sum(p.numel() * used for p, used in _matrices(inside, config)) / len(blocks),
             head_macs=head.weight.numel(),
         )
+
+
+def _matrices(modules: list[Any], config: Any) -> list[tuple[nn.Parameter, float]]:
+    return [(p, _used(p, config)) for module in modules for p in module.parameters() if p.ndim > 1]
 
 
 def _used(parameter: nn.Parameter, config: Any) -> float:

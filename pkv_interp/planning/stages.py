@@ -64,21 +64,21 @@ def circuit_stages(shape: Shape, sizes: Sizes) -> list[StageWork]:
     begin at the first note: those that begin later are cheaper.
     """
     layers, heads, notes = shape.n_layers, shape.n_heads, sizes.notes
-    half = (layers + 1) / (2 * layers)
-    pair = prefill_work(shape, sizes.tokens) + prefill_work(shape, notes + 2, max(0, sizes.tokens - notes - 2))
+    suffix = notes + 2
+    pair = prefill_work(shape, sizes.tokens) + prefill_work(shape, suffix, sizes.tokens - suffix)
 
-    def decide(rows: int, depth: float = 1.0) -> Work:
-        return decode_work(shape, rows, sizes.tokens, most=sizes.most, depth=depth)
+    def decide(rows: int, swept: bool = False) -> Work:
+        return decode_work(shape, rows, sizes.tokens, most=sizes.most, swept=swept)
 
-    def again(rows: int, depth: float = 1.0) -> Work:
-        return decode_work(shape, rows, sizes.tokens, tokens=notes, most=sizes.most, depth=depth)
+    def again(rows: int, swept: bool = False) -> Work:
+        return decode_work(shape, rows, sizes.tokens, tokens=notes, most=sizes.most, swept=swept)
 
     first_order = decide(1).times(1 + _BACKWARD)
-    sites = pair + first_order + decide(_STATES) + decide(notes) + decide(layers * heads, half)
-    sites += decide(layers, half)
+    sites = pair + first_order + decide(_STATES) + decide(notes) + decide(layers * heads, swept=True)
+    sites += decide(layers, swept=True)
     sets = sizes.set_sizes
     reading = pair + decide(2) + decide(sets) + decide(sets * sizes.draws) + decide(sizes.shares).times(2)
-    sweep = pair + again(layers * (heads + 1), half).times(2)
+    sweep = pair + again(layers * (heads + 1), swept=True).times(2)
     writing = pair + (again(sets + sizes.draws + 1) + again(1)).times(2)
     return [
         StageWork("sites", sizes.discovery + sizes.held_out, sites),

@@ -50,7 +50,9 @@ def measured_throughput(
     return Throughput(work.macs / max(took - work.blocks * block, took / 10), block)
 
 
-def _probe(d_model: int, inner: int, heads: int, dtype: torch.dtype, device: torch.device) -> LlamaForCausalLM:
+def _probe(
+    d_model: int, inner: int, heads: int, dtype: torch.dtype, device: torch.device
+) -> LlamaForCausalLM:
     config = LlamaConfig(
         vocab_size=64,
         hidden_size=d_model,

@@ -52,7 +52,7 @@ def prefill_work(shape: Shape, tokens: int, after: int = 0) -> Work:
 
 
 def decode_work(
-    shape: Shape, rows: int, columns: int, *, tokens: int = 1, most: int = 512, depth: float = 1.0
+    shape: Shape, rows: int, columns: int, *, tokens: int = 1, most: int = 512, swept: bool = False
 ) -> Work:
     """Rows packed side by side, each of ``tokens`` tokens at the end of a prompt.
 
@@ -65,13 +65,19 @@ def decode_work(
         columns: tokens of the prefix that is read.
         tokens: of one row.
         most: packed tokens in one forward, unless a row alone has more.
-        depth: share of the blocks that a row goes through, on average.
+        swept: the rows are first edited in every layer in turn, and go through the blocks from there on;
+            otherwise they go through all of them.
     """
     if not rows:
         return Work(0.0, 0.0)
+    entered = [shape.n_layers - first for first in (range(shape.n_layers) if swept else (0,))]
+    depth = sum(entered) / len(entered)
+    # Of more than one token the MLPs of the first layer and the last are hardly run: what goes into them is
+    # known, or what comes out of them is not read.
+    idle = 0 if tokens == 1 else 2
+    inside = sum(max(0, blocks - idle) for blocks in entered) / len(entered)
     together = max(1, min(rows, most // tokens))
     forwards = ceil(rows / together)
     packed = min(rows, together) * tokens
-    linear = shape.layer_macs * rows * tokens
-    scores = 2 * shape.n_heads * shape.head_dim * rows * tokens * (columns + packed)
-    return Work(shape.n_layers * depth * (linear + scores), shape.n_layers * depth * forwards)
+    one = shape.layer_macs - shape.mlp_macs + 2 * shape.n_heads * shape.head_dim * (columns + packed)
+    return Work(rows * tokens * (depth * one + inside * shape.mlp_macs), depth * forwards)

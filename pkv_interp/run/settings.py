@@ -99,6 +99,8 @@ class ExperimentSettings(CommandSettings):
         resume: skip a run that an identical record already holds, continue an interrupted one.
         verify: compute the first case again in TransformerLens and hold the engine to it; "auto" does so
             below 1 B parameters.
+        prefill_dtype: "bfloat16" runs tokens before the decision in it where that moves no margin of the
+            first cases too far, "auto" where it is faster as well; "float32" never.
     """
 
     #: Settings that no measurement reads: they are part of the summary key alone.
@@ -109,6 +111,7 @@ class ExperimentSettings(CommandSettings):
     memory_budget_mb: Megabytes | None = None
     resume: Switch = True
     verify: Literal["auto", "transformer_lens", "none"] = "auto"
+    prefill_dtype: Literal["auto", "float32", "bfloat16"] = "float32"
 
     def remarks(self) -> tuple[str, ...]:
         """What these settings ask for beyond what there is, for the record: it is cut to what there is."""
