@@ -153,6 +153,11 @@ BENCH = (
     "edit_lengths=[128,256]",
     "edit_methods=[field_only,erratum,hoist,suffix_recompute]",
     "edit_added=[16,48]",
+    "half_lengths=[40,80]",
+    "half_width=64",
+    "plan_widths=[64]",
+    "plan_tokens=24",
+    "share_lengths=[96,160]",
 )
 ANATOMY = (
     "model=tiny-llama",

@@ -15,8 +15,11 @@ from experiments.bench.edits import (
     warm_up,
 )
 from experiments.bench.grids import GridTimes, grid_memory, time_grid
+from experiments.bench.half import Half, measure_half
 from experiments.bench.patches import Memory, PatchTimes, head_rows, kv_rows, patch_memory, time_patches
+from experiments.bench.planned import Plans, measure_plans
 from experiments.bench.settings import BenchSettings
+from experiments.bench.shares import Shares, measure_shares
 from pkv_interp.interventions import Row
 from pkv_interp.measure.pairs import PairRun, run_pair
 from pkv_interp.measure.patching import grid_rows, position_rows
@@ -53,11 +56,17 @@ class Measured:
         patches: and grids.
         edits: of prompts of rising length.
         added: errata of rising length.
+        half: prefills in bfloat16.
+        plans: what plans tell of random models, beside what they take.
+        shares: parts of a prompt run again.
     """
 
     patches: PatchResults
     edits: Stage[EditTimes]
     added: AddedTimes
+    half: Half | None = None
+    plans: Plans | None = None
+    shares: Shares | None = None
 
 
 def measure(session: "Session[BenchSettings]") -> Measured:
@@ -67,7 +76,25 @@ def measure(session: "Session[BenchSettings]") -> Measured:
     session.check_engine([case])
     patches = _patches(session, case)
     edits, added = _edits(session, prompts)
-    return Measured(patches, edits, added)
+    return Measured(patches, edits, added, *_speeds(session, case))
+
+
+def _speeds(session: "Session[BenchSettings]", case: Case) -> tuple[Half, Plans, Shares]:
+    asked, loaded = session.settings, session.loaded
+    half = session.once(
+        "half precision",
+        lambda: measure_half(loaded, case, asked.half_lengths, asked.half_width, asked.repeats),
+        Half,
+    )
+    plans = session.once(
+        "plans",
+        lambda: measure_plans(asked.plan_widths, asked.plan_tokens, asked.repeats, session.rng("plans")),
+        Plans,
+    )
+    shares = session.once(
+        "shares", lambda: measure_shares(asked.share_lengths, asked.repeats, session.rng("shares")), Shares
+    )
+    return half, plans, shares
 
 
 def _patches(session: "Session[BenchSettings]", case: Case) -> PatchResults:

@@ -1,11 +1,24 @@
 """Settings of the benchmark."""
 
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
+
 from pkv_interp.run.editing_settings import Methods
 from pkv_interp.run.settings import ExperimentSettings
-from pkv_interp.run.values import Count, Fillers, Lengths, Sizes, Switch, Threads
+from pkv_interp.run.values import Count, Fillers, Lengths, Sizes, Switch, Threads, rising
 
 #: What every edit is compared with; it is timed whether it is asked for or not.
 FULL = "full_reprefill"
+
+
+#: Of random models, whose heads are 64 wide.
+Width = Annotated[int, Field(strict=True, ge=64, le=8192, multiple_of=64)]
+Widths = Annotated[tuple[Width, ...], AfterValidator(rising)]
+#: Prompts of the random model, which serves so many positions.
+ShareLengths = Annotated[
+    tuple[Annotated[int, Field(strict=True, ge=64, le=16384)], ...], AfterValidator(rising)
+]
 
 
 class BenchSettings(ExperimentSettings):
@@ -31,6 +44,11 @@ class BenchSettings(ExperimentSettings):
         "suffix_recompute",
     )
     edit_added: Lengths = (16, 64, 256)
+    half_lengths: Lengths = (480, 940)
+    half_width: Width = 896
+    plan_widths: Widths = (128, 256, 512)
+    plan_tokens: Annotated[int, Field(strict=True, ge=16, le=4096)] = 256
+    share_lengths: ShareLengths = (1024, 2048, 4096, 8192)
 
     @property
     def methods(self) -> tuple[str, ...]:

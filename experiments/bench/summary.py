@@ -8,6 +8,7 @@ from experiments.bench.grids import GridTimes
 from experiments.bench.measure import Measured
 from experiments.bench.patches import PatchTimes
 from experiments.bench.settings import FULL, BenchSettings
+from experiments.bench.speeds import half_precision, plans, shares
 from experiments.bench.tables import (
     EditAdded,
     EditExponent,
@@ -33,6 +34,11 @@ def summarise(found: Measured, _: Scoring[BenchSettings]) -> Report:
     grids = [line for name, times in patches.grids.items() for line in _grid(name, times)]
     latency = [line for times in found.edits.all() for line in _latency(times)]
     added = [EditAdded(found.added.tokens, t.added, t.repeat, t.seconds) for t in found.added.times]
+    speeds = [
+        *([] if found.half is None else [half_precision(found.half)]),
+        *([] if found.plans is None else [plans(found.plans)]),
+        *([] if found.shares is None else [shares(found.shares)]),
+    ]
     methods = list(dict.fromkeys(line.method for line in latency))
     return Report(
         headlines=[
@@ -45,6 +51,7 @@ def summarise(found: Measured, _: Scoring[BenchSettings]) -> Report:
                 FREE,
             ),
             *_speedups(latency),
+            *(headline for headlines, _ in speeds for headline in headlines),
         ],
         tables=[
             *speed,
@@ -59,6 +66,7 @@ def summarise(found: Measured, _: Scoring[BenchSettings]) -> Report:
             *latency,
             *(_exponent_line(latency, method) for method in methods),
             *added,
+            *(line for _, lines in speeds for line in lines),
         ],
         rows=[],
     )

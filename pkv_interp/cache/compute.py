@@ -22,6 +22,7 @@ from pkv_interp.cache.frozen import FrozenCache
 from pkv_interp.cache.measured import measured_columns
 from pkv_interp.cache.positions import Positions
 from pkv_interp.cache.state import form_of, refuse_training
+from pkv_interp.cache.suffix_attention import unmasked
 from pkv_interp.errors import PkvError
 from pkv_interp.finite import finite_logits
 from pkv_interp.ids import TokenIds, as_ids
@@ -227,14 +228,14 @@ class Runner:
         """
         tokens = torch.tensor([list(ids)], device=self.model.device)
         logits = tokens
-        with fresh_rotation(self.model):
+        with fresh_rotation(self.model), unmasked(self.model, self.windows) as keywords:
             for block in self.blocks(at):
                 mine = at[block]
                 for layer in layers:
                     layer.place(mine)
                 grown = DynamicCache()
                 grown.layers.extend(layers)
-                extra = {"attention_mask": self._masks(mine)} if masked else {}
+                extra = keywords(mine) or ({"attention_mask": self._masks(mine)} if masked else {})
                 logits = self.forward(tokens[:, block], mine, grown, **extra)
         keys, values = zip(*(layer.columns for layer in layers), strict=True)
         made = FrozenCache(keys, values, self.positions.regime(length))

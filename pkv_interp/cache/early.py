@@ -14,6 +14,7 @@ from pkv_interp.cache.blocks import BlockLayer
 from pkv_interp.cache.compute import Runner
 from pkv_interp.cache.forward import fresh_rotation
 from pkv_interp.cache.frozen import FrozenCache
+from pkv_interp.cache.suffix_attention import unmasked
 from pkv_interp.errors import PkvError
 from pkv_interp.finite import finite
 from pkv_interp.ids import TokenIds
@@ -47,14 +48,14 @@ def early_values(
     tokens = torch.tensor([list(ids)], device=model.device)
     at = torch.arange(cache.length, length, device=model.device)
     values = []
-    with fresh_rotation(model):
+    with fresh_rotation(model), unmasked(model, runner.windows) as keywords:
         for block in runner.blocks(at):
             for each in layers:
                 each.place(at[block])
             grown = DynamicCache()
             grown.layers.extend(layers)
             try:
-                runner.forward(tokens[:, block], at[block], grown)
+                runner.forward(tokens[:, block], at[block], grown, **keywords(at[block]))
             except _ReachedError as reached:
                 values.append(reached.values)
             else:

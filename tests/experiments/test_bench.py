@@ -115,6 +115,13 @@ def test_the_headline_and_the_controls(record: RunRecord) -> None:
         "erratum_exponent_added",
         "field_only_speedup",
         "erratum_speedup",
+        "bf16_speedup",
+        "bf16_error",
+        "plan_error",
+        "plan_memory_error",
+        "suffix_share_ratio",
+        "chunk_repair_share_ratio",
+        "cacheblend_share_ratio",
     }
     assert "suffix_recompute_equals_full_reprefill" in {c.name for c in record.controls}
     compared = {c.name for c in record.controls if c.name.startswith("packed_equals_one_by_one_")}
