@@ -147,9 +147,9 @@ def _memory_lines(memory: Memory, settings: PlanSettings) -> list[str]:
     if memory.total <= have:
         verdict = "fits"
     elif settings.target == "gpu" and without <= have:
-        verdict = "fits once captures are kept in the host's memory, as the engine does by itself"
+        verdict = "fits without captures: use fewer tokens, or experiments that take none"
     else:
-        verdict = "does not fit: use fewer tokens, 4-bit weights, or several devices (model.device_map=auto)"
+        verdict = "does not fit: use fewer tokens, 4-bit weights, or a larger device"
     return [*told, f"  {settings.memory_gib:g} GiB: {verdict}"]
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 import torch
 
@@ -10,6 +13,7 @@ from pkv_interp.errors import PkvError
 from pkv_interp.interventions import HeadPatch, KVPatch
 from pkv_interp.measure.half import HalfCheck, check_half
 from pkv_interp.reference.sequential import Sequential
+from pkv_interp.run.session import Session
 from pkv_interp.tasks import FAMILIES, Style, polarity_case
 from tests.families import ids_of, tiny
 
@@ -83,3 +87,20 @@ def test_when_it_is_taken_and_what_is_said() -> None:
 def test_a_model_that_is_narrow_already_is_refused() -> None:
     with pytest.raises(PkvError, match="no narrower prefill in float32; set model.dtype"):
         Engine(tiny("llama")).prefill_in(torch.float32)
+
+
+@pytest.mark.parametrize("share", [0.005, 0.2])
+def test_a_session_takes_it_only_where_it_is_trusted(share: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded, found = tiny("llama"), HalfCheck(0.25, share, 1.5, 1)
+    monkeypatch.setattr("pkv_interp.run.session.check_half", lambda *_: found)
+    monkeypatch.setattr(Session, "once", lambda _, __, compute, ___: compute())
+    run, settings = SimpleNamespace(remarks=[]), SimpleNamespace(prefill_dtype="auto")
+    session: Session[Any] = Session(settings, run)  # pyright: ignore[reportArgumentType]
+    session.__dict__["engine"] = engine = Engine(loaded)
+    assert session._choose_prefill([]) == (0.25 if found.trusted else 0.0)
+    assert run.remarks == [found.told("auto")]
+    key = engine.prefill(ids_of(loaded, 20, 0)).cache.keys[1]
+    assert torch.equal(key, key.bfloat16().float()) is found.trusted
+    settings.prefill_dtype = "float32"
+    assert session._choose_prefill([]) == 0.0
+    assert len(run.remarks) == 1
