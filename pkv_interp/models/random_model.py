@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import nn
 from transformers import LlamaConfig, LlamaForCausalLM
@@ -27,7 +29,7 @@ def random_llama(d_model: int, n_layers: int, *, seed: int = 0, device: str = "c
         seed: of the weights; the caller's random numbers are left as they are.
         device: where it is put.
     """
-    tokenizer = tiny_tokenizer("llama")
+    tokenizer: Any = tiny_tokenizer("llama")
     heads = max(2, d_model // _HEAD_DIM)
     config = LlamaConfig(
         vocab_size=len(tokenizer),

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from statistics import median
 
 import torch
+from torch import nn
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from pkv_interp.measure.timing import seconds
@@ -65,7 +66,8 @@ def _probe(
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), torch.device(device):
         torch.manual_seed(0)
         model = LlamaForCausalLM(config)
-    return model.to(dtype).eval().requires_grad_(False)
+    nn.Module.to(model, dtype)
+    return model.eval().requires_grad_(False)
 
 
 def _time(model: LlamaForCausalLM, tokens: int, device: torch.device, repeats: int) -> float:

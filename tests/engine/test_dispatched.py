@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 from accelerate import dispatch_model
 
 from pkv_interp.engine import Engine
@@ -22,10 +24,12 @@ from tests.families import ids_of, tiny
 def engines(tmp_path_factory: pytest.TempPathFactory) -> tuple[Engine, Engine]:
     folder: Path = tmp_path_factory.mktemp("offloaded")
     plain, (model, _) = tiny("llama"), tiny_model("llama", 0)
-    places: dict[str, str | int] = {"model.embed_tokens": "cpu", "model.rotary_emb": "cpu"}
+    places: dict[str, Any] = {"model.embed_tokens": "cpu", "model.rotary_emb": "cpu"}
     places |= {"model.layers.0": "cpu", "model.layers.1": "disk", "model.layers.2": "disk"}
     places |= {"model.norm": "cpu", "lm_head": "cpu"}
-    moved = dispatch_model(model, places, main_device="cpu", offload_dir=str(folder), force_hooks=True)
+    moved = dispatch_model(
+        model, places, main_device=torch.device("cpu"), offload_dir=str(folder), force_hooks=True
+    )
     assert {p.device.type for p in model.model.layers[1].parameters()} == {"meta"}
     return Engine(plain), Engine(replace(plain, model=moved.eval()))
 
