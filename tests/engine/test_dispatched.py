@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from accelerate import dispatch_model
 
 from pkv_interp.engine import Engine
@@ -27,9 +26,8 @@ def engines(tmp_path_factory: pytest.TempPathFactory) -> tuple[Engine, Engine]:
     places: dict[str, Any] = {"model.embed_tokens": "cpu", "model.rotary_emb": "cpu"}
     places |= {"model.layers.0": "cpu", "model.layers.1": "disk", "model.layers.2": "disk"}
     places |= {"model.norm": "cpu", "lm_head": "cpu"}
-    moved = dispatch_model(
-        model, places, main_device=torch.device("cpu"), offload_dir=str(folder), force_hooks=True
-    )
+    main: Any = "cpu"
+    moved = dispatch_model(model, places, main_device=main, offload_dir=str(folder), force_hooks=True)
     assert {p.device.type for p in model.model.layers[1].parameters()} == {"meta"}
     return Engine(plain), Engine(replace(plain, model=moved.eval()))
 
