@@ -10,6 +10,10 @@ from pkv_interp.errors import PkvError
 ORDINARY_LOGIT = 25.0
 
 
+#: How far a prefill in a narrower dtype may move a margin, as a share of the gap between clean and corrupt.
+NARROW_PREFILL_SHARE = 0.01
+
+
 @dataclass(frozen=True)
 class Tolerance:
     """Allowed errors.

@@ -162,6 +162,11 @@ BENCH = (
     "growth_tokens=[128,256]",
     "growth_cases=[1,2]",
     "growth_shapes=[2,4]",
+    "half_lengths=[40,80]",
+    "half_width=64",
+    "plan_widths=[64]",
+    "plan_tokens=24",
+    "share_lengths=[96,160]",
 )
 ANATOMY = (
     "model=tiny-llama",

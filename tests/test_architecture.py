@@ -23,7 +23,7 @@ FLOORS = (
     ("editing", "engine", "weight_editing"),
     ("reference",),
     ("measure",),
-    ("agent", "training"),
+    ("agent", "planning", "training"),
     ("records",),
     ("run",),
     ("plots",),

@@ -16,9 +16,12 @@ from experiments.bench.edits import (
 )
 from experiments.bench.grids import GridTimes, grid_memory, time_grid
 from experiments.bench.growth import GrowthResults, measure_growth
+from experiments.bench.half import Half, measure_half
 from experiments.bench.patches import Memory, PatchTimes, head_rows, kv_rows, patch_memory, time_patches
 from experiments.bench.peers import PeerResults, measure_peers
+from experiments.bench.planned import Plans, measure_plans
 from experiments.bench.settings import BenchSettings
+from experiments.bench.shares import Shares, measure_shares
 from experiments.bench.writes import WriteTimes, measure_writes
 from pkv_interp.interventions import Row
 from pkv_interp.measure.pairs import PairRun, run_pair
@@ -59,6 +62,9 @@ class Measured:
         writes: a write sweep.
         peers: the same sweeps by other libraries.
         growth: of the main stages' costs.
+        half: prefills in bfloat16.
+        plans: what plans tell of random models, beside what they take.
+        shares: parts of a prompt run again.
 
     Parts that were not asked for are None.
     """
@@ -69,6 +75,9 @@ class Measured:
     writes: WriteTimes | None = None
     peers: PeerResults | None = None
     growth: GrowthResults | None = None
+    half: Half | None = None
+    plans: Plans | None = None
+    shares: Shares | None = None
 
 
 def measure(session: "Session[BenchSettings]") -> Measured:
@@ -86,7 +95,31 @@ def measure(session: "Session[BenchSettings]") -> Measured:
         writes=measure_writes(session) if "writes" in asked else None,
         peers=measure_peers(session, case) if "peers" in asked else None,
         growth=measure_growth(session) if "growth" in asked else None,
+        half=_half(session, case) if "half" in asked else None,
+        plans=_plans(session) if "plans" in asked else None,
+        shares=_shares(session) if "shares" in asked else None,
     )
+
+
+def _half(session: "Session[BenchSettings]", case: Case) -> Half:
+    asked, loaded = session.settings, session.loaded
+    return session.once(
+        "half precision",
+        lambda: measure_half(loaded, case, asked.half_lengths, asked.half_width, asked.repeats),
+        Half,
+    )
+
+
+def _plans(session: "Session[BenchSettings]") -> Plans:
+    asked, rng = session.settings, session.rng("plans")
+    return session.once(
+        "plans", lambda: measure_plans(asked.plan_widths, asked.plan_tokens, asked.repeats, rng), Plans
+    )
+
+
+def _shares(session: "Session[BenchSettings]") -> Shares:
+    asked, rng = session.settings, session.rng("shares")
+    return session.once("shares", lambda: measure_shares(asked.share_lengths, asked.repeats, rng), Shares)
 
 
 def _patches(session: "Session[BenchSettings]", case: Case) -> PatchResults:

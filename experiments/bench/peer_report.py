@@ -8,7 +8,7 @@ from experiments.bench.routes import OURS
 from experiments.bench.tables import PeerRatio, PeerTime, PeerUse
 from pkv_interp.records.tables import TableRow
 from pkv_interp.run.report import NOT_NEGATIVE, Headline
-from pkv_interp.stats.repeats import geometric_mean
+from pkv_interp.stats.repeats import ratio_over_repeats
 
 #: Kinds of ratios, and what each is.
 SWEEP, END_TO_END, MEMORY = "sweep", "end_to_end", "memory"
@@ -85,7 +85,7 @@ def _ratios(lines: Sequence[PeerTime]) -> list[PeerRatio]:
         for route, cached in peers.items():
             mine = [line for line in lines if line.route == route]
             counted = mine[:1] if kind == MEMORY else mine  # memory is that of the first repeat
-            estimate = geometric_mean([_cost(x, kind) / _cost(ours[x.repeat], kind) for x in counted])
+            estimate = ratio_over_repeats([_cost(x, kind) / _cost(ours[x.repeat], kind) for x in counted])
             out.append(
                 PeerRatio.of(
                     estimate,

@@ -2,18 +2,27 @@
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, Field
 
 from pkv_interp.run.editing_settings import Methods
 from pkv_interp.run.settings import ExperimentSettings
-from pkv_interp.run.values import Count, Fillers, Lengths, Sizes, Switch, Threads, each_once
+from pkv_interp.run.values import Count, Fillers, Lengths, Sizes, Switch, Threads, each_once, rising
 
-Part = Literal["patches", "edits", "writes", "peers", "growth"]
+Part = Literal["patches", "edits", "writes", "peers", "growth", "half", "plans", "shares"]
 #: What is measured, in the order of the list.
-PARTS: tuple[Part, ...] = ("patches", "edits", "writes", "peers", "growth")
+PARTS: tuple[Part, ...] = ("patches", "edits", "writes", "peers", "growth", "half", "plans", "shares")
 
 #: What every edit is compared with; it is timed whether it is asked for or not.
 FULL = "full_reprefill"
+
+
+#: Of random models, whose heads are 64 wide.
+Width = Annotated[int, Field(strict=True, ge=64, le=8192, multiple_of=64)]
+Widths = Annotated[tuple[Width, ...], AfterValidator(rising)]
+#: Prompts of the random model, which serves so many positions.
+ShareLengths = Annotated[
+    tuple[Annotated[int, Field(strict=True, ge=64, le=16384)], ...], AfterValidator(rising)
+]
 
 
 class BenchSettings(ExperimentSettings):
@@ -50,6 +59,11 @@ class BenchSettings(ExperimentSettings):
     growth_tokens: Lengths = (128, 256, 512, 1024, 2048, 4096, 8192)
     growth_cases: Lengths = (1, 2, 4, 8)
     growth_shapes: Lengths = (2, 4, 8, 16)
+    half_lengths: Lengths = (480, 940)
+    half_width: Width = 896
+    plan_widths: Widths = (128, 256, 512)
+    plan_tokens: Annotated[int, Field(strict=True, ge=16, le=4096)] = 256
+    share_lengths: ShareLengths = (1024, 2048, 4096, 8192)
 
     @property
     def methods(self) -> tuple[str, ...]:

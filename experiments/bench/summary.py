@@ -10,6 +10,7 @@ from experiments.bench.measure import Measured, PatchResults
 from experiments.bench.patches import PatchTimes
 from experiments.bench.peer_report import peer_report
 from experiments.bench.settings import FULL, BenchSettings
+from experiments.bench.speeds import half_precision, plans, shares
 from experiments.bench.tables import (
     EditAdded,
     EditExponent,
@@ -49,6 +50,12 @@ def summarise(found: Measured, _: Scoring[BenchSettings]) -> Report:
         parts.append(peer_report(found.peers))
     if found.growth is not None:
         parts.append(growth_report(found.growth))
+    if found.half is not None:
+        parts.append(half_precision(found.half))
+    if found.plans is not None:
+        parts.append(plans(found.plans))
+    if found.shares is not None:
+        parts.append(shares(found.shares))
     return Report(
         headlines=[headline for headlines, _ in parts for headline in headlines],
         tables=[line for _, lines in parts for line in lines],

@@ -24,6 +24,7 @@ from pkv_interp.cache.masks import additive_masks, check_masks, restricts
 from pkv_interp.cache.measured import measured_columns
 from pkv_interp.cache.positions import Positions
 from pkv_interp.cache.state import form_of, refuse_training
+from pkv_interp.cache.suffix_attention import unmasked
 from pkv_interp.errors import PkvError
 from pkv_interp.finite import finite_logits
 from pkv_interp.ids import TokenIds, as_ids
@@ -259,14 +260,17 @@ class Runner:
         """
         tokens = torch.tensor([list(ids)], device=self.model.device)
         logits = tokens
-        with fresh_rotation(self.model):
+        with fresh_rotation(self.model), unmasked(self.model, self.windows) as keywords:
             for block in self.blocks(at):
                 mine = at[block]
                 for layer in layers:
                     layer.place(mine)
                 grown = DynamicCache()
                 grown.layers.extend(layers)
-                extra = self.masks(mine, layout) if masked else {}
+                if restricted(layout, mine):
+                    extra = self.masks(mine, layout)
+                else:
+                    extra = keywords(mine) or (self.masks(mine, layout) if masked else {})
                 logits = self.forward(tokens[:, block], mine, grown, **extra)
         keys, values = zip(*(layer.columns for layer in layers), strict=True)
         made = FrozenCache(keys, values, self.positions.regime(length), layout)

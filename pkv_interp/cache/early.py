@@ -14,7 +14,8 @@ from pkv_interp.cache.blocks import BlockLayer
 from pkv_interp.cache.compute import Runner
 from pkv_interp.cache.forward import fresh_rotation
 from pkv_interp.cache.frozen import FrozenCache
-from pkv_interp.cache.masks import restricts
+from pkv_interp.cache.masks import restricted
+from pkv_interp.cache.suffix_attention import unmasked
 from pkv_interp.errors import PkvError
 from pkv_interp.finite import finite
 from pkv_interp.ids import TokenIds
@@ -48,13 +49,15 @@ def early_values(
     tokens = torch.tensor([list(ids)], device=model.device)
     at = torch.arange(cache.length, length, device=model.device)
     values = []
-    with fresh_rotation(model):
+    with fresh_rotation(model), unmasked(model, runner.windows) as keywords:
         for block in runner.blocks(at):
             for each in layers:
                 each.place(at[block])
             grown = DynamicCache()
             grown.layers.extend(layers)
-            extra = runner.masks(at[block], cache.layout) if restricts(cache) else {}
+            extra = keywords(at[block])
+            if restricted(cache.layout, at[block]):
+                extra = runner.masks(at[block], cache.layout)
             try:
                 runner.forward(tokens[:, block], at[block], grown, **extra)
             except _ReachedError as reached:

@@ -24,6 +24,11 @@ def restricts(cache: FrozenCache) -> bool:
     return cache.layout is not None and cache.length < cache.layout.end
 
 
+def restricted(layout: AttentionLayout | None, at: Int[Tensor, " n"]) -> bool:
+    """Whether some tokens, at the ascending positions ``at``, may not see all that stands before them."""
+    return layout is not None and int(at[0]) < layout.end and layout.first_restricted < layout.end
+
+
 def refuse_restricted(cache: FrozenCache) -> None:
     """Refuse a cache whose prompt is not whole under its layout, where the model makes its own masks.
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import torch
+from torch import Tensor
 
 from pkv_interp.interventions import Knockout, KVPatch, Row, first_edit, first_layer
-from pkv_interp.models.spec import ModelSpec
 
 _CPU_BUDGET = 1 << 30
 _GPU_SHARE = 0.5
@@ -16,6 +17,25 @@ _GPU_SHARE = 0.5
 # best for suffixes), and the rows' attention to each other, which is masked away, grows with the square.
 _MOST_TOKENS = {"cuda": 2048}
 _MOST_TOKENS_ELSEWHERE = 512
+
+
+class Sizes(Protocol):
+    """The sizes of a model that memory is estimated from; a ``ModelSpec`` has them."""
+
+    @property
+    def n_layers(self) -> int: ...  # noqa: D102
+    @property
+    def n_heads(self) -> int: ...  # noqa: D102
+    @property
+    def n_kv_heads(self) -> int: ...  # noqa: D102
+    @property
+    def head_dim(self) -> int: ...  # noqa: D102
+    @property
+    def d_model(self) -> int: ...  # noqa: D102
+    @property
+    def vocab_size(self) -> int: ...  # noqa: D102
+    @property
+    def windows(self) -> tuple[int | None, ...]: ...  # noqa: D102
 
 
 @dataclass(frozen=True)
@@ -30,7 +50,7 @@ class Budget:
     most_tokens: int
     itemsize: int
     mlp_width: int
-    spec: ModelSpec
+    spec: Sizes
     join: bool = True
 
     def cost(self, n_rows: int, n_tokens: int, n_columns: int, n_touched: int) -> int:
@@ -44,6 +64,21 @@ class Budget:
         logits = n_rows * spec.vocab_size * (self.itemsize + 4)
         codes = 16 * spec.n_layers * n_rows * n_touched
         return masks + scores + joined + hidden + logits + codes
+
+
+def budget_of(spec: Sizes, config: Any, megabytes: float | None, like: Tensor) -> Budget:
+    """Limits of packed forwards of one model.
+
+    Args:
+        spec: shape of the model.
+        config: of the model, which states the width of its MLPs.
+        megabytes: as asked for, or None (``memory_budget``).
+        like: a tensor of the model's dtype and device.
+    """
+    width = getattr(config, "intermediate_size", None) or 4 * spec.d_model
+    width *= getattr(config, "num_experts_per_tok", None) or 1
+    total = memory_budget(megabytes, like.device)
+    return Budget(total, most_tokens(like.device), like.element_size(), width, spec)
 
 
 def memory_budget(megabytes: float | None, device: torch.device) -> int:

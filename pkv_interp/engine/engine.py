@@ -13,11 +13,12 @@ from transformers import PreTrainedModel
 
 from pkv_interp.cache import AttentionLayout, FrozenCache
 from pkv_interp.engine import gradient
-from pkv_interp.engine.batches import Budget, memory_budget, most_tokens
+from pkv_interp.engine.batches import Budget, budget_of
 from pkv_interp.engine.decode import check_call, require_decision_time, run_rows
+from pkv_interp.engine.half import Prefiller
 from pkv_interp.engine.logits import contributions, written
 from pkv_interp.engine.opened import check_opened, check_writer
-from pkv_interp.engine.prefill import Start, check_prompt, run_prefill
+from pkv_interp.engine.prefill import Start, check_prompt
 from pkv_interp.engine.results import Attribution, Decoded, Prefill
 from pkv_interp.errors import PkvError
 from pkv_interp.finite import finite, finite_logits
@@ -40,31 +41,31 @@ class Engine:
     """
 
     def __init__(self, loaded: LoadedModel, memory_budget_mb: float | None = None) -> None:
-        self.loaded = loaded
-        self.spec = loaded.spec
+        self.loaded, self.spec = loaded, loaded.spec
         self._tracer = NNsight(loaded.model)
         self._memory_budget_mb = memory_budget_mb
         # Stands for the dtype and device of everything that is built for a forward.
         embedding: Any = loaded.model.get_input_embeddings()
         self._like: Tensor = embedding.weight
+        self._prefiller = Prefiller(self._tracer, self.spec, self._like)
 
     def _budget(self) -> Budget:
-        config = self.loaded.model.config
-        width = getattr(config, "intermediate_size", None) or 4 * self.spec.d_model
-        width *= getattr(config, "num_experts_per_tok", None) or 1
-        total = memory_budget(self._memory_budget_mb, self._like.device)
-        return Budget(total, most_tokens(self._like.device), self._like.element_size(), width, self.spec)
+        return budget_of(self.spec, self.loaded.model.config, self._memory_budget_mb, self._like)
 
     def _scope(self, base: Prefill, donors: Sequence[Prefill]) -> Scope:
         shape = (self.spec.n_layers, self.spec.n_heads, self.spec.d_model)
         return Scope(base.length, *shape, len(donors), tuple(self.spec.windows))
 
     def _prefilled(self, ids: Sequence[int], capture: frozenset[str], start: Start) -> Prefill:
-        return run_prefill(self._tracer, ids, self.spec, capture, self._like, start)
+        return self._prefiller.run(ids, capture, start)
 
     def _decoded(self, base: Prefill, rows: Any, donors: Any, token_ids: Any) -> Decoded:
         tokens = None if token_ids is None else as_ids(token_ids, self.spec.vocab_size)
         return run_rows(self._tracer, base, rows, donors, tokens, self._budget(), self._like)
+
+    def prefill_in(self, dtype: torch.dtype | None) -> None:
+        """From now on run tokens before the decision in a narrower dtype; None: in the model's own."""
+        self._prefiller.narrow(dtype)
 
     def prefill(
         self,
@@ -219,9 +220,7 @@ class Engine:
 
     def lens(self, resid: Float[Tensor, "... d_model"]) -> Float[Tensor, "... vocab"]:
         """Logits of a residual stream through final norm, unembedding and its factor; no softcap; float32."""
-        return finite_logits(
-            unembedding.lens(self.loaded.model, self.spec.anatomy, resid), "the lens's logits"
-        )
+        return finite_logits(unembedding.lens(self.loaded.model, self.spec.anatomy, resid), "the logits")
 
     @torch.no_grad()
     def final_logits(

@@ -58,7 +58,7 @@ class ModelConfig(BaseModel):
         attention: "auto" is sdpa where the architecture has it and eager elsewhere.
         device: "auto" is the first of cuda, mps, cpu that is there.
         thinking: the chat template's ``enable_thinking`` switch; None where the template has none.
-        quantise_4bit: hold the weights as 4-bit NF4 (bitsandbytes, GPU only).
+        quantise_4bit: hold the weights as 4-bit NF4 (bitsandbytes, on a GPU or a CPU).
         seed: seed of random weights ("tiny" only).
     """
 

@@ -71,7 +71,7 @@ def read_checkpoint(where: str, placement: Placement, revision: str | None = Non
     extra: dict[str, Any] = {}
     if placement.quantise_4bit:
         extra["quantization_config"] = _four_bit(placement)
-    if placement.device != "cpu":
+    if placement.device != "cpu" or placement.quantise_4bit:
         extra["device_map"] = {"": placement.device}
     # Warnings of transformers are tables over many lines; what matters in them is refused below by name.
     with told_as_pkv_error(where, revision), quiet(warnings=False):
@@ -147,10 +147,10 @@ def _four_bit(placement: Placement) -> BitsAndBytesConfig:
             "model.quantise_4bit=true needs bitsandbytes, which is not installed",
             "pip install 'pkv_interp[quantised]', or set model.quantise_4bit=false",
         )
-    if not placement.device.startswith("cuda"):
+    if placement.device.partition(":")[0] not in ("cuda", "cpu"):
         raise PkvError(
-            f"model.quantise_4bit=true needs a CUDA device, not {placement.device}",
-            "set model.quantise_4bit=false or run on a GPU",
+            f"model.quantise_4bit=true runs on a CPU or a CUDA device, not on {placement.device}",
+            "set model.quantise_4bit=false or model.device=cpu",
         )
     return BitsAndBytesConfig(
         load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=placement.dtype

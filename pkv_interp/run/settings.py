@@ -101,6 +101,8 @@ class ExperimentSettings(CommandSettings):
         verify: compute the first case again in TransformerLens and hold the engine to it; "auto" does so
             below 1 B parameters.
         remote: run prompts on the server that nnsight is set up for; "local" is a dry run of that, here.
+        prefill_dtype: "bfloat16" runs tokens before the decision in it where that moves no margin of the
+            first cases too far, "auto" where it is faster as well; "float32" never.
     """
 
     #: Settings that no measurement reads: they are part of the summary key alone.
@@ -112,6 +114,7 @@ class ExperimentSettings(CommandSettings):
     resume: Switch = True
     verify: Literal["auto", "transformer_lens", "none"] = "auto"
     remote: Switch | Literal["local"] = False
+    prefill_dtype: Literal["auto", "float32", "bfloat16"] = "float32"
 
     @model_validator(mode="after")
     def _a_server_has_the_model(self) -> Self:
@@ -121,6 +124,8 @@ class ExperimentSettings(CommandSettings):
                 f"remote=true runs models of the hub as they are there, and {self.model.name} is none; "
                 "remote=local is a dry run of any model"
             )
+        if self.remote and self.prefill_dtype != "float32":
+            raise ValueError("remote runs prompts in the dtype of the model there; set prefill_dtype=float32")
         return self
 
     def remarks(self) -> tuple[str, ...]:

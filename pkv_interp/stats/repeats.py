@@ -1,34 +1,42 @@
-"""Ratios of costs that were measured in turn, several times."""
+"""Figures over repeats of one piece of work: times, their ratios, and how far something was off."""
+
+from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import stats
+from scipy.stats import t
 
 from pkv_interp.errors import PkvError
 from pkv_interp.stats.clusters import checked
 from pkv_interp.stats.estimate import Estimate
 
 
-def geometric_mean(ratios: ArrayLike, level: float = 0.95) -> Estimate:
-    """Geometric mean of ratios over repeats of one piece of work, with Student's t interval of their logs.
-
-    Repeats tell how steady the machine is, and nothing of other prompts. One repeat has no interval.
-
-    Args:
-        ratios: positive [repeats].
-        level: of the interval.
+def over_repeats(values: ArrayLike, level: float = 0.95) -> Estimate:
+    """Mean of repeats with Student's t interval; none of a single one.
 
     Raises:
-        PkvError: there are none, or one is not positive and finite.
+        PkvError: there are none, or one is not finite.
     """
-    values = checked(ratios, "ratios")
-    if not np.all(values > 0):
-        raise PkvError("a ratio that is not positive has no logarithm", "leave out what took no time")
-    logs = np.log(values)
-    centre, low, high = float(logs.mean()), None, None
-    if logs.size > 1:
-        reach = float(stats.t.ppf((1 + level) / 2, logs.size - 1) * stats.sem(logs))
-        low, high = (float(np.exp(end)) for end in (centre - reach, centre + reach))
-    return Estimate(
-        value=float(np.exp(centre)), ci_low=low, ci_high=high, n_families=1, n_instances=logs.size
-    )
+    return _mean(checked(values, "repeats"), level, logs=False)
+
+
+def ratio_over_repeats(ratios: ArrayLike, level: float = 0.95) -> Estimate:
+    """Geometric mean of ratios of times, with Student's t interval of their logarithms.
+
+    Raises:
+        PkvError: there are none, or one is not finite or not positive.
+    """
+    given = checked(ratios, "ratios")
+    if not np.all(given > 0):
+        raise PkvError("a ratio of times is not positive", "leave out what was not timed")
+    return _mean(np.log(given), level, logs=True)
+
+
+def _mean(values: np.ndarray, level: float, *, logs: bool) -> Estimate:
+    back = np.exp if logs else float
+    middle, n = float(values.mean()), values.size
+    if n < 2:
+        return Estimate(value=float(back(middle)), n_families=1, n_instances=n)
+    half = float(t.ppf((1 + level) / 2, n - 1) * values.std(ddof=1) / np.sqrt(n))
+    low, high = (float(back(middle + side * half)) for side in (-1, 1))
+    return Estimate(value=float(back(middle)), ci_low=low, ci_high=high, n_families=1, n_instances=n)

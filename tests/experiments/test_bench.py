@@ -137,6 +137,13 @@ def test_the_headline_and_the_controls(record: RunRecord) -> None:
         "erratum_speedup",
         "write_sweep_speedup",
         "write_limit_ratio",
+        "bf16_speedup",
+        "bf16_error",
+        "plan_error",
+        "plan_memory_error",
+        "suffix_share_ratio",
+        "chunk_repair_share_ratio",
+        "cacheblend_share_ratio",
     }
     named = {c.name for c in record.controls}
     assert {"suffix_recompute_equals_full_reprefill", "write_sweep_equals_twins"} <= named

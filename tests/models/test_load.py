@@ -21,6 +21,7 @@ from transformers import (
 
 from pkv_interp.errors import PkvError
 from pkv_interp.models.catalogue import load_catalogue_entry
+from pkv_interp.models.checkpoint import Placement, read_checkpoint
 from pkv_interp.models.load import load, place
 from pkv_interp.models.tiny import tiny_model
 from tests.models.saved import load_local, save_tiny
@@ -99,7 +100,7 @@ def test_a_device_that_is_not_there(monkeypatch: pytest.MonkeyPatch, device: str
         load(load_catalogue_entry("tiny-llama", device=device))
 
 
-def test_four_bit_needs_bitsandbytes_and_a_gpu(monkeypatch: pytest.MonkeyPatch, checkpoint: Path) -> None:
+def test_four_bit_needs_bitsandbytes_and_a_device(monkeypatch: pytest.MonkeyPatch, checkpoint: Path) -> None:
     real = importlib.util.find_spec
     present = {"bitsandbytes": None}
     monkeypatch.setattr(
@@ -108,8 +109,8 @@ def test_four_bit_needs_bitsandbytes_and_a_gpu(monkeypatch: pytest.MonkeyPatch, 
     with pytest.raises(PkvError, match=r"needs bitsandbytes.*pip install 'pkv_interp\[quantised\]'"):
         load_local(checkpoint, quantise_4bit=True)
     monkeypatch.setattr(importlib.util, "find_spec", lambda *_: object())
-    with pytest.raises(PkvError, match="needs a CUDA device, not cpu"):
-        load_local(checkpoint, quantise_4bit=True)
+    with pytest.raises(PkvError, match="a CPU or a CUDA device, not on mps"):
+        read_checkpoint(str(checkpoint), Placement(torch.float32, "mps", None, quantise_4bit=True))
 
 
 def test_no_pickle_is_opened(monkeypatch: pytest.MonkeyPatch, checkpoint: Path) -> None:
