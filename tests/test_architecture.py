@@ -23,7 +23,7 @@ FLOORS = (
     ("editing", "engine", "weight_editing"),
     ("reference",),
     ("measure",),
-    ("agent", "training"),
+    ("agent", "training", "serving"),
     ("records",),
     ("run",),
     ("plots",),
