@@ -147,6 +147,7 @@ def test_reading_needs_torch_and_safetensors_alone(tmp_path: Path) -> None:
     loaded = tiny_of("llama")
     one = made("field_only", loaded.model, loaded.tokenizer)
     path = export(one.given, tmp_path)
-    done = subprocess.run([sys.executable, "-c", _ALONE, str(path)], capture_output=True, text=True, check=True)
+    line = [sys.executable, "-c", _ALONE, str(path)]
+    done = subprocess.run(line, capture_output=True, text=True, check=True)
     assert done.stdout.startswith(f"{len(one.ids)} ")
     assert "pkv_interp.cache" not in done.stdout
