@@ -44,7 +44,7 @@ def checkpoint_sha256(folder: Path, dtype: torch.dtype) -> str:
             if tensor.is_floating_point():
                 tensor = tensor.to(dtype)
             digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-            digest.update(memoryview(tensor.contiguous().reshape(-1).view(torch.uint8).numpy()))
+            digest.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().data)
     except (OSError, ValueError, SafetensorError) as error:
         cause = f"the weights in {folder} cannot be read: {error}"
         raise Unserved("other weights", cause, "serve a folder of safetensors files") from error

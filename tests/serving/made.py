@@ -59,11 +59,16 @@ def made(kind: str, model: PreTrainedModel, tokenizer: Any, padding: int = 0) ->
             cache = seam_repair(runner, cache, (len(ids), len(whole)), whole, 4).cache
         named = {"runner": runner, "tokenizer": tokenizer, "ids": whole}
         return Made(cache, named, whole, suffix, runner.extend(cache, suffix).logits)
-    words = ["The order status is ", field("status", "pending"), ". ", RULE, " The caller waits." * padding]
-    context = EditableContext(model, tokenizer, [user(*words)])
+    context = context_of(model, tokenizer, padding)
     if kind == "stale":  # the new text over the columns of the old one
         cache, ids = context.prefill().cache, context.edit("status", "shipped", "full_reprefill").ids
         named = {"runner": runner, "tokenizer": tokenizer, "ids": ids}
         return Made(cache, named, ids, suffix, runner.extend(cache, suffix).logits)
     state = context.prefill() if kind == "prefilled" else context.edit("status", "shipped", kind)
     return Made(state, {}, state.ids, suffix, runner.extend(state.cache, suffix).logits)
+
+
+def context_of(model: PreTrainedModel, tokenizer: Any, padding: int = 0) -> EditableContext:
+    """A context with one field, ``status``."""
+    words = ["The order status is ", field("status", "pending"), ". ", RULE, " The caller waits." * padding]
+    return EditableContext(model, tokenizer, [user(*words)])

@@ -37,8 +37,8 @@ def test_a_checkpoint_has_the_hash_of_its_model(family: str, dtype: torch.dtype,
 
 def test_a_tied_and_sharded_checkpoint_too(tmp_path: Path) -> None:
     model, _ = tiny_model("llama")
-    config = type(model.config)(**model.config.to_dict() | {"tie_word_embeddings": True})
-    tied = type(model)(config)
+    settings: dict[str, Any] = model.config.to_dict() | {"tie_word_embeddings": True}
+    tied = type(model)(type(model.config)(**settings))
     tied.save_pretrained(tmp_path, max_shard_size="200KB")
     assert len(list(tmp_path.glob("*.safetensors"))) > 1
     assert checkpoint_sha256(tmp_path, torch.float32) == weight_sha256(tied)
@@ -101,8 +101,9 @@ def test_a_request_is_admitted_or_told_why_not(tmp_path: Path) -> None:
             {"served": replace(served, settings={**served.settings, **rope})},
         ),
     ):
+        given: dict[str, Any] = base | change
         with pytest.raises(Unserved, match=told) as caught:
-            admit(shelf, **base | change)
+            admit(shelf, **given)
         assert caught.value.reason == reason
 
 

@@ -16,10 +16,11 @@ from pkv_interp.serving import LlamaSlots, export
 from pkv_interp.serving.llama import Request
 from pkv_interp.serving.slots import paired, read_slot, write_slot
 from pkv_interp.serving.stored import read
+from tests.documents import blocks, text_of
 from tests.families import ids_of, tiny
 from tests.models.saved import save_gguf
 from tests.serving.llama_engine import SAYS_ALL, Engine, difference, running
-from tests.serving.made import KINDS, Made, made
+from tests.serving.made import KINDS, Made, context_of, made
 
 #: Of log-probabilities, in float32.
 ALLOWED = 1e-4
@@ -240,3 +241,20 @@ def test_a_slot_file_is_written_as_the_engine_writes_it(engine: Engine, tmp_path
     for broken in (content[:-4], content + b"\0" * 4, content[:40], content.replace(b"qsgg", b"qsgh")):
         with pytest.raises(Exception, match="of a form that is not known here"):
             read_slot(broken, 3, 2, 16)
+
+
+def test_the_lines_of_the_docs(
+    engine: Engine, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(folder)
+    loaded = tiny("llama")
+    given = {
+        "context": context_of(loaded.model, loaded.tokenizer, 8),
+        "question": [300, 301],
+        "url": engine.url,
+    }
+    text = text_of("docs/serving.md")
+    code = [block.code for block in blocks(text, "docs/serving.md") if block.language == "py"]
+    exec(compile("\n".join(code), "docs/serving.md", "exec"), given)  # noqa: S102
+    assert capsys.readouterr().out.startswith("True  ")
+    assert given["slots"].counts == {"served": 1}  # pyright: ignore[reportAttributeAccessIssue]

@@ -1,7 +1,7 @@
 """Exported caches in vLLM's server: what it says with them, and what it never serves.
 
-``make serving-vllm`` makes the environment and runs these. They are left out elsewhere: a start takes a minute
-on an idle machine.
+``make serving-vllm`` makes the environment and runs these. They are left out elsewhere: to start takes a
+minute on an idle machine.
 """
 
 from __future__ import annotations

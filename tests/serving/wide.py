@@ -16,7 +16,7 @@ WIDTH = 64
 def wide(family: str, folder: Path, seed: int = 0) -> tuple[PreTrainedModel, Any]:
     """A random model of a family with heads of 64, its tokenizer, and both as a checkpoint."""
     model, tokenizer = tiny_model(family)
-    settings = model.config.to_dict() | {"head_dim": WIDTH, "query_pre_attn_scalar": WIDTH}
+    settings: dict[str, Any] = model.config.to_dict() | {"head_dim": WIDTH, "query_pre_attn_scalar": WIDTH}
     config = type(model.config)(**settings)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
