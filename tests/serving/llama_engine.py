@@ -66,20 +66,19 @@ def difference(told: dict[str, Any], logits: Tensor) -> float:
 
 
 @contextmanager
-def running(model: Path, slots: Path, reuse: int = 0, ram: int = 64) -> Iterator[Engine]:
+def running(model: Path, slots: Path, reuse: int = 0, ram: int = 64, kind: str = "F32") -> Iterator[Engine]:
     """A server on a free port of this machine alone; it ends with the context, or with this process.
 
     Args:
-        model: a GGUF file.
-        slots: folder of slot files.
-        reuse: ``--cache-reuse``.
-        ram: MiB in which the server keeps prefixes that were pushed out of their slots.
+        model: a GGUF file. slots: folder of slot files. reuse: ``--cache-reuse``. ram: MiB in which the
+        server keeps prefixes that were pushed out of their slots. kind: in which it holds columns. With F32
+        what is asked is whether they arrive, and not what rounding does.
     """
     if not (ENVIRONMENT / ".ready").exists():
         pytest.skip("llama.cpp is not installed: make serving-llama")
     slots.mkdir(parents=True, exist_ok=True)
     script = Path(__file__).with_name("llama_server.py")
-    line = [str(word) for word in (ENVIRONMENT / "bin" / "python", script, model, slots, reuse, ram)]
+    line = [str(word) for word in (ENVIRONMENT / "bin" / "python", script, model, slots, reuse, ram, kind)]
     with (slots.parent / "server.log").open("a") as log:
         server = subprocess.Popen(
             line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True, bufsize=1

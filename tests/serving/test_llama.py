@@ -21,6 +21,7 @@ from tests.families import ids_of, tiny
 from tests.models.saved import save_gguf
 from tests.serving.llama_engine import SAYS_ALL, Engine, difference, running
 from tests.serving.made import KINDS, Made, context_of, made
+from tests.serving.wide import wide
 
 #: Of log-probabilities, in float32.
 ALLOWED = 1e-4
@@ -91,6 +92,24 @@ def test_keys_that_are_not_paired_are_put_in_as_they_are(tmp_path: Path) -> None
         answer = LlamaSlots(engine.url, engine.slots, tmp_path).complete(asked(one, path))
     assert answer.served
     assert difference(answer.told, one.logits) < ALLOWED
+
+
+@pytest.mark.parametrize(
+    ("kind", "precision", "reason"),
+    [("F16", "float16", ""), ("F16", "float32", "other weights"), ("Q8_0", "float16", "slot file")],
+)
+def test_a_cache_that_rounds(tmp_path: Path, kind: str, precision: str, reason: str) -> None:
+    """In f16 it is served where the caller allows what that rounds away; packed columns are not written."""
+    model, tokenizer = wide("llama", tmp_path)  # packed columns come in blocks of 32
+    save_gguf(tmp_path / "model.gguf", model, tokenizer)
+    one = made("field_only", model, tokenizer, 4)
+    path = export(one.given, tmp_path)
+    with running(tmp_path / "model.gguf", tmp_path / "slots", kind=kind) as engine:
+        slots = LlamaSlots(engine.url, engine.slots, tmp_path, precision=precision)
+        answer = slots.complete(asked(one, path))
+    assert (answer.served, answer.reason) == (not reason, reason)
+    if answer.served:
+        assert ALLOWED < difference(answer.told, one.logits) < 200 * ALLOWED
 
 
 def test_two_caches_of_one_text_at_once(slots: LlamaSlots, tmp_path: Path) -> None:

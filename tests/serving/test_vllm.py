@@ -13,13 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from torch import Tensor
 
-from pkv_interp.cache import Runner
+from pkv_interp.cache import FrozenCache, Runner
 from pkv_interp.serving import export
 from tests.serving.made import KINDS, Made, made
-from tests.serving.vllm_engine import BLOCK, ENVIRONMENT, Engine, cached, difference, running
+from tests.serving.vllm_engine import BLOCK, ENVIRONMENT, Engine, cached, difference, running, written
 from tests.serving.wide import wide
 
 pytestmark = [
@@ -31,6 +30,8 @@ pytestmark = [
 ]
 #: Of log-probabilities, in float32.
 ALLOWED = 1e-4
+#: Of requests that write more than a token.
+LONG = {"max_tokens": 100, "ignore_eos": True, "logprobs": 1}
 
 
 class Case:
@@ -45,6 +46,16 @@ class Case:
 
     def fresh(self, ids: Any) -> Tensor:
         return Runner.of(self.model).prefill(ids).logits
+
+    def greedy(self, one: Made, number: int) -> list[int]:
+        """What the model writes after a cache and its question."""
+        runner = Runner.of(self.model)
+        cache = one.given if isinstance(one.given, FrozenCache) else one.given.cache
+        made, out = runner.extend(cache, one.suffix), []
+        for _ in range(number):
+            out.append(int(made.logits.argmax()))
+            made = runner.extend(made.cache, out[-1:])
+        return out
 
 
 @pytest.fixture(scope="module")
@@ -132,37 +143,70 @@ def test_other_weights_are_refused(case: Case, tmp_path: Path) -> None:
     assert "by other weights" in case.engine.told()
 
 
-def test_without_the_namespace_it_leaks_and_with_it_it_is_served_after_a_restart(
-    case: Case, tmp_path: Path
-) -> None:
-    """A second engine over the same caches, whose connector adds nothing to the salt."""
-    (tmp_path / "leaking.py").write_text(
-        "from pkv_interp.serving import vllm_connector\n"
-        "vllm_connector.namespace = lambda cache, salt, secret: None\n"
-        "class Leaking(vllm_connector.PkvConnector):\n    pass\n"
-    )
-    one, path = case.made("stale", 22)
+#: A connector that adds nothing to the salt, and loses what it was to load while there is a file ``lost``.
+LEAKING = """
+from pathlib import Path
+
+from pkv_interp.serving import vllm_connector
+
+vllm_connector.namespace = lambda cache, salt, secret: None
+
+
+class Leaking(vllm_connector.PkvConnector):
+    def _put(self, load, layers):
+        if (Path(__file__).parent / "lost").exists():
+            raise RuntimeError("lost")
+        super()._put(load, layers)
+"""
+
+
+def test_after_a_restart_it_is_served_and_without_its_namespace_it_leaks(tmp_path: Path) -> None:
+    """Two engines over a cache that was there before them; what the second loses ends in an error."""
+    (tmp_path / "leaking.py").write_text(LEAKING)
+    model, tokenizer = wide("llama", tmp_path / "model")
+    one = made("stale", model, tokenizer, 12)
+    fresh = Runner.of(model).prefill(one.prompt).logits
+    path = export(one.given, tmp_path / "caches", **one.named)
     named = {"kv_connector": "Leaking", "kv_connector_module_path": "leaking"}
-    with running(
-        case.caches.parent / "model", case.caches, tmp_path / "log", connector=named, modules=tmp_path
-    ) as engine:
-        assert difference(engine.ask(one.prompt, path.stem, "tenant 5"), one.logits) < ALLOWED
-        leaked = engine.ask(one.prompt)
-        assert cached(leaked) >= BLOCK
-        assert difference(leaked, case.fresh(one.prompt)) > 100 * ALLOWED
+    for connector in ({}, named):
+        with running(
+            *(tmp_path / name for name in ("model", "caches", "log")), connector=connector, modules=tmp_path
+        ) as engine:
+            assert difference(engine.ask(one.prompt, path.stem, "tenant 5"), one.logits) < ALLOWED
+            later = engine.ask(one.prompt)
+            if connector:
+                assert cached(later) >= BLOCK
+                assert difference(later, fresh) > 100 * ALLOWED
+                other = made("field_only", model, tokenizer, 25)
+                name = export(other.given, tmp_path / "caches").stem
+                (tmp_path / "lost").touch()
+                assert engine.ask(other.prompt, name, "tenant 5")["status"] == 500
+                (tmp_path / "lost").unlink()
+                assert difference(engine.ask(other.prompt, name, "tenant 5"), other.logits) < ALLOWED
+            else:
+                assert cached(later) == 0
+                assert difference(later, fresh) < ALLOWED
 
 
 @pytest.mark.parametrize("family", ["mistral", "gemma3"])
-def test_sliding_windows_are_served_as_full_caches(family: str, tmp_path: Path) -> None:
+def test_sliding_windows_are_served_and_requests_that_are_put_off_get_their_columns_again(
+    family: str, tmp_path: Path
+) -> None:
     (tmp_path / "caches").mkdir()
     model, tokenizer = wide(family, tmp_path / "model")
-    with running(tmp_path / "model", tmp_path / "caches", tmp_path / "log") as engine:
+    little = ("--num-gpu-blocks-override", "12", "--max-model-len", "320")
+    with running(*(tmp_path / name for name in ("model", "caches", "log")), *little) as engine:
         case = Case(model, tokenizer, engine, tmp_path)
         for padding in (3, 40):  # within the window of 64, and well past it
             one, path = case.made("field_only", padding)
             told = engine.ask(one.prompt, path.stem, "tenant 6")
             assert cached(told) == len(one.ids)
             assert difference(told, one.logits) < ALLOWED
-            assert difference(told, case.fresh(one.prompt)) > 100 * ALLOWED
             assert difference(engine.ask(one.prompt), case.fresh(one.prompt)) < ALLOWED
-    assert torch.isfinite(one.logits).all()
+        # Three times 80 tokens and 100 that are written do not fit into twelve blocks.
+        three = [case.made(kind, 13 + i) for i, kind in enumerate(("stale", "field_only", "recompute@32"))]
+        with ThreadPoolExecutor(3) as pool:
+            told = pool.map(lambda one: engine.ask(one[0].prompt, one[1].stem, "tenant 6", **LONG), three)
+            for answer, (one, _) in zip(told, three, strict=True):
+                assert written(answer) == case.greedy(one, 100)
+        assert engine.metric("vllm:num_preemptions_total") > 0

@@ -79,6 +79,12 @@ def cached(told: dict[str, Any]) -> int:
     return int((told["usage"].get("prompt_tokens_details") or {}).get("cached_tokens") or 0)
 
 
+def written(told: dict[str, Any]) -> list[int]:
+    """Token ids that were written."""
+    tokens = told["choices"][0]["logprobs"]["tokens"]
+    return [int(token.removeprefix("token_id:")) for token in tokens]
+
+
 def difference(told: dict[str, Any], logits: Tensor) -> float:
     """Largest difference of log-probabilities between the server's answer and logits of ours, every token."""
     ours = torch.log_softmax(logits.double(), -1)
@@ -90,7 +96,12 @@ def difference(told: dict[str, Any], logits: Tensor) -> float:
 
 @contextmanager
 def running(
-    model: Path, caches: Path, log: Path, *, connector: dict[str, str] | None = None, modules: Path = ROOT
+    model: Path,
+    caches: Path,
+    log: Path,
+    *more: str,
+    connector: dict[str, str] | None = None,
+    modules: Path = ROOT,
 ) -> Iterator[Engine]:
     """A server on a free port of this machine alone; all its processes end with the context.
 
@@ -98,6 +109,7 @@ def running(
         model: folder of a checkpoint.
         caches: folder of exported caches.
         log: file that is written to.
+        *more: further arguments, the last of a kind counts.
         connector: another than ours, and its module.
         modules: folder of that module.
     """
@@ -116,7 +128,7 @@ def running(
         *("--model", str(model), "--served-model-name", "m", "--host", "127.0.0.1", "--port", str(port)),
         *("--dtype", "float32", "--max-model-len", "1024", "--max-num-seqs", "4", "--max-logprobs", "-1"),
         *("--block-size", str(BLOCK), "--enable-prompt-tokens-details", "--enforce-eager"),
-        *("--kv-transfer-config", json.dumps(transfer)),
+        *("--kv-transfer-config", json.dumps(transfer), *more),
     ]
     surroundings = {
         "HF_HUB_OFFLINE": "1",
