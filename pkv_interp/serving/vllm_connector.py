@@ -170,11 +170,14 @@ class PkvConnector(KVConnectorBase_V1):
             cause = f"the engine has {len(layers)} layers, and the cache {len(cache.keys)}"
             raise Unserved("other weights", cause, "serve the model that made the cache")
         at = torch.arange(load.start, len(cache.ids))
-        slots = torch.tensor(load.blocks)[at // self._block] * self._block + at % self._block
+        blocks = torch.tensor(load.blocks)[at // self._block]
+        # Where every layer slides, tokens that no later one sees have no block: the engine writes 0 for it.
+        at, blocks = at[blocks > 0], blocks[blocks > 0]
+        slots = blocks * self._block + at % self._block
         for index, layer in layers.items():
             device = layer.kv_cache.device
             keys, values = (
-                side[index, :, load.start :].transpose(0, 1).contiguous().to(device)
+                side[index, :, at].transpose(0, 1).contiguous().to(device)
                 for side in (cache.keys, cache.values)
             )
             layer.impl.do_kv_cache_update(layer, keys, values, layer.kv_cache, slots.to(device))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import os
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ from pkv_interp.serving.checkpoint import checkpoint_sha256
 from pkv_interp.serving.stored import Unserved
 from tests.families import tiny
 from tests.serving.made import Made, made
+from tests.test_architecture import imports, sources
 
 
 @pytest.mark.parametrize("family", ["llama", "qwen3", "gemma2", "gemma3", "mistral", "phi3"])
@@ -149,3 +152,23 @@ def test_columns_are_kept_apart_by_cache_salt_and_engine(tmp_path: Path) -> None
     ]
     given = {namespace(c, s, x) for c in caches for s in ("a", "b") for x in ("x", "y")}
     assert len(given) == 8
+
+
+def test_what_vllm_loads_imports_nothing_that_its_environment_lacks() -> None:
+    """Its transformers is another than ours, and nothing else of ours is installed there."""
+    seen, waiting = set(), ["pkv_interp.serving.vllm_connector"]
+    while waiting:
+        seen.add(module := waiting.pop())
+        waiting += imports(module) - seen
+    assert seen == {"pkv_interp.errors"} | {
+        f"pkv_interp.serving.{name}" for name in ("vllm_connector", "admission", "checkpoint", "stored")
+    } | ({"pkv_interp.serving"} & seen)
+    outside = set()
+    for module in seen:
+        for node in ast.walk(ast.parse(sources()[module].read_text())):
+            if isinstance(node, ast.ImportFrom | ast.Import):
+                names = (
+                    [node.module or ""] if isinstance(node, ast.ImportFrom) else [a.name for a in node.names]
+                )
+                outside |= {name.split(".")[0] for name in names} - sys.stdlib_module_names
+    assert outside == {"torch", "safetensors", "vllm", "pkv_interp"}

@@ -27,8 +27,8 @@ ENVIRONMENT = Path(os.environ.get("PKV_VLLM", ROOT / ".venv-vllm"))
 BLOCK = 32
 #: Tokens of the tiny tokenizer: the log-probability of each is asked for.
 VOCAB = 1920
-#: Seconds in which it has to be up.
-_PATIENCE = 400
+#: Seconds in which it has to be up, and to answer: on busy cores the first request takes minutes.
+_PATIENCE = 900
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Engine:
             f"{self.url}/v1/completions", data, {"content-type": "application/json"}
         )
         try:
-            with urllib.request.urlopen(asked, timeout=300) as answer:
+            with urllib.request.urlopen(asked, timeout=_PATIENCE) as answer:
                 return json.load(answer)
         except urllib.error.HTTPError as error:
             return {"error": error.read().decode(), "status": error.code}
@@ -150,13 +150,7 @@ def running(
         )
     try:
         url = f"http://127.0.0.1:{port}"
-        for _ in range(_PATIENCE):
-            assert server.poll() is None, log.read_text(errors="replace")[-3000:]
-            try:
-                with urllib.request.urlopen(f"{url}/health", timeout=5):
-                    break
-            except OSError:
-                time.sleep(1)
+        _wait(url, server, log)
         yield Engine(url, log)
     finally:
         # The engine runs in processes of its own, which a signal to the first does not always reach.
@@ -168,3 +162,16 @@ def running(
                 break
             except subprocess.TimeoutExpired:
                 continue
+
+
+def _wait(url: str, server: subprocess.Popen[bytes], log: Path) -> None:
+    """Until the server answers."""
+    until = time.monotonic() + _PATIENCE
+    while True:
+        assert server.poll() is None, log.read_text(errors="replace")[-3000:]
+        assert time.monotonic() < until, f"it is not up after {_PATIENCE} seconds"
+        try:
+            with urllib.request.urlopen(f"{url}/health", timeout=5):
+                return
+        except OSError:
+            time.sleep(1)
