@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -117,10 +118,14 @@ def test_two_caches_of_one_text_at_once(slots: LlamaSlots, tmp_path: Path) -> No
     assert both[0].ids == both[1].ids
     paths = [export(one.given, tmp_path, **one.named) for one in both]
     assert paths[0] != paths[1]
-    for slot in (0, 1, 0):  # one slot each under one salt, then both in one slot
-        for one, path in zip(both, paths, strict=True):
-            where = slot if path is paths[0] else 1
-            answer = slots.complete(asked(one, path, slot=where))
+    # Each in a slot of its own and then both in one, under one salt, asked at the same time.
+    for places in ((0, 1), (2, 2)):
+        requests = [
+            asked(*one, slot=slot) for one, slot in zip(zip(both, paths, strict=True), places, strict=True)
+        ]
+        with ThreadPoolExecutor(4) as pool:
+            answers = list(pool.map(slots.complete, requests * 2))
+        for answer, one in zip(answers, both * 2, strict=True):
             assert answer.served
             assert difference(answer.told, one.logits) < ALLOWED
 

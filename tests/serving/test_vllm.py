@@ -168,8 +168,8 @@ def test_after_a_restart_it_is_served_and_without_its_namespace_it_leaks(tmp_pat
     fresh = Runner.of(model).prefill(one.prompt).logits
     path = export(one.given, tmp_path / "caches", **one.named)
     named = {"kv_connector": "Leaking", "kv_connector_module_path": "leaking"}
-    paths = (tmp_path / name for name in ("model", "caches", "log"))
-    with running(*paths, connector=named, modules=tmp_path) as engine:
+    model_folder, caches, log = (tmp_path / name for name in ("model", "caches", "log"))
+    with running(model_folder, caches, log, connector=named, modules=tmp_path) as engine:
         assert difference(engine.ask(one.prompt, path.stem, "tenant 5"), one.logits) < ALLOWED
         later = engine.ask(one.prompt)
         assert cached(later) >= BLOCK
@@ -189,7 +189,7 @@ def test_sliding_windows_are_served_and_requests_that_are_put_off_get_their_colu
     (tmp_path / "caches").mkdir()
     model, tokenizer = wide(family, tmp_path / "model")
     little = ("--num-gpu-blocks-override", "12", "--max-model-len", "320")
-    with running(*(tmp_path / name for name in ("model", "caches", "log")), *little) as engine:
+    with running(tmp_path / "model", tmp_path / "caches", tmp_path / "log", *little) as engine:
         case = Case(model, tokenizer, engine, tmp_path)
         for padding in (3, 40):  # within the window of 64, and well past it
             one, path = case.made("field_only", padding)
