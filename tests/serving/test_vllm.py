@@ -34,6 +34,21 @@ ALLOWED = 1e-4
 LONG = {"max_tokens": 100, "ignore_eos": True, "logprobs": 1}
 
 
+#: Our connector, which loses what it was to put into place while there is a file ``lost``.
+LOSING = """
+from pathlib import Path
+
+from pkv_interp.serving.vllm_connector import PkvConnector
+
+
+class Losing(PkvConnector):
+    def _put(self, load, layers):
+        if (Path(__file__).parent / "lost").exists():
+            raise RuntimeError("lost")
+        super()._put(load, layers)
+"""
+
+
 class Case:
     """A model, the engine that serves it, and the folder of its caches."""
 
@@ -63,7 +78,10 @@ def case(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Case]:
     folder = tmp_path_factory.mktemp("vllm")
     (folder / "caches").mkdir()
     model, tokenizer = wide("llama", folder / "model")
-    with running(folder / "model", folder / "caches", folder / "log") as engine:
+    (folder / "losing.py").write_text(LOSING)
+    named = {"kv_connector": "Losing", "kv_connector_module_path": "losing"}
+    model_folder, caches, log = (folder / name for name in ("model", "caches", "log"))
+    with running(model_folder, caches, log, connector=named, modules=folder) as engine:
         yield Case(model, tokenizer, engine, folder)
 
 
@@ -143,25 +161,30 @@ def test_other_weights_are_refused(case: Case, tmp_path: Path) -> None:
     assert "by other weights" in case.engine.told()
 
 
-#: A connector that adds nothing to the salt, and loses what it was to load while there is a file ``lost``.
+#: A connector that adds nothing to the salt.
 LEAKING = """
-from pathlib import Path
-
 from pkv_interp.serving import vllm_connector
 
 vllm_connector.namespace = lambda cache, salt, secret: None
 
 
 class Leaking(vllm_connector.PkvConnector):
-    def _put(self, load, layers):
-        if (Path(__file__).parent / "lost").exists():
-            raise RuntimeError("lost")
-        super()._put(load, layers)
+    pass
 """
 
 
+def test_what_is_lost_before_it_is_in_place_ends_in_an_error(case: Case) -> None:
+    one, path = case.made("field_only", 46)
+    lost = case.caches.parent / "lost"
+    lost.touch()
+    assert case.engine.ask(one.prompt, path.stem, "tenant 7")["status"] == 500
+    assert difference(case.engine.ask(one.prompt), case.fresh(one.prompt)) < ALLOWED
+    lost.unlink()
+    assert difference(case.engine.ask(one.prompt, path.stem, "tenant 7"), one.logits) < ALLOWED
+
+
 def test_after_a_restart_it_is_served_and_without_its_namespace_it_leaks(tmp_path: Path) -> None:
-    """An engine over a cache that was there before it; what it loses ends in an error."""
+    """An engine over a cache that was there before it."""
     (tmp_path / "leaking.py").write_text(LEAKING)
     model, tokenizer = wide("llama", tmp_path / "model")
     one = made("stale", model, tokenizer, 12)
@@ -174,12 +197,6 @@ def test_after_a_restart_it_is_served_and_without_its_namespace_it_leaks(tmp_pat
         later = engine.ask(one.prompt)
         assert cached(later) >= BLOCK
         assert difference(later, fresh) > 100 * ALLOWED
-        other = made("field_only", model, tokenizer, 25)
-        name = export(other.given, tmp_path / "caches").stem
-        (tmp_path / "lost").touch()
-        assert engine.ask(other.prompt, name, "tenant 5")["status"] == 500
-        (tmp_path / "lost").unlink()
-        assert difference(engine.ask(other.prompt, name, "tenant 5"), other.logits) < ALLOWED
 
 
 @pytest.mark.parametrize("family", ["gemma3", "mistral"])
