@@ -5,8 +5,11 @@ RESULTS ?= results/local
 DRAWS ?= 1000
 PY := $(VENV)/bin/python
 READY := $(VENV)/.ready
+LLAMA ?= .venv-llama
+VLLM ?= .venv-vllm
 
 .PHONY: help setup circuit summarise figures docs bench guard gate test lint fmt types pytest fuzz test-slurm upgrade-check clean
+.PHONY: serving-llama serving-vllm
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -54,6 +57,7 @@ types: $(READY)
 	$(PY) -m pyright --pythonpath $(PY)
 
 pytest: $(READY)
+	@$(MAKE) --no-print-directory serving-llama || echo "llama.cpp could not be installed: its tests are skipped"
 	$(PY) -m pytest -n 2 --dist loadfile
 
 fuzz: $(READY) ## thousands of drawn models, prompts and edits against their definitions (DRAWS=1000 of each kind)
@@ -66,6 +70,24 @@ test-slurm: $(READY) ## sweeps on a Slurm and a Ray of their own (Debian's slurm
 
 upgrade-check: ## the suite against the newest torch, transformers and nnsight, in .venv-upgrade
 	$(PYTHON) -m tests.upgrade_check
+
+serving-llama: $(LLAMA)/.ready ## llama.cpp's server in an environment of its own, for its tests (seconds)
+
+$(LLAMA)/.ready: tests/serving/llama.txt $(READY)
+	$(PYTHON) -m venv --clear --without-pip $(LLAMA)
+	$(PY) -m pip --python $(LLAMA)/bin/python install --quiet --no-deps --retries 1 \
+		--requirement tests/serving/llama.txt
+	@touch $@
+
+serving-vllm: $(VLLM)/.ready ## vLLM on the CPU in an environment of its own, and its tests (minutes, 3.4 GB)
+	PKV_VLLM=$(abspath $(VLLM)) $(PY) -m pytest -m vllm tests/serving/test_vllm.py
+
+# Torch first, with what its build needs; the wheel of vLLM also asks for packages that no server of text uses.
+$(VLLM)/.ready: tests/serving/vllm.txt $(READY)
+	$(PYTHON) -m venv --clear $(VLLM)
+	$(VLLM)/bin/python -m pip install --quiet --constraint tests/serving/vllm.txt torch
+	$(VLLM)/bin/python -m pip install --quiet --no-deps --requirement tests/serving/vllm.txt
+	@touch $@
 
 clean: ## remove local results and caches, keep .venv and committed records
 	rm -rf $(RESULTS) outputs .pytest_cache .ruff_cache

@@ -23,7 +23,7 @@ FLOORS = (
     ("editing", "engine", "weight_editing"),
     ("reference",),
     ("measure",),
-    ("agent", "planning", "training"),
+    ("agent", "planning", "training", "serving"),
     ("records",),
     ("run",),
     ("plots",),
