@@ -36,7 +36,7 @@ def over_models(experiment: str, columns: Sequence[Compared], headlines: Sequenc
         vertical_spacing=min(0.5 * _PANEL / height, 0.9 / max(rows - 1, 1)) / max(rows, 1),
     )
     for index, name in enumerate(known):
-        place = {"row": index // _ACROSS + 1, "col": index % _ACROSS + 1}
+        place: dict[str, Any] = {"row": index // _ACROSS + 1, "col": index % _ACROSS + 1}
         for failed in (False, True):
             _points(figure, [one for one in columns if one.failed is failed], name, place)
         figure.add_vline(x=0.0, line={"color": GREY, "width": 1, "dash": "dot"}, layer="below", **place)

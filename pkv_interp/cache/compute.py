@@ -20,7 +20,7 @@ from pkv_interp.cache.attention_layout import AttentionLayout
 from pkv_interp.cache.blocks import BlockLayer, blocks
 from pkv_interp.cache.forward import at_positions, fresh_rotation
 from pkv_interp.cache.frozen import FrozenCache
-from pkv_interp.cache.masks import additive_masks, check_masks, restricts
+from pkv_interp.cache.masks import additive_masks, check_masks, restricted, restricts
 from pkv_interp.cache.measured import measured_columns
 from pkv_interp.cache.positions import Positions
 from pkv_interp.cache.state import form_of, refuse_training

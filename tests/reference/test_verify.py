@@ -48,10 +48,8 @@ class Wrong(Engine):
 
     mistake = ""
 
-    def prefill(
-        self, ids: Sequence[int], capture: Any = frozenset(), shared: Prefill | None = None
-    ) -> Prefill:
-        made = super().prefill(ids, capture, shared)
+    def prefill(self, ids: Sequence[int], capture: Any = frozenset(), *known: Any, **kept: Any) -> Prefill:
+        made = super().prefill(ids, capture, *known, **kept)
         return replace(made, logits=made.logits + 0.01) if self.mistake == "logits" else made
 
     def decode(
