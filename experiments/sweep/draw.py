@@ -1,6 +1,7 @@
 """One figure of a sweep: a panel per headline, in it each model with its interval."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
