@@ -50,7 +50,13 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     left_out = shutil.ignore_patterns("__pycache__", "gate_*", "*.safetensors", "*.json", "*.zst", "*.png")
     for name in FOLDERS:
         shutil.copytree(ROOT / name, folder / name, ignore=left_out)
-    for name in ("README.md", "CONTRIBUTING.md", "Makefile", "pyproject.toml"):
+    for name in (
+        "README.md",
+        "CONTRIBUTING.md",
+        "Makefile",
+        "pyproject.toml",
+        "experiments/bench/ratios.json",
+    ):
         shutil.copy(ROOT / name, folder / name)
     for recipe in RECIPES:
         place = folder / recipe.path

@@ -4,9 +4,19 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
+from pkv_interp.plain import LONGEST_LIST
 from pkv_interp.run.editing_settings import Methods
 from pkv_interp.run.settings import ExperimentSettings
-from pkv_interp.run.values import Count, Fillers, Lengths, Sizes, Switch, Threads, each_once, rising
+from pkv_interp.run.values import (
+    Count,
+    Fillers,
+    Lengths,
+    Sizes,
+    Switch,
+    Threads,
+    each_once,
+    rising,
+)
 
 Part = Literal["patches", "edits", "writes", "peers", "growth", "half", "plans", "shares"]
 #: What is measured, in the order of the list.
@@ -18,10 +28,12 @@ FULL = "full_reprefill"
 
 #: Of random models, whose heads are 64 wide.
 Width = Annotated[int, Field(strict=True, ge=64, le=8192, multiple_of=64)]
-Widths = Annotated[tuple[Width, ...], AfterValidator(rising)]
+Widths = Annotated[tuple[Width, ...], Field(max_length=LONGEST_LIST), AfterValidator(rising)]
 #: Prompts of the random model, which serves so many positions.
 ShareLengths = Annotated[
-    tuple[Annotated[int, Field(strict=True, ge=64, le=16384)], ...], AfterValidator(rising)
+    tuple[Annotated[int, Field(strict=True, ge=64, le=16384)], ...],
+    Field(max_length=LONGEST_LIST),
+    AfterValidator(rising),
 ]
 
 
@@ -29,7 +41,7 @@ class BenchSettings(ExperimentSettings):
     """Settings of this experiment; configs/bench.yaml says what each means."""
 
     threads: Threads | None = 1
-    parts: Annotated[tuple[Part, ...], AfterValidator(each_once)] = PARTS
+    parts: Annotated[tuple[Part, ...], Field(max_length=len(PARTS)), AfterValidator(each_once)] = PARTS
     resume: Switch = False
     n_fillers: Fillers = 56
     patches: Count = 64

@@ -184,6 +184,7 @@ TABLE: dict[str, Control] = {
     "packed_equals_one_by_one_heads": Control(patches("heads"), s.swapped_rows),
     "packed_equals_one_by_one_position_grid": Control(grid, s.swapped_rows),
     "packed_equals_one_by_one_layer_grid": Control(grid, s.wrong_donor),
+    "peers_agree_head_sweep": Control(lambda: told.peers(engine(), case()), s.swapped_rows),
     "write_sweep_equals_twins": Control(lambda: told.write_twins(engine(), pair()), s.swapped_suffixes),
     "direct_logits_sum": Control(
         lambda: direct_logits(engine(), pair()).error, s.wrong_norm, 0.0, ALLOWED.parts
@@ -230,7 +231,6 @@ TABLE: dict[str, Control] = {
     ),
     "positions_agree": Control(positions_agree, s.another_pair, 1.0, 0.0),
 }
-
 
 #: Controls over a whole run's measurements, by the test that breaks them: its text says that each has failed.
 _ANATOMY = {"keys_and_values_make_both", "own_keys", "same_donor", "field_cut_off", "own_attention"}

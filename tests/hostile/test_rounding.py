@@ -126,7 +126,9 @@ class FakeRun:
 
 
 def session(loaded: LoadedModel, run: Any) -> Session[Any]:
-    settings: Any = SimpleNamespace(verify="none", memory_budget_mb=None)
+    settings: Any = SimpleNamespace(
+        verify="none", memory_budget_mb=None, remote=False, prefill_dtype="float32"
+    )
     made: Any = Session(settings, run)
     made.__dict__["loaded"] = loaded
     return made

@@ -5,6 +5,8 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
+from experiments.bench.peers import Samples, time_work
+from experiments.bench.routes import EngineRoute, peer_routes, works
 from experiments.bench.writes import time_writes
 from experiments.composing.checks import measure_traces
 from pkv_interp.cache.compute import Runner
@@ -38,6 +40,15 @@ def write_twins(engine: Engine, pair: PairRun) -> float:
     """Largest difference between a write sweep and its twins, as bench's control has it."""
     engines = engine, WholeLayers(engine.loaded)
     return time_writes(engines, pair, pair.notes[2:9:3], 4, 1).difference
+
+
+def peers(engine: Engine, case: Case) -> float:
+    """Largest difference between a sweep of heads and nnsight's, as bench's control has it."""
+    found = run_pair(engine, case, {"prefill"})
+    (work,) = (one for one in works(found, engine) if one.name == "head_sweep")
+    routes = [one for one in peer_routes(engine.loaded, 1, 1)[0] if one.name == "nnsight_cached"]
+    assert routes
+    return time_work(EngineRoute(engine), routes, found, work, Samples(8, 2, 4, 2), 1).difference
 
 
 def spliced_scene(case: Case) -> Any:

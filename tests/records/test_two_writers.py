@@ -78,7 +78,10 @@ def test_writers_of_different_keys_do_not_touch_one_another(tmp_path: Path) -> N
 def test_without_locks_two_writers_still_leave_one_whole_record(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A file system that has none, or locks of each machine's own: the one that ends last stands."""
+    """A file system that has none, or locks of each machine's own: the one that ends last stands.
+
+    The record and its measurements are two files, which may then be of two runs; the check tells of that.
+    """
 
     def unlocked() -> int:
         return one_run(tmp_path / "r", "m", holds=0.05)()
@@ -87,7 +90,7 @@ def test_without_locks_two_writers_still_leave_one_whole_record(
     codes = forked([unlocked] * 3, tmp_path / "gate")
     assert codes.count(DONE) >= 1
     assert set(codes) <= {DONE, SKIPPED, 1}
-    assert check(tmp_path / "r")[1] == []
+    assert {problem.place for problem in check(tmp_path / "r")[1]} <= {"/measurements"}
     (path,) = (tmp_path / "r" / "probe").glob("*.json")
     assert read(path).status == "success"
 

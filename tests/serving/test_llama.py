@@ -14,6 +14,7 @@ from pkv_interp.cache import Runner, reposition
 from pkv_interp.composing import join
 from pkv_interp.models.tiny import tiny_model
 from pkv_interp.serving import LlamaSlots, export
+from pkv_interp.serving.exporting import PROBE
 from pkv_interp.serving.llama import Request
 from pkv_interp.serving.slots import paired, read_slot, write_slot
 from pkv_interp.serving.stored import read
@@ -142,7 +143,8 @@ def test_a_later_plain_request_is_not_served_from_it(
     assert slots.complete(asked(one, path)).served
     for slot in range(3):
         told = engine.ask(one.prompt, id_slot=slot)
-        assert told["timings"]["cache_n"] == 0
+        # The server may still hold the probe, whose columns it computed itself.
+        assert told["timings"]["cache_n"] <= PROBE
         assert difference(told, fresh) < ALLOWED
     # What the salt is for: under their true ids, the same columns go to whoever sends the same text.
     monkeypatch.setattr("pkv_interp.serving.llama.salted_ids", lambda cache, _: cache.ids)
