@@ -63,8 +63,8 @@ class BenchSettings(ExperimentSettings):
     edit_added: Lengths = (16, 64, 256)
     write_fillers: Fillers = 2
     write_positions: Count = 8
-    write_sample: Count = 16
-    peer_cells: Count = 2048
+    write_sample: Count = 8
+    peer_cells: Count = 1024
     peer_reruns: Count = 16
     peer_sample: Count = 16
     peer_prompts: Count = 2
@@ -75,7 +75,7 @@ class BenchSettings(ExperimentSettings):
     half_width: Width = 896
     plan_widths: Widths = (128, 256, 512)
     plan_tokens: Annotated[int, Field(strict=True, ge=16, le=4096)] = 256
-    share_lengths: ShareLengths = (1024, 2048, 4096, 8192)
+    share_lengths: ShareLengths = (1024, 4096, 8192)
 
     @property
     def methods(self) -> tuple[str, ...]:
