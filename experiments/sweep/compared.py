@@ -9,7 +9,7 @@ from pkv_interp.records import RunRecord
 from pkv_interp.records.schema import HeadlineFigure
 
 #: Settings that the subject of a record already tells.
-_TOLD = frozenset({"model", "layout"})
+_TOLD = frozenset({"model", "model.name", "layout"})
 
 
 @dataclass(frozen=True)
@@ -58,12 +58,18 @@ def compared(records: Iterable[RunRecord]) -> list[Compared]:
         by_subject.setdefault(record.subject, []).append(record)
     found: dict[str, RunRecord] = {}
     for subject, group in sorted(by_subject.items()):
-        differing = _differing([record.config for record in group])
-        for record in group:
-            settings = [f"{name}={short(record.config.get(name), 24)}" for name in differing]
+        configs = [_flat(record.config) for record in group]
+        differing = _differing(configs)
+        for record, config in zip(group, configs, strict=True):
+            settings = [f"{name}={short(config.get(name), 24)}" for name in differing]
             # A later one of the same label was asked the same, by newer code.
             found[f"{subject} {' '.join(settings)}".strip()] = record
     return [Compared(label, record) for label, record in found.items()]
+
+
+def _flat(config: dict[str, Any]) -> dict[str, Any]:
+    """Settings by key, those of the model as they are written on a command line."""
+    return {**config, **{f"model.{name}": value for name, value in (config.get("model") or {}).items()}}
 
 
 def _differing(configs: Sequence[dict[str, Any]]) -> list[str]:

@@ -79,12 +79,17 @@ class AttentionLayout:
         return hidden
 
     def isolates(self, positions: Iterable[int]) -> bool:
-        """Whether a change of the tokens at ``positions`` changes their own columns and links' alone."""
+        """Whether a change of the tokens at ``positions`` is seen by their spans and by links alone."""
         return all(any(start <= at < stop for start, stop in self.isolated) for at in positions)
 
-    def links_after(self, position: int) -> list[int]:
-        """Positions of the links behind a position, which are run again when the token there changes."""
-        return [at for start, stop in self.links for at in range(start, stop) if start > position]
+    def read_by(self, positions: Iterable[int]) -> list[int]:
+        """What reads isolated tokens before the last block: what follows in their spans, and links."""
+        changed = sorted(positions)
+        found = {at for start, stop in self.links for at in range(start, stop) if start > changed[0]}
+        for start, stop in self.isolated:
+            first = next((at for at in changed if start <= at < stop), stop)
+            found.update(range(first, stop))
+        return sorted(found - set(changed))
 
     def moved(self, by: int) -> AttentionLayout:
         """The same ``by`` positions further on; what would come to lie before position 0 is cut off.

@@ -20,7 +20,7 @@ from pkv_interp.cache.attention_layout import AttentionLayout
 from pkv_interp.cache.blocks import BlockLayer, blocks
 from pkv_interp.cache.forward import at_positions, fresh_rotation
 from pkv_interp.cache.frozen import FrozenCache
-from pkv_interp.cache.masks import additive_masks, check_masks, restricted, restricts
+from pkv_interp.cache.masks import WITHOUT_LAYOUT, additive_masks, check_masks, restricted, restricts
 from pkv_interp.cache.measured import measured_columns
 from pkv_interp.cache.positions import Positions
 from pkv_interp.cache.state import form_of, refuse_training
@@ -124,7 +124,10 @@ class Runner:
 
     def _prefill_under(self, layout: AttentionLayout, ids: Sequence[int]) -> Computed:
         """The tokens that see everything before them as ever, then the others with masks."""
-        check_masks(self.model)
+        check_masks(self.model, WITHOUT_LAYOUT)
+        if (boundary := self.positions.boundary) is not None and not boundary.same(1, len(ids)):
+            cause = f"rotary frequencies change past {boundary.length} tokens, and a layout asks for parts"
+            raise PkvError(cause, WITHOUT_LAYOUT)
         free = min(max(layout.first_restricted, 1), len(ids))
         made = self.prefill(ids[:free])
         made = replace(made, cache=replace(made.cache, layout=layout))

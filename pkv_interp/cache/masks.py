@@ -80,8 +80,18 @@ def additive_masks(
     return made if len(made) > 1 else next(iter(made.values()))
 
 
-def check_masks(model: PreTrainedModel) -> None:
+#: What serves where tokens with gaps between them cannot be run.
+_APPENDING = "use erratum, hoist, suffix_recompute or full_reprefill"
+#: The way out where a layout asks for masks.
+WITHOUT_LAYOUT = "leave out the attention layout (isolated fields, blind chunks)"
+
+
+def check_masks(model: PreTrainedModel, hint: str = _APPENDING) -> None:
     """Refuse a model that takes no positions, or no additive mask of four dimensions.
+
+    Args:
+        model: in eval mode.
+        hint: what to do instead.
 
     Raises:
         PkvError: naming which.
@@ -89,12 +99,12 @@ def check_masks(model: PreTrainedModel) -> None:
     if hasattr(model.base_model, "build_alibi_tensor"):
         raise PkvError(
             f"{type(model).__name__} builds ALiBi from its mask and takes none of four dimensions",
-            "use erratum, hoist, suffix_recompute or full_reprefill",
+            hint,
         )
     if not at_positions(model, torch.zeros(1, dtype=torch.long)):
         raise PkvError(
             f"{type(model).__name__} takes no positions, which tokens with gaps between them need",
-            "use erratum, hoist, suffix_recompute or full_reprefill",
+            hint,
         )
     if model.config._attn_implementation not in _MASKED:
         raise PkvError(

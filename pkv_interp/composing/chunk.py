@@ -182,7 +182,17 @@ def precompile(
             "leave out sink and context, or blind",
         )
     if layout is not None and context:
-        raise PkvError("a layout was given together with a context", "leave out one of the two")
+        raise PkvError(
+            f"a layout was given together with {len(context)} tokens before the chunk",
+            "leave out sink and context, or the layout",
+        )
+    if layout is not None and layout.end < len(ids):
+        raise PkvError(
+            f"the layout's last block begins at {layout.end}, inside a chunk of {len(ids)} tokens",
+            "let it begin at the chunk's end",
+        )
+    if blind and layout is not None and layout.blind:
+        raise PkvError("a blind chunk has blind spans of its own", "leave out one of the two")
     whole = runner.prefill((*context, *ids), layout).cache
     columns = whole.slice(len(context), whole.length)
     return Chunk(ids, columns, len(context), context, sink, identity_of(runner.model), blind)

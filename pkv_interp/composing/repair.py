@@ -105,4 +105,10 @@ def _check(cache: FrozenCache, spans: Sequence[Span], ids: TokenIds) -> tuple[in
             f"the spans {list(spans)} do not lie one after another in {cache.length} tokens",
             "give the half-open span of each chunk, in order",
         )
+    blind = () if cache.layout is None else cache.layout.blind
+    if any(start < last and first < stop for start, stop in spans for first, last in blind):
+        raise PkvError(
+            "tokens of a blind chunk see each other alone, so that a repair changes nothing",
+            "precompile the chunk without blind, or leave the repair out",
+        )
     return ids

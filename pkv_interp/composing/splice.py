@@ -60,7 +60,7 @@ def splice(
 
     The chunks stay blind to the prefix and to each other: their values, and what their keys saw, are those of
     their own prefill (arXiv 2606.17107, composing). The layout of the whole says so of chunks that were made
-    as blind ones; for it the splice is exact. ``seam_repair`` computes them anew from the seam on.
+    as blind ones; for it the splice is exact. ``seam_repair`` computes other chunks anew from the seam on.
 
     Args:
         runner: the model that made them all.
@@ -71,11 +71,17 @@ def splice(
 
     Raises:
         PkvError: a chunk of another model, dtype or device, or one that cannot be moved there; a prefix or
-            chunk whose rotary frequencies are not those of the whole.
+            chunk whose rotary frequencies are not those of the whole; a prefix that goes on past the last
+            block of its attention layout.
     """
     if not isinstance(prefix, FrozenCache):
         raise PkvError(
             f"a {type(prefix).__name__} is no prefix", "give a FrozenCache, as runner.prefill(ids).cache"
+        )
+    if prefix.layout is not None and prefix.layout.end < prefix.length:
+        raise PkvError(
+            f"the prefix goes on past its attention layout's last block, from {prefix.layout.end} on",
+            "splice after prefix.slice(0, prefix.layout.end)",
         )
     mine = identity_of(runner.model)
     whole = max(target_length or 0, prefix.length + sum(chunk.length for chunk in chunks))

@@ -37,7 +37,9 @@ def attention_of(head: Head, given: AttentionLayout | None) -> AttentionLayout |
 
 
 def own_and_links(layout: AttentionLayout | None, own: tuple[int, ...]) -> tuple[int, ...]:
-    """The positions that a change of the tokens ``own`` asks to run: with the links behind them.
+    """The positions that a change of the tokens ``own`` asks to run.
+
+    These and, where they are isolated, what has read them: the rest of their span, and the links behind it.
 
     Args:
         layout: of the cache.
@@ -45,4 +47,4 @@ def own_and_links(layout: AttentionLayout | None, own: tuple[int, ...]) -> tuple
     """
     if layout is None or not layout.isolates(own):
         return own
-    return tuple(sorted({*own, *layout.links_after(own[0])}))
+    return tuple(sorted({*own, *layout.read_by(own)}))

@@ -182,7 +182,7 @@ class Engine:
             PkvError: queries were not captured (at every position), the cache has another length, there is no
                 such layer, or what comes out is not finite.
         """
-        base.need_causal_masks()
+        base.need_causal_masks(cache)
         if cache.length != base.cache.length:
             raise PkvError(
                 f"the cache has {cache.length} tokens and the prompt's own {base.cache.length}",

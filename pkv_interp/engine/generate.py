@@ -80,7 +80,7 @@ def continue_greedily(
     else:
         _forward(loaded, [[token] for token in current], cache)  # the last choice has no column yet
     return [
-        Continuation(tuple(ids), _row(cache, row, start + len(ids), regime), stopped[row])
+        Continuation(tuple(ids), _row(cache, row, start + len(ids), regime, caches[row]), stopped[row])
         for row, ids in enumerate(new)
     ]
 
@@ -116,11 +116,12 @@ def extend(loaded: LoadedModel, ids: TokenIds, cache: FrozenCache) -> Prefill:
 
     return Prefill(
         ids=tuple(ids),
-        cache=FrozenCache.of(grown, regime).slice(0, len(ids) - 1),
+        cache=FrozenCache.of(grown, regime, cache.layout).slice(0, len(ids) - 1),
         logits=logits,
         z=unknown(spec.n_layers, spec.n_heads, spec.head_dim),
         mlp=unknown(spec.n_layers, spec.d_model),
         resid=unknown(spec.n_layers + 1, spec.d_model),
+        given=cache.length,
     )
 
 
@@ -166,11 +167,14 @@ def _batch(caches: Sequence[FrozenCache]) -> DynamicCache:
     return batch
 
 
-def _row(batch: DynamicCache, row: int, length: int, regime: Regime | None) -> FrozenCache:
-    """One row's first ``length`` columns."""
+def _row(
+    batch: DynamicCache, row: int, length: int, regime: Regime | None, before: FrozenCache
+) -> FrozenCache:
+    """One row's first ``length`` columns, those of ``before`` and what came after them."""
     layers: list[Any] = batch.layers
     return FrozenCache(
         tuple(layer.keys[row : row + 1, :, :length] for layer in layers),
         tuple(layer.values[row : row + 1, :, :length] for layer in layers),
         regime,
+        before.layout,
     )

@@ -8,7 +8,7 @@ activations, its logits and every counterfactual are computed as they always are
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -17,6 +17,7 @@ from nnsight import NNsight
 from torch import Tensor
 
 from pkv_interp.cache import FrozenCache
+from pkv_interp.cache.state import weights_state_of
 from pkv_interp.engine.prefill import Start, run_prefill
 from pkv_interp.engine.results import Prefill
 from pkv_interp.errors import PkvError
@@ -36,7 +37,7 @@ class Prefiller:
 
     def __init__(self, tracer: Any, spec: ModelSpec, like: Tensor) -> None:
         self._tracer, self._spec, self._like = tracer, spec, like
-        self._copies: dict[torch.dtype, Any] = {}
+        self._copies: dict[torch.dtype, tuple[Hashable, Any]] = {}
         self._dtype: torch.dtype | None = None
 
     def narrow(self, dtype: torch.dtype | None) -> None:
@@ -50,9 +51,14 @@ class Prefiller:
                 f"a model in {_name(self._like.dtype)} has no narrower prefill in {_name(dtype)}",
                 "set model.dtype=float32, or prefill_dtype=float32",
             )
-        if dtype is not None and dtype not in self._copies:
-            self._copies[dtype] = NNsight(narrowed_copy(self._tracer._module, dtype))
         self._dtype = dtype
+
+    def _narrow_tracer(self, dtype: torch.dtype) -> Any:
+        """The copy in that dtype, made anew when a weight of the model was written to."""
+        state = weights_state_of(self._tracer._module)
+        if dtype not in self._copies or self._copies[dtype][0] != state:
+            self._copies[dtype] = state, NNsight(narrowed_copy(self._tracer._module, dtype))
+        return self._copies[dtype][1]
 
     def run(self, ids: Sequence[int], capture: frozenset[str], start: Start) -> Prefill:
         """As ``run_prefill``; tokens after a given cache are always run in the model's own dtype."""
@@ -60,11 +66,11 @@ class Prefiller:
         if self._dtype is None or start.given is not None:
             return run_prefill(*own, start)
         if start.shared is not None:
-            # Its columns came out of the narrow dtype, so that nothing is rounded here.
             shared = replace(start.shared, cache=_cast(start.shared.cache, self._dtype))
-            start = replace(start, shared=shared)
+            # Columns of a prompt that was run in the model's own dtype would be rounded: it is not shared.
+            start = replace(start, shared=shared if _same(shared.cache, start.shared.cache) else None)
         like = self._like[:1].to(self._dtype)
-        early = run_prefill(self._copies[self._dtype], ids, self._spec, capture, like, start)
+        early = run_prefill(self._narrow_tracer(self._dtype), ids, self._spec, capture, like, start)
         decided = run_prefill(*own, Start(given=_cast(early.cache, self._like.dtype)))
         return _joined(early, decided, self._like.dtype)
 
@@ -80,6 +86,11 @@ def narrowed_copy(model: Any, dtype: torch.dtype) -> Any:
 def _cast(cache: FrozenCache, dtype: torch.dtype) -> FrozenCache:
     keys, values = (tuple(t.to(dtype) for t in part) for part in (cache.keys, cache.values))
     return FrozenCache(keys, values, cache.regime, cache.layout)
+
+
+def _same(narrow: FrozenCache, wide: FrozenCache) -> bool:
+    pairs = zip((*narrow.keys, *narrow.values), (*wide.keys, *wide.values), strict=True)
+    return all(torch.equal(one.to(other.dtype), other) for one, other in pairs)
 
 
 def _joined(early: Prefill, decided: Prefill, dtype: torch.dtype) -> Prefill:

@@ -15,7 +15,7 @@ from transformers.cache_utils import DynamicCache
 from pkv_interp.cache import AttentionLayout, FrozenCache
 from pkv_interp.cache.compute import Runner
 from pkv_interp.cache.forward import reset_rotation
-from pkv_interp.cache.masks import check_masks
+from pkv_interp.cache.masks import WITHOUT_LAYOUT, check_masks
 from pkv_interp.cache.positions import Positions
 from pkv_interp.cache.state import refuse_training
 from pkv_interp.engine.results import Prefill
@@ -184,7 +184,7 @@ def _masks(model: Any, layout: AttentionLayout, at: Tensor, length: int) -> dict
         )
     if int(at[0]) >= layout.end or layout.first_restricted >= layout.end:
         return {}
-    check_masks(model)
+    check_masks(model, WITHOUT_LAYOUT)
     return Runner.of(model).masks(at, layout, whole=True)
 
 

@@ -12,6 +12,7 @@ from typing import Any, Literal
 from weakref import WeakKeyDictionary
 
 import nnsight
+import torch
 from torch import Tensor
 
 from pkv_interp.cache import AttentionLayout, FrozenCache
@@ -21,6 +22,7 @@ from pkv_interp.engine.decode import run_rows
 from pkv_interp.engine.engine import Engine
 from pkv_interp.engine.prefill import Start, run_prefill
 from pkv_interp.engine.results import Decoded, Prefill
+from pkv_interp.errors import PkvError
 from pkv_interp.ids import as_ids
 from pkv_interp.interventions import Row
 from pkv_interp.models.load import LoadedModel
@@ -66,6 +68,15 @@ class RemoteEngine(Engine):
         if given is None:
             self._made[made] = capture
         return made
+
+    def prefill_in(self, dtype: torch.dtype | None) -> None:
+        """Only as the model is there.
+
+        Raises:
+            PkvError: another dtype is asked for.
+        """
+        if dtype is not None:
+            raise PkvError("prompts are run in the dtype that the model has there", "leave prefill_dtype out")
 
     def _decoded(self, base: Prefill, rows: Any, donors: Any, token_ids: Any) -> Decoded:
         sent = [self._sent(prompt) for prompt in (base, *donors)]

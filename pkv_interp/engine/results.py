@@ -83,14 +83,18 @@ class Prefill:
                 "run the prompt with engine.prefill(ids)",
             )
 
-    def need_causal_masks(self) -> None:
+    def need_causal_masks(self, other: FrozenCache | None = None) -> None:
         """Refuse a prompt whose columns are not those that its tokens make under the model's own masks.
 
+        Args:
+            other: a cache that is to be read beside it.
+
         Raises:
-            PkvError: the prompt was opened over a cache, or was run under an attention layout.
+            PkvError: the prompt was opened over a cache, or it or the other cache was made under an attention
+                layout.
         """
         self.need_own_columns()
-        if self.cache.layout is not None:
+        if any(one is not None and one.layout is not None for one in (self.cache, other)):
             raise PkvError(
                 "this prompt was run under an attention layout, which this computation does not heed",
                 "run the prompt with engine.prefill(ids)",

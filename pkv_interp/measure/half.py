@@ -9,8 +9,8 @@ import numpy as np
 import torch
 
 from pkv_interp.engine import Engine
-from pkv_interp.interventions import KVPatch, Row
-from pkv_interp.measure.pairs import PairRun, decode_margins, run_pair
+from pkv_interp.interventions import HeadPatch, KVPatch, Row
+from pkv_interp.measure.pairs import PairRun, decode_margins, rerun_margins, run_pair
 from pkv_interp.measure.timing import seconds
 from pkv_interp.tasks import Case
 from pkv_interp.tolerances import NARROW_PREFILL_SHARE
@@ -23,8 +23,9 @@ class HalfCheck:
     """Cases prefilled in bfloat16 and in the model's own dtype; the decision is always in the model's own.
 
     Attributes:
-        error: largest difference of a margin between the two, in logits: clean, corrupt, and the corrupt
-            prompt with the notes' columns of the clean one.
+        error: largest difference of a margin between the two, in logits: clean, corrupt, the corrupt prompt
+            with the notes' columns of the clean one, and the corrupt one run again from its first note on,
+            which goes through the model's own dtype over narrow columns.
         share: that error as a share of the gap between clean and corrupt margins, the largest over cases.
         speedup: time of a pair's prefills in the model's own dtype over that in bfloat16, the median.
         cases: how many.
@@ -72,7 +73,8 @@ def check_half(engine: Engine, cases: Sequence[Case]) -> HalfCheck:
                     run_pair(engine, case, ())  # first uses allocate, and choose kernels
                 device = engine.loaded.device
                 took, pair = seconds(lambda case=case: run_pair(engine, case, ()), device)
-                both.append((took, _margins(engine, pair), pair.gap))
+                again = run_pair(engine, case, {"prefill"})
+                both.append((took, _margins(engine, again), pair.gap))
             (slow, wide, gap), (fast, narrow, _) = both
             error = float(np.abs(wide - narrow).max())
             errors.append(error)
@@ -85,4 +87,7 @@ def check_half(engine: Engine, cases: Sequence[Case]) -> HalfCheck:
 
 def _margins(engine: Engine, pair: PairRun) -> np.ndarray:
     rows: list[Row] = [(), (KVPatch(pair.notes, 0),)]
-    return np.array([pair.clean_margin, pair.corrupt_margin, *decode_margins(engine, pair, rows)])
+    # The corrupt prompt's own output put back: nothing changes but what is run again.
+    unchanged: list[Row] = [(HeadPatch(0, 0, 1, position=pair.notes[0]),)]
+    decided, again = decode_margins(engine, pair, rows), rerun_margins(engine, pair, unchanged)
+    return np.array([pair.clean_margin, pair.corrupt_margin, *decided, *again])

@@ -11,6 +11,7 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from pkv_interp.cache import FrozenCache, Runner
+from pkv_interp.cache.masks import refuse_restricted
 from pkv_interp.editing import State
 from pkv_interp.errors import PkvError
 from pkv_interp.files import atomic_write
@@ -47,9 +48,9 @@ def export(
 
     Raises:
         PkvError: an empty cache, ids of another number, numbers that are not finite, a cache of another
-        model's
-            shape or dtype, a model whose rotary frequencies follow the length of the context (engines choose
-            those by rules of their own), or a folder that cannot be written to.
+            model's shape or dtype or one that ends before its attention layout's last block, a model whose
+            rotary frequencies follow the length of the context (engines choose those by rules of their own),
+            or a folder that cannot be written to.
     """
     if isinstance(made, State):
         if (runner, tokenizer, ids) != (None, None, None):
@@ -63,6 +64,7 @@ def export(
     given = runner.checked(ids)
     if len(given) != cache.length:
         raise PkvError(f"{len(given)} ids for a cache of {cache.length} tokens", "give one id per column")
+    refuse_restricted(cache)
     if runner.positions.boundary is not None:
         raise PkvError(
             f"rotary frequencies of {type(runner.model).__name__} follow the length of the context, and an "

@@ -106,7 +106,7 @@ class TestEveryFamily:
             if at < LAYOUT.end
         }
         assert changed == {4, 5, 20, 21}
-        places = [4, 5, *LAYOUT.links_after(4)]
+        places = [4, 5, *LAYOUT.read_by([4, 5])]
         edited = run.recompute(old_cache.slice(0, LAYOUT.end), places, [new[at] for at in places]).cache
         same(edited, new_cache.slice(0, LAYOUT.end))
 

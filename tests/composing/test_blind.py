@@ -10,7 +10,7 @@ import torch
 
 from pkv_interp.cache import AttentionLayout
 from pkv_interp.cache.compute import Runner
-from pkv_interp.composing import ChunkLibrary, precompile, splice
+from pkv_interp.composing import ChunkLibrary, precompile, seam_repair, splice
 from pkv_interp.errors import PkvError
 from tests.cache.test_attention_layout import same
 from tests.families import FAMILIES, ids_of, tiny
@@ -91,5 +91,16 @@ def test_what_a_blind_chunk_cannot_have_is_refused():
     run, tokenizer, (head, one, _, _) = parts_of("llama")
     with pytest.raises(PkvError, match="a blind chunk was given 13 tokens before it"):
         precompile(run, tokenizer, one, context=head, sink="prefix", blind=True)
-    with pytest.raises(PkvError, match="a layout was given together with a context"):
+    with pytest.raises(PkvError, match="a layout was given together with 13 tokens before"):
         precompile(run, tokenizer, one, context=head, sink="prefix", layout=AttentionLayout(3))
+    with pytest.raises(PkvError, match="begins at 5, inside a chunk of 20 tokens"):
+        precompile(run, tokenizer, one, layout=AttentionLayout(5, ((2, 4),)))
+    with pytest.raises(PkvError, match="blind spans of its own"):
+        precompile(run, tokenizer, one, blind=True, layout=AttentionLayout(20, blind=((3, 6),)))
+    chunk = precompile(run, tokenizer, one, blind=True)
+    gone_on = run.prefill(head, AttentionLayout(8, ((3, 5),))).cache
+    with pytest.raises(PkvError, match="past its attention layout's last block, from 8 on"):
+        splice(run, gone_on, chunk)
+    spliced = splice(run, run.prefill(head).cache, chunk)
+    with pytest.raises(PkvError, match="a repair changes nothing"):
+        seam_repair(run, spliced, (13, 33), [*head, *one], 4)

@@ -76,6 +76,14 @@ class TestEveryFamily:
 
 
 class TestWhatIsExact:
+    def test_auto_asks_nothing_where_the_field_alone_is_exact(self):
+        base = isolated(windowed("llama"), plain_status=True).prefill()
+        edited = base.edit("tier", "silver")
+        assert edited.exact
+        assert edited.diagnostic is None
+        assert edited.cost.tokens == base.spans["tier"][1] - base.spans["tier"][0]
+        assert base.edit(FIELD, NEW).diagnostic is not None
+
     def test_a_value_of_another_length_moves_what_comes_after_and_is_run_again(self):
         base = isolated(windowed("llama")).prefill()
         full = base.edit(FIELD, LONG, "full_reprefill")
@@ -121,6 +129,16 @@ class TestLinks:
         assert edited.cost.tokens == spans[FIELD][1] - spans[FIELD][0] + 2
         assert difference(edited.cache, full.cache) < 1e-4
         assert difference(base.edit("tier", "silver", "field_only").cache, full.cache) > 1e-3
+
+    def test_what_has_read_the_field_in_its_own_span_is_run_with_it(self):
+        loaded = windowed("llama")
+        plain = isolated(loaded)
+        start, stop = plain.prefill().spans[FIELD]
+        base = isolated(loaded, given=AttentionLayout(plain.n_tokens, ((start - 1, stop + 4),))).prefill()
+        edited, full = (base.edit(FIELD, NEW, method) for method in ("field_only", "full_reprefill"))
+        assert edited.exact
+        assert edited.cost.tokens == stop + 4 - start
+        assert difference(edited.cache, full.cache) < 1e-4
 
     def test_a_layout_that_does_not_fit_is_refused(self):
         with pytest.raises(PkvError, match="the layout's last block begins at 7"):

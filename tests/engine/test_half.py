@@ -49,14 +49,18 @@ def test_counterfactuals_over_narrow_columns_equal_the_slow_twin() -> None:
     engine, ids = Engine(loaded), ids_of(loaded, 30, 0)
     other = ids_of(loaded, 30, 1, base=ids, start=12)
     engine.prefill_in(torch.bfloat16)
-    clean, corrupt = engine.prefill(ids, {"prefill"}), None
+    clean = engine.prefill(ids, {"prefill"})
     corrupt = engine.prefill(other, {"prefill"}, clean)
     assert torch.equal(corrupt.cache.keys[1][:, :, :12], clean.cache.keys[1][:, :, :12])
     rows = [(), (KVPatch((14, 20), 0),), (HeadPatch(1, 2, 0),)]
     fast = engine.decode(corrupt, rows, (clean,)).logits
     slow = Sequential(loaded).decode(corrupt, rows, (clean,), None).logits
     assert (fast - slow).abs().max() < 1e-4
-    assert engine.rerun(corrupt, [(HeadPatch(0, 1, 0, position=15),)], (clean,)).logits.isfinite().all()
+    moved = engine.rerun(corrupt, [(HeadPatch(0, 1, 0, position=15),)], (clean,)).logits
+    assert moved.isfinite().all()
+    # A row that changes nothing is run again in float32, over narrow columns: as far off as those are.
+    same = engine.rerun(corrupt, [(HeadPatch(0, 1, 0, position=15),)], (corrupt,)).logits
+    assert 0 < float((same - corrupt.logits).abs().max()) < 0.05 * float(corrupt.logits.abs().max())
 
 
 def test_the_check_leaves_the_engine_as_it_was_and_judges_by_the_gap() -> None:

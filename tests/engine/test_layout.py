@@ -9,7 +9,8 @@ import torch
 
 from pkv_interp.cache import AttentionLayout
 from pkv_interp.cache.compute import Runner
-from pkv_interp.engine import Engine, Prefill
+from pkv_interp.engine import Engine, Prefill, engine_of
+from pkv_interp.engine.generate import continue_greedily, extend
 from pkv_interp.errors import PkvError
 from pkv_interp.interventions import HeadPatch, Knockout, Row
 from pkv_interp.reference.sequential import Sequential
@@ -76,5 +77,37 @@ def test_what_does_not_heed_a_layout_refuses_it() -> None:
     asked = engine.prefill(ids, {"queries"}, layout=LAYOUT)
     with pytest.raises(PkvError, match="run under an attention layout"):
         engine.attention_outputs(asked, asked.cache, 1)
+    plainly = engine.prefill(ids, {"queries"})
+    with pytest.raises(PkvError, match="run under an attention layout"):
+        engine.attention_outputs(plainly, asked.cache, 1)
     with pytest.raises(PkvError, match="before the last block"):
         engine.prefill(ids, layout=AttentionLayout(LENGTH))
+
+
+def test_a_prompt_that_goes_on_over_a_cache_keeps_its_layout() -> None:
+    loaded = model_of("llama")
+    run, ids = Runner.of(loaded.model), ids_of(loaded, LENGTH, seed=1)
+    whole = run.prefill(ids[: LAYOUT.end + 2], LAYOUT).cache
+    gone_on = extend(loaded, ids, whole)
+    assert gone_on.cache.layout == LAYOUT
+    with pytest.raises(PkvError, match="lies in the cache that was opened"):
+        Engine(loaded).rerun(gone_on, [(HeadPatch(1, 2, 0, 6),)], [gone_on])
+    (said,) = continue_greedily(loaded, ids[LAYOUT.end + 2], [whole], 3)
+    assert said.cache.layout == LAYOUT
+
+
+def test_a_narrow_prefill_and_a_dry_run_of_a_server_heed_a_layout() -> None:
+    loaded = model_of("llama")
+    engine, ids = Engine(loaded), ids_of(loaded, LENGTH, seed=1)
+    wide, plain = engine.prefill(ids, layout=LAYOUT), engine.prefill(ids)
+    far = float((wide.cache.values[1] - plain.cache.values[1]).abs().max())
+    engine.prefill_in(torch.bfloat16)
+    narrow = engine.prefill(ids, layout=LAYOUT)
+    assert narrow.cache.layout == LAYOUT
+    assert float((narrow.cache.values[1] - wide.cache.values[1]).abs().max()) < far / 4
+    there = engine_of(loaded, remote="local")
+    sent = there.prefill(ids, layout=LAYOUT)
+    assert sent.cache.layout == LAYOUT
+    torch.testing.assert_close(sent.logits, wide.logits, atol=1e-4, rtol=0)
+    with pytest.raises(PkvError, match="in the dtype that the model has there"):
+        there.prefill_in(torch.bfloat16)

@@ -94,6 +94,19 @@ def test_of_records_that_asked_the_same_the_newest_is_told(results: Path) -> Non
     assert found["other"] is newer
 
 
+def test_settings_inside_the_model_tell_records_apart(results: Path) -> None:
+    one = next(record for record in load_records(results) if record.subject == "other")
+    given = {**(one.config.get("model") or {}), "name": "other"}
+    two = [
+        one.model_copy(update={"config": {**one.config, "model": {**given, "dtype": dtype}}})
+        for dtype in ("float32", "bfloat16")
+    ]
+    assert [each.label for each in compared(two)] == [
+        "other model.dtype='float32'",
+        "other model.dtype='bfloat16'",
+    ]
+
+
 def test_a_narrow_terminal_gets_several_tables(results: Path) -> None:
     columns = compared(load_records(results))
     assert _parts(columns, None, None) == [columns]

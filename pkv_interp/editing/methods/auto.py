@@ -29,12 +29,15 @@ def auto(state: State, change: Change) -> Outcome:
     """The field alone where the decision is the same with an erratum as well, otherwise both.
 
     ``options`` are those of the decision; without them the likeliest next token is compared. Where the value
-    cannot be put in its place, the erratum is used, and its decision is compared with the stale one.
+    cannot be put in its place, the erratum is used, and its decision is compared with the stale one. Where
+    the field alone is exact (an isolated field) nothing is compared, and there is no diagnostic.
     ``fallback`` names another method for where the field alone is not enough.
     """
     fallback = change.options.get("fallback")
     if fallback is not None and find(str(fallback), {})[0].name in ("auto", "stale"):
         raise PkvError(f"'{fallback}' is no fallback for auto", "name a method that changes the cache")
+    if fits(state, change) and (exact := field_only(state, change)).fresh:
+        return exact  # an isolated field: there is nothing to ask
     watch = Stopwatch(state.cache.keys[0].device)
     cheap, reference = _try_both(state, change, watch)
     first, second = _after(state, cheap), _after(state, reference)
