@@ -96,7 +96,7 @@ def test_of_records_that_asked_the_same_the_newest_is_told(results: Path) -> Non
 
 def test_settings_inside_the_model_tell_records_apart(results: Path) -> None:
     one = next(record for record in load_records(results) if record.subject == "other")
-    given = {**(one.config.get("model") or {}), "name": "other"}
+    given: dict[str, Any] = {"name": "other", "source": "hub"}
     two = [
         one.model_copy(update={"config": {**one.config, "model": {**given, "dtype": dtype}}})
         for dtype in ("float32", "bfloat16")
