@@ -113,3 +113,7 @@ def test_what_is_said_of_the_untrained_models(confirmed: dict[str, RunRecord], t
         assert f"{line.value:.3f} [{line.ci_low:.3f}, {line.ci_high:.3f}]" in told
         limit = line.low if line.direction == "over" else line.high
         assert f"`{line.claim}`, claimed {line.direction} {limit:g}" in told
+    found = {line.claim: line.value for line in judged}
+    readme = " ".join((ROOT / "README.md").read_text("utf-8").split())
+    assert f"reads the field ({found['field_read']:.2f}), not what comes after it" in readme
+    assert f"({found['notes_unread']:.2f})." in readme
