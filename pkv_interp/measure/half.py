@@ -73,6 +73,7 @@ def check_half(engine: Engine, cases: Sequence[Case]) -> HalfCheck:
                     run_pair(engine, case, ())  # first uses allocate, and choose kernels
                 device = engine.loaded.device
                 took, pair = seconds(lambda case=case: run_pair(engine, case, ()), device)
+                # Once more with what a suffix run again needs: captures take time of their own.
                 again = run_pair(engine, case, {"prefill"})
                 both.append((took, _margins(engine, again), pair.gap))
             (slow, wide, gap), (fast, narrow, _) = both

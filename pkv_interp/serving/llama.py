@@ -134,11 +134,13 @@ class LlamaSlots:
                 with suppress(PkvError):
                     self._post(f"/slots/{request.slot}?action=erase", {})
         # Someone else's prompt may have taken the slot between the two: then these ids were computed as text.
-        if int(told["timings"].get("cache_n", 0)) < cache.length:
+        counted, settings = told.get("timings"), told.get("generation_settings")
+        if not isinstance(counted, dict) or not isinstance(settings, dict):
+            cause = "the server does not tell what it took from its cache (timings, generation_settings)"
+            raise Unserved("engine", cause, "use a llama.cpp that does")
+        if int(counted.get("cache_n", 0)) < cache.length:
             raise _taken()
-        penalties = {
-            name: told["generation_settings"].get(name, off) != off for name, off in _PENALTIES.items()
-        }
+        penalties = {name: settings.get(name, off) != off for name, off in _PENALTIES.items()}
         if any(penalties.values()):
             named = ", ".join(name for name, on in penalties.items() if on)
             raise Unserved("penalties", f"{named} would count ids that stand for others", "leave them off")

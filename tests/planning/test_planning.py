@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -12,7 +13,16 @@ from torch.utils.flop_counter import FlopCounterMode
 from pkv_interp.engine import Engine
 from pkv_interp.errors import PkvError
 from pkv_interp.models.catalogue import catalogue_names, load_catalogue_entry
-from pkv_interp.planning import Shape, Sizes, Throughput, circuit_stages, decode_work, prefill_work, shape_of
+from pkv_interp.planning import (
+    Shape,
+    Sizes,
+    Throughput,
+    circuit_stages,
+    decode_work,
+    prefill_work,
+    shape_of,
+    throughput,
+)
 from pkv_interp.planning.memory import capture_bytes, column_bytes, packed_bytes, weight_bytes
 from pkv_interp.planning.throughput import measured_throughput
 from tests.families import FAMILIES, ids_of, tiny
@@ -114,15 +124,32 @@ def test_stages_grow_with_what_is_asked() -> None:
     assert decode_work(shape, 0, 137).macs == 0
 
 
-def test_a_throughput_is_a_rate_and_a_cost_per_block() -> None:
+def test_a_throughput_is_a_rate_and_a_cost_per_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The narrow model takes 0.02 s and has two blocks, the wide one 1.02 s: 1 s for its products."""
     shape = Shape.of(tiny("llama").model)
+    ran: list[tuple[Shape, int]] = []
+
+    def clock(model: Any, tokens: int, *_: object) -> float:
+        ran.append((Shape.of(model), tokens))
+        return 0.02 if tokens == 1 else 1.02
+
+    monkeypatch.setattr(throughput, "_time", clock)
     before = torch.get_rng_state()
-    found = measured_throughput(shape, torch.float32, torch.device("cpu"), repeats=1)
+    found = measured_throughput(shape, torch.float32, torch.device("cpu"))
     assert torch.equal(before, torch.get_rng_state())
-    assert found.macs_per_second > 0
-    assert found.seconds_per_block > 0
-    work = prefill_work(shape, 8)
-    assert found.seconds(work.times(2)) == pytest.approx(2 * found.seconds(work))
+    (_, one), (wide, many) = ran
+    assert (one, many) == (1, throughput.TOKENS)
+    assert (wide.d_model, wide.mlp_width) == (shape.d_model, shape.mlp_width)
+    assert found.seconds_per_block == pytest.approx(0.01)
+    assert found.macs_per_second == pytest.approx(prefill_work(wide, many).macs)
+    assert found.seconds(prefill_work(wide, many).times(3)) == pytest.approx(3 * 1.02)
+
+
+def test_a_throughput_is_measured_on_forwards() -> None:
+    found = measured_throughput(Shape.of(tiny("llama").model), torch.float32, torch.device("cpu"), repeats=1)
+    # Between a pocket calculator and any machine there is.
+    assert 1e4 < found.macs_per_second < 1e16
+    assert 1e-7 < found.seconds_per_block < 10
 
 
 def test_a_folder_is_planned_by_its_config_and_what_is_nowhere_is_told(tmp_path: Path) -> None:

@@ -69,17 +69,15 @@ class TracePeer(Peer):
         """Logits of the decision token under each row."""
         (row,) = rows
         ids, cache = self._asked(base, row, donor)
-        layers, width = self.model.model.layers, self.spec.head_dim
+        layers = self.model.model.layers
         # fmt: off
         with self.model.trace(input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=1):
             if isinstance(row, HeadPatch):
-                z = layers[row.layer].self_attn.o_proj.input.clone()
-                z[:, -1, row.head * width : (row.head + 1) * width] = donor.z[row.layer, row.head]
-                layers[row.layer].self_attn.o_proj.input = z
+                layers[row.layer].self_attn.o_proj.input = _with_head(
+                    layers[row.layer].self_attn.o_proj.input, row, donor
+                )
             if isinstance(row, ResidualEdit):
-                out = layers[row.layer].output.clone()
-                out[:, row.position] = row.vector
-                layers[row.layer].output = out
+                layers[row.layer].output = _with_residual(layers[row.layer].output, row)
             logits = self.model.output.logits[0, -1].save()
         # fmt: on
         return [logits]
@@ -150,7 +148,7 @@ class InvokePeer(TracePeer):
     def _invokes(
         self, ids: Tensor, cache: DynamicCache, rows: Sequence[Intervention], donor: Prefill
     ) -> list[Tensor]:
-        layers, width = self.model.model.layers, self.spec.head_dim
+        layers = self.model.model.layers
         # The mask must reach over the cache: without it nnsight makes one of the length of the input.
         seen = torch.ones(1, cache.get_seq_length() + ids.shape[1], dtype=torch.long, device=self.device)
         # fmt: off
@@ -159,13 +157,11 @@ class InvokePeer(TracePeer):
             for row in rows:
                 with tracer.invoke(input_ids=ids, attention_mask=seen):
                     if isinstance(row, HeadPatch):
-                        z = layers[row.layer].self_attn.o_proj.input.clone()
-                        z[:, -1, row.head * width : (row.head + 1) * width] = donor.z[row.layer, row.head]
-                        layers[row.layer].self_attn.o_proj.input = z
+                        layers[row.layer].self_attn.o_proj.input = _with_head(
+                            layers[row.layer].self_attn.o_proj.input, row, donor
+                        )
                     if isinstance(row, ResidualEdit):
-                        out = layers[row.layer].output.clone()
-                        out[:, row.position] = row.vector
-                        layers[row.layer].output = out
+                        layers[row.layer].output = _with_residual(layers[row.layer].output, row)
                     saved.append(self.model.output.logits[0, -1])
         # fmt: on
         return list(saved)
@@ -179,3 +175,17 @@ class InvokeCachedPeer(TraceCachedPeer, InvokePeer):
     def _group(self, base: Opened, rows: Sequence[Intervention], donor: Prefill) -> list[Tensor]:
         ids = torch.tensor([[base.ids[-1]]], device=self.device)
         return self._invokes(ids, stacked_cache(base.known, rows, donor), rows, donor)
+
+
+def _with_head(z: Float[Tensor, "1 S width"], row: HeadPatch, donor: Prefill) -> Float[Tensor, "1 S width"]:
+    """A copy with one head of the last token put in."""
+    put, width = z.clone(), donor.z.shape[-1]
+    put[:, -1, row.head * width : (row.head + 1) * width] = donor.z[row.layer, row.head]
+    return put
+
+
+def _with_residual(out: Float[Tensor, "1 S d_model"], row: ResidualEdit) -> Float[Tensor, "1 S d_model"]:
+    """A copy with the stream of one token put in."""
+    put = out.clone()
+    put[:, row.position] = row.vector
+    return put
