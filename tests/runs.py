@@ -211,6 +211,7 @@ CONFIRM = (
 )
 TAU2 = (
     "model=tiny-llama",
+    "domains=[retail]",
     "records=8",
     "loops=2",
     "loop_turns=2",

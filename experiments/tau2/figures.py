@@ -63,7 +63,9 @@ def tau2_success(record: RunRecord) -> go.Figure:
             )
     figure.update_yaxes(title="share that the database accepts", range=[0, 1.05])
     figure.update_layout(
-        barmode="group", legend={"orientation": "h", "y": 1.02, "yanchor": "bottom"}, margin={"t": 120, "b": 130}
+        barmode="group",
+        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom"},
+        margin={"t": 120, "b": 130},
     )
     sample = f"{sample_of(frame, _SPLIT)} (decisions) at most; bars: 95 % over users"
     return entitle(figure, record, "Success after a change on tau2-bench", sample)

@@ -9,6 +9,7 @@ from experiments.tau2.settings import Tau2Settings
 from pkv_interp.agent.tau2.package import Domain, check_installed
 from pkv_interp.agent.tau2.visits import Visit
 from pkv_interp.cache.compute import Runner
+from pkv_interp.errors import PkvError
 from pkv_interp.run.stage import Stage
 
 if TYPE_CHECKING:
@@ -59,6 +60,11 @@ def measure(session: "Session[Tau2Settings]") -> Measured:
     domains = {name: Domain.load(name) for name in settings.domains}
     cases = {name: build_cases(domain, settings, tokenizer) for name, domain in domains.items()}
     for name, mine in cases.items():
+        if not mine.decisions:
+            raise PkvError(
+                f"no {name} record has two states of one token length under this tokenizer",
+                "leave the domain out of domains",
+            )
         if settings.records is not None and len(mine.decisions) < settings.records:
             session.run.remarks.append(f"{name}: there are {len(mine.decisions)} decisions, all are taken")
         if len(mine.loops) < settings.loops:

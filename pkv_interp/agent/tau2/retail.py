@@ -20,9 +20,7 @@ SWAP = Topic(
 )
 SHIP = Topic("ship", ("## Cancel pending order",), "status", ("cancel", "deny"))
 GONE = Topic("gone", ("## Modify pending order",), "status", ("modify", "deny"))
-PAY = Topic(
-    "pay", ("## Modify pending order", "### Modify payment"), "gift card balance", ("modify", "deny")
-)
+PAY = Topic("pay", ("## Modify pending order", "### Modify payment"), "gift card balance", ("modify", "deny"))
 TOPICS = (REFUND, SWAP, SHIP, GONE, PAY)
 Row = Mapping[str, Any]
 
@@ -57,9 +55,7 @@ def _of(order: Row, tables: Row) -> Iterator[Gated]:
     cancel = Call.of("cancel_pending_order", order_id=key, reason="no longer needed")
     if status in (PENDING, DELIVERED):
         items = [item["item_id"] for item in order["items"]]
-        back = Call.of(
-            "return_delivered_order_items", order_id=key, item_ids=items, payment_method_id=method
-        )
+        back = Call.of("return_delivered_order_items", order_id=key, item_ids=items, payment_method_id=method)
         ask = f"The user wants no item of order {key} any more and asks for the money back."
         yield _status(order, REFUND, (PENDING, DELIVERED), (cancel, back), ask)
         if swap := _swap(order, tables):
@@ -143,8 +139,12 @@ def _swap(order: Row, tables: Row) -> Gated | None:
     }
     tools = ("modify_pending_order_items", "exchange_delivered_order_items")
     options = ", ".join(f"{name} {value}" for name, value in variants[new]["options"].items())
-    ask = f"The user wants the {item['name']} of order {key} with other options ({options}), and has confirmed."
-    return _status(order, SWAP, (PENDING, DELIVERED), (Call.of(tools[0], **how), Call.of(tools[1], **how)), ask)
+    ask = (
+        f"The user wants the {item['name']} of order {key} with other options ({options}), and has confirmed."
+    )
+    return _status(
+        order, SWAP, (PENDING, DELIVERED), (Call.of(tools[0], **how), Call.of(tools[1], **how)), ask
+    )
 
 
 def _pay(order: Row, methods: Row) -> Gated | None:
