@@ -9,14 +9,12 @@ import torch
 from jaxtyping import Bool, Float, Int
 
 from experiments.tau2.settings import Tau2Settings
+from experiments.tau2.splicing import Chunks
 from pkv_interp.agent.arms import FULL, PREFIX_CACHE
-from pkv_interp.agent.tau2.acting import Step, act, decide, opening, right_world
-from pkv_interp.agent.tau2.keeping import ARMS, FIELD_LAST, Splice, opened
+from pkv_interp.agent.tau2.acting import Manner, Step, act, decide, opening, right_world
+from pkv_interp.agent.tau2.keeping import ARMS, FIELD_LAST, opened
 from pkv_interp.agent.tau2.package import Domain, World
 from pkv_interp.agent.tau2.visits import Page, Visit, field_spans, request_start
-from pkv_interp.cache.compute import Runner
-from pkv_interp.cache.frozen import FrozenCache
-from pkv_interp.composing import precompile, seam_repair, splice
 from pkv_interp.prompts.segments import Prompt
 
 
@@ -87,10 +85,10 @@ class Checks:
     """What must be so in every visit.
 
     Attributes:
-        prefix_cache_equals_full: largest difference in logits, over turns up to the first that differs in history.
-        splice_in_place: the same at the first turn where the policy, computed after its own prefix, is put back;
-            None where it was not checked.
-        stale_fails: share of actions that were right before a change which fail after it, in the environment.
+        prefix_cache_equals_full: largest difference in logits, over turns of one history.
+        splice_in_place: the same at the first turn with the policy put back that was computed after its own
+            prefix; None where it was not checked.
+        stale_fails: share of actions that were right before a change and fail after it.
         right_succeeds: share of right actions that succeed.
     """
 
@@ -117,43 +115,6 @@ class VisitRun:
     arms: dict[str, ArmTurns]
     policy_tokens: int
     checks: Checks
-
-
-class Chunks:
-    """Precompiled policies, each computed once in a process and kept for all visits that have it."""
-
-    def __init__(self, runner: Runner, tokenizer: Any, settings: Tau2Settings) -> None:
-        """Take what is needed to make them."""
-        self.runner, self.tokenizer, self.settings = runner, tokenizer, settings
-        self._made: dict[tuple[int, ...], Any] = {}
-
-    def splice(self, prompt: Prompt) -> Splice:
-        """What puts the prompt's policy after a prefix, with the seam that the settings ask for."""
-        (start, end), settings = prompt.spans["policy"], self.settings
-        policy = prompt.ids[start:end]
-        if policy not in self._made:
-            # The system message, which every session of a domain shares, or what the sink says.
-            before = prompt.ids[: prompt.kinds.index("session")] if settings.sink == "prefix" else ()
-            self._made[policy] = precompile(
-                self.runner, self.tokenizer, policy, context=before, sink=settings.sink
-            )
-        chunk = self._made[policy]
-
-        def put(prefix: FrozenCache) -> tuple[FrozenCache, int]:
-            joined = splice(self.runner, prefix, chunk)
-            again = min(settings.seam, len(policy))
-            if not again:
-                return joined, 0
-            return seam_repair(self.runner, joined, (start, end), prompt.ids[:end], again).cache, again
-
-        return put
-
-    def in_place(self, prompt: Prompt) -> Splice:
-        """A splice of the policy as it is computed after the prompt's own prefix, which changes nothing."""
-        start, end = prompt.spans["policy"]
-        before = prompt.ids[:start]
-        chunk = precompile(self.runner, self.tokenizer, prompt.ids[start:end], context=before, sink="prefix")
-        return lambda prefix: (splice(self.runner, prefix, chunk), 0)
 
 
 def run_visit(
@@ -189,7 +150,7 @@ def run_visit(
         world = _world(domain, pages[False])
         page = pages[arm is FIELD_LAST]
         mine = steps[arm.name] = act(
-            runner, page, arm, cache, world, tokenizer, fields=fields, erratum=settings.erratum
+            runner, page, Manner(arm, fields, settings.erratum), cache, world, tokenizer
         )
         arms[arm.name] = _turns(mine, scale, 0 if arm is FULL else tokens, world.same(best))
     asked = runner.extend(plain[0].cache, first.ids[len(plain[0].ids) :]).logits

@@ -12,7 +12,7 @@ from pkv_interp.agent.tau2.records import Gated, Topic
 from pkv_interp.agent.tau2.visits import Page, Request, Visit, aligned
 from pkv_interp.streams import stream
 
-#: Lines before the policy, of which sessions have from none to all, so that the policy lies elsewhere in each.
+#: Lines before the policy; sessions have from none to all of them, so that the policy lies elsewhere in each.
 PREFACE = ("channel: chat", "language: English", "identity: confirmed", "agent: night shift, second desk")
 #: Every way to open a session: in either state, with either action first in the menu.
 WAYS = tuple(product((0, 1), (0, 1)))
