@@ -54,7 +54,7 @@ class Measured:
 
 
 def measure(session: "Session[Tau2Settings]") -> Measured:
-    """Build every visit, so that what is wrong is told before a model loads, and run all arms through each."""
+    """Build every visit, so that what is wrong is told before a model loads; run all arms through each."""
     settings, tokenizer = session.settings, session.tokenizer
     version = check_installed()
     domains = {name: Domain.load(name) for name in settings.domains}

@@ -66,7 +66,7 @@ def summarise(found: Measured, scoring: Scoring[Tau2Settings]) -> Report:
 
 
 def controls(runs: Sequence[VisitRun], scoring: Scoring[Tau2Settings]) -> list[Control]:
-    """Arms that are one must agree in logits, and the environment must take right actions and no stale ones."""
+    """Arms that are one must agree in logits; the environment must take right actions and no stale ones."""
     allowed = SAME_TEXT if scoring.head.model["dtype"] == "float32" else scoring.tolerance.logits
     checks = [run.checks for run in runs]
     placed = [one.splice_in_place for one in checks if one.splice_in_place is not None]

@@ -44,6 +44,21 @@ class Step:
     seconds: float
 
 
+@dataclass(frozen=True)
+class Manner:
+    """How an arm goes through a visit.
+
+    Attributes:
+        arm: how the cache is kept up with the world.
+        fields: where the states stand in the early layout.
+        erratum: wording of the erratum that arms with errata append at a change.
+    """
+
+    arm: Arm
+    fields: tuple[Span, ...]
+    erratum: str
+
+
 def decide(prompt: Prompt, page: Page, tokenizer: Any, logits: Tensor) -> tuple[int, float, bool]:
     """Index of the action decided, margin of the first action over the second, and whether greedy agrees.
 
@@ -62,26 +77,22 @@ def decide(prompt: Prompt, page: Page, tokenizer: Any, logits: Tensor) -> tuple[
 def act(
     runner: Runner,
     page: Page,
-    arm: Arm,
+    manner: Manner,
     kept: Kept,
     world: World,
     tokenizer: Any,
-    *,
-    fields: tuple[Span, ...],
-    erratum: str,
 ) -> list[Step]:
     """Run one arm through a visit; the world is changed.
 
     Args:
         runner: the model.
         page: the first turn's, in this arm's layout.
-        arm: how the cache is kept up with the world.
+        manner: the arm.
         kept: the opened session.
         world: in the states that the session opens in.
         tokenizer: of the model.
-        fields: where the states stand in this arm's layout.
-        erratum: wording of the erratum that arms with errata append at a change.
     """
+    arm, fields = manner.arm, () if manner.arm is FIELD_LAST else manner.fields
     visit, steps = page.visit, list[Step]()
     for at, request in enumerate(visit.requests):
         record, states = visit.asked(at), visit.states(at)
@@ -90,10 +101,10 @@ def act(
         if request.changed:
             world.arrive(record.arrivals[states[request.record]])
             if arm.erratum:
-                page = page.corrected(erratum)
+                page = page.corrected(manner.erratum)
         prompt = page.prompt(tokenizer)
         took, (done, tokens) = seconds(
-            lambda p=prompt, k=kept: turn(runner, arm, k, p.ids, () if arm is FIELD_LAST else fields),
+            lambda p=prompt, k=kept: turn(runner, arm, k, p.ids, fields),
             runner.model.device,
         )
         kept = Kept(prompt.ids, done.cache)

@@ -11,9 +11,9 @@ DOMAIN = "airline"
 AVAILABLE, LANDED, CANCELLED = "available", "landed", "cancelled"
 #: Policy: a cabin cannot be changed once a flight of the reservation has been flown. The tool refuses it.
 CABIN = Topic("cabin", ("## Modify flight",), "status", ("update", "deny"))
-#: Policy: business flights can be cancelled; once a portion has been flown a transfer is needed. No tool asks.
+#: Policy: business flights can be cancelled; after a flown portion a transfer is needed. No tool checks.
 CANCEL = Topic("cancel", ("## Cancel flight",), "status", ("cancel", "transfer"))
-#: Policy: other flights can be cancelled where the airline cancelled one. No tool asks.
+#: Policy: other flights can be cancelled where the airline cancelled one. No tool checks.
 GROUNDED = Topic("grounded", ("## Cancel flight",), "status", ("cancel", "deny"))
 TOPICS = (CABIN, CANCEL, GROUNDED)
 #: Bookings from here on are from the last 24 hours before the policy's own present time.
@@ -71,7 +71,7 @@ def _of(booked: Row, tables: Row) -> Iterator[Gated]:
         ask = f"The user's plans changed: reservation {key} is to be cancelled, and the user has confirmed."
         yield _gated(booked, tables, CANCEL, (AVAILABLE, LANDED), (cancel, transfer), ask)
     elif booked["created_at"] < RECENT and booked["insurance"] == "no":
-        ask = f"The user asks to cancel reservation {key} if a flight is cancelled by airline, and has confirmed."
+        ask = f"The user asks to cancel reservation {key} if the airline cancelled it, and has confirmed."
         yield _gated(booked, tables, GROUNDED, (CANCELLED, AVAILABLE), (cancel, DENY), ask)
 
 

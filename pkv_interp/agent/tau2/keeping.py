@@ -12,7 +12,7 @@ from pkv_interp.cache.frozen import FrozenCache
 
 ERRATUM = Arm("erratum", erratum=True)
 FIELD_ONLY = Arm("field_only", refresh=True)
-#: States right before the request, so that whatever changes is read anew with the request and nothing is stale.
+#: States right before the request: what changes is run anew with the request, and nothing is stale.
 FIELD_LAST = Arm("field_last", reprefill="changed")
 UNIFIED = Arm("unified", composed=True, refresh=True, erratum=True)
 STALE = Arm("stale")
