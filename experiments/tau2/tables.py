@@ -40,7 +40,7 @@ class Known(EstimateRow):
 
 @dataclass(frozen=True)
 class Cost(EstimateRow):
-    """Cost of the full arm over an arm's in ``tokens`` or ``seconds``: after the change, or of whole loops."""
+    """Cost of full over that of an arm, in ``tokens`` or ``seconds``: after the change, or of whole loops."""
 
     table = "cost"
     part: str
