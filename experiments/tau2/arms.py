@@ -65,7 +65,7 @@ class ArmTurns:
         length: tokens of the prompt.
         ms: milliseconds until the first token; on a CPU the process's own time over its threads.
         opening: tokens run before the first request.
-        whole: after the visit the database is as right calls alone would have left it.
+        whole: no tool raised, and the database ends as right calls alone would have left it.
     """
 
     action: Int[np.ndarray, " turns"]
@@ -152,7 +152,9 @@ def run_visit(
         mine = steps[arm.name] = act(
             runner, page, Manner(arm, fields, settings.erratum), cache, world, tokenizer
         )
-        arms[arm.name] = _turns(mine, scale, 0 if arm is FULL else tokens, world.same(best))
+        # Where the right answer writes nothing, a refused call leaves the same database: it is no success.
+        whole = all(step.verdict.accepted for step in mine) and world.same(best)
+        arms[arm.name] = _turns(mine, scale, 0 if arm is FULL else tokens, whole)
     asked = runner.extend(plain[0].cache, first.ids[len(plain[0].ids) :]).logits
     apart = None
     if in_place:

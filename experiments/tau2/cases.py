@@ -38,6 +38,7 @@ class Cases:
 def build_cases(domain: Domain, settings: Tau2Settings, tokenizer: Any) -> Cases:
     """The visits of a domain; topics go round, and states and menus are balanced within each."""
     found, passed = domain.records(), list[str]()
+    topics = list(dict.fromkeys(one.topic for one in found))
 
     def usable(visit: Visit) -> bool:
         page = Page(visit, 0, visit.starts, chat=settings.chat, thinking=settings.model.thinking)
@@ -47,7 +48,8 @@ def build_cases(domain: Domain, settings: Tau2Settings, tokenizer: Any) -> Cases
         return True
 
     def decided(topic: Topic) -> Iterator[Visit]:
-        mine, way = _shuffled([one for one in found if one.topic == topic], settings, topic), 0
+        mine = _shuffled([one for one in found if one.topic == topic], settings, topic)
+        way = topics.index(topic)  # so that few decisions are balanced as well
         for one in mine:
             start, first = WAYS[way % len(WAYS)]
             visit = _visit(domain, settings, (one,), (start,), (Request(0, True, first),), way)
@@ -66,7 +68,6 @@ def build_cases(domain: Domain, settings: Tau2Settings, tokenizer: Any) -> Cases
             if usable(visit):
                 yield visit
 
-    topics = list(dict.fromkeys(one.topic for one in found))
     return Cases(
         list(_in_turn([decided(topic) for topic in topics], settings.records)),
         list(_in_turn([looped(topic) for topic in topics], settings.loops)),
