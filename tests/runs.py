@@ -239,6 +239,8 @@ ARGUMENTS = {
     "tau2": TAU2,
     "weight_edits": WEIGHT_EDITS,
 }
+#: Packages of extras that an experiment cannot do without, by experiment.
+NEEDS = {"tau2": "tau2"}
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
 
 

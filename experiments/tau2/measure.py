@@ -55,8 +55,8 @@ class Measured:
 
 def measure(session: "Session[Tau2Settings]") -> Measured:
     """Build every visit, so that what is wrong is told before a model loads; run all arms through each."""
-    settings, tokenizer = session.settings, session.tokenizer
     version = check_installed()
+    settings, tokenizer = session.settings, session.tokenizer
     domains = {name: Domain.load(name) for name in settings.domains}
     cases = {name: build_cases(domain, settings, tokenizer) for name, domain in domains.items()}
     for name, mine in cases.items():
