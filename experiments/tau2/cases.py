@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import product, zip_longest
+from itertools import islice, product, zip_longest
 from typing import Any
 
 from experiments.tau2.settings import Tau2Settings
@@ -37,13 +37,13 @@ class Cases:
 
 def build_cases(domain: Domain, settings: Tau2Settings, tokenizer: Any) -> Cases:
     """The visits of a domain; topics go round, and states and menus are balanced within each."""
-    found, passed = domain.records(), list[str]()
+    found, passed = domain.records(), set[str]()
     topics = list(dict.fromkeys(one.topic for one in found))
 
     def usable(visit: Visit) -> bool:
         page = Page(visit, 0, visit.starts, chat=settings.chat, thinking=settings.model.thinking)
         if not aligned(page, tokenizer):
-            passed.append(visit.instance)
+            passed.update(one.instance for one in visit.records)
             return False
         return True
 
@@ -110,18 +110,11 @@ def _shuffled(items: Sequence[Any], settings: Tau2Settings, topic: Topic) -> lis
 def _in_turn(sources: Sequence[Iterator[Visit]], most: int | None) -> Iterator[Visit]:
     """One of each source in turn, until none is left or there are as many as asked for."""
     count = 0
-    for row in zip_longest(*(_bounded(source, most) for source in sources)):
+    # Nothing is built for a source once as many were taken as are wanted in all.
+    for row in zip_longest(*(islice(source, most) for source in sources)):
         for visit in row:
             if visit is not None:
                 if most is not None and count >= most:
                     return
                 count += 1
                 yield visit
-
-
-def _bounded(source: Iterator[Visit], most: int | None) -> Iterator[Visit]:
-    # Nothing is built for a source once as many were taken as are wanted in all.
-    for i, visit in enumerate(source):
-        if most is not None and i >= most:
-            return
-        yield visit

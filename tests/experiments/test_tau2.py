@@ -1,4 +1,4 @@
-"""The experiment on tau2-bench: its summary on known answers, its cases from a made-up shop, its small run."""
+"""The experiment on tau2-bench: its summary on known answers, cases from a made-up shop, its small run."""
 
 from __future__ import annotations
 
@@ -100,9 +100,9 @@ def test_figures_are_drawn_from_the_tables(name: str) -> None:
 
 def test_published_figures_name_headlines_that_there_are() -> None:
     stated = set(summed().stated())
-    figures = published("tau2")
+    figures = published(experiment="tau2")
     assert len(figures) == 7
-    assert {name for name in figures["headline"]} <= stated
+    assert set(figures["headline"]) <= stated
 
 
 def test_cases_are_balanced_and_go_round_the_topics() -> None:

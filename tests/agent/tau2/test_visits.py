@@ -1,4 +1,4 @@
-"""Prompts of visits and ways to keep their caches, on a tiny model and a made-up shop, without the package."""
+"""Prompts of visits and ways to keep their caches, on a tiny model and in a made-up shop."""
 
 from __future__ import annotations
 
