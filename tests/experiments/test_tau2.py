@@ -99,7 +99,7 @@ def test_figures_are_drawn_from_the_tables(name: str) -> None:
 
 
 def test_published_figures_name_headlines_that_there_are() -> None:
-    stated = set(summed().stated())
+    stated = set(summed(competence_threshold=0.5).stated())
     figures = published(experiment="tau2")
     assert len(figures) == 7
     assert set(figures["headline"]) <= stated
