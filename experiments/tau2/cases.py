@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice, product, zip_longest
+from itertools import islice, zip_longest
 from typing import Any
 
 from experiments.tau2.settings import Tau2Settings
@@ -14,8 +14,8 @@ from pkv_interp.streams import stream
 
 #: Lines before the policy; sessions have from none to all of them, so that the policy lies elsewhere in each.
 PREFACE = ("channel: chat", "language: English", "identity: confirmed", "agent: night shift, second desk")
-#: Every way to open a session: in either state, with either action first in the menu.
-WAYS = tuple(product((0, 1), (0, 1)))
+#: Every way to open a session: in either state, with either action first in the menu; states alternate.
+WAYS = ((0, 0), (1, 1), (0, 1), (1, 0))
 
 
 @dataclass(frozen=True)
