@@ -65,6 +65,8 @@ def small_results(
     shared = (base.parent if hasattr(request.config, "workerinput") else base) / "small"
 
     def of(experiment: str) -> Path:
+        if experiment in runs.NEEDS:
+            pytest.importorskip(runs.NEEDS[experiment], reason=f"the extra '{experiment}' is not installed")
         folder = shared / experiment
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / "lock"):
@@ -122,6 +124,12 @@ def keystone_results(small_results: Callable[[str], Path]) -> Path:
 def agent_results(small_results: Callable[[str], Path]) -> Path:
     """Results of the small agent run."""
     return small_results("agent")
+
+
+@pytest.fixture(scope="session")
+def tau2_results(small_results: Callable[[str], Path]) -> Path:
+    """Results of the small run on tau2-bench; skipped where its extra is not installed."""
+    return small_results("tau2")
 
 
 @pytest.fixture(scope="session")

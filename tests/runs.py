@@ -209,6 +209,16 @@ CONFIRM = (
     f"preregistration={_CONFIRM / 'preregistration.yaml'}",
     "threads=1",
 )
+TAU2 = (
+    "model=tiny-llama",
+    "domains=[retail]",
+    "records=8",
+    "loops=2",
+    "loop_turns=2",
+    "seam=2",
+    "bootstrap_draws=200",
+    "threads=1",
+)
 AUDIT = (f"path={ROOT / 'tests' / 'audit' / 'records'}",)
 #: By experiment: the smallest sizes that go through every part.
 ARGUMENTS = {
@@ -226,8 +236,11 @@ ARGUMENTS = {
     "layouts": LAYOUTS,
     "origin": ORIGIN,
     "patching": PATCHING,
+    "tau2": TAU2,
     "weight_edits": WEIGHT_EDITS,
 }
+#: Packages of extras that an experiment cannot do without, by experiment.
+NEEDS = {"tau2": "tau2"}
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
 
 
