@@ -10,6 +10,8 @@ from pathlib import Path
 
 from hydra.core.global_hydra import GlobalHydra
 
+from tests.serving.llama_engine import installed
+
 ROOT = Path(__file__).parent.parent
 SMALL = (
     "model=tiny-llama",
@@ -202,6 +204,18 @@ ORIGIN = (
     "bootstrap_draws=200",
     "threads=1",
 )
+SERVING = (
+    "model=tiny-llama",
+    "families=[documents,alerts]",
+    "n_fillers=1",
+    "injected=[field_only,recompute@4]",
+    "loads=[0.5,1.5]",
+    "clients=2",
+    "fault_scenes=4",
+    "lengths=[200,300]",
+    "bootstrap_draws=200",
+    "threads=1",
+)
 _CONFIRM = ROOT / "tests" / "experiments" / "confirm_files"
 CONFIRM = (
     "model=tiny-llama",
@@ -226,6 +240,7 @@ ARGUMENTS = {
     "layouts": LAYOUTS,
     "origin": ORIGIN,
     "patching": PATCHING,
+    "serving": SERVING,
     "weight_edits": WEIGHT_EDITS,
 }
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
@@ -281,5 +296,10 @@ def small(experiment: str, results: Path, *arguments: str) -> None:
         experiment: its name.
         results: folder of the record.
         arguments: what is to differ from `ARGUMENTS`.
+
+    Raises:
+        pytest.skip.Exception: it needs an engine that is not installed.
     """
+    if experiment == "serving":
+        installed()
     inside(experiment, *last(*ARGUMENTS[experiment], f"results_dir={results}", *arguments))

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from experiments.serving.cases import Prepared
 from experiments.serving.rig import Rig
-from experiments.serving.scored import served
+from experiments.serving.scored import is_from_cache, served
 from experiments.serving.settings import ERRATUM, FULL
 from pkv_interp.errors import PkvError
 from pkv_interp.serving.arrivals import closed_loop
@@ -74,7 +74,7 @@ class _Watch:
         self.rig, self.allowed, self.salt = rig, allowed, "faults"
         self.failed, self.in_full = Counter[str](), Counter[str]()
         self.asked = self.answered = self.wrong = self.unchecked = 0
-        self.worst, self.cached, self.computed = 0.0, 0, 0
+        self.worst = 0.0
 
     async def ask(
         self, client: Client, one: Prepared, arm: str, again: Callable[[], Awaitable[None]] | None = None
@@ -91,14 +91,13 @@ class _Watch:
             return reply
         self.answered += 1
         found = served(reply, one, arm)
-        if reply.in_full:
-            self.in_full[reply.in_full] += 1
+        if found.in_full:
+            self.in_full[found.in_full] += 1
         if found.error is None:
             self.unchecked += 1
         else:
             self.worst = max(self.worst, found.error)
             self.wrong += found.error > self.allowed
-        self.cached, self.computed = self.cached + reply.cached, self.computed + reply.computed
         return reply
 
     def found(self, happened: bool, told: str, **figures: float) -> FaultFound:
@@ -210,8 +209,7 @@ async def caches_removed(trial: Trial) -> FaultFound:
             return await watch.ask(client, *requests[number])
 
         replies = [one.got for one in await closed_loop(len(requests), _CLIENTS, ask)]
-    columns = [one.asks[arm].columns for one, arm in requests]
-    brought = [not r.in_full and r.cached >= n for r, n in zip(replies, columns, strict=True)]
+    brought = [is_from_cache(reply, *asked) for reply, asked in zip(replies, requests, strict=True)]
     told = f"removed half-way; {sum(brought)} answers from caches, {len(brought) - sum(brought)} in full"
     return watch.found(any(brought) and not all(brought), told, from_caches=float(sum(brought)))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -12,6 +13,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from experiments.serving.cases import Prepared, Preparer, ServedScene, build_scenes
+from experiments.serving.checks import (
+    allowed_error,
+    check_answers,
+    check_faults,
+    check_runs,
+    check_updates,
+)
 from experiments.serving.faults import FaultFound, Trial, copied, tried, try_fault
 from experiments.serving.latency import LengthCase, Updates, lengths_within, update_at
 from experiments.serving.load import Cell, LoadRun, run_cell
@@ -22,7 +30,6 @@ from pkv_interp.editing import Decision
 from pkv_interp.measure.edit_ranking import AttentionScores, learn_attention, score_attention
 from pkv_interp.measure.edit_scenes import SceneSource
 from pkv_interp.run.stage import Stage
-from pkv_interp.tolerances import tolerance_of
 
 if TYPE_CHECKING:
     from pkv_interp.run.session import Session
@@ -82,6 +89,8 @@ def measure(session: Session[ServingSettings]) -> Measured:
     """Serve every arm, in calm and under load, with faults and by length."""
     settings = session.settings
     check_engine(settings)
+    # A line for every request would hide the run's own.
+    logging.getLogger("httpx").setLevel(logging.WARNING)
     source = SceneSource.of(settings, session.tokenizer)
     source = replace(source, families=tuple(settings.world.choose(settings.served)))
     scenes = build_scenes(source, settings.instances, settings.n_fillers)
@@ -123,8 +132,9 @@ def _serve(
     settings = session.settings
     context = max(len(ids) for one in scenes for ids in _ids(prepared(one))) + ROOM
     with yard.server("load", Sizes(context, len(scenes))) as rig:
+        rig.check_counters()
         found = session.each("scenes", scenes, lambda one: _in_calm(rig, prepared(one)), SceneFound)
-        _check_answers(session, [one for scene in found.all() for one in scene.arms.values()])
+        check_answers(session, [one for scene in found.all() for one in scene.arms.values()])
         everything = [prepared(one) for one in scenes]
         cells = [Cell(arm, run) for run in range(settings.runs) for arm in settings.arms]
         capacity = session.each("capacity", cells, lambda cell: run_cell(rig, everything, cell), LoadRun)
@@ -136,7 +146,7 @@ def _serve(
         load = session.each(
             "load", loaded, lambda cell: run_cell(rig, everything, cell, rates[cell.arm]), LoadRun
         )
-    _check_runs(session, [*capacity.all(), *load.all()])
+    check_runs(session, [*capacity.all(), *load.all()])
     return found.of(scenes), capacity, load
 
 
@@ -172,38 +182,6 @@ def _side(decision: Decision, right: str) -> Side:
     return Side(decision.margin, decision.likeliest_option == right)
 
 
-def allowed_error(session: Session[ServingSettings]) -> float:
-    """Difference of a log-probability up to which the server computes what the model does."""
-    return max(session.tolerance.logits, tolerance_of(session.settings.precision).logits)
-
-
-def _check_answers(session: Session[ServingSettings], answers: Sequence[Served]) -> None:
-    """Stop where the server does not say what the model says, before anything is timed."""
-    n = f"{len(answers)} answers in calm, every arm"
-    unserved = sum(bool(one.in_full or one.failed) for one in answers)
-    session.control("served_in_calm", float(unserved), 0.0, 0.0, f"not answered, or cache not used, of {n}")
-    untold = sum(one.error is None for one in answers)
-    session.control("log_probabilities_told", float(untold), 0.0, 0.0, f"answers without one, of {n}")
-    worst = max((one.error for one in answers if one.error is not None), default=0.0)
-    detail = f"log-probabilities of the server and of the model, after the same columns, {n}"
-    session.control("server_says_what_model_says", worst, 0.0, allowed_error(session), detail)
-
-
-def _check_runs(session: Session[ServingSettings], runs: Sequence[LoadRun]) -> None:
-    """Requests and counters tell the same, everything was answered from what was named, and rightly so."""
-    answers = [one for run in runs for one in run.requests]
-    n = f"{len(answers)} requests under load"
-    off = max(run.told.off_by(run.counters) for run in runs)
-    detail = f"tokens by requests and by the server's counters, worst share of {len(runs)} runs"
-    session.control("hits_equal_counters", off, 0.0, 0.001, detail)
-    unserved = sum(bool(one.in_full or one.failed) for one in answers)
-    session.control(
-        "served_under_load", float(unserved), 0.0, 0.0, f"not answered, or cache not used, of {n}"
-    )
-    worst = max((one.error for one in answers if one.error is not None), default=0.0)
-    session.control("same_under_load", worst, 0.0, allowed_error(session), f"log-probabilities, {n}")
-
-
 def _faults(
     session: Session[ServingSettings],
     yard: Yard,
@@ -227,14 +205,7 @@ def _faults(
     found = session.each("faults", chosen, lambda fault: one(fault.name), FaultFound)
     if settings.url is not None:
         session.run.remarks.append("only a client that leaves was tried: the server is somebody else's")
-    whole = found.all()
-    asked = sum(one.asked for one in whole)
-    detail = f"of {asked} answers around {len(whole)} kinds of faults"
-    session.control("nothing_wrong_served", float(sum(f.wrong for f in whole)), 0.0, 0.0, f"wrong, {detail}")
-    missing = asked - sum(one.answered for one in whole)
-    session.control("answered_in_the_end", float(missing), 0.0, 0.0, f"not answered in the end, {detail}")
-    hidden = sum(not one.happened for one in whole)
-    session.control("faults_happened", float(hidden), 0.0, 0.0, "faults that did not show")
+    check_faults(session, found.all())
     return found
 
 
@@ -251,11 +222,5 @@ def _updates(session: Session[ServingSettings], yard: Yard, preparer: Preparer) 
         return Stage({})
     with yard.server("updates", Sizes(max(lengths) + ROOM, 1)) as rig:
         found = session.each("updates", cases, lambda case: update_at(preparer, rig, case), Updates)
-    updates = [one for case in found.all() for one in case.methods.values()]
-    failed = sum(bool(one.failed) for one in updates)
-    session.control("updates_served", float(failed), 0.0, 0.0, f"not answered so, of {len(updates)} updates")
-    worst = max((one.error for one in updates if one.error is not None), default=0.0)
-    session.control(
-        "updates_exact", worst, 0.0, allowed_error(session), "log-probabilities of single updates"
-    )
+    check_updates(session, found.all())
     return found

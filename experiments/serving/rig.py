@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -89,6 +90,19 @@ class Rig:
         """Close connections; whoever started the process ends it."""
         if self.slots is not None:
             self.slots.close()
+
+    def check_counters(self) -> None:
+        """Refuse a server without counters, before anything is measured that nothing could be held against.
+
+        Raises:
+            PkvError: it has none, or cannot be reached.
+        """
+
+        async def read() -> None:
+            async with self.client() as client:
+                await client.counted()
+
+        asyncio.run(read())
 
     def request(self, asked: Asked, salt: str) -> Prompt:
         """The request of an arm in one run.

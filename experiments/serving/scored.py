@@ -29,7 +29,7 @@ class Served:
         cached: tokens that were not.
         right: the answer is the action that the new value calls for.
         error: largest difference of a log-probability from the model's own, None where none was told.
-        in_full: why a cache that was named was not used, or "".
+        in_full: why a cache that was named was not used, or "" where it was.
         failed: why there is no answer, or "".
     """
 
@@ -58,8 +58,11 @@ def error_of(top: Mapping[int, float], expected: Float[np.ndarray, " vocab"] | N
     return max(abs(value - float(expected[token])) for token, value in top.items())
 
 
-def error_in(reply: Reply, one: Prepared, arm: str) -> float | None:
-    """The error of a reply, against what was served: the cache, or the prompt computed in full.
+def is_from_cache(reply: Reply, one: Prepared, arm: str) -> bool:
+    """Whether an answer was made from the cache that its request named.
+
+    llama.cpp's client knows. vLLM counts the columns of a cache and those of a prompt that it computed itself
+    alike: there what is said decides, which is one of the two or wrong.
 
     Args:
         reply: of the server.
@@ -67,9 +70,10 @@ def error_in(reply: Reply, one: Prepared, arm: str) -> float | None:
         arm: that asked.
     """
     asked: Asked = one.asks[arm]
-    brought = asked.columns > 0 and not reply.in_full and reply.cached >= asked.columns
-    against = asked if brought or asked.columns == 0 else one.asks[FULL]
-    return error_of(reply.top, against.expected)
+    if asked.columns == 0 or reply.in_full or reply.cached < asked.columns:
+        return False
+    cache, full = (error_of(reply.top, one.asks[name].expected) for name in (arm, FULL))
+    return cache is None or full is None or cache <= full
 
 
 def served(reply: Reply, one: Prepared, arm: str, due: float = 0.0, late: float = 0.0) -> Served:
@@ -82,6 +86,12 @@ def served(reply: Reply, one: Prepared, arm: str, due: float = 0.0, late: float 
         due: when it was to be sent.
         late: by how much later it was.
     """
+    asked, brought = one.asks[arm], is_from_cache(reply, one, arm)
+    in_full = reply.in_full
+    if asked.columns and not (brought or in_full or reply.failed):
+        in_full = "not told why"
+    # What was computed in full has to be what the whole prompt leads to.
+    against = one.asks[FULL] if in_full else asked
     return Served(
         scene=one.scene.number,
         due=due,
@@ -90,7 +100,7 @@ def served(reply: Reply, one: Prepared, arm: str, due: float = 0.0, late: float 
         computed=reply.computed,
         cached=reply.cached,
         right=not reply.failed and is_right(reply.said, one.scene.action),
-        error=error_in(reply, one, arm),
-        in_full=reply.in_full,
+        error=error_of(reply.top, against.expected),
+        in_full=in_full,
         failed=reply.failed,
     )
