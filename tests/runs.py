@@ -10,7 +10,7 @@ from pathlib import Path
 
 from hydra.core.global_hydra import GlobalHydra
 
-from tests.serving.llama_engine import installed
+from tests.serving.small import SERVING
 
 ROOT = Path(__file__).parent.parent
 SMALL = (
@@ -204,18 +204,6 @@ ORIGIN = (
     "bootstrap_draws=200",
     "threads=1",
 )
-SERVING = (
-    "model=tiny-llama",
-    "families=[documents,alerts]",
-    "n_fillers=1",
-    "injected=[field_only,recompute@4]",
-    "loads=[0.5,1.5]",
-    "clients=2",
-    "fault_scenes=4",
-    "lengths=[200,300]",
-    "bootstrap_draws=200",
-    "threads=1",
-)
 _CONFIRM = ROOT / "tests" / "experiments" / "confirm_files"
 CONFIRM = (
     "model=tiny-llama",
@@ -296,10 +284,5 @@ def small(experiment: str, results: Path, *arguments: str) -> None:
         experiment: its name.
         results: folder of the record.
         arguments: what is to differ from `ARGUMENTS`.
-
-    Raises:
-        pytest.skip.Exception: it needs an engine that is not installed.
     """
-    if experiment == "serving":
-        installed()
     inside(experiment, *last(*ARGUMENTS[experiment], f"results_dir={results}", *arguments))

@@ -95,7 +95,6 @@ def test_an_engine_that_is_not_here_is_refused_before_a_model_loads(
         (("injected=[erratum]",), "leaves no edited cache to inject"),
         (("caches=somewhere",), "the folder that a vLLM at url= reads"),
         (("url=ftp://here",), "url"),
-        (("families=[orders,support]",), "not of the held-out split"),
         (("layout=python_script",), "in words"),
         (("precision=bfloat16",), "float32 and float16"),
     ],

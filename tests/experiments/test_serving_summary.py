@@ -91,7 +91,7 @@ def test_tables_tell_loads_above_capacity_apart() -> None:
     ratios = [line for line in report.tables if isinstance(line, RatioLine)]
     assert {line.above_capacity for line in ratios} == {False, True}
     arms = {line.arm: line for line in report.tables if isinstance(line, ArmLine)}
-    # A request above capacity is not counted as one that was served in order: 3 runs at capacity, 3 under load.
+    # Of 3 runs at capacity and 3 under load; those above capacity do not count.
     assert {line.n for line in arms.values()} == {24}
     assert arms["stale"].right_per_second == 0.0
     assert arms["erratum"].right_per_second == pytest.approx(arms["erratum"].capacity * 0.75)

@@ -1,4 +1,4 @@
-"""The client against a server in this process: what it measures, sends, notices, and never takes for granted."""
+"""The client against a server in this process: what it measures, sends and notices."""
 
 from __future__ import annotations
 
