@@ -18,7 +18,7 @@ from experiments.serving.cases import (
     write,
     written,
 )
-from experiments.serving.rig import ROOM, Rig
+from experiments.serving.rig import Rig
 from experiments.serving.scored import error_of, is_right
 from experiments.serving.settings import ERRATUM, FIELD_LAST, FULL, SPLICE
 from pkv_interp.composing import Chunk, precompile, splice
@@ -30,6 +30,8 @@ from pkv_interp.serving.client import Client, Prompt, Reply
 
 #: Fillers from which the length of one is read.
 _SOME = 8
+#: Tokens that come after a context: an erratum, the question, what the template puts there, and the cue.
+AFTER = 192
 #: Slot that all of it happens in.
 _SLOT = 0
 
@@ -163,7 +165,7 @@ def lengths_within(lengths: Sequence[int], most: int) -> list[int]:
         lengths: that were asked for.
         most: positions of the model.
     """
-    return [length for length in lengths if length + ROOM <= most]
+    return [length for length in lengths if length + AFTER <= most]
 
 
 def _scene_within(preparer: Preparer, case: LengthCase) -> ServedScene:

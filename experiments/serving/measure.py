@@ -21,7 +21,7 @@ from experiments.serving.checks import (
     check_updates,
 )
 from experiments.serving.faults import FaultFound, Trial, copied, tried, try_fault
-from experiments.serving.latency import LengthCase, Updates, lengths_within, update_at
+from experiments.serving.latency import AFTER, LengthCase, Updates, lengths_within, update_at
 from experiments.serving.load import Cell, LoadRun, run_cell
 from experiments.serving.rig import ROOM, Rig, Sizes, Yard, check_engine
 from experiments.serving.scored import Served, served
@@ -220,7 +220,7 @@ def _updates(session: Session[ServingSettings], yard: Yard, preparer: Preparer) 
     cases = [LengthCase(n, repeat) for n in lengths for repeat in range(settings.latency_repeats)]
     if not cases:
         return Stage({})
-    with yard.server("updates", Sizes(max(lengths) + ROOM, 1)) as rig:
+    with yard.server("updates", Sizes(max(lengths) + AFTER, 1)) as rig:
         found = session.each("updates", cases, lambda case: update_at(preparer, rig, case), Updates)
     check_updates(session, found.all())
     return found

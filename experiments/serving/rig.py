@@ -30,7 +30,9 @@ if TYPE_CHECKING:
     from pkv_interp.models.load import LoadedModel
 
 #: Tokens that a slot holds beyond the longest prompt: an answer that a client leaves.
-ROOM = 256
+ROOM = 96
+#: Tokens of a block of vLLM's.
+_BLOCK = 32
 
 
 @dataclass(frozen=True)
@@ -212,9 +214,10 @@ class Yard:
             kind = {"float32": "F32", "float16": "F16"}[settings.precision]
             started = LlamaSizes(sizes.parallel, sizes.context, kind=kind, threads=settings.server_threads)
             return LlamaServer(self._gguf(), place / "slots", log, started)
-        # A block more for each prompt, and one that the engine keeps for itself.
-        blocks = sizes.parallel * (sizes.context // 32 + 2) + 1 if sizes.tight else None
-        started = VllmSizes(sizes.context, dtype=settings.precision, blocks=blocks)
+        # It wants room for one request of the full context; each further prompt comes with its own length.
+        more = (sizes.parallel - 1) * ((sizes.context - ROOM) // _BLOCK)
+        blocks = sizes.context // _BLOCK + 2 + more if sizes.tight else None
+        started = VllmSizes(sizes.context, _BLOCK, settings.precision, blocks=blocks)
         return VllmServer(self._checkpoint(), caches, log, started)
 
     def _gguf(self) -> Path:
