@@ -89,8 +89,9 @@ def measure(session: Session[ServingSettings]) -> Measured:
     """Serve every arm, in calm and under load, with faults and by length."""
     settings = session.settings
     check_engine(settings)
-    # A line for every request would hide the run's own.
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+    # A line for every request, and one for every file, would hide the run's own.
+    for name in ("httpx", "gguf"):
+        logging.getLogger(name).setLevel(logging.WARNING)
     source = SceneSource.of(settings, session.tokenizer)
     source = replace(source, families=tuple(settings.world.choose(settings.served)))
     scenes = build_scenes(source, settings.instances, settings.n_fillers)

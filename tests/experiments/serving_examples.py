@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,7 +13,7 @@ from experiments.serving.cases import Asked, Prepared
 from experiments.serving.load import LoadRun
 from experiments.serving.scored import Served
 from experiments.serving.settings import ServingSettings
-from pkv_interp.records.controls import control, raise_for_controls
+from pkv_interp.records.controls import control
 from pkv_interp.serving.client import Prompt
 from pkv_interp.serving.counters import Counted
 from pkv_interp.tolerances import tolerance_of
@@ -30,16 +30,23 @@ def settings(*changes: str) -> ServingSettings:
 
 
 class Judge:
-    """A session as far as controls go."""
+    """A session as far as controls go. It raises for none, so that every one of them is seen."""
 
-    def __init__(self, chosen: ServingSettings | None = None) -> None:
-        self.settings = chosen or settings()
+    def __init__(self) -> None:
+        self.settings = settings()
         self.tolerance = tolerance_of("float32")
-        self.passed: list[str] = []
+        self.controls: dict[str, bool] = {}
 
     def control(self, name: str, value: float, expected: float, tolerance: float, detail: str = "") -> None:
-        raise_for_controls([control(name, value, expected, tolerance, detail)])
-        self.passed.append(name)
+        self.controls[name] = control(name, value, expected, tolerance, detail).passed
+
+
+def failed(check: Callable[[Any, Any], None], found: object) -> set[str]:
+    """Names of the controls that fail on what was found."""
+    judge = Judge()
+    check(judge, found)
+    assert judge.controls
+    return {name for name, passed in judge.controls.items() if not passed}
 
 
 def served(scene: int = 0, *, first: float = 1.0, **other: Any) -> Served:
