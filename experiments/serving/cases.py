@@ -201,8 +201,9 @@ class Preparer:
             STALE: old,
         }
         asks = {arm: _asked(state, prompt_of(state)) for arm, state in states.items()}
+        ranking = self.ranking(scene, old)
         for arm in self.settings.arms[len(asks) :]:
-            state = spliced(self.loaded, new) if arm == SPLICE else self.edit(scene, arm, old)
+            state = spliced(self.loaded, new) if arm == SPLICE else self.edit(scene, arm, old, ranking)
             path = write(self.loaded, state, self.folder)
             asked = _asked(state, prompt_of(state, cache=path.stem, slot=scene.number))
             asks[arm] = replace(asked, columns=len(state.ids))
@@ -216,18 +217,22 @@ class Preparer:
         warm = {"early": prompt_of(old).ids, "late": prompt_of(old_late).ids}
         return Prepared(scene, asks, warm, *decided)
 
-    def edit(self, scene: ServedScene, method: str, old: State) -> State:
+    def ranking(self, scene: ServedScene, old: State) -> list[int]:
+        """Positions after the field, those first that a method with an amount shall take."""
+        if scene.early.family not in self.attention:
+            return list(notes_of(old, scene.early))
+        case = self.source.matching_case(scene.early)
+        return most_attended(old, scene.early, case, self.attention[scene.early.family])
+
+    def edit(self, scene: ServedScene, method: str, old: State, ranking: list[int]) -> State:
         """The state after the change, by an editing method.
 
         Args:
             scene: the change.
             method: its name.
             old: before it.
+            ranking: of positions after the field.
         """
-        ranking = list(notes_of(old, scene.early))
-        if scene.early.family in self.attention:
-            case = self.source.matching_case(scene.early)
-            ranking = most_attended(old, scene.early, case, self.attention[scene.early.family])
         return edited(old, scene.early, method, self.settings.erratum, ranking)
 
 

@@ -97,7 +97,7 @@ def update_at(preparer: Preparer, rig: Rig, case: LengthCase) -> Updates:
     Raises:
         PkvError: no prompt is as short, or the server gives no answer.
     """
-    scene = _scene_within(preparer, case)
+    scene = scene_within(preparer, case)
     context, late = (open_context(preparer.loaded, one) for one in (scene.early, scene.late))
     old = context.prefill()
     task = scene.early.task
@@ -109,8 +109,9 @@ def update_at(preparer: Preparer, rig: Rig, case: LengthCase) -> Updates:
         ERRATUM: Asked(prompt_of(told), log_probabilities(told.logits())),
         FIELD_LAST: Asked(Prompt(written(late, scene.late, task.new)), None),
     }
+    ranking = preparer.ranking(scene, old)  # learned before the change
     made: dict[str, Callable[[], State]] = {
-        arm: (lambda arm=arm: preparer.edit(scene, arm, old)) for arm in preparer.settings.injected
+        arm: (lambda arm=arm: preparer.edit(scene, arm, old, ranking)) for arm in preparer.settings.injected
     }
     made[SPLICE] = lambda: _spliced(context, old, scene, chunk_of)
     made = made if SPLICE in preparer.settings.arms else {}
@@ -168,8 +169,16 @@ def lengths_within(lengths: Sequence[int], most: int) -> list[int]:
     return [length for length in lengths if length + AFTER <= most]
 
 
-def _scene_within(preparer: Preparer, case: LengthCase) -> ServedScene:
-    """The longest prompt of at most the length."""
+def scene_within(preparer: Preparer, case: LengthCase) -> ServedScene:
+    """The longest prompt of at most the length.
+
+    Args:
+        preparer: of scenes.
+        case: the length.
+
+    Raises:
+        PkvError: no prompt is as short.
+    """
     families = preparer.source.families
     source = replace(preparer.source, families=(families[case.repeat % len(families)],))
 

@@ -21,7 +21,14 @@ from experiments.serving.checks import (
     check_updates,
 )
 from experiments.serving.faults import FaultFound, Trial, copied, tried, try_fault
-from experiments.serving.latency import AFTER, LengthCase, Updates, lengths_within, update_at
+from experiments.serving.latency import (
+    AFTER,
+    LengthCase,
+    Updates,
+    lengths_within,
+    scene_within,
+    update_at,
+)
 from experiments.serving.load import Cell, LoadRun, run_cell
 from experiments.serving.rig import ROOM, Rig, Sizes, Yard, check_engine
 from experiments.serving.scored import Served, served
@@ -98,6 +105,9 @@ def measure(session: Session[ServingSettings]) -> Measured:
     with tempfile.TemporaryDirectory(prefix="pkv-serving-") as folder:
         yard = Yard(settings, session.loaded, Path(folder))
         preparer = Preparer(session.loaded, source, settings, _attention(session, source), yard.caches)
+        for repeat in range(settings.latency_repeats):
+            # A length that no prompt has is refused now, and not at the end.
+            scene_within(preparer, LengthCase(settings.lengths[0], repeat))
         kept: dict[str, Prepared] = {}
 
         def prepared(scene: ServedScene) -> Prepared:

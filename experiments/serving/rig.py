@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 #: Tokens that a slot holds beyond the longest prompt: an answer that a client leaves.
 ROOM = 96
+#: Models that are written as GGUF and whose slot files hold one cache of plain attention.
+_SLOTTED = ("llama", "qwen3")
 #: Tokens of a block of vLLM's.
 _BLOCK = 32
 
@@ -181,7 +183,15 @@ class Yard:
             settings: of the run.
             loaded: the model.
             folder: for its files.
+
+        Raises:
+            PkvError: slot files of such a model are not written here.
         """
+        model_type = str(loaded.model.config.model_type)
+        if settings.url is None and settings.engine == "llama" and model_type not in _SLOTTED:
+            raise PkvError(
+                f"llama.cpp's slot files of {model_type} are not written here", "use engine=vllm, or a url"
+            )
         self.settings, self.folder, self._loaded = settings, folder, loaded
         self.caches = folder / "caches" if settings.caches is None else settings.caches
         self.caches.mkdir(parents=True, exist_ok=True)
@@ -223,11 +233,6 @@ class Yard:
     def _gguf(self) -> Path:
         file = self.folder / "model.gguf"
         if not file.exists():
-            model_type = str(self._loaded.model.config.model_type)
-            if model_type not in ("llama", "qwen3"):
-                raise PkvError(
-                    f"{model_type} has slot files that are not written here", "use engine=vllm, or a url"
-                )
             write_gguf(file, self._loaded.model, self._loaded.tokenizer)
         return file
 

@@ -88,6 +88,29 @@ def test_an_engine_that_is_not_here_is_refused_before_a_model_loads(
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
+        ({"model": "tiny-gemma2"}, "slot files of gemma2 are not written here; use engine=vllm"),
+        ({"model": "tiny-llama", "lengths": [20]}, "no prompt has as few as 20 tokens; use lengths from"),
+    ],
+)
+def test_what_cannot_be_served_is_refused_before_a_server_starts(
+    changes: dict[str, Any], told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ".ready").touch()
+    monkeypatch.setenv("PKV_LLAMA", str(tmp_path))
+    monkeypatch.setattr("subprocess.Popen", lambda *_, **__: pytest.fail("a server was started"))
+    with pytest.raises(PkvError, match=told):
+        EXPERIMENT.run(
+            injected=["field_only"],
+            families=["documents", "alerts"],
+            fault_scenes=4,
+            results_dir=tmp_path / "results",
+            **changes,
+        )
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
         (("loads=[1.2]",), "the first load must lie under capacity"),
         (("loads=[0.8,0.5]",), "in rising order"),
         (("runs=2",), "greater than or equal to 3"),
