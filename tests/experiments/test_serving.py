@@ -16,6 +16,7 @@ from pkv_interp.errors import PkvError
 from pkv_interp.measure.edit_scenes import SceneSource, open_context
 from pkv_interp.records import RunRecord, load_records, published
 from pkv_interp.records.__main__ import main as records_command
+from pkv_interp.serving.processes import LlamaServer
 from tests import runs
 from tests.experiments.serving_examples import settings
 from tests.families import tiny
@@ -97,7 +98,7 @@ def test_what_cannot_be_served_is_refused_before_a_server_starts(
 ) -> None:
     (tmp_path / ".ready").touch()
     monkeypatch.setenv("PKV_LLAMA", str(tmp_path))
-    monkeypatch.setattr("subprocess.Popen", lambda *_, **__: pytest.fail("a server was started"))
+    monkeypatch.setattr(LlamaServer, "start", lambda _: pytest.fail("a server was started"))
     with pytest.raises(PkvError, match=told):
         EXPERIMENT.run(
             injected=["field_only"],
