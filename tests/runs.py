@@ -10,6 +10,8 @@ from pathlib import Path
 
 from hydra.core.global_hydra import GlobalHydra
 
+from tests.serving.small import SERVING
+
 ROOT = Path(__file__).parent.parent
 SMALL = (
     "model=tiny-llama",
@@ -237,6 +239,7 @@ ARGUMENTS = {
     "origin": ORIGIN,
     "patching": PATCHING,
     "tau2": TAU2,
+    "serving": SERVING,
     "weight_edits": WEIGHT_EDITS,
 }
 #: Packages of extras that an experiment cannot do without, by experiment.
