@@ -238,8 +238,8 @@ ARGUMENTS = {
     "layouts": LAYOUTS,
     "origin": ORIGIN,
     "patching": PATCHING,
-    "tau2": TAU2,
     "serving": SERVING,
+    "tau2": TAU2,
     "weight_edits": WEIGHT_EDITS,
 }
 #: Packages of extras that an experiment cannot do without, by experiment.
