@@ -1,4 +1,4 @@
-"""User memory: settings or a long history, prefilled once, attached to conversations, edited when they change.
+"""User memory: settings or a long history, prefilled once, attached to conversations, edited on a change.
 
 Nothing here is new for caches: a block of a memory is an editable text whose columns are a chunk.
 """

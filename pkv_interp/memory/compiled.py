@@ -22,7 +22,10 @@ from pkv_interp.models.identity import identity_of
 ALIASES = {"in_place": "field_only", "recompile": "full_reprefill"}
 #: Methods of the editing API that no memory is updated by.
 REFUSED = {
-    "stale": ("keeps the old value, so that the memory would say one thing and hold another", "keep it as it is"),
+    "stale": (
+        "keeps the old value, so that the memory would say one thing and hold another",
+        "keep it as it is",
+    ),
     "oracle_patch": ("needs the prefill that it is meant to save", "use recompile"),
 }
 
@@ -44,7 +47,9 @@ class CompiledMemory:
     total: Cost = Cost()
 
     def __repr__(self) -> str:
-        return f"CompiledMemory({len(self.settings)} settings, {len(self.blocks)} blocks, {self.length} tokens)"
+        return (
+            f"CompiledMemory({len(self.settings)} settings, {len(self.blocks)} blocks, {self.length} tokens)"
+        )
 
     @classmethod
     def of(
@@ -188,9 +193,7 @@ class CompiledMemory:
         for at, block in enumerate(self.blocks):
             if setting in block.state.fields:
                 return at
-        raise PkvError(
-            f"the memory has no setting {short(setting)}", suggestion(str(setting), self.settings)
-        )
+        raise PkvError(f"the memory has no setting {short(setting)}", suggestion(str(setting), self.settings))
 
     def _check_model(self) -> None:
         if identity_of(self.runner.model) != self.blocks[0].identity:

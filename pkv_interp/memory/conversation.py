@@ -70,9 +70,7 @@ class Conversation:
         return f"Conversation({self.length} tokens, {len(self.memories)} memories)"
 
     @classmethod
-    def begin(
-        cls, model: PreTrainedModel, tokenizer: Any, words: str | TokenIds = ()
-    ) -> Conversation:
+    def begin(cls, model: PreTrainedModel, tokenizer: Any, words: str | TokenIds = ()) -> Conversation:
         """What a conversation begins with, prefilled; () for one that begins with a memory.
 
         Args:
@@ -213,9 +211,7 @@ class Conversation:
         if later == "keep" and stop < self.length and cache is not None:
             kept = self._cached().slice(stop, self.length)
             length = cache.length + kept.length
-            moved = reposition(
-                self.runner.model, kept, cache.length - stop, start=stop, target_length=length
-            )
+            moved = reposition(self.runner.model, kept, cache.length - stop, start=stop, target_length=length)
             cache = join([cache, moved])
             made += after
         return self._step(tuple(made), cache, tokens, watch)

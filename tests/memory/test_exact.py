@@ -139,6 +139,8 @@ def test_a_memory_that_is_detached_was_never_there(tiny: LoadedModel) -> None:
     first, second = compiled(tiny, written()), compiled(tiny, in_blocks())
     talk = second.attach(first.attach(ELSEWHERE).append("Good morning.\n")).append("And good night.\n")
     left = talk.detach(first)
-    byhand = second.attach(Conversation.begin(tiny.model, tiny.tokenizer, ELSEWHERE).append("Good morning.\n"))
+    byhand = second.attach(
+        Conversation.begin(tiny.model, tiny.tokenizer, ELSEWHERE).append("Good morning.\n")
+    )
     assert apart(left, byhand.append("And good night.\n")) < EXACT
     assert left.memories == (second,)

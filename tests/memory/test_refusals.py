@@ -72,7 +72,9 @@ def test_a_memory_longer_than_the_model_serves_is_refused_before_it_is_run(
 ) -> None:
     long = Memory([{f"setting {i}": "second floor" for i in range(900)}, {"language": "English"}])
     with tokens_run(monkeypatch) as counted:
-        with pytest.raises(PkvError, match=r"the memory has \d+ tokens and LlamaForCausalLM has 4096 pos") as e:
+        with pytest.raises(
+            PkvError, match=r"the memory has \d+ tokens and LlamaForCausalLM has 4096 pos"
+        ) as e:
             compiled(tiny("llama"), long)
         assert counted == []
     said(e)

@@ -100,21 +100,21 @@ def test_another_model_or_tokenizer_is_refused(tmp_path: Path) -> None:
         load(path, tiny_model("llama", 0)[0].double(), loaded.tokenizer)
 
 
-def _other_text(fields: dict[str, str], tensors: dict[str, torch.Tensor]) -> None:
+def _other_text(fields: dict[str, str], _: dict[str, torch.Tensor]) -> None:
     blocks = json.loads(fields["blocks"])
     blocks[0]["values"][SETTING] = NEW
     fields["blocks"] = json.dumps(blocks)
 
 
-def _other_column(fields: dict[str, str], tensors: dict[str, torch.Tensor]) -> None:
+def _other_column(_: dict[str, str], tensors: dict[str, torch.Tensor]) -> None:
     tensors["values.0"][0, 0, 0, 0] += 1
 
 
-def _no_block(fields: dict[str, str], tensors: dict[str, torch.Tensor]) -> None:
+def _no_block(fields: dict[str, str], _: dict[str, torch.Tensor]) -> None:
     del fields["blocks"]
 
 
-def _no_keys(fields: dict[str, str], tensors: dict[str, torch.Tensor]) -> None:
+def _no_keys(_: dict[str, str], tensors: dict[str, torch.Tensor]) -> None:
     del tensors["keys.0"]
 
 
