@@ -6,7 +6,7 @@ from pydantic import AfterValidator, Field
 
 from experiments.locomo.source import Talks
 from pkv_interp.plain import LONGEST_LIST
-from pkv_interp.run.settings import ExperimentSettings
+from pkv_interp.run.settings import ExperimentSettings, Model
 from pkv_interp.run.values import Count, Draws, Switch, Tokens, TokensOrNone, rising
 
 #: Half width of the region of equivalence, as a share; written down before anything was measured.
@@ -20,10 +20,12 @@ class LocomoSettings(ExperimentSettings):
 
     SUMMARY_ONLY: ClassVar[frozenset[str]] = frozenset({"bootstrap_draws"})
 
+    # The embedded model as it is shipped: the adapter of the gate was trained to name actions.
+    model: Model = Field(default="smollm2-135m-base")  # pyright: ignore[reportAssignmentType]
     path: Talks = None
     conversations: Count | None = 2
     sessions: Count | None = 4
-    questions: Count | None = 6
+    questions: Count | None = 20
     adversarial: Switch = False
     seams: Seams = (0, 4, 16)
     answer_tokens: Tokens = 64

@@ -28,10 +28,7 @@ def summarise(found: Measured, scoring: Scoring[LocomoSettings]) -> Report:
     spliced = seam_arm(0)
     arms = list(pairs[0][1].answers)
     parity = [
-        _parity(plain, arm, quantity, resampling)
-        for arm in arms
-        if arm != FULL
-        for quantity in _TESTED
+        _parity(plain, arm, quantity, resampling) for arm in arms if arm != FULL for quantity in _TESTED
     ]
     difference = next(line for line in parity if (line.arm, line.quantity) == (spliced, "f1"))
     return Report(

@@ -234,7 +234,7 @@ TABLE: dict[str, Control] = {
 
 #: Controls over a whole run's measurements, by the test that breaks them: its text says that each has failed.
 _ANATOMY = {"keys_and_values_make_both", "own_keys", "same_donor", "field_cut_off", "own_attention"}
-ELSEWHERE = dict.fromkeys(_ANATOMY, "test_anatomy.py")
+ELSEWHERE = dict.fromkeys(_ANATOMY, "test_anatomy.py") | dict.fromkeys(told.LOCOMO, "test_locomo_controls.py")
 ELSEWHERE |= dict.fromkeys(("full_patch_of_crossed", "self_patch_of_crossed"), "test_origin.py")
 ELSEWHERE |= dict.fromkeys(("planted_findings", "clean_records"), "test_audit.py")
 

@@ -21,6 +21,14 @@ from pkv_interp.prompts.blocks import block_span
 from pkv_interp.reference.whole_layers import WholeLayers
 from pkv_interp.tasks import Case
 
+#: Controls of the experiment on LoCoMo that no other experiment has.
+LOCOMO = (
+    "session_at_own_position",
+    "whole_sessions_run_anew",
+    "unturned_keys_show",
+    "gold_answers_are_right",
+)
+
 
 def own_cache(engine: Engine, case: Case) -> float:
     """Largest difference of logits when a model reads its own cache again, as origin's control has it."""
