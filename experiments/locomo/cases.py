@@ -76,16 +76,17 @@ class Wording:
         return self.renderer.after(text + tail + CUE)
 
 
-def histories(settings: LocomoSettings) -> list[History]:
+def histories(talks: Sequence[Talk], settings: LocomoSettings) -> list[History]:
     """The conversations of a run, with the sessions and questions that the settings ask for.
+
+    Args:
+        talks: all that there are.
+        settings: how many of them, and of their sessions and questions.
 
     Raises:
         PkvError: no question is left of a conversation.
     """
-    assert settings.path is not None
-    return [
-        history(talk, settings.sessions, settings) for talk in settings.path.talks[: settings.conversations]
-    ]
+    return [history(talk, settings.sessions, settings) for talk in talks[: settings.conversations]]
 
 
 def history(talk: Talk, n: int | None, settings: LocomoSettings) -> History:

@@ -19,11 +19,11 @@ class OnConversations(Experiment[LocomoSettings, Measured]):
         """See the base class.
 
         Raises:
-            PkvError: no path was given.
+            PkvError: no path was given, or what is there is no such file.
         """
         if settings.path is None:
             raise PkvError("no conversations were named", WHERE)
-        return super().asked(settings)
+        return super().asked(settings.model_copy(update={"path": settings.path.opened()}))
 
 
 EXPERIMENT = OnConversations("locomo", LocomoSettings, Measured, measure, summarise)

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 from experiments.locomo.arms import HistoryRun, run_history
 from experiments.locomo.cases import History, Wording, fitting, histories
 from experiments.locomo.checks import check_splices
+from experiments.locomo.reading import Talk
 from experiments.locomo.remarks import answers_remark, history_remarks
 from pkv_interp.cache.compute import Runner
 from pkv_interp.composing import token_ids
+from pkv_interp.errors import PkvError
 
 if TYPE_CHECKING:
     from experiments.locomo.settings import LocomoSettings
@@ -23,10 +25,25 @@ class Measured:
     histories: list[HistoryRun]
 
 
+def opened(session: "Session[LocomoSettings]") -> tuple[Talk, ...]:
+    """The conversations that the run is keyed by.
+
+    Raises:
+        PkvError: their files were changed meanwhile, or malformed.
+    """
+    path = session.settings.path
+    assert path is not None
+    found = path.opened()
+    if found.model_dump(mode="json") != session.run.asked.config["path"]:
+        raise PkvError(f"the files of {found.name} changed while the run began", "run it again")
+    return found.talks
+
+
 def measure(session: "Session[LocomoSettings]") -> Measured:
     """Cut the histories to what the model serves, check splices, then answer every question."""
     settings, tokenizer = session.settings, session.tokenizer
-    asked = histories(settings)
+    talks = opened(session)
+    asked = histories(talks, settings)
     wordings = {one.instance: Wording.of(one.talk, tokenizer, settings) for one in asked}
 
     @cache
@@ -42,6 +59,7 @@ def measure(session: "Session[LocomoSettings]") -> Measured:
     served = Runner.of(session.loaded.model).positions.served
     made = [fitting(one, served, tokens, settings) for one in asked]
     session.run.remarks += history_remarks(asked, made, settings, served)
+    session.run.remarks += settings.more_than_there_are(len(talks))
     check_splices(session, made, wordings[made[0].instance])
     runs = session.each(
         "histories",

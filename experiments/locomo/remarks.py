@@ -34,10 +34,6 @@ def history_remarks(
             f"the {served} positions of {settings.model.name} hold fewer sessions than were asked for: "
             f"{', '.join(cut)} cut by sessions"
         )
-    if settings.path is not None and settings.conversations is not None:
-        there_are = len(settings.path.talks)
-        if settings.conversations > there_are:
-            told.append(f"conversations={settings.conversations}, and there are {there_are}: all are taken")
     return told
 
 

@@ -32,6 +32,10 @@ class LocomoSettings(ExperimentSettings):
     chat: Switch = True
     bootstrap_draws: Draws = 2000
 
+    def more_than_there_are(self, talks: int) -> tuple[str, ...]:
+        """A remark where more conversations are asked for than the data has."""
+        return self.more_than(conversations=(talks, "in the data")) if self.conversations else ()
+
     @property
     def repairs(self) -> tuple[int, ...]:
         """Seams that are measured; the plain splice of the headlines is always among them."""

@@ -1,6 +1,7 @@
 """The files of LoCoMo as users have them: where they come from, and what tells one copy from another."""
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -24,52 +25,54 @@ class TalkFiles(BaseModel):
 
     Attributes:
         name: of the file or folder.
-        files: how many were read.
-        sha256: of the contents of all, whatever the files are called.
+        files: how many were read; None until they were.
+        sha256: of the contents of all, whatever the files are called; None until they were read.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: Annotated[str, Field(min_length=1, max_length=255)]
-    files: Annotated[int, Field(ge=1)]
-    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    files: Annotated[int, Field(ge=1)] | None = None
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
+    _path: Path | None = PrivateAttr(default=None)
     _talks: tuple[Talk, ...] = PrivateAttr(default=())
 
     @classmethod
     def at(cls, path: str | Path) -> "TalkFiles":
-        """The conversations at a path, all of them read and checked.
+        """The file or folder at a path, which nothing is read of yet.
+
+        Raises:
+            PkvError: it is no path.
+        """
+        place = expanded(path)
+        made = cls(name=(place.name or place.absolute().name)[:255] or "conversations")
+        made._path = place
+        return made
+
+    def opened(self) -> "TalkFiles":
+        """The same with all conversations read and checked; one that a record names has its hash already.
 
         Raises:
             PkvError: there is nothing, or what is there is no such file.
         """
-        place = expanded(path)
-        contents = [(file, _content(file)) for file in _files(place)]
-        talks: list[Talk] = []
-        for file, content in contents:
-            try:
-                talks += talks_of(strict_json(content.decode()), file.stem)
-            except UnicodeDecodeError as error:
-                raise PkvError(f"{file.name} is no text in UTF-8", WHERE) from error
-            except Unreadable as error:
-                raise PkvError(f"{file.name}: {error.reason}, line {error.line}", WHERE) from error
-            except ValueError as error:
-                raise PkvError(f"{file.name}: {error}", WHERE) from error
+        if self._path is None:
+            return self
+        contents = [(file, _content(file)) for file in _files(self._path)]
+        talks = tuple(talk for file, content in contents for talk in _read(file, content))
         ids = [talk.id for talk in talks]
         if len(set(ids)) < len(ids):
             twice = next(one for one in ids if ids.count(one) > 1)
-            raise PkvError(f"{place.name}: conversation '{twice}' stands twice", WHERE)
+            raise PkvError(f"{self.name}: conversation '{twice}' stands twice", WHERE)
         digest = hashlib.sha256()
         for _, content in contents:
             digest.update(hashlib.sha256(content).digest())
-        made = cls(
-            name=(place.name or place.absolute().name)[:255], files=len(contents), sha256=digest.hexdigest()
-        )
-        made._talks = tuple(talks)
+        made = self.model_copy(update={"files": len(contents), "sha256": digest.hexdigest()})
+        made._path, made._talks = self._path, talks
         return made
 
     @property
     def talks(self) -> tuple[Talk, ...]:
-        """The conversations.
+        """The conversations, of files that were opened.
 
         Raises:
             PkvError: only name and hash are known, from a record.
@@ -77,6 +80,17 @@ class TalkFiles(BaseModel):
         if not self._talks:
             raise PkvError(f"only name and hash of {short(self.name)} are known here", WHERE)
         return self._talks
+
+
+def _read(file: Path, content: bytes) -> list[Talk]:
+    try:
+        return talks_of(strict_json(content.decode()), file.stem)
+    except UnicodeDecodeError as error:
+        raise PkvError(f"{file.name} is no text in UTF-8", WHERE) from error
+    except Unreadable as error:
+        raise PkvError(f"{file.name}: {error.reason}, line {error.line}", WHERE) from error
+    except ValueError as error:
+        raise PkvError(f"{file.name}: {error}", WHERE) from error
 
 
 def _files(place: Path) -> list[Path]:
@@ -100,10 +114,21 @@ def _content(file: Path) -> bytes:
         raise PkvError(f"{file} cannot be read: {error.strerror}", WHERE) from error
 
 
-def opened(value: Any) -> Any:
-    """The conversations at a path; anything else as it is."""
-    return TalkFiles.at(value) if isinstance(value, str | Path) else value
+def talks_at(value: Any) -> Any:
+    """The files at a path, or as a record names them.
+
+    Raises:
+        ValueError: as pydantic wants it.
+    """
+    if isinstance(value, str | Path) and str(value).strip():
+        try:
+            return TalkFiles.at(value)
+        except PkvError as error:
+            raise ValueError(error.cause) from error
+    if isinstance(value, TalkFiles | Mapping) or value is None:
+        return value
+    raise ValueError("give a path as text; quote it where it is a number")
 
 
 #: Conversations, named by their path; None until the user names them.
-Talks = Annotated[TalkFiles, BeforeValidator(opened)] | None
+Talks = Annotated[TalkFiles, BeforeValidator(talks_at)] | None

@@ -8,7 +8,9 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
+from experiments.locomo.reading import Talk
 from experiments.locomo.settings import LocomoSettings
+from experiments.locomo.source import TalkFiles
 from tests.experiments.configs import compose
 
 MADE_UP = Path(__file__).parent / "locomo_files" / "made_up.json"
@@ -33,6 +35,11 @@ def settings(*overrides: str, path: Path = MADE_UP) -> LocomoSettings:
     made = compose("locomo", "model=tiny-llama", f"path={path}", "sessions=2", "answer_tokens=4", *overrides)
     assert isinstance(made, LocomoSettings)
     return made
+
+
+def made_up() -> tuple[Talk, ...]:
+    """The conversations as they are read."""
+    return TalkFiles.at(MADE_UP).opened().talks
 
 
 def strings(value: Any) -> Iterator[str]:

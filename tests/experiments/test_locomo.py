@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 import zipfile
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,6 +17,7 @@ from experiments import find
 from experiments.locomo.answers import score, token_f1, words
 from experiments.locomo.arms import Agreement, Answer, Asked
 from experiments.locomo.cases import Wording, fitting, histories
+from experiments.locomo.measure import opened
 from experiments.locomo.reading import Question
 from experiments.locomo.remarks import history_remarks
 from experiments.locomo.summary import _parity
@@ -23,7 +26,7 @@ from pkv_interp.errors import PkvError
 from pkv_interp.records import RunRecord, load_records
 from pkv_interp.records.archive import archive_path
 from pkv_interp.records.tables import rows_of
-from tests.experiments.locomo_examples import MADE_UP, as_folder, document, settings, strings
+from tests.experiments.locomo_examples import MADE_UP, as_folder, document, made_up, settings, strings
 from tests.families import tiny
 from tests.runs import inside, small
 
@@ -35,19 +38,19 @@ def record(small_results: Callable[[str], Path]) -> RunRecord:
 
 
 def test_what_is_asked_is_answered_by_the_sessions_that_are_read() -> None:
-    (one, _) = histories(settings("questions=null"))
+    (one, _) = histories(made_up(), settings("questions=null"))
     assert [question.id for question in one.questions] == ["q1", "q2", "q3", "q4"]
     assert len(one.sessions) == 2
-    (whole, *_) = histories(settings("questions=null", "sessions=null", "adversarial=true"))
+    (whole, *_) = histories(made_up(), settings("questions=null", "sessions=null", "adversarial=true"))
     assert len(whole.questions) == whole.answerable == 8
-    (few, *_) = histories(settings("questions=3", "sessions=null"))
+    (few, *_) = histories(made_up(), settings("questions=3", "sessions=null"))
     assert sorted(question.category for question in few.questions) == [1, 2, 3]
-    assert len(histories(settings("conversations=null"))) == 3
+    assert len(histories(made_up(), settings("conversations=null"))) == 3
 
 
 def test_a_history_is_cut_by_sessions_to_the_positions_of_the_model() -> None:
     asked = settings("questions=null", "sessions=null")
-    one = histories(asked)[0]
+    one = histories(made_up(), asked)[0]
 
     def tokens(made: Any) -> int:
         return 100 * len(made.sessions)
@@ -82,7 +85,7 @@ def test_a_model_of_few_positions_is_told_so_in_its_record(
 
 def test_a_question_stands_in_the_users_turn_and_the_cue_in_the_answer() -> None:
     loaded, asked = tiny("llama"), settings()
-    one = histories(asked)[0]
+    one = histories(made_up(), asked)[0]
     wording = Wording.of(one.talk, loaded.tokenizer, asked)
     suffix = loaded.tokenizer.decode(wording.asked(one.sessions, "Who is it?"))
     assert suffix.startswith("Answer in a few words: Who is it?")
@@ -234,3 +237,23 @@ def test_a_record_is_read_without_the_data(record: RunRecord) -> None:
     made = checked(find("locomo").settings, record.config)
     with pytest.raises(PkvError, match="only name and hash of 'made_up.json' are known here"):
         _ = made.path.talks
+
+
+def test_files_that_change_while_a_run_begins_are_noticed(tmp_path: Path) -> None:
+    path = tmp_path / "talks.json"
+    path.write_bytes(MADE_UP.read_bytes())
+    asked = settings(path=path)
+    assert asked.path is not None
+    keyed = SimpleNamespace(config={"path": asked.path.opened().model_dump(mode="json")})
+    session: Any = SimpleNamespace(settings=asked, run=SimpleNamespace(asked=keyed))
+    assert opened(session) == made_up()
+    path.write_text(json.dumps(document()[:2]))
+    with pytest.raises(PkvError, match=r"the files of talks.json changed while the run began"):
+        opened(session)
+
+
+def test_more_conversations_than_there_are_is_a_remark() -> None:
+    assert settings("conversations=9").more_than_there_are(3) == (
+        "conversations=9, and there are 3 in the data: all are taken",
+    )
+    assert settings("conversations=null").more_than_there_are(3) == ()

@@ -17,7 +17,7 @@ from pkv_interp.composing import join, link_repair
 from pkv_interp.measure.splices import first_keys_apart
 from pkv_interp.memory import Conversation, conversation
 from pkv_interp.tolerances import tolerance_of
-from tests.experiments.locomo_examples import settings
+from tests.experiments.locomo_examples import made_up, settings
 from tests.families import tiny
 from tests.hostile import sabotage
 
@@ -47,7 +47,7 @@ class Noting:
 
 
 def noted() -> Noting:
-    made, session = histories(settings()), Noting()
+    made, session = histories(made_up(), settings()), Noting()
     wording = Wording.of(made[0].talk, session.loaded.tokenizer, settings())
     check_splices(session, made, wording)  # pyright: ignore[reportArgumentType]
     return session
@@ -107,7 +107,7 @@ def test_each_fails_where_what_it_is_about_is_broken() -> None:
 
 def test_the_arm_without_rotation_has_its_sessions_where_their_keys_do_not_say() -> None:
     loaded, asked = tiny("llama"), settings()
-    one = histories(asked)[0]
+    one = histories(made_up(), asked)[0]
     memory = compiled(loaded, one.sessions)
     opening = Conversation.begin(loaded.model, loaded.tokenizer, "They talk.\n")
     spliced, other = opening.attach(memory), unturned(opening, memory)
@@ -126,7 +126,7 @@ def test_a_history_of_one_session_at_its_own_position_is_answered_as_by_a_full_p
     from pkv_interp.memory.block import CompiledBlock
 
     loaded, asked = tiny("llama"), settings("sessions=1")
-    one = histories(asked)[0]
+    one = histories(made_up(), asked)[0]
     wording = Wording.of(one.talk, loaded.tokenizer, asked)
     before = wording.head.prompt.ids
 

@@ -11,21 +11,21 @@ import pytest
 
 from experiments.locomo.source import TalkFiles
 from pkv_interp.errors import PkvError
-from tests.experiments.locomo_examples import MADE_UP, as_folder, document, settings
+from tests.experiments.locomo_examples import MADE_UP, as_folder, document, made_up
 
 
 def test_both_layouts_are_read_alike(tmp_path: Path) -> None:
-    one, other = TalkFiles.at(MADE_UP), TalkFiles.at(as_folder(tmp_path))
+    one, other = (TalkFiles.at(place).opened() for place in (MADE_UP, as_folder(tmp_path)))
     assert one.talks == other.talks
     assert [talk.id for talk in one.talks] == ["7", "8", "12"]
     assert (one.files, other.files) == (1, 3)
     assert (tmp_path / "7.json").exists()
-    (talk,) = TalkFiles.at(tmp_path / "8.json").talks
+    (talk,) = TalkFiles.at(tmp_path / "8.json").opened().talks
     assert talk == one.talks[1]
 
 
 def test_sessions_are_dated_lines_and_a_date_alone_is_none() -> None:
-    talk = TalkFiles.at(MADE_UP).talks[0]
+    talk = made_up()[0]
     assert [number for number, _ in talk.sessions] == [1, 2, 3]
     first = talk.sessions[0][1].splitlines()
     assert first[0] == "Session 1, 9:15 am on 3 May, 2031"
@@ -37,7 +37,7 @@ def test_sessions_are_dated_lines_and_a_date_alone_is_none() -> None:
 
 
 def test_questions_have_text_for_gold_and_the_last_session_of_their_evidence() -> None:
-    asked = TalkFiles.at(MADE_UP).talks[0].questions
+    asked = made_up()[0].questions
     assert [one.last_session for one in asked] == [1, 2, 2, 2, 3, 3, None, 2]
     assert asked[2].gold == "12"
     assert (asked[7].category, asked[7].gold) == (5, "")
@@ -94,7 +94,7 @@ def test_a_malformed_file_is_refused_in_one_line_that_quotes_nothing(what: str, 
     path = tmp_path / "locomo10.json"
     path.write_text(json.dumps(talks))
     with pytest.raises(PkvError) as error:
-        settings(path=path)
+        TalkFiles.at(path).opened()
     line = str(error.value)
     assert cause in line
     assert "\n" not in line
@@ -113,4 +113,4 @@ def test_files_that_are_no_json_or_not_there_are_refused(tmp_path: Path) -> None
         ("binary.json", "binary.json is no text in UTF-8"),
     ):
         with pytest.raises(PkvError, match=f"{cause}.*snap-research/locomo"):
-            settings(path=tmp_path / name)
+            TalkFiles.at(tmp_path / name).opened()
