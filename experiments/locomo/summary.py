@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from statistics import fmean
+from typing import Any
 
 from experiments.locomo.arms import FULL, NO_HISTORY, Asked, HistoryRun, seam_arm
 from experiments.locomo.measure import Measured
@@ -94,10 +95,13 @@ def _arm(pairs: _Pairs, arm: str, category: str, resampling: Resampling) -> ArmL
     found = {
         name: _share(pairs, arm, name, resampling) for name in ("f1", "right", "right_published", "same_text")
     }
+    columns: dict[str, Any] = {
+        key: value for name, one in found.items() for key, value in interval(name, one).items()
+    }
     return ArmLine(
         arm=arm,
         category=category,
-        **{key: value for name, one in found.items() for key, value in interval(name, one).items()},
+        **columns,
         answer_tokens=sum(_values(pairs, arm, "tokens")) / len(pairs),
         n=len(pairs),
         n_families=found["f1"].n_families,
@@ -116,10 +120,10 @@ def _agreement(pairs: _Pairs, arm: str, resampling: Resampling) -> AgreementLine
     names, mine = [name for name, _ in pairs], [one.agreement[arm] for _, one in pairs]
     top1 = mean([one.top1 for one in mine], names, bounds=(0.0, 1.0), **resampling)
     kl = mean([one.kl for one in mine], names, bounds=UNSIGNED, **resampling)
+    columns: dict[str, Any] = {**interval("top1", top1), **interval("kl", kl)}
     return AgreementLine(
         arm=arm,
-        **interval("top1", top1),
-        **interval("kl", kl),
+        **columns,
         cosine=sum(one.cosine for one in mine) / len(mine),
         centred_cosine=sum(one.centred_cosine for one in mine) / len(mine),
         largest=max(one.largest for one in mine),

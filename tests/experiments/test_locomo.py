@@ -87,7 +87,7 @@ def test_a_question_stands_in_the_users_turn_and_the_cue_in_the_answer() -> None
     loaded, asked = tiny("llama"), settings()
     one = histories(made_up(), asked)[0]
     wording = Wording.of(one.talk, loaded.tokenizer, asked)
-    suffix = loaded.tokenizer.decode(wording.asked(one.sessions, "Who is it?"))
+    suffix = str(loaded.tokenizer.decode(list(wording.asked(one.sessions, "Who is it?"))))
     assert suffix.startswith("Answer in a few words: Who is it?")
     assert suffix.endswith("Answer:")
     assert wording.head.prompt.text.endswith("session by session.\n\n")

@@ -135,11 +135,10 @@ def test_a_history_of_one_session_at_its_own_position_is_answered_as_by_a_full_p
 
     apart = found()
     assert apart.agreement["spliced"].largest > 1e-3
-    chunk = CompiledBlock.chunk.fget  # pyright: ignore[reportFunctionMemberAccess]
 
     def after_its_context(block: CompiledBlock) -> Any:
         runner = block.state.context.runner
-        return precompile(runner, loaded.tokenizer, chunk(block).ids, context=before, sink="prefix")
+        return precompile(runner, loaded.tokenizer, block.ids, context=before, sink="prefix")
 
     monkeypatch.setattr(CompiledBlock, "chunk", property(after_its_context))
     own = found()

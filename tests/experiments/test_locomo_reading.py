@@ -43,11 +43,11 @@ def test_questions_have_text_for_gold_and_the_last_session_of_their_evidence() -
     assert (asked[7].category, asked[7].gold) == (5, "")
 
 
-def _without(key: str) -> Callable[[list[dict[str, Any]]], object]:
+def _without(key: str) -> Callable[[list[Any]], object]:
     return lambda talks: talks[1]["conversation"].pop(key)
 
 
-MALFORMED: dict[str, tuple[Callable[[list[dict[str, Any]]], object], str]] = {
+MALFORMED: dict[str, tuple[Callable[[list[Any]], object], str]] = {
     "no list of questions": (lambda talks: talks[0].pop("qa"), "conversation 1 has no list 'qa'"),
     "no speaker": (_without("speaker_b"), "conversation 2 has no text 'speaker_b'"),
     "no date": (_without("session_2_date_time"), "conversation 2 has no text 'session_2_date_time'"),
