@@ -140,14 +140,15 @@ class CompiledMemory:
                 amount where it takes one (``recompute@16``).
             question: what ``auto`` asks of the memory, right after the block.
             cue: opens the answer that ``auto`` reads.
-            **options: further settings of the method.
+            **options: further settings of the method; a ``ranking`` has positions as they were when the block
+                was computed, with ``blocks[i].start`` tokens before it.
 
         Raises:
             PkvError: there is no such setting or method; ``stale``; ``auto`` without a question; a value of
                 another token length with a method that moves nothing; other weights than those that made it.
         """
         at = self._block_of(setting)
-        name, _, amount = method.partition("@")
+        name, _, amount = str(method).partition("@")
         if name in REFUSED:
             why, hint = REFUSED[name]
             raise PkvError(f"{name} {why}", hint)
@@ -160,7 +161,7 @@ class CompiledMemory:
         self._check_model()
         block = self.blocks[at]
         asked = block.asked(question, cue) if name == "auto" else block
-        called = ALIASES.get(name, name) + (f"@{amount}" if "@" in method else "")
+        called = ALIASES.get(name, name) + (f"@{amount}" if "@" in str(method) else "")
         made = asked.edited(setting, value, called, **options)
         return self._with(at, replace(made, state=replace(made.state, context=block.state.context)))
 

@@ -66,7 +66,7 @@ def save(memory: CompiledMemory, path: str | Path) -> Path:
 
 
 def load(path: str | Path, model: Any, tokenizer: Any) -> CompiledMemory:
-    """Read a memory back; nothing is run.
+    """Read a memory back; nothing is run. Conversations know it as another one than was saved.
 
     Args:
         path: of the file.

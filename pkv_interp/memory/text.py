@@ -31,8 +31,7 @@ def blocks_of(given: Any, title: str, line: str) -> tuple[Block, ...]:
         PkvError: something else, no block, a setting that stands twice or has no value, a line that does
             not give both.
     """
-    if "{name}" not in line or line.count("{value}") != 1:
-        raise PkvError(f"the line {short(line)} does not give name and value", f"write it as {LINE!r}")
+    _check_line(line)
     if isinstance(given, str) or not isinstance(given, Iterable):
         raise PkvError(f"a memory of {short(given)}, of type {type(given).__name__}, was asked for", _HINT)
     listed: list[Any] = [given] if isinstance(given, Mapping) else list(given)
@@ -43,6 +42,16 @@ def blocks_of(given: Any, title: str, line: str) -> tuple[Block, ...]:
         blocks[0] = (text(title if title[-1].isspace() else f"{title}\n"), *blocks[0])
     settings_of(blocks)
     return tuple(blocks)
+
+
+def _check_line(line: str) -> None:
+    """Refuse a line that is not filled in by a name and, once, a value."""
+    try:
+        made = checked_text(line, "the line").format(name="", value="")
+    except (KeyError, IndexError, ValueError, AttributeError):
+        made = None
+    if made is None or "{name}" not in line or line.count("{value}") != 1:
+        raise PkvError(f"the line {short(line)} does not give name and value", f"write it as {LINE!r}")
 
 
 def _block(given: Any, number: int, line: str) -> Block:

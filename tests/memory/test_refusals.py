@@ -61,7 +61,10 @@ def test_what_is_no_memory(given: Any, cause: str) -> None:
     said(error)
 
 
-@pytest.mark.parametrize("line", ["- {name}\n", "{value}\n", "{name}: {value} {value}"])
+@pytest.mark.parametrize(
+    "line",
+    ["- {name}\n", "{value}\n", "{name}: {value} {value}", "{name}: {value} {note}", "{name}: {value} {"],
+)
 def test_a_line_gives_name_and_value(line: str) -> None:
     with pytest.raises(PkvError, match="does not give name and value"):
         Memory(SETTINGS, line=line)
@@ -86,9 +89,10 @@ def test_learned_positions_are_their_own_bound_and_nothing_moves_on_them() -> No
     with pytest.raises(PkvError, match=r"the memory has \d+ tokens and GPT2LMHeadModel has 512 positions"):
         long.precompile(model, tokenizer)
     memory = written().precompile(model, tokenizer)
-    with pytest.raises(PkvError, match="positions") as error:
-        memory.attach(BEFORE)
-    said(error)
+    for before in (BEFORE, None):
+        with pytest.raises(PkvError, match="positions") as error:
+            memory.attach(before)
+        said(error)
 
 
 def test_a_memory_longer_than_every_window_is_refused() -> None:
@@ -127,6 +131,7 @@ def test_a_context_ends_where_a_token_does() -> None:
         ({"method": "stale"}, "stale keeps the old value"),
         ({"method": "oracle_patch@4"}, "oracle_patch needs the prefill"),
         ({"method": "in_places"}, "in_places"),
+        ({"method": 3}, "3"),
         ({"method": "in_place@4"}, "field_only takes none"),
         ({"method": "recompute"}, "recompute needs"),
         ({"method": "recompute@400"}, "asks for 400 tokens"),
