@@ -211,6 +211,17 @@ CONFIRM = (
     f"preregistration={_CONFIRM / 'preregistration.yaml'}",
     "threads=1",
 )
+LOCOMO = (
+    "model=tiny-llama",
+    f"path={ROOT / 'tests' / 'experiments' / 'locomo_files' / 'made_up.json'}",
+    "sessions=2",
+    "questions=3",
+    "adversarial=true",
+    "seams=[0,3]",
+    "answer_tokens=4",
+    "bootstrap_draws=200",
+    "threads=1",
+)
 TAU2 = (
     "model=tiny-llama",
     "domains=[retail]",
@@ -236,6 +247,7 @@ ARGUMENTS = {
     "editing": EDITING,
     "keystone": KEYSTONE,
     "layouts": LAYOUTS,
+    "locomo": LOCOMO,
     "origin": ORIGIN,
     "patching": PATCHING,
     "serving": SERVING,

@@ -23,7 +23,7 @@ FLOORS = (
     ("editing", "engine", "weight_editing"),
     ("reference",),
     ("measure",),
-    ("agent", "planning", "training", "serving"),
+    ("agent", "memory", "planning", "training", "serving"),
     ("records",),
     ("run",),
     ("plots",),

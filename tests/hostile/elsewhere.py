@@ -10,3 +10,10 @@ _SERVING |= {"served_under_load", "same_under_load", "updates_served", "updates_
 ELSEWHERE |= dict.fromkeys(_SERVING, "test_serving_summary.py")
 _FAULTS = {"nothing_wrong_served", "faults_checked", "answered_in_the_end", "faults_happened"}
 ELSEWHERE |= dict.fromkeys(_FAULTS, "test_serving_faults.py")
+_LOCOMO = {
+    "session_at_own_position",
+    "whole_sessions_run_anew",
+    "unturned_keys_show",
+    "gold_answers_are_right",
+}
+ELSEWHERE |= dict.fromkeys(_LOCOMO, "test_locomo_controls.py")
