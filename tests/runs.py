@@ -211,6 +211,21 @@ CONFIRM = (
 )
 AUDIT = (f"path={ROOT / 'tests' / 'audit' / 'records'}",)
 #: By experiment: the smallest sizes that go through every part.
+PROGRAMMABLE = (
+    "model=tiny-llama",
+    "discovery=[orders,support]",
+    "held_out=[documents,alerts]",
+    "fillers=[1,3]",
+    "long_families=1",
+    "links=1",
+    "drift_edits=4",
+    "drift_families=2",
+    "read_heads=3",
+    "cost_edits=2",
+    "chats=2",
+    "bootstrap_draws=100",
+    "threads=1",
+)
 ARGUMENTS = {
     "agent": AGENT,
     "anatomy": ANATOMY,
@@ -226,6 +241,7 @@ ARGUMENTS = {
     "layouts": LAYOUTS,
     "origin": ORIGIN,
     "patching": PATCHING,
+    "programmable": PROGRAMMABLE,
     "weight_edits": WEIGHT_EDITS,
 }
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
