@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 from experiments.programmable.edits import another_of_one_length
-from experiments.programmable.patterns import Patterns
 from pkv_interp.editing import EditableContext, State
+from pkv_interp.measure.edit_patterns import Patterns
 from pkv_interp.measure.edit_scenes import EditScene
 from pkv_interp.models.load import LoadedModel
 

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-from experiments.programmable.patterns import Patterns
 from pkv_interp.editing import State
 from pkv_interp.measure.edit_decisions import clamped
+from pkv_interp.measure.edit_patterns import Patterns
 from pkv_interp.measure.edit_scenes import EditScene
 from pkv_interp.models.load import LoadedModel
 

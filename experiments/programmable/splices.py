@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass, replace
 
-from experiments.programmable.patterns import Patterns
 from pkv_interp.cache import AttentionLayout
 from pkv_interp.composing import precompile, splice
+from pkv_interp.measure.edit_patterns import Patterns
 from pkv_interp.measure.edit_scenes import EditScene
 from pkv_interp.models.load import LoadedModel
 from pkv_interp.prompts.blocks import block_span

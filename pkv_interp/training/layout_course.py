@@ -1,17 +1,17 @@
 """What adapters under an attention layout learn from: the shares of prompts, and the course made of them."""
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from pkv_interp.errors import PkvError
+from pkv_interp.training.courses import Programmable
 from pkv_interp.training.examples import KINDS
-from pkv_interp.training.layout_losses import LayoutLosses, Objective, layout_batches
+from pkv_interp.training.layout_losses import LayoutLosses, layout_batches
 from pkv_interp.training.layout_prompts import Draw, draw_prompt
 from pkv_interp.training.layout_tokens import LayoutSequence, under_layout
-from pkv_interp.training.schedule import Share, Stage, at
+from pkv_interp.training.schedule import Stage, at
 from pkv_interp.training.tokens import TokenSequence
 from pkv_interp.training.trainer import Course
 from pkv_interp.training.updates import Kind
@@ -20,34 +20,6 @@ from pkv_interp.training.updates import Kind
 _TRIES = 400
 #: Salt of the random streams, so that these prompts are none of another curriculum's.
 _STREAM = 16
-
-
-class Programmable(BaseModel):
-    """Training under isolation and blindness, mixed with plain prompts so that both work.
-
-    Attributes:
-        kind: names this course.
-        isolated: share of pairs whose field is isolated.
-        blind: share of pairs whose blocks are blind to each other; it may be isolated as well.
-        all_fields: share of isolated pairs whose other fields are isolated, too.
-        links: link tokens after each rule.
-        objective: the answers alone, or distillation of the adapter that training starts from.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    kind: Literal["programmable"] = "programmable"
-    isolated: Share = 0.6
-    blind: Share = 0.25
-    all_fields: Share = 0.5
-    links: Annotated[int, Field(strict=True, ge=0, le=16)] = 0
-    objective: Objective = "answers"
-
-    @model_validator(mode="after")
-    def _links_are_read(self) -> "Programmable":
-        if self.links and not self.isolated:
-            raise ValueError("links read isolated fields, and no field is isolated")
-        return self
 
 
 def draw_pair(

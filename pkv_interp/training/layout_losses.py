@@ -8,7 +8,7 @@ restricts it.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from os.path import commonprefix
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -22,13 +22,10 @@ from pkv_interp.cache.forward import at_positions, first_positions, fresh_rotati
 from pkv_interp.cache.masks import WITHOUT_LAYOUT, additive_masks, check_masks
 from pkv_interp.finite import finite
 from pkv_interp.models.unembedding import logits_of
+from pkv_interp.training.courses import Objective
 from pkv_interp.training.layout_tokens import LayoutSequence
 from pkv_interp.training.losses import LEAST_SHARED, last_hidden, shared_batches
 from pkv_interp.training.tokens import TokenSequence, pad
-
-#: What is learnt at the decision: the answer, or the teacher's distribution there, over both actions or over
-#: the vocabulary.
-Objective = Literal["answers", "distil_actions", "distil_vocabulary"]
 
 
 def kinds_of(model: Any) -> dict[str, int | None]:

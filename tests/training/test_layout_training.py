@@ -17,7 +17,8 @@ from pkv_interp.cache.compute import Runner
 from pkv_interp.cache.forward import fresh_rotation
 from pkv_interp.errors import PkvError
 from pkv_interp.models.unembedding import logits_of
-from pkv_interp.training.layout_course import Programmable, draw_pair, programmable_course
+from pkv_interp.training.courses import Programmable
+from pkv_interp.training.layout_course import draw_pair, programmable_course
 from pkv_interp.training.layout_losses import LayoutLosses, kinds_of, layout_batches, masked_hidden, shared_by
 from pkv_interp.training.layout_prompts import Draw, LayoutPrompt, draw_prompt
 from pkv_interp.training.layout_tokens import LayoutSequence, Places, encode_prompt
