@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Mapping
 
+import pandas as pd
 import plotly.graph_objects as go
 
 from experiments.programmable.tables import ArmLine, CostLine
 from pkv_interp.plots.curves import chance_line
-from pkv_interp.plots.tables import entitle, error_bars, pick, sample_of, table
+from pkv_interp.plots.tables import entitle, error_bars, largest, pick, sample_of, table
 from pkv_interp.plots.theme import BLUE, GREEN, GREY, INK, LEGEND_ABOVE, ORANGE, VERMILLION
 from pkv_interp.records import RunRecord
 
@@ -31,12 +32,12 @@ _COSTS = {
 def decisions(record: RunRecord) -> go.Figure:
     """Right decisions by pattern and way to edit, per model, in the shortest prompts."""
     frame = table(record, ArmLine)
-    short = frame[frame["fillers"] == frame["fillers"].min()]
+    short = pick(frame, fillers=int(min(frame["fillers"].tolist())))
     figure = go.Figure()
     for role, colour in _COLOURS.items():
         for place, symbol in (("early", "circle"), ("late", "diamond-open")):
             part = pick(short, role=role, place=place)
-            part = part[part["arm"].isin(list(_ARMS))]
+            part = pd.DataFrame(part[part["arm"].isin(list(_ARMS))])
             if part.empty:
                 continue
             figure.add_scatter(
@@ -67,7 +68,7 @@ def cost(record: RunRecord) -> go.Figure:
     figure.update_xaxes(title="edits, each with a decision")
     figure.update_yaxes(title="tokens run, added up", type="log")
     figure.update_layout(legend=LEGEND_ABOVE, margin={"t": 150})
-    return entitle(figure, record, "What editing again and again costs", f"{int(frame['n'].max())} contexts")
+    return entitle(figure, record, "What editing again and again costs", f"{largest(frame, 'n')} contexts")
 
 
 FIGURES: Mapping[str, Callable[[RunRecord], go.Figure]] = {"decisions": decisions, "cost": cost}

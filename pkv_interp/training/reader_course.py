@@ -141,10 +141,9 @@ def reader_course(
 
     def batches(step: int) -> list[TokenSequence]:
         stage, progress = at(stages, step)
-        return [
-            one
-            for pair in range(-(-stage.batch // 2))
-            for one in draw_replaced(course, stage, (seed, step, pair), progress, longest, tokenizer)
-        ][: stage.batch]
+        found: list[TokenSequence] = []
+        for pair in range(-(-stage.batch // 2)):
+            found += draw_replaced(course, stage, (seed, step, pair), progress, longest, tokenizer)
+        return found[: stage.batch]
 
     return Course(batches, losses, replaced_batches, course.model_dump(mode="json"))

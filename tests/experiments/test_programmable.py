@@ -54,6 +54,10 @@ def record(small_results: Callable[[str], Path]) -> RunRecord:
     return found
 
 
+def lines_of(record: RunRecord, name: str) -> list[dict[str, Any]]:
+    return record.tables[name]  # type: ignore[return-value]
+
+
 def small(**changes: Any) -> ProgrammableSettings:
     made = compose_settings("programmable", *runs.PROGRAMMABLE)
     assert isinstance(made, ProgrammableSettings)
@@ -88,14 +92,14 @@ class TestRecord:
         assert controls["isolated_edit_equals_prefill"] < 1e-4
         assert controls["blind_splice_equals_prefill"] < 1e-4
         assert set(record.headline) == {"competence", "edit_latency_ratio"}
-        assert {line["outcome"] for line in record.tables["claims"]} == {"not applicable"}
+        assert {line["outcome"] for line in lines_of(record, "claims")} == {"not applicable"}
 
     def test_what_is_not_there_is_withheld_with_the_reason(self, record: RunRecord):
-        withheld = {line["headline"]: line["reason"] for line in record.tables["withheld"]}
+        withheld = {line["headline"]: line["reason"] for line in lines_of(record, "withheld")}
         assert withheld["field_only_isolated"] == "no programmable adapter was given"
         assert withheld["reader_field_only"] == "no reader adapter was given"
         assert sum("adapter was given" in remark for remark in record.remarks) == 3
-        assert {line["role"] for line in record.tables["edits"]} == {"gate"}
+        assert {line["role"] for line in lines_of(record, "edits")} == {"gate"}
 
     def test_a_summary_made_again_without_the_model_is_the_same(
         self, small_results: Callable[[str], Path], record: RunRecord, tmp_path: Path
@@ -121,16 +125,18 @@ class TestRecord:
         )
         (made,) = load_records(tmp_path)
         by_role = {
-            role: [x for x in made.tables["edits"] if x["role"] == role] for role in ("gate", "programmable")
+            role: [x for x in lines_of(made, "edits") if x["role"] == role]
+            for role in ("gate", "programmable")
         }
         assert [x["length"] for x in by_role["gate"]][:9] == [x["length"] for x in by_role["programmable"]][
             :9
         ]
-        assert made.config["programmable"]["name"] == "trained"
+        given: Any = made.config["programmable"]
+        assert given["name"] == "trained"
         assert made.key != record.key
-        (shared,) = made.tables["read_heads"]
+        (shared,) = lines_of(made, "read_heads")
         assert (shared["one"], shared["other"]) == ("gate", "programmable")
-        withheld = {line["headline"]: line["reason"] for line in made.tables["withheld"]}
+        withheld = {line["headline"]: line["reason"] for line in lines_of(made, "withheld")}
         assert "field_only_isolated" not in withheld
         assert withheld["chat_loss_ratio"] == "it was not measured at these sizes"
 
@@ -284,7 +290,8 @@ def role(isolated: float, shift: float, chat: float, heads: tuple[int, ...]) -> 
     effects = np.zeros((2, 4))
     effects.flat[list(heads)] = 1.0
     decided = tuple(Decision("orders", "i", match, 3.0, True, True) for match in (True, False))
-    parts = dict.fromkeys(("field_only", "field_only_K", "field_only_V"), -2.0) | dict.fromkeys(
+    parts: dict[str, float] = {}
+    parts |= dict.fromkeys(("field_only", "field_only_K", "field_only_V"), -2.0) | dict.fromkeys(
         ("notes_only", "notes_only_K", "notes_only_V"), 2.0
     )
     return RoleMeasured(

@@ -55,19 +55,24 @@ def record(place: Path) -> RunRecord:
         )
 
 
+def lines_of(record: RunRecord, table: str) -> list[dict[str, Any]]:
+    return record.tables[table]  # type: ignore[return-value]
+
+
 def test_each_snapshot_is_judged_under_the_pattern(record: RunRecord) -> None:
-    lines = record.tables["pattern_by_step"]
+    lines = lines_of(record, "pattern_by_step")
     assert {line["step"] for line in lines} == {2, 4}
     by_place = {place: {x["arm"] for x in lines if x["place"] == place} for place in ("early", "late")}
     assert by_place == {
         "early": {"full", "field_only", "full_isolated", "full_rule_linked"},
         "late": {"full", "field_only", "full_isolated"},
     }
-    kinds = {line["kind"] for line in record.tables["history_by_kind"]}
+    kinds = {line["kind"] for line in lines_of(record, "history_by_kind")}
     assert kinds <= {"isolated", "isolated_late", "blind", "blind_late"}
     assert kinds
     assert [line["step"] for line in record.tables["history"]] == [1, 2, 3, 4]
-    assert record.config["course"]["links"] == 1
+    course: Any = record.config["course"]
+    assert course["links"] == 1
 
 
 def test_the_record_can_be_made_again_from_what_was_measured(record: RunRecord) -> None:

@@ -138,8 +138,8 @@ class TestPrompts:
                 assert made.layout.links
                 assert made.ids[made.targets[0] + 1] == made.actions[0]
                 assert made.layout.end <= made.targets[0]
-                value = tokenizer.decode(list(made.ids[slice(*made.places.field)])).strip()
-                assert value
+                value = str(tokenizer.decode(list(made.ids[slice(*made.places.field)])))
+                assert value.strip()
             assert one.actions == two.actions[::-1]
 
     def test_shares_are_kept(self):
@@ -173,7 +173,7 @@ class TestExactness:
         loaded = tiny(family, window=16)
         run, kinds, group = Runner.of(loaded.model), kinds_of(loaded.model), rows(family)
         with torch.no_grad(), fresh_rotation(loaded.model):
-            hidden = masked_hidden(loaded.model, pad(group, 0), [one.layout for one in group], kinds)
+            hidden = masked_hidden(loaded.model, pad([*group], 0), [one.layout for one in group], kinds)
         for row, one in enumerate(group):
             at = one.targets[0]
             want = run.prefill(one.ids[: at + 1], one.layout).logits
@@ -187,8 +187,8 @@ class TestExactness:
         kinds, group = kinds_of(loaded.model), rows(family)
         layouts = [one.layout for one in group]
         with torch.no_grad(), fresh_rotation(loaded.model):
-            whole = masked_hidden(loaded.model, pad(group, 0), layouts, kinds)
-            parted = masked_hidden(loaded.model, pad(group, 0), layouts, kinds, 4)
+            whole = masked_hidden(loaded.model, pad([*group], 0), layouts, kinds)
+            parted = masked_hidden(loaded.model, pad([*group], 0), layouts, kinds, 4)
         torch.testing.assert_close(parted, whole[:, 4:], atol=1e-4, rtol=1e-4)
 
 

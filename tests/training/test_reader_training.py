@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import torch
@@ -13,7 +13,7 @@ import torch
 from pkv_interp.cache.compute import Runner
 from pkv_interp.errors import PkvError
 from pkv_interp.training import vocabulary
-from pkv_interp.training.courses import Reader
+from pkv_interp.training.courses import Active, Reader
 from pkv_interp.training.reader_course import draw_replaced, reader_course
 from pkv_interp.training.replaced_losses import ReplacedLosses, ReplacedSequence, replaced_batches
 from pkv_interp.training.schedule import Stage
@@ -82,17 +82,15 @@ def test_what_is_decided_is_what_the_cache_with_replaced_columns_decides(family:
 
 def test_the_adapter_acts_where_it_is_to_act_alone() -> None:
     bare, group, model = tiny("llama").model, prompts("llama"), noisy("llama")
-    found = {
-        active: ReplacedLosses(active, bare)(model, [*group], 0)[0]
-        for active in ("decision", "question", "all")
-    }  # type: ignore[arg-type]
+    found = {active: ReplacedLosses(active, bare)(model, [*group], 0)[0] for active in get_args(Active)}
     assert (found["decision"] - found["question"]).abs().max() > 1e-2
     assert (found["question"] - found["all"]).abs().max() > 1e-2
     run, changed = Runner.of(bare), Runner.of(model.get_base_model())
     one = group[1]
+    assert one.donor is not None
     cache = run.prefill(one.ids[: one.end]).cache.replace(
         one.replaced, run.prefill(one.donor[: one.end]).cache
-    )  # type: ignore[index]
+    )
     logits = changed.extend(cache, one.ids[one.end : one.targets[0] + 1]).logits
     assert float(found["question"][1]) == pytest.approx(
         float(-logits.log_softmax(-1)[one.ids[one.targets[0] + 1]]), abs=1e-4
@@ -116,7 +114,7 @@ def test_gradients_reach_the_prefill_where_the_adapter_acts_there_and_nowhere_el
 class TestDraws:
     def drawn(self, done: str, pairs: int = 6) -> list[list[ReplacedSequence]]:
         shares = dict.fromkeys(("edited", "clean", "refreshed", "bystander", "random"), 0.0) | {done: 1.0}
-        course = Reader(**shares)
+        course = Reader.model_validate(shares)
         # Lessons have few other fields; whole prompts have room after the field.
         stage = Stage(steps=1, lr=(1e-3, 1e-3), batch=2)
         return [
