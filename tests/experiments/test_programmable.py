@@ -9,40 +9,30 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 
 from experiments.programmable import splices
 from experiments.programmable.adapters import AdapterChoice
 from experiments.programmable.claims import parse
-from experiments.programmable.cost import ArmCost, Costs, edit_costs
-from experiments.programmable.drifting import Drift, drift
-from experiments.programmable.edits import EditMargins, edit_margins
+from experiments.programmable.cost import edit_costs
+from experiments.programmable.drifting import drift
+from experiments.programmable.edits import edit_margins
 from experiments.programmable.experiment import EXPERIMENT
 from experiments.programmable.figures import FIGURES
-from experiments.programmable.measure import Measured, RoleMeasured
-from experiments.programmable.mechanism import HeadMargins, PartMargins
-from experiments.programmable.overlap import overlap
 from experiments.programmable.settings import PREREGISTRATION, ProgrammableSettings
-from experiments.programmable.splices import SpliceMargins, splice_margins
-from experiments.programmable.summary import summarise
-from experiments.programmable.weights import ChatLoss
+from experiments.programmable.splices import splice_margins
 from pkv_interp.cache import AttentionLayout
 from pkv_interp.errors import PkvError
-from pkv_interp.measure.competence import Decision
 from pkv_interp.measure.edit_patterns import LINKS, Patterns, rule_span, with_links
 from pkv_interp.measure.edit_scenes import EditScene, SceneSource
 from pkv_interp.models.load import LoadedModel
 from pkv_interp.plots.tables import NOT_COMPETENT
 from pkv_interp.records import RunRecord, load_records
 from pkv_interp.records.__main__ import main as records_command
-from pkv_interp.run.report import Report
-from pkv_interp.tasks import field_case
 from pkv_interp.training.trainer import TrainSettings, add_lora, write_adapter
 from tests import runs
 from tests.experiments.configs import compose as compose_settings
-from tests.experiments.made_up import scoring
 from tests.families import tiny
 
 LOGITS = 1e-3
@@ -273,101 +263,3 @@ class TestCriteria:
     def test_a_file_that_is_wrong_is_refused(self, text: str, words: str):
         with pytest.raises(PkvError, match=words):
             parse(text)
-
-
-def edit(family: str, margins: dict[str, float], fillers: int = 2) -> EditMargins:
-    return EditMargins(
-        family, "held_out", f"{family}-{fillers}", "w", family == "orders", "early", fillers, 100, margins,
-        dict.fromkeys(margins, 1), 0.0, (True, True),
-    )  # fmt: skip
-
-
-def role(isolated: float, shift: float, chat: float, heads: tuple[int, ...]) -> RoleMeasured:
-    names = ("orders", "alerts", "posts", "support")
-    short = {"full_old": 3.0, "full": 3.0, "full_isolated": isolated, "field_only_isolated": isolated,
-             "field_only": -3.0, "full_isolated_old": 2.0, "bystander_isolated": 2.0 - shift,
-             "rule_linked": 1.0, "full_rule_linked": 1.0}  # fmt: skip
-    effects = np.zeros((2, 4))
-    effects.flat[list(heads)] = 1.0
-    decided = tuple(Decision("orders", "i", match, 3.0, True, True) for match in (True, False))
-    parts: dict[str, float] = {}
-    parts |= dict.fromkeys(("field_only", "field_only_K", "field_only_V"), -2.0) | dict.fromkeys(
-        ("notes_only", "notes_only_K", "notes_only_V"), 2.0
-    )
-    return RoleMeasured(
-        edits=[
-            *(edit(n, short) for n in names),
-            *(edit(n, {"full": 1.0, "field_only_isolated": isolated}, 24) for n in names),
-        ],
-        splices=[SpliceMargins(n, "held_out", n, "w", "early", 1.0, isolated, isolated, 0.0) for n in names],
-        drifts=[Drift(n, 28, 0.001, 2.0, True, True) for n in names],
-        parts=[PartMargins(2.0, -2.0, (decided[0], decided[1]), parts) for _ in range(2)],
-        heads=[HeadMargins(n, 2.0, -2.0, effects - 2.0) for n in names],
-        chat=ChatLoss(chat, 16),
-    )
-
-
-def made_up(trained: RoleMeasured | None) -> Report:
-    loaded = tiny("llama")
-    world = small().world
-    pairs = [field_case(f, 0, loaded.tokenizer, seed=0) for f in world.choose(["orders", "alerts"])]
-    roles = {"gate": role(-1.0, 0.0, 2.0, (0, 1))}
-    if trained is not None:
-        roles["programmable"] = trained
-    costs = [
-        Costs(
-            "orders",
-            100,
-            {"isolated": ArmCost([20, 20], [1.0, 1.0]), "full": ArmCost([120, 120], [5.0, 5.0])},
-        )
-    ]
-    absent = ["reader", "control"] + ([] if trained is not None else ["programmable"])
-    found = Measured(pairs, roles, absent, costs, PREREGISTRATION.read_text("utf-8"))
-    return summarise(found, scoring(small(read_heads=2)))
-
-
-def outcomes(report: Report) -> dict[str, str]:
-    return {line.claim: line.outcome for line in report.tables if line.table == "claims"}  # type: ignore[attr-defined]
-
-
-class TestSummary:
-    def test_an_adapter_that_does_all_of_it_passes(self):
-        report = made_up(role(2.0, 0.0, 2.02, (1, 2)))
-        assert set(outcomes(report).values()) == {"passed", "not applicable"}
-        assert {n for n, o in outcomes(report).items() if o == "not applicable"} == {
-            "field_only_isolated_56", "isolated_gap_56", "reader_field_only"
-        }  # fmt: skip
-        told = report.stated()
-        assert told["field_only_isolated"].value == 1.0
-        assert told["gate_field_only_isolated"].value == 0.0
-        assert told["edit_latency_ratio"].value == 5.0
-        assert told["chat_loss_ratio"].value == pytest.approx(1.01)
-        assert told["circuit_jaccard_gate_programmable"].value == pytest.approx(1 / 3)
-        assert told["notes_only_programmable"].value == pytest.approx(1.0)
-        assert told["drift_28"].value == pytest.approx(0.001)
-
-    @pytest.mark.parametrize(
-        ("trained", "failed"),
-        [
-            (role(-1.0, 0.0, 2.0, (0, 1)), {"field_only_isolated_2", "isolated_gap_24", "splice_gap"}),
-            (role(2.0, 3.0, 2.0, (0, 1)), {"bystander_flips"}),
-            (role(2.0, 0.0, 2.1, (0, 1)), {"chat_loss"}),
-        ],
-    )
-    def test_what_fails_is_told_as_failed(self, trained: RoleMeasured, failed: set[str]):
-        found = outcomes(made_up(trained))
-        assert failed <= {name for name, outcome in found.items() if outcome == "failed"}
-        assert found["plain_accuracy"] == "passed"
-
-    def test_without_the_adapter_its_criteria_do_not_apply(self):
-        report = made_up(None)
-        assert outcomes(report)["field_only_isolated_2"] == "not applicable"
-        assert outcomes(report)["rule_linked_2"] == "passed"
-        assert "field_only_isolated" not in report.stated()
-        assert "gate_rule_linked" in report.stated()
-
-    def test_overlap_is_of_the_first_heads_alone(self):
-        one, same, other = (role(1.0, 0.0, 1.0, h).heads for h in ((0, 1), (1, 0), (4, 5)))
-        how: Any = {"seed": 0, "draws": 100}
-        assert overlap(one, same, 2, how).value == 1.0
-        assert overlap(one, other, 2, how).value == 0.0

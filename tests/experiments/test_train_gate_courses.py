@@ -1,4 +1,4 @@
-"""Trainings that are not the gate's schedule: recipes compose, run on a tiny model and are judged by pattern."""
+"""Trainings beside the gate's schedule: recipes compose, run on a tiny model and are judged by pattern."""
 
 from __future__ import annotations
 
