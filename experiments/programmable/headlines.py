@@ -14,6 +14,7 @@ _OF_ROLE: dict[str, tuple[tuple[str, str, str, Bounds], ...]] = {
     PROGRAMMABLE: (
         ("field_only_isolated", "field_only_isolated", "right after an isolated field's edit", SHARE),
         ("full_isolated", "full_isolated", "right after a prefill under isolation", SHARE),
+        ("rule_linked", "rule_linked", "right, isolated field and its rule run again", SHARE),
         ("splice_blind", "splice_blind", "right with a blind policy spliced in", SHARE),
         ("full_blind", "full_blind", "right after a prefill with a blind policy", SHARE),
         ("bystander_flips", "bystander_flips", "decisions turned by another isolated field", SHARE),

@@ -102,7 +102,7 @@ def _role(
     splices = session.each(
         f"{role}/splices",
         cases.short,
-        lambda scene: splice_margins(weights.loaded(role), scene),
+        lambda scene: splice_margins(weights.loaded(role), scene, settings.links),
         SpliceMargins,
     ).of(cases.short)
     chained = cases.of_place("early", settings.drift_families)

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 from pkv_interp.cache import AttentionLayout
 from pkv_interp.composing import precompile, splice
-from pkv_interp.measure.edit_patterns import Patterns
+from pkv_interp.measure.edit_patterns import LINKS, context_of, with_links
 from pkv_interp.measure.edit_scenes import EditScene
 from pkv_interp.models.load import LoadedModel
 from pkv_interp.prompts.blocks import block_span
@@ -33,31 +33,43 @@ class SpliceMargins:
     apart: float
 
 
-def splice_margins(loaded: LoadedModel, scene: EditScene) -> SpliceMargins:
+def splice_margins(loaded: LoadedModel, scene: EditScene, links: int = 0) -> SpliceMargins:
     """The three of one prompt, with the field's old value.
 
     Args:
         loaded: the model.
         scene: whose prompt it is.
+        links: link tokens after a policy that stands after the field; the plain prompt has none.
     """
-    state = Patterns.of(loaded, scene).plain.prefill()
-    runner, ids = state.context.runner, state.ids
-    start, stop = block_span(state.layout.head.prompt, "policy")
+    plain = context_of(loaded, scene, scene.task.messages)
+    state, context = plain.prefill(), plain
+    linked = links if scene.place == "early" else 0
+    if linked:
+        context = context_of(loaded, scene, with_links(scene.task.messages, linked, after_policy=True))
+    base = context.prefill()
+    runner, ids, prompt = context.runner, base.ids, base.layout.head.prompt
+    start, stop = block_span(plain.prefill().layout.head.prompt, "policy")
+    spans: tuple[tuple[int, int], ...] = ()
+    if linked:
+        spans = (prompt.spans[LINKS],)
+        stop = spans[0][0]
+    layout = AttentionLayout(len(ids), links=spans, blind=((start, stop),))
     chunk = precompile(runner, loaded.tokenizer, ids[start:stop], blind=True)
     spliced = splice(runner, runner.prefill(ids[:start]).cache, chunk)
+    spliced = replace(spliced, layout=layout)  # of the whole prompt: the links after the chunk are in it
     if stop < len(ids):
         spliced = runner.extend(spliced, ids[stop:]).cache
-    blind = runner.prefill(ids, AttentionLayout(stop, blind=((start, stop),))).cache
-    states = [state, *(replace(state, cache=cache, fresh=False) for cache in (blind, spliced))]
-    plain, whole, moved = (-one.decide(scene.actions).margin for one in states)
+    blind = runner.prefill(ids, layout).cache
+    whole, moved = (replace(base, cache=cache, fresh=False) for cache in (blind, spliced))
+    margins = [-one.decide(scene.actions).margin for one in (state, whole, moved)]
     return SpliceMargins(
         family=scene.family,
         split=scene.task.split,
         instance=scene.instance,
         wording=scene.task.wording,
         place=scene.place,
-        full=plain,
-        full_blind=whole,
-        splice_blind=moved,
-        apart=float((states[1].logits() - states[2].logits()).abs().max()),
+        full=margins[0],
+        full_blind=margins[1],
+        splice_blind=margins[2],
+        apart=float((whole.logits() - moved.logits()).abs().max()),
     )

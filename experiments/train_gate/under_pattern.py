@@ -63,7 +63,7 @@ def under_patterns(
         scenes: the edits.
         settings: say how many links the course has.
     """
-    links = settings.course.links if isinstance(settings.course, Programmable) else 0
+    links = settings.course.link_tokens if isinstance(settings.course, Programmable) else 0
     found = []
     for scene in scenes:
         made, task = Patterns.of(loaded, scene, links), scene.task

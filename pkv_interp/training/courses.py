@@ -21,7 +21,8 @@ class Programmable(BaseModel):
         isolated: share of pairs whose field is isolated.
         blind: share of pairs whose blocks are blind to each other; it may be isolated as well.
         all_fields: share of isolated pairs whose other fields are isolated, too.
-        links: link tokens after each rule.
+        links: link tokens after each rule, where the field stands before it; ``rule``: the rule itself is
+            the link.
         objective: the answers alone, or distillation of the adapter that training starts from.
     """
 
@@ -31,8 +32,13 @@ class Programmable(BaseModel):
     isolated: Share = 0.6
     blind: Share = 0.25
     all_fields: Share = 0.5
-    links: Annotated[int, Field(strict=True, ge=0, le=16)] = 0
+    links: Annotated[int, Field(strict=True, ge=0, le=16)] | Literal["rule"] = 0
     objective: Objective = "answers"
+
+    @property
+    def link_tokens(self) -> int:
+        """Link tokens that are written after a rule."""
+        return 0 if self.links == "rule" else self.links
 
     @model_validator(mode="after")
     def _links_are_read(self) -> Self:

@@ -45,7 +45,8 @@ def draw_pair(
         late = kind == "late" if kind in ("plain", "late") else bool(rng.random() < _late_share(stage.mix))
         isolated, blind = bool(rng.random() < course.isolated), bool(rng.random() < course.blind)
         all_fields = bool(rng.random() < course.all_fields)
-        how = drawn(stage, kind, late, progress, longest, links=course.links, blind=blind)
+        links = course.link_tokens if isolated or blind else 0  # plain prompts have none
+        how = drawn(stage, kind, late, progress, longest, links=links, blind=blind)
         words = int(rng.integers(2**31))
         try:
             return [
@@ -56,6 +57,7 @@ def draw_pair(
                     isolated=isolated,
                     all_fields=all_fields,
                     blind=blind,
+                    rule_links=course.links == "rule",
                 )
                 for match in (True, False)
             ]

@@ -7,7 +7,7 @@ import numpy as np
 from pkv_interp.prompts.links import link_text
 from pkv_interp.training import wordings
 from pkv_interp.training.draws import n_fillers, pick, record, two
-from pkv_interp.training.marking import BLOCK, FIELD, LINKS, OTHER, Mark, marked, read
+from pkv_interp.training.marking import BLOCK, FIELD, LINKS, OTHER, RULE, Mark, marked, read
 from pkv_interp.training.rules import Rule, draw_rule, other_value
 from pkv_interp.training.skeletons import bystanders, document, separators, session
 from pkv_interp.training.updates import Kind, events, report
@@ -44,7 +44,7 @@ class Draw:
     Attributes:
         kind: what happens after the prompt has stated its fields.
         late: the field stands after the rule.
-        links: link tokens that follow the rule.
+        links: link tokens that follow the rule, where the field stands before it.
         blind: the links follow the rule's block, of which its tokens may see nothing else.
         short: a lesson of one rule without neutral sentences.
         breadth: 0 for plain lines, 1 for every shape.
@@ -80,7 +80,6 @@ def draw_prompt(
     blocks = [state, _policy(rng, rule, how, sentences)]
     if how.late:
         blocks.reverse()
-        blocks[-1] += _links(how)
     request = pick(rng, wordings.REQUESTS).format(id=record(rng))
     # The request stands with the context or with the question, as in contexts that are edited or asked anew.
     early, question, system = rng.random() < 0.5, _question(rng, rule), pick(rng, wordings.ROLES)
@@ -111,13 +110,10 @@ def _fields(
 
 def _policy(rng: np.random.Generator, rule: Rule, how: Draw, sentences: int) -> str:
     """The block of the rule, with links right after the rule, or after the block where that is blind."""
-    inside = "" if how.late or how.blind else _links(how)
-    block = marked(BLOCK, document(rng, replace(rule, text=f"{rule.text}{inside}"), sentences, how.breadth))
-    return block + (_links(how) if how.blind and not how.late else "")
-
-
-def _links(how: Draw) -> str:
-    return marked(LINKS, link_text(how.links)) if how.links else ""
+    links = marked(LINKS, link_text(how.links)) if how.links and not how.late else ""
+    text = marked(RULE, rule.text) + ("" if how.blind else links)
+    block = marked(BLOCK, document(rng, replace(rule, text=text), sentences, how.breadth))
+    return f"{block}{links}" if how.blind else block
 
 
 def _question(rng: np.random.Generator, rule: Rule) -> str:

@@ -9,7 +9,7 @@ from pkv_interp.errors import PkvError
 from pkv_interp.prompts import placement
 from pkv_interp.prompts.special import encode
 from pkv_interp.training.layout_prompts import LayoutPrompt
-from pkv_interp.training.marking import BLOCK, FIELD, LINKS, OTHER, tokens_of
+from pkv_interp.training.marking import BLOCK, FIELD, LINKS, OTHER, RULE, tokens_of
 from pkv_interp.training.tokens import TokenSequence
 
 #: Opens the answer, as in the prompts that adapters are judged on.
@@ -24,6 +24,7 @@ class Places:
         end: first token of the last block.
         field: the value of the field that decides.
         others: values of the other fields.
+        rule: its statement.
         links: after the rule.
         blocks: fields and rule, in the order of the prompt.
     """
@@ -31,24 +32,32 @@ class Places:
     end: int
     field: Span
     others: tuple[Span, ...]
+    rule: Span
     links: tuple[Span, ...]
     blocks: tuple[Span, ...]
 
-    def layout(self, *, isolated: bool, all_fields: bool, blind: bool) -> AttentionLayout | None:
+    def layout(
+        self, *, isolated: bool, all_fields: bool, blind: bool, rule_links: bool = False
+    ) -> AttentionLayout | None:
         """Who sees whom; None where that is the plain order.
 
         Args:
             isolated: the deciding field is.
             all_fields: the other fields are as well.
             blind: both blocks are.
+            rule_links: a rule that stands after the field is itself the link; not of blind blocks, in which
+                it would see no field.
         """
         if not isolated and not blind:
             return None
         others = self.others if all_fields else ()
+        links = self.links
+        if rule_links and isolated and not blind and self.field[1] <= self.rule[0]:
+            links = (self.rule,)
         return AttentionLayout(
             self.end,
             isolated=tuple(sorted((self.field, *others))) if isolated else (),
-            links=self.links,
+            links=links,
             blind=self.blocks if blind else (),
         )
 
@@ -89,33 +98,33 @@ def encode_prompt(prompt: LayoutPrompt, tokenizer: Any) -> tuple[tuple[int, ...]
                 "take it out of the training vocabulary",
             )
     at = rendered.starts[1]
-    spans: dict[str, list[Span]] = {FIELD: [], OTHER: [], LINKS: [], BLOCK: []}
+    spans: dict[str, list[Span]] = {kind: [] for kind in (FIELD, OTHER, RULE, LINKS, BLOCK)}
     for mark in prompt.marks:
         spans[mark.kind].append(tokens_of(text, offsets, mark.moved(at)))
     end = next(i for i, (start, stop) in enumerate(offsets) if stop > start and stop > at + prompt.end)
     places = Places(
-        end, spans[FIELD][0], tuple(spans[OTHER]), tuple(spans[LINKS]), tuple(sorted(spans[BLOCK]))
+        end,
+        spans[FIELD][0],
+        tuple(spans[OTHER]),
+        spans[RULE][0],
+        tuple(spans[LINKS]),
+        tuple(sorted(spans[BLOCK])),
     )
     return tuple(ids), places, (ids[-1], others[-1])
 
 
-def under_layout(
-    prompt: LayoutPrompt, tokenizer: Any, kind: str, *, isolated: bool, all_fields: bool, blind: bool
-) -> LayoutSequence:
+def under_layout(prompt: LayoutPrompt, tokenizer: Any, kind: str, **who: Any) -> LayoutSequence:
     """The prompt as a sequence whose answer is supervised.
 
     Args:
         prompt: with marks.
         tokenizer: of the model.
         kind: by which its accuracy is told.
-        isolated: see `Places.layout`.
-        all_fields: see `Places.layout`.
-        blind: see `Places.layout`.
+        who: sees whom; see `Places.layout`.
 
     Raises:
         PkvError: see `encode_prompt`.
     """
     ids, places, actions = encode_prompt(prompt, tokenizer)
-    layout = places.layout(isolated=isolated, all_fields=all_fields, blind=blind)
     asked = (len(ids) - 2,)
-    return LayoutSequence(ids, asked, asked, kind, layout, actions, places)
+    return LayoutSequence(ids, asked, asked, kind, places.layout(**who), actions, places)

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 from pkv_interp.errors import PkvError
 
-#: What is marked: the field that decides, other fields, the links after a rule, a block of the prompt.
-FIELD, OTHER, LINKS, BLOCK = "field", "other", "links", "block"
-_OPEN = {FIELD: "\ue000", OTHER: "\ue001", LINKS: "\ue002", BLOCK: "\ue003"}
-_CLOSE = {FIELD: "\ue010", OTHER: "\ue011", LINKS: "\ue012", BLOCK: "\ue013"}
+#: What is marked: the field that decides, other fields, the rule, the links after it, a block of the prompt.
+FIELD, OTHER, RULE, LINKS, BLOCK = "field", "other", "rule", "links", "block"
+_OPEN = {FIELD: "\ue000", OTHER: "\ue001", LINKS: "\ue002", BLOCK: "\ue003", RULE: "\ue004"}
+_CLOSE = {FIELD: "\ue010", OTHER: "\ue011", LINKS: "\ue012", BLOCK: "\ue013", RULE: "\ue014"}
 _KIND = {mark: (kind, True) for kind, mark in _OPEN.items()} | {
     mark: (kind, False) for kind, mark in _CLOSE.items()
 }

@@ -179,6 +179,21 @@ class TestPatterns:
         assert edited.exact
         assert edited.cost.tokens == own[1] - own[0] + stop - start
 
+    def test_links_stand_after_a_policy_that_is_moved_and_the_splice_is_still_exact(self):
+        loaded, scene = scene_of()
+        plain = Patterns.of(loaded, scene).plain
+        messages = with_links(scene.task.messages, 2, after_policy=True)
+        prompt = plain.renderer.head(messages).prompt
+        start, stop = prompt.spans[LINKS]
+        assert prompt.kinds[start - 1] in ("filler", "rule")
+        assert "".join(prompt.tokens[stop : stop + 1]).startswith("\n")
+        with_, without = (splice_margins(loaded, scene, links) for links in (2, 0))
+        assert with_.apart < 1e-4
+        assert with_.full == pytest.approx(without.full)
+        assert with_.splice_blind != pytest.approx(without.splice_blind, abs=1e-6)
+        late = scene_of("late")[1]
+        assert splice_margins(loaded, late, 2) == splice_margins(loaded, late, 0)
+
     def test_a_rule_before_the_field_reads_nothing_and_is_no_link(self):
         assert Patterns.of(*scene_of("late")).ruled is None
 

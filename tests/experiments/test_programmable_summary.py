@@ -93,7 +93,8 @@ class TestSummary:
         report = made_up(role(2.0, 0.0, 2.02, (1, 2)))
         assert set(outcomes(report).values()) == {"passed", "not applicable"}
         assert {n for n, o in outcomes(report).items() if o == "not applicable"} == {
-            "field_only_isolated_56", "isolated_gap_56", "reader_field_only"
+            "field_only_isolated_56", "isolated_gap_56", "reader_field_only",
+            *(f"programmable_rule_{what}_{n}" for what in ("linked", "gap") for n in (24, 56)),
         }  # fmt: skip
         told = report.stated()
         assert told["field_only_isolated"].value == 1.0

@@ -115,7 +115,7 @@ def test_distillation_needs_an_adapter_to_distil(place: Path) -> None:
 @pytest.mark.parametrize(
     ("recipe", "course"),
     [
-        ("programmable", Programmable(blind=0.2, links=4, objective="distil_actions")),
+        ("programmable", Programmable(blind=0.2, links="rule", objective="distil_actions")),
         ("programmable_control", Programmable(isolated=0.0, blind=0.0, objective="distil_actions")),
         ("reader", Reader()),
         ("reader_random", Reader(edited=0.0, random=0.4)),

@@ -43,7 +43,7 @@ LAYOUTS = (
 
 def rows(family: str) -> list[LayoutSequence]:
     loaded = tiny(family, window=16)
-    places = Places(50, (4, 6), (), (), ())
+    places = Places(50, (4, 6), (), (20, 24), (), ())
     out = []
     for number, (layout, length) in enumerate(zip(LAYOUTS, (60, 57, 63), strict=True)):
         ids = tuple(ids_of(loaded, length, number, ids_of(loaded, 70, 9), 4))
@@ -90,13 +90,15 @@ class TestPrompts:
                 by_kind = {
                     kind: [m for m in prompt.marks if m.kind == kind] for kind in (FIELD, LINKS, BLOCK)
                 }
-                (field,), (links,), blocks = (by_kind[kind] for kind in (FIELD, LINKS, BLOCK))
+                (field,), found, blocks = (by_kind[kind] for kind in (FIELD, LINKS, BLOCK))
                 values.append(prompt.text[field.start : field.stop])
-                assert prompt.text[links.start : links.stop] == " => => => =>"
                 assert len(blocks) == 2
-                assert (field.start > links.start) is False  # links stand after what they read
-                if blind:
-                    assert not any(b.start < links.stop and links.start < b.stop for b in blocks)
+                assert len(found) == (0 if late else 1)  # a rule before the field has nothing to read
+                for links in found:
+                    assert prompt.text[links.start : links.stop] == " => => => =>"
+                    assert field.start < links.start
+                    inside = any(b.start < links.stop and links.start < b.stop for b in blocks)
+                    assert inside is not blind
                 assert max(mark.stop for mark in prompt.marks) <= prompt.end
                 assert prompt.answer != prompt.other
             assert values[0] != values[1]
@@ -135,12 +137,26 @@ class TestPrompts:
                 assert made.places.field in made.layout.isolated
                 assert set(made.places.others) <= set(made.layout.isolated)
                 assert made.layout.links == made.places.links
-                assert made.layout.links
+                assert bool(made.layout.links) is (made.kind == "isolated")  # and not where the field is late
                 assert made.ids[made.targets[0] + 1] == made.actions[0]
                 assert made.layout.end <= made.targets[0]
                 value = str(tokenizer.decode(list(made.ids[slice(*made.places.field)])))
                 assert value.strip()
             assert one.actions == two.actions[::-1]
+
+    def test_the_rule_itself_can_be_the_link(self):
+        tokenizer = tiny("llama").tokenizer
+        kinds = set()
+        for pair in range(12):
+            course = Programmable(isolated=1.0, blind=0.5, links="rule")
+            for made in draw_pair(course, STAGES[0], (0, 0, pair), 0.0, 5, tokenizer):
+                assert made.layout is not None
+                kinds.add(made.kind)
+                assert made.layout.links == ((made.places.rule,) if made.kind == "isolated" else ())
+                text = str(tokenizer.decode(list(made.ids[slice(*made.places.rule)])))
+                assert all(str(tokenizer.decode([one])).strip() in text for one in made.actions)
+        assert "isolated" in kinds
+        assert len(kinds) > 1
 
     def test_shares_are_kept(self):
         tokenizer = tiny("llama").tokenizer
