@@ -215,7 +215,7 @@ PROGRAMMABLE = (
     "model=tiny-llama",
     "discovery=[orders,support]",
     "held_out=[documents,alerts]",
-    *("fillers=[1,3]", "long_families=1", "links=1", "drift_edits=4", "drift_families=2"),
+    *("instances=1", "fillers=[1,3]", "long_families=1", "links=1", "drift_edits=4", "drift_families=2"),
     *("read_heads=3", "cost_edits=2", "chats=2", "bootstrap_draws=100", "threads=1"),
 )
 ARGUMENTS = {

@@ -17,12 +17,16 @@ class Cases:
         long: the same in longer prompts, of a few families.
         pairs: field pairs of held-out families, the field early.
         ranking: polarity pairs of discovery families, whose heads are ranked.
+        attended: by place, field pairs of held-out families that rank positions and are not scored.
+        source: that edits are drawn from.
     """
 
     short: list[EditScene]
     long: list[EditScene]
     pairs: list[Case]
     ranking: list[Case]
+    attended: dict[str, list[Case]]
+    source: SceneSource
 
     def of_place(self, place: str, number: int | None = None) -> list[EditScene]:
         """Short edits with the field ``early`` or ``late``, the first so many of them."""
@@ -43,10 +47,11 @@ def build_cases(settings: ProgrammableSettings, tokenizer: Any) -> Cases:
         found: list[EditScene] = []
         for late in (False, True):
             both = mine.scenes(mine.style(fillers, late=late), settings.instances)
-            # Of each family and instance one direction, in turn.
             for instance in range(settings.instances):
-                part = [one for one in both if one.index == instance]
-                found += alternating(part)
+                part = [one for one in both if one.index == mine.n_ranking + instance]
+                # Of each family one direction, in turn; of its next instance the other one.
+                turned = [one for pair in zip(part[1::2], part[::2], strict=True) for one in pair]
+                found += alternating(turned if instance % 2 else part)
         return found
 
     first, *longer = settings.fillers
@@ -58,10 +63,15 @@ def build_cases(settings: ProgrammableSettings, tokenizer: Any) -> Cases:
     return Cases(
         short=scenes(source, first),
         long=[scene for fillers in longer for scene in scenes(few, fillers)],
-        pairs=[field_case(family, 0, tokenizer, **recipe) for family in source.families],
+        pairs=[field_case(family, source.n_ranking, tokenizer, **recipe) for family in source.families],
         ranking=[
             polarity_case(family, index, tokenizer, **recipe)
             for family in chosen
             for index in range(settings.head_pairs)
         ],
+        attended={
+            place: source.ranking_cases(source.style(first, late=late))
+            for place, late in (("early", False), ("late", True))
+        },
+        source=source,
     )

@@ -1,9 +1,10 @@
 """One edit, under every pattern and by what is common today."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from pkv_interp.editing import State
-from pkv_interp.measure.edit_decisions import clamped
+from pkv_interp.measure.edit_decisions import edited
 from pkv_interp.measure.edit_patterns import Patterns
 from pkv_interp.measure.edit_scenes import EditScene
 from pkv_interp.models.load import LoadedModel
@@ -46,14 +47,17 @@ class EditMargins:
     top_token_right: tuple[bool, bool]
 
 
-def edit_margins(loaded: LoadedModel, scene: EditScene, links: int, *, baselines: bool) -> EditMargins:
+def edit_margins(
+    loaded: LoadedModel, scene: EditScene, links: int, order: Callable[[State], list[int]] | None = None
+) -> EditMargins:
     """Every arm of a short edit.
 
     Args:
         loaded: the model.
         scene: the edit.
         links: link tokens after the rule in the isolated context.
-        baselines: measure what is common today as well.
+        order: ranks the positions after the field, those first that recompute shall take; None: what is
+            common today is not measured.
     """
     found, task = _Found(scene), scene.task
     made = Patterns.of(loaded, scene, links)
@@ -73,11 +77,10 @@ def edit_margins(loaded: LoadedModel, scene: EditScene, links: int, *, baselines
         found.add("bystander_isolated", isolated.edit(*other, "field_only"), old=True)
     if made.ruled is not None:
         apart.append(found.exact(made.ruled.prefill(), "rule_linked", "full_rule_linked"))
-    if baselines:
+    if order is not None:
+        ranking = order(base)
         for arm, method in BASELINES.items():
-            after = base.cache.length - base.spans[task.field][1]
-            options = {"wording": "tagged"} if method == "erratum" else {}
-            found.add(arm, base.edit(task.field, task.new, clamped(method, after), **options))
+            found.add(arm, edited(base, scene, method, "tagged", ranking))
     top = (
         base.decide(scene.actions).likeliest_option == task.old_action,
         full.decide(scene.actions).likeliest_option == task.new_action,

@@ -1,5 +1,6 @@
 """What the experiment measures: the same edits, splices and pairs on every model that there is."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -8,14 +9,25 @@ from experiments.programmable.cost import Costs, edit_costs
 from experiments.programmable.drifting import Drift, drift
 from experiments.programmable.edits import EditMargins, edit_margins, long_margins
 from experiments.programmable.mechanism import HeadMargins, PartMargins, heads_of, parts_of
-from experiments.programmable.settings import GATE, ProgrammableSettings
+from experiments.programmable.settings import BASE, GATE, ProgrammableSettings
 from experiments.programmable.splices import SpliceMargins, splice_margins
 from experiments.programmable.weights import ChatLoss, Replies, Weights
+from pkv_interp.editing import State
+from pkv_interp.measure.edit_ranking import (
+    AttentionScores,
+    learn_attention,
+    most_attended,
+    score_attention,
+)
+from pkv_interp.measure.edit_scenes import EditScene
 from pkv_interp.tasks import Case
 from pkv_interp.training.probes import seen_in_training
 
 if TYPE_CHECKING:
     from pkv_interp.run.session import Session
+
+#: By place of the field and family, the mean attention to each anchor.
+Attention = Mapping[str, Mapping[str, Mapping[str, float]]]
 
 
 @dataclass(frozen=True)
@@ -69,7 +81,19 @@ def measure(session: "Session[ProgrammableSettings]") -> Measured:
     session.check_engine([cases.pairs[0], cases.pairs[-1]])
     weights = Weights(session)
     replies = session.once("chats", weights.replies, Replies)
-    roles = {role: _role(session, weights, role, cases, replies) for role in weights.roles}
+    attention = {
+        place: learn_attention(
+            pairs,
+            session.each(
+                f"ranking {place}", pairs, lambda case: score_attention(session.engine, case), AttentionScores
+            ).of(pairs),
+        )
+        for place, pairs in cases.attended.items()
+    }
+    roles = {
+        role: _role(session, weights, role, cases, replies, attention if role == GATE else None)
+        for role in weights.roles
+    }
     _control(session, roles)
     costs = session.each(
         "cost",
@@ -84,21 +108,35 @@ def measure(session: "Session[ProgrammableSettings]") -> Measured:
 
 
 def _role(
-    session: "Session[ProgrammableSettings]", weights: Weights, role: str, cases: Cases, replies: Replies
+    session: "Session[ProgrammableSettings]",
+    weights: Weights,
+    role: str,
+    cases: Cases,
+    replies: Replies,
+    attention: Attention | None,
 ) -> RoleMeasured:
+    """One model; what is common today is measured where positions are ranked by its attention."""
     settings = session.settings
+
+    def order(scene: EditScene) -> Callable[[State], list[int]] | None:
+        if attention is None:
+            return None
+        case, ranked = cases.source.matching_case(scene), attention[scene.place][scene.family]
+        return lambda state: most_attended(state, scene, case, ranked)
+
     short = session.each(
         f"{role}/edits",
         cases.short,
-        lambda scene: edit_margins(weights.loaded(role), scene, settings.links, baselines=role == GATE),
+        lambda scene: edit_margins(weights.loaded(role), scene, settings.links, order(scene)),
         EditMargins,
     ).of(cases.short)
+    longer = [] if role == BASE else cases.long  # which does not follow the rules of short ones
     long = session.each(
         f"{role}/long",
-        cases.long,
+        longer,
         lambda scene: long_margins(weights.loaded(role), scene, settings.links),
         EditMargins,
-    ).of(cases.long)
+    ).of(longer)
     splices = session.each(
         f"{role}/splices",
         cases.short,

@@ -32,9 +32,10 @@ class ProgrammableSettings(ScenarioSettings):
 
     discovery: AnyNames | None = None
     held_out: AnyNames | None = None
-    instances: Count = 1
+    instances: Count = 2
+    rank_instances: Count = 1
     fillers: FillerCounts = (2, 24, 56)
-    long_families: Count = 4
+    long_families: Count = 8
     chat: Switch = True
     base: Switch = True
     programmable: Adapter = None
@@ -86,11 +87,6 @@ class ProgrammableSettings(ScenarioSettings):
     def given(self) -> Mapping[str, Adapter]:
         """Adapters by role, None where there is none."""
         return {role: getattr(self, role) for role in ADAPTERS}
-
-    @property
-    def rank_instances(self) -> int:
-        """Instances per family that rank positions: none, as read heads are ranked on other families."""
-        return 0
 
     @property
     def families(self) -> tuple[str, ...]:

@@ -14,15 +14,16 @@ import torch
 
 from experiments.programmable import splices
 from experiments.programmable.adapters import AdapterChoice
-from experiments.programmable.claims import parse
+from experiments.programmable.cases import build_cases
 from experiments.programmable.cost import edit_costs
 from experiments.programmable.drifting import drift
 from experiments.programmable.edits import edit_margins
 from experiments.programmable.experiment import EXPERIMENT
 from experiments.programmable.figures import FIGURES
-from experiments.programmable.settings import PREREGISTRATION, ProgrammableSettings
+from experiments.programmable.settings import ProgrammableSettings
 from experiments.programmable.splices import splice_margins
 from pkv_interp.cache import AttentionLayout
+from pkv_interp.editing import State
 from pkv_interp.errors import PkvError
 from pkv_interp.measure.edit_patterns import LINKS, Patterns, rule_span, with_links
 from pkv_interp.measure.edit_scenes import EditScene, SceneSource
@@ -52,6 +53,21 @@ def small(**changes: Any) -> ProgrammableSettings:
     made = compose_settings("programmable", *runs.PROGRAMMABLE)
     assert isinstance(made, ProgrammableSettings)
     return made.model_copy(update=changes)
+
+
+def test_directions_are_even_and_ranking_prompts_are_not_scored() -> None:
+    asked = small(instances=2, held_out=("documents", "alerts", "posts", "claims"))
+    cases = build_cases(asked, tiny("llama").tokenizer)
+    for place in ("early", "late"):
+        mine = cases.of_place(place)
+        assert sum(one.task.matches for one in mine) == len(mine) / 2 == 4
+        by_family = {
+            name: {one.task.matches for one in mine if one.family == name} for name in asked.families
+        }
+        assert set(map(len, by_family.values())) == {2}
+    ranked = {case.instance for pairs in cases.attended.values() for case in pairs}
+    assert not ranked & {case.instance for case in cases.pairs}
+    assert not ranked & {one.task.instance.rsplit("-", 1)[0] for one in [*cases.short, *cases.long]}
 
 
 def scene_of(place: str = "early") -> tuple[LoadedModel, EditScene]:
@@ -134,10 +150,10 @@ class TestRecord:
 class TestControlsCanFail:
     def test_an_edit_that_leaves_a_link_stale_is_no_prefill(self, monkeypatch: pytest.MonkeyPatch):
         loaded, scene = scene_of()
-        good = edit_margins(loaded, scene, 1, baselines=False)
+        good = edit_margins(loaded, scene, 1)
         assert good.apart < 1e-4
         monkeypatch.setattr(AttentionLayout, "read_by", lambda *_: [])
-        assert edit_margins(loaded, scene, 1, baselines=False).apart > LOGITS
+        assert edit_margins(loaded, scene, 1).apart > LOGITS
 
     def test_a_chunk_that_is_not_turned_is_no_prefill(self, monkeypatch: pytest.MonkeyPatch):
         loaded, scene = scene_of()
@@ -201,7 +217,14 @@ class TestPatterns:
 class TestParts:
     def test_baselines_are_measured_where_they_are_asked_for(self):
         loaded, scene = scene_of()
-        plain, more = (edit_margins(loaded, scene, 0, baselines=asked) for asked in (False, True))
+        asked: list[int] = []
+
+        def order(state: State) -> list[int]:
+            asked.extend(range(state.spans[scene.task.field][1], len(state.ids)))
+            return asked
+
+        plain, more = edit_margins(loaded, scene, 0), edit_margins(loaded, scene, 0, order)
+        assert asked
         assert set(more.margins) - set(plain.margins) == {"tagged_erratum", "hoist", "recompute_32"}
         assert {arm: more.margins[arm] for arm in plain.margins} == pytest.approx(plain.margins, abs=1e-4)
         assert more.tokens["field_only_isolated"] == 1
@@ -249,32 +272,3 @@ class TestSettings:
         )
         with pytest.raises(PkvError, match="only name and hash"):
             _ = AdapterChoice(name="a", sha256="0").path
-
-
-class TestCriteria:
-    def test_the_committed_file_has_every_criterion_of_success(self):
-        found = parse(PREREGISTRATION.read_text("utf-8")).criteria
-        told = {one.name: (one.role, one.relation, one.threshold) for one in found}
-        assert told["field_only_isolated_56"] == ("programmable", "at least", 0.95)
-        assert told["isolated_gap_24"] == ("programmable", "at most", 0.03)
-        assert told["bystander_flips"] == ("programmable", "at most", 0.02)
-        assert told["splice_gap"][2] == 0.03
-        assert told["plain_accuracy"][2] == 0.98
-        assert told["chat_loss"][2] == 1.02
-
-    @pytest.mark.parametrize(
-        ("text", "words"),
-        [
-            ("criteria: [", "is not YAML"),
-            ("criteria: []", "at least 1 item"),
-            (
-                "criteria:\n- {name: one, figure: plain, role: gate, what: x, relation: over,"
-                " threshold: 1.0, source: y}",
-                "criteria.0.relation",
-            ),
-            ("other: 1", "criteria"),
-        ],
-    )
-    def test_a_file_that_is_wrong_is_refused(self, text: str, words: str):
-        with pytest.raises(PkvError, match=words):
-            parse(text)

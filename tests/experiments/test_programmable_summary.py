@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from experiments.programmable.claims import parse
 from experiments.programmable.cost import ArmCost, Costs
 from experiments.programmable.drifting import Drift
 from experiments.programmable.edits import EditMargins
@@ -18,6 +19,7 @@ from experiments.programmable.splices import SpliceMargins
 from experiments.programmable.summary import summarise
 from experiments.programmable.tables import ClaimLine
 from experiments.programmable.weights import ChatLoss
+from pkv_interp.errors import PkvError
 from pkv_interp.measure.competence import Decision
 from pkv_interp.run.report import Report
 from pkv_interp.tasks import field_case
@@ -130,3 +132,32 @@ class TestSummary:
         how: Any = {"seed": 0, "draws": 100}
         assert overlap(one, same, 2, how).value == 1.0
         assert overlap(one, other, 2, how).value == 0.0
+
+
+class TestCriteria:
+    def test_the_committed_file_has_every_criterion_of_success(self):
+        found = parse(PREREGISTRATION.read_text("utf-8")).criteria
+        told = {one.name: (one.role, one.relation, one.threshold) for one in found}
+        assert told["field_only_isolated_56"] == ("programmable", "at least", 0.95)
+        assert told["isolated_gap_24"] == ("programmable", "at most", 0.03)
+        assert told["bystander_flips"] == ("programmable", "at most", 0.02)
+        assert told["splice_gap"][2] == 0.03
+        assert told["plain_accuracy"][2] == 0.98
+        assert told["chat_loss"][2] == 1.02
+
+    @pytest.mark.parametrize(
+        ("text", "words"),
+        [
+            ("criteria: [", "is not YAML"),
+            ("criteria: []", "at least 1 item"),
+            (
+                "criteria:\n- {name: one, figure: plain, role: gate, what: x, relation: over,"
+                " threshold: 1.0, source: y}",
+                "criteria.0.relation",
+            ),
+            ("other: 1", "criteria"),
+        ],
+    )
+    def test_a_file_that_is_wrong_is_refused(self, text: str, words: str):
+        with pytest.raises(PkvError, match=words):
+            parse(text)
