@@ -80,7 +80,7 @@ $(LLAMA)/.ready: tests/serving/llama.txt $(READY)
 	@touch $@
 
 serving-vllm: $(VLLM)/.ready ## vLLM on the CPU in an environment of its own, and its tests (minutes, 3.4 GB)
-	PKV_VLLM=$(abspath $(VLLM)) $(PY) -m pytest -m vllm tests/serving/test_vllm.py
+	PKV_VLLM=$(abspath $(VLLM)) $(PY) -m pytest -m vllm tests/serving/test_vllm.py tests/experiments/test_serving_vllm.py
 
 # Torch first, with what its build needs; the wheel of vLLM also asks for packages that no server of text uses.
 $(VLLM)/.ready: tests/serving/vllm.txt $(READY)

@@ -19,6 +19,7 @@ from filelock import FileLock  # noqa: E402
 from pkv_interp.models.catalogue import load_catalogue_entry  # noqa: E402
 from pkv_interp.models.load import LoadedModel, load  # noqa: E402
 from tests import families, runs  # noqa: E402
+from tests.serving.llama_engine import installed  # noqa: E402
 
 torch.set_num_threads(1)  # two threads that share busy cores wait for each other
 # Looking for cycles walks every object that may be in one. At the thresholds that Python starts with, some
@@ -58,13 +59,17 @@ def small_results(
     """Results folder with the record of one small run of an experiment on tiny-llama, by its command line.
 
     Each is run once in a session, when it is first asked for, and all workers share it: tests must leave it
-    as it was.
+    as it was. Where it needs an engine that is not installed, the test is skipped.
     """
     base = tmp_path_factory.getbasetemp()
     # Not told by the environment: a session that a worker starts is none.
     shared = (base.parent if hasattr(request.config, "workerinput") else base) / "small"
 
     def of(experiment: str) -> Path:
+        if experiment in runs.NEEDS:
+            pytest.importorskip(runs.NEEDS[experiment], reason=f"the extra '{experiment}' is not installed")
+        if experiment == "serving":
+            installed()
         folder = shared / experiment
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / "lock"):
@@ -122,6 +127,12 @@ def keystone_results(small_results: Callable[[str], Path]) -> Path:
 def agent_results(small_results: Callable[[str], Path]) -> Path:
     """Results of the small agent run."""
     return small_results("agent")
+
+
+@pytest.fixture(scope="session")
+def tau2_results(small_results: Callable[[str], Path]) -> Path:
+    """Results of the small run on tau2-bench; skipped where its extra is not installed."""
+    return small_results("tau2")
 
 
 @pytest.fixture(scope="session")

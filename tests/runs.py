@@ -10,6 +10,8 @@ from pathlib import Path
 
 from hydra.core.global_hydra import GlobalHydra
 
+from tests.serving.small import SERVING
+
 ROOT = Path(__file__).parent.parent
 SMALL = (
     "model=tiny-llama",
@@ -209,8 +211,17 @@ CONFIRM = (
     f"preregistration={_CONFIRM / 'preregistration.yaml'}",
     "threads=1",
 )
+TAU2 = (
+    "model=tiny-llama",
+    "domains=[retail]",
+    "records=8",
+    "loops=2",
+    "loop_turns=2",
+    "seam=2",
+    "bootstrap_draws=200",
+    "threads=1",
+)
 AUDIT = (f"path={ROOT / 'tests' / 'audit' / 'records'}",)
-#: By experiment: the smallest sizes that go through every part.
 PROGRAMMABLE = (
     "model=tiny-llama",
     "discovery=[orders,support]",
@@ -218,6 +229,7 @@ PROGRAMMABLE = (
     *("instances=1", "fillers=[1,3]", "long_families=1", "links=1", "drift_edits=4", "drift_families=2"),
     *("read_heads=3", "cost_edits=2", "chats=2", "bootstrap_draws=100", "threads=1"),
 )
+#: By experiment: the smallest sizes that go through every part.
 ARGUMENTS = {
     "agent": AGENT,
     "anatomy": ANATOMY,
@@ -234,8 +246,12 @@ ARGUMENTS = {
     "origin": ORIGIN,
     "patching": PATCHING,
     "programmable": PROGRAMMABLE,
+    "serving": SERVING,
+    "tau2": TAU2,
     "weight_edits": WEIGHT_EDITS,
 }
+#: Packages of extras that an experiment cannot do without, by experiment.
+NEEDS = {"tau2": "tau2"}
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
 
 

@@ -202,3 +202,14 @@ def test_what_the_readme_says_of_untouched_caches_stands_in_the_record() -> None
     read = record["headline"]["reader_accuracy"]["value"]
     said = re.sub(r"\s+", " ", (ROOT / "README.md").read_text())
     assert f"right on {alone:.2f} of prompts, with a LoRA at the decision token only on {read:.2f}." in said
+
+
+def test_what_the_readme_says_of_the_moved_field_stands_in_the_record() -> None:
+    (path,) = (ROOT / "results" / "patching").glob("qwen2.5-coder-1.5b-*.json")
+    places = json.loads(path.read_text())["tables"]["field_places"]
+    notes, alone = (
+        next(line["value"] for line in places if (line["place"], line["arm"]) == ("before_rule", arm))
+        for arm in ("notes_only", "field_only")
+    )
+    said = re.sub(r"\s+", " ", (ROOT / "README.md").read_text())
+    assert f"[notes {notes:.3f}, field {alone:.3f}]" in said

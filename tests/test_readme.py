@@ -128,7 +128,7 @@ def test_every_picture_exists() -> None:
 
 
 def test_readme_is_a_front_door() -> None:
-    assert len(README.splitlines()) <= 175
+    assert len(README.splitlines()) <= 180
 
 
 def example(heading: str) -> str:

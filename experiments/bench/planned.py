@@ -8,12 +8,13 @@ import torch
 
 from pkv_interp.engine import Engine, Prefill
 from pkv_interp.engine.batches import most_tokens
+from pkv_interp.engine.keeping import capture_bytes
 from pkv_interp.interventions import HeadPatch, KVPatch, Row
 from pkv_interp.measure.heads import all_heads
 from pkv_interp.measure.timing import peak_megabytes, seconds
 from pkv_interp.models.random_model import random_llama
 from pkv_interp.planning import Shape, Work, decode_work, measured_throughput, prefill_work
-from pkv_interp.planning.memory import capture_bytes, column_bytes, packed_bytes, weight_bytes
+from pkv_interp.planning.memory import column_bytes, packed_bytes, weight_bytes
 
 LAYERS = 6
 _CAPTURES = ("z_all", "mlp_all", "resid_all", "resid_mid_all")

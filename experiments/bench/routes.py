@@ -86,7 +86,7 @@ def works(pair: PairRun, engine: Engine) -> list[Work]:
         engine: of the model.
     """
     n_layers = engine.spec.n_layers
-    after = pair.clean.need("resid_all")[1:]
+    after = pair.clean.take("resid_all", slice(1, None))
     residuals = [ResidualEdit(la, p, after[la, p], "set") for la in range(n_layers) for p in pair.notes]
     return [
         Work("head_sweep", tuple(HeadPatch(layer, head, 0) for layer, head in all_heads(engine.spec))),

@@ -17,7 +17,7 @@ from experiments.patching.figures_places import (
 from experiments.patching.tables import DoseResponse, KCurve, KnockoutShare, KnockoutSpan, ShareCurve, States
 from pkv_interp.plots.curves import INTERVALS, Line, band, goal_lines
 from pkv_interp.plots.tables import RECOVERY, entitle, error_bars, pick, sample_of, table
-from pkv_interp.plots.theme import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, SKY, VERMILLION
+from pkv_interp.plots.theme import BLUE, GREEN, GREY, INK, LEGEND_ABOVE, ORANGE, PURPLE, SKY, VERMILLION
 from pkv_interp.plots.tokens import token_text
 from pkv_interp.records import RunRecord
 
@@ -56,7 +56,7 @@ def state_bars(record: RunRecord) -> go.Figure:
     )
     figure.update_xaxes(title="what the decision reads of the new value's cache")
     figure.update_yaxes(title=f"{RECOVERY}, or share")
-    figure.update_layout(barmode="group", legend={"x": 0.01, "y": 0.98})
+    figure.update_layout(barmode="group", legend=LEGEND_ABOVE, margin={"t": 125})
     sample = f"{sample_of(frame, SCORED)}; bars: 95 % over families"
     return entitle(figure, record, "Decision recovery by cache state", sample)
 

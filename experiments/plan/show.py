@@ -147,7 +147,7 @@ def _memory_lines(memory: Memory, settings: PlanSettings) -> list[str]:
     if memory.total <= have:
         verdict = "fits"
     elif settings.target == "gpu" and without <= have:
-        verdict = "fits without captures: use fewer tokens, or experiments that take none"
+        verdict = f"fits with captures on the host, which needs {memory.captures / GIB:.1f} GiB for them"
     else:
         verdict = "does not fit: use fewer tokens, 4-bit weights, or a larger device"
     return [*told, f"  {settings.memory_gib:g} GiB: {verdict}"]

@@ -21,7 +21,7 @@ def gate_accuracy(record: RunRecord) -> go.Figure:
     ):
         part = pick(frame, side=side)
         figure.add_scatter(
-            x=[f"{c}<br>{t:.0f} tokens" for c, t in zip(part["condition"], part["tokens"], strict=True)],
+            x=[f"{c}, {t:.0f}" for c, t in zip(part["condition"], part["tokens"], strict=True)],
             y=part["value"],
             error_y=error_bars(part, colour),
             mode="markers",
@@ -32,7 +32,8 @@ def gate_accuracy(record: RunRecord) -> go.Figure:
     figure.update_xaxes(title="", tickangle=-45, tickfont={"size": 11})
     figure.update_yaxes(title="two-way accuracy", range=[0.0, 1.05])
     figure.update_layout(legend={"x": 0.01, "y": 0.05, "yanchor": "bottom"}, margin_b=120)
-    sample = f"{sample_of(frame, 'held-out')} a condition and side; bars: 95 % over families"
+    sample = sample_of(frame, "held-out")
+    sample += " a condition (and the tokens of its prompts) and side; bars: 95 %"
     return entitle(figure, record, "Decisions on unseen families, rules and update wordings", sample)
 
 

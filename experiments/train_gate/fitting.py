@@ -39,25 +39,16 @@ class Fitted:
     held_out: list[TokenSequence]
 
 
-def replay_text(loaded: LoadedModel, directory: Path) -> tuple[list[TokenSequence], list[TokenSequence]]:
-    """Chats to replay and held-out chats, sampled once from the base model and kept."""
-    path = directory / "replay.json"
+def replay_text(loaded: LoadedModel, directory: Path, *, held_out: bool) -> list[TokenSequence]:
+    """Chats to replay, or held-out chats, sampled once from the base model and kept."""
+    path = directory / f"replay{'-held-out' if held_out else ''}.json"
     if not path.exists():
-        parts = [
-            [
-                vars(one)
-                for one in chat.sample_replies(
-                    loaded.model, loaded.tokenizer, chat.prompts(held), seed=int(held)
-                )
-            ]
-            for held in (False, True)
-        ]
-        atomic_write(path, json.dumps(parts).encode())
-    replayed, held_out = (
-        [encode_chat(chat.Chat(**one), loaded.tokenizer) for one in part]
-        for part in json.loads(path.read_text(encoding="utf-8"))
-    )
-    return replayed, held_out
+        sampled = chat.sample_replies(
+            loaded.model, loaded.tokenizer, chat.prompts(held_out), seed=int(held_out)
+        )
+        atomic_write(path, json.dumps([vars(one) for one in sampled]).encode())
+    kept = json.loads(path.read_text(encoding="utf-8"))
+    return [encode_chat(chat.Chat(**one), loaded.tokenizer) for one in kept]
 
 
 def fit(settings: TrainGateSettings) -> Fitted:
@@ -71,10 +62,12 @@ def fit(settings: TrainGateSettings) -> Fitted:
             f"'adapter_dir' {settings.adapter_dir} holds no adapter", "set train=true, or name its folder"
         )
     base = load(settings.model)
-    replayed, held_out = replay_text(base, settings.work_dir)
+    held_out = replay_text(base, settings.work_dir, held_out=True)
     before = chat_loss(base.model, base.tokenizer, held_out)
     if not settings.train:
         return Fitted([], before, held_out)
+    # Minutes of sampling, which an adapter that is only judged has no use for.
+    replayed = replay_text(base, settings.work_dir, held_out=False)
     options = TrainSettings(
         stages=settings.schedule,
         rank=settings.rank,

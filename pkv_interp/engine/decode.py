@@ -80,8 +80,7 @@ def entry_of(base: Prefill, packing: Packing, layer: int) -> Entry | None:
         return Entry(layer, base.resid[layer].expand(1, packing.n_tokens, -1))
     if base.resid_all is None:
         return None
-    at = torch.as_tensor(packing.position_of, device=base.resid_all.device)
-    return Entry(layer, base.resid_all[layer][at][None])
+    return Entry(layer, base.take("resid_all", layer, torch.as_tensor(packing.position_of))[None])
 
 
 @torch.no_grad()

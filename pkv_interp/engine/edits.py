@@ -113,13 +113,13 @@ def _row_edits(sites: dict[int, tuple[float, Tensor]], like: Tensor) -> RowEdits
 def _head_value(edit: HeadPatch, donor: Prefill, last: int) -> Float[Tensor, " d_head"]:
     if edit.position is None or edit.position == last:
         return donor.z[edit.layer, edit.head]
-    return donor.need("z_all")[edit.layer, edit.position, edit.head]
+    return donor.take("z_all", edit.layer, edit.position, edit.head)
 
 
 def _mlp_value(edit: MLPPatch, donor: Prefill, last: int) -> Float[Tensor, " d_model"]:
     if edit.position is None or edit.position == last:
         return donor.mlp[edit.layer]
-    return donor.need("mlp_all")[edit.layer, edit.position]
+    return donor.take("mlp_all", edit.layer, edit.position)
 
 
 def require_captures(rows: Sequence[Row], base: Prefill, donors: Sequence[Prefill]) -> None:

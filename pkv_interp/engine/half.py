@@ -18,6 +18,7 @@ from torch import Tensor
 
 from pkv_interp.cache import FrozenCache
 from pkv_interp.cache.state import weights_state_of
+from pkv_interp.engine.keeping import kept_on
 from pkv_interp.engine.prefill import Start, run_prefill
 from pkv_interp.engine.results import Prefill
 from pkv_interp.errors import PkvError
@@ -63,15 +64,16 @@ class Prefiller:
     def run(self, ids: Sequence[int], capture: frozenset[str], start: Start) -> Prefill:
         """As ``run_prefill``; tokens after a given cache are always run in the model's own dtype."""
         own = (self._tracer, ids, self._spec, capture, self._like)
+        kept = kept_on(self._spec, len(ids), self._like) if "prefill" in capture else None
         if self._dtype is None or start.given is not None:
-            return run_prefill(*own, start)
+            return run_prefill(*own, start, kept)
         if start.shared is not None:
             shared = replace(start.shared, cache=_cast(start.shared.cache, self._dtype))
             # Columns of a prompt that was run in the model's own dtype would be rounded: it is not shared.
             start = replace(start, shared=shared if _same(shared.cache, start.shared.cache) else None)
         like = self._like[:1].to(self._dtype)
-        early = run_prefill(self._narrow_tracer(self._dtype), ids, self._spec, capture, like, start)
-        decided = run_prefill(*own, Start(given=_cast(early.cache, self._like.dtype)))
+        early = run_prefill(self._narrow_tracer(self._dtype), ids, self._spec, capture, like, start, kept)
+        decided = run_prefill(*own, Start(given=_cast(early.cache, self._like.dtype)), kept)
         return _joined(early, decided, self._like.dtype)
 
 

@@ -96,4 +96,4 @@ def joining_of(base: Prefill, packing: Packing, rows: Sequence[Row], n_layers: i
         return None
     first = [first_layer(row) for row in rows]
     present = tuple(sum(one <= layer for one in first) for layer in range(n_layers))
-    return Joining(present, base.resid_all[:n_layers, int(packing.starts[0]) :])
+    return Joining(present, base.take("resid_all", slice(n_layers), slice(int(packing.starts[0]), None)))

@@ -78,7 +78,7 @@ def live_mlps(
         if layer == n_layers - 1 or at_decision.all():
             rest = base.mlp[layer].expand(n_tokens, -1)
         elif base.mlp_all is not None:
-            rest = base.mlp_all[layer][torch.as_tensor(packing.position_of[:n_tokens], device=device)]
+            rest = base.take("mlp_all", layer, torch.as_tensor(packing.position_of[:n_tokens]))
         else:
             continue
         if not live.any():  # no MLP is asked to run on nothing

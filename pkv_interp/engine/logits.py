@@ -29,8 +29,8 @@ def written(
     """
     at, attention, mlps = list(positions), [], []
     for index, (layer, block) in enumerate(zip(model.model.layers, anatomy.blocks, strict=True)):
-        z = rearrange(base.need("z_all")[index, at], "p heads d -> p (heads d)")
-        out, mlp = layer.self_attn.o_proj(z), base.need("mlp_all")[index, at]
+        z = rearrange(base.take("z_all", index, at), "p heads d -> p (heads d)")
+        out, mlp = layer.self_attn.o_proj(z), base.take("mlp_all", index, at)
         attention.append(added(layer, block.attention_norm, block.attention_factor, out).float())
         mlps.append(added(layer, block.mlp_norm, block.mlp_factor, mlp).float())
     return torch.stack(attention), torch.stack(mlps)

@@ -66,6 +66,7 @@ def run_prefill(
     capture: frozenset[str],
     like: Tensor,
     start_from: Start = NOTHING,
+    kept_on: torch.device | None = None,
 ) -> Prefill:
     """Run ``ids`` once with the model's own masks, or with those of an attention layout.
 
@@ -78,6 +79,7 @@ def run_prefill(
         capture: activations to keep besides those of the decision token.
         like: a tensor of the model's dtype and device.
         start_from: what there is already.
+        kept_on: where activations at every position are kept; None: on the model's device.
 
     Raises:
         PkvError: the decision token lies before the layout's last block.
@@ -90,6 +92,7 @@ def run_prefill(
     if given is not None:
         start, known = given.length, given
     everywhere, weights, asking = "prefill" in capture, "attention" in capture, "queries" in capture
+    kept_on = kept_on if everywhere and kept_on is not None else like.device
     layers = tracer.model.layers
     blocks = spec.anatomy.blocks
     tokens = torch.tensor([list(ids[start:])], device=like.device)
@@ -115,7 +118,7 @@ def run_prefill(
         attn = nnsight.save([])
         queries = nnsight.save([])
         own = nnsight.save([])
-        resids.append(_keep(layers[0].input, everywhere))
+        resids.append(_keep(layers[0].input, everywhere, kept_on))
         for index in range(spec.n_layers):
             layer, block = layers[index], blocks[index]
             entering = layer.input
@@ -131,7 +134,7 @@ def run_prefill(
                         args[1], args[2], block.scaling, spec.windows[index], block.softcap,
                         extra.get("s_aux"),
                     ))
-            zs.append(_keep(layer.self_attn.o_proj.input, everywhere))
+            zs.append(_keep(layer.self_attn.o_proj.input, everywhere, kept_on))
             if everywhere:
                 # What the attention adds to the stream, by construction: also where the MLP reads another
                 # vector (parallel blocks) or norms stand elsewhere.
@@ -139,11 +142,11 @@ def run_prefill(
                     layer.self_attn.output[0] if block.attention_norm is None
                     else getattr(layer, block.attention_norm).output
                 )
-                mids.append(_keep(entering + added * block.attention_factor, everywhere))
+                mids.append(_keep(entering + added * block.attention_factor, everywhere, kept_on))
             written = layer.mlp.output
             written = written[0] if isinstance(written, tuple) else written
-            mlps.append(_keep(written, everywhere))
-            resids.append(_keep(layer.output, everywhere))
+            mlps.append(_keep(written, everywhere, kept_on))
+            resids.append(_keep(layer.output, everywhere, kept_on))
         out = tracer.output
         logits = out.logits[0, -1].float().save()
         cache = out.past_key_values.save()
@@ -159,9 +162,9 @@ def run_prefill(
         ids=tuple(int(token) for token in ids),
         cache=frozen.slice(0, len(ids) - 1),
         logits=logits,
-        z=z_all[:, -1].clone(),
-        mlp=mlp_all[:, -1].clone(),
-        resid=resid_all[:, -1].clone(),
+        z=z_all[:, -1].clone().to(like.device),
+        mlp=mlp_all[:, -1].clone().to(like.device),
+        resid=resid_all[:, -1].clone().to(like.device),
         attn=torch.stack(list(attn)) if weights else None,
         own_values=torch.stack(list(own)) if weights else None,
         z_all=z_all if everywhere else None,
@@ -215,12 +218,18 @@ def _with_prefix(found: Prefill, shared: Prefill, start: int) -> Prefill:
     """``found``, which holds the captures of a suffix, with those of the first ``start`` tokens added."""
     every = ("z_all", "mlp_all", "resid_all", "resid_mid_all")
     names = [name for name in every if found.z_all is not None]
-    joined = {name: torch.cat((shared.need(name)[:, :start], found.need(name)), 1) for name in names}
+    joined = {}
+    for name in names:
+        suffix = found.need(name)
+        joined[name] = torch.cat((shared.need(name)[:, :start].to(suffix.device), suffix), 1)
     if found.queries is not None:
         joined["queries"] = torch.cat((shared.need("queries")[:, :, :start], found.queries), 2)
     return replace(found, **joined)
 
 
-def _keep(activation: Tensor, everywhere: bool) -> Tensor:
-    """All rows of an activation Float[1, T, d], or a copy of the last, so that the rest can be freed."""
-    return activation[0] if everywhere else activation[0, -1:].clone()
+def _keep(activation: Tensor, everywhere: bool, device: torch.device) -> Tensor:
+    """All rows of an activation Float[1, T, d], or a copy of the last, so that the rest can be freed.
+
+    Block by block, so that a device never holds the activations of more than one that are kept elsewhere.
+    """
+    return (activation[0] if everywhere else activation[0, -1:].clone()).to(device)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -24,7 +25,8 @@ class Prefill:
         resid: the residual stream at the decision token: the embedding, then the output of every block.
         attn: with capture "attention": weights of the decision token over all positions, float32. Rows sum to
             one, or to less where the model has attention sinks.
-        z_all, mlp_all, resid_all: with capture "prefill": the same at every position.
+        z_all, mlp_all, resid_all: with capture "prefill": the same at every position. They, and
+            ``resid_mid_all``, may be kept on the host (``keeping``): read them by ``take``.
         resid_mid_all: with capture "prefill": what enters every block plus what its attention wrote to the
             stream, the norm after it and its factor included. In a parallel block no module reads this sum.
         own_values: with capture "attention": what the decision token's own column holds, by KV head.
@@ -118,6 +120,20 @@ class Prefill:
                 f'run engine.{"open(ids, cache" if self.given else "prefill(ids"}, capture={{"{capture}"}})',
             )
         return value
+
+    def take(self, name: str, *index: Any) -> Tensor:
+        """Part of the captured activation ``name``, on the model's device wherever the whole of it is kept.
+
+        Args:
+            name: as of ``need``.
+            index: of its axes, from the first one on: integers, slices, lists or tensors of indices.
+
+        Raises:
+            PkvError: as ``need``.
+        """
+        kept = self.need(name)
+        at = tuple(one.to(kept.device) if isinstance(one, Tensor) else one for one in index)
+        return kept[at].to(self.logits.device)
 
 
 @dataclass(frozen=True, eq=False)

@@ -93,7 +93,7 @@ def output_error(engine: Engine, prefill: Prefill) -> float:
     worst = 0.0
     for layer in range(engine.spec.n_layers):
         ours = engine.attention_outputs(prefill, prefill.cache, layer)
-        model = prefill.need("z_all")[layer, : prefill.cache.length].float()
+        model = prefill.take("z_all", layer, slice(prefill.cache.length)).float()
         flat = rearrange(ours, "head t d -> (t head d)"), rearrange(model, "t head d -> (t head d)")
         worst = max(worst, float(relative_l2(*flat)))
     return worst

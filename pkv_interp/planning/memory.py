@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pkv_interp.engine.batches import Budget
+from pkv_interp.engine.keeping import capture_bytes
 from pkv_interp.planning.shape import Shape
 
 #: Bytes of one 4-bit weight (NF4) with its share of a scale, one float for 64 weights.
@@ -45,12 +46,6 @@ def weight_bytes(shape: Shape, itemsize: int, *, four_bit: bool = False) -> int:
 def column_bytes(shape: Shape, tokens: int, itemsize: int) -> int:
     """Bytes of the keys and values of ``tokens`` tokens."""
     return 2 * shape.n_layers * shape.n_kv_heads * shape.head_dim * tokens * itemsize
-
-
-def capture_bytes(shape: Shape, tokens: int, itemsize: int) -> int:
-    """Bytes of one prompt's activations with capture "prefill": z, MLP outputs and both residual streams."""
-    width = shape.n_layers * shape.n_heads * shape.head_dim + (3 * shape.n_layers + 1) * shape.d_model
-    return width * tokens * itemsize
 
 
 def packed_bytes(

@@ -127,11 +127,11 @@ class BridgeTwin(OneByOne):
             token, last = positions.index(position), position == length - 1
             if isinstance(edit, HeadPatch):
                 donor = donors[edit.donor]
-                value = donor.z[edit.layer] if last else donor.need("z_all")[edit.layer, position]
+                value = donor.z[edit.layer] if last else donor.take("z_all", edit.layer, position)
                 hooks.append((f"blocks.{edit.layer}.attn.hook_z", _put(value[edit.head], token, edit.head)))
             elif isinstance(edit, MLPPatch):
                 donor = donors[edit.donor]
-                value = donor.mlp[edit.layer] if last else donor.need("mlp_all")[edit.layer, position]
+                value = donor.mlp[edit.layer] if last else donor.take("mlp_all", edit.layer, position)
                 hooks.append((self._mlp_hook(edit.layer), _put(value, token)))
             else:
                 hooks.append((f"blocks.{edit.layer}.hook_resid_post", _residual(edit, token)))

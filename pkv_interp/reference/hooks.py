@@ -54,9 +54,9 @@ def _patch(
 ) -> RemovableHandle:
     decision = position == donor.length - 1
     if isinstance(edit, HeadPatch):
-        z = donor.z[edit.layer] if decision else donor.need("z_all")[edit.layer, position]
+        z = donor.z[edit.layer] if decision else donor.take("z_all", edit.layer, position)
         return layer.self_attn.o_proj.register_forward_pre_hook(_head(edit.head, z[edit.head], token))
-    value = donor.mlp[edit.layer] if decision else donor.need("mlp_all")[edit.layer, position]
+    value = donor.mlp[edit.layer] if decision else donor.take("mlp_all", edit.layer, position)
     return layer.mlp.register_forward_hook(_mlp(value, token))
 
 

@@ -40,11 +40,13 @@ class Answer:
         told: the server's answer as it gave it.
         served: from the cache that was named; otherwise the prompt was computed in full.
         reason: why the cache was not used, or "".
+        probed: tokens that the server computed beside the answer's, to be compared with the cache's own.
     """
 
     told: dict[str, Any]
     served: bool
     reason: str = ""
+    probed: int = 0
 
 
 @dataclass(frozen=True)
@@ -114,16 +116,18 @@ class LlamaSlots:
         if request.cache is None:
             return Answer(self._completion(prompt, options), served=False)
         try:
-            told = self._from_cache(request, prompt, options)
+            told, probed = self._from_cache(request, prompt, options)
         except Unserved as why:
             self.counts[why.reason] += 1
             _LOG.warning("computed in full: %s", why)
             return Answer(self._completion(prompt, options), served=False, reason=why.reason)
         self.counts["served"] += 1
-        return Answer(told, served=True)
+        return Answer(told, served=True, probed=probed)
 
-    def _from_cache(self, request: Request, prompt: Sequence[int], options: dict[str, Any]) -> dict[str, Any]:
-        """The answer from the named cache, or an Unserved that says why there is none."""
+    def _from_cache(
+        self, request: Request, prompt: Sequence[int], options: dict[str, Any]
+    ) -> tuple[dict[str, Any], int]:
+        """The answer from the named cache and the tokens probed, or an Unserved that says why not."""
         cache = self._checked(request, prompt, options)
         salted = (*salted_ids(cache, request.salt), *prompt[cache.length :])
         with self._locks.setdefault(request.slot, Lock()):
@@ -144,7 +148,7 @@ class LlamaSlots:
         if any(penalties.values()):
             named = ", ".join(name for name, on in penalties.items() if on)
             raise Unserved("penalties", f"{named} would count ids that stand for others", "leave them off")
-        return told
+        return told, cache.probe_keys.shape[2]
 
     def _checked(self, request: Request, prompt: Sequence[int], options: dict[str, Any]) -> Stored:
         """The cache that a request names, when the request may have it."""

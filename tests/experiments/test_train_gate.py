@@ -120,6 +120,21 @@ def test_a_finished_adapter_is_judged_as_it_is(record: RunRecord, place: Path, t
         fit(asked.model_copy(update={"adapter_dir": tmp_path / "none"}))
 
 
+@pytest.mark.usefixtures("record")
+def test_chats_to_replay_are_not_sampled_for_a_finished_adapter(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sampled: list[int] = []
+
+    def sample(*_: object, seed: int) -> list[chat.Chat]:
+        sampled.append(seed)
+        return [chat.Chat("orders", "pending")]
+
+    monkeypatch.setattr(chat, "sample_replies", sample)
+    fit(settings(place, train=False, work_dir=tmp_path))
+    assert sampled == [1]  # the held-out ones, which the base model's loss is taken on
+
+
 def test_the_record_can_be_made_again_from_what_was_measured(record: RunRecord) -> None:
     assert record.path is not None
     again = EXPERIMENT.summarise_again(record.path)

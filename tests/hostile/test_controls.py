@@ -41,6 +41,7 @@ from tests.agent import support
 from tests.experiments.configs import compose
 from tests.families import tiny
 from tests.hostile import sabotage, told
+from tests.hostile.elsewhere import ELSEWHERE
 
 ROOT = Path(__file__).parent.parent.parent
 ALLOWED = tolerance_of("float32")
@@ -231,12 +232,6 @@ TABLE: dict[str, Control] = {
     ),
     "positions_agree": Control(positions_agree, s.another_pair, 1.0, 0.0),
 }
-
-#: Controls over a whole run's measurements, by the test that breaks them: its text says that each has failed.
-_ANATOMY = {"keys_and_values_make_both", "own_keys", "same_donor", "field_cut_off", "own_attention"}
-ELSEWHERE = dict.fromkeys(_ANATOMY, "test_anatomy.py")
-ELSEWHERE |= dict.fromkeys(("full_patch_of_crossed", "self_patch_of_crossed"), "test_origin.py")
-ELSEWHERE |= dict.fromkeys(("planted_findings", "clean_records"), "test_audit.py")
 
 
 @pytest.mark.parametrize("name", TABLE)

@@ -11,6 +11,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from pkv_interp.engine import Engine
+from pkv_interp.engine.keeping import capture_bytes
 from pkv_interp.errors import PkvError
 from pkv_interp.models.catalogue import catalogue_names, load_catalogue_entry
 from pkv_interp.planning import (
@@ -23,7 +24,7 @@ from pkv_interp.planning import (
     shape_of,
     throughput,
 )
-from pkv_interp.planning.memory import capture_bytes, column_bytes, packed_bytes, weight_bytes
+from pkv_interp.planning.memory import column_bytes, packed_bytes, weight_bytes
 from pkv_interp.planning.throughput import measured_throughput
 from tests.families import FAMILIES, ids_of, tiny
 from tests.models.saved import save_tiny

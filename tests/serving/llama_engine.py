@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,9 +14,8 @@ import pytest
 import torch
 from torch import Tensor
 
-ROOT = Path(__file__).parents[2]
-#: Where ``make serving-llama`` puts it.
-ENVIRONMENT = Path(os.environ.get("PKV_LLAMA", ROOT / ".venv-llama"))
+from pkv_interp.errors import PkvError
+from pkv_interp.serving.processes import LlamaServer, LlamaSizes, environment_of
 
 
 @dataclass(frozen=True)
@@ -65,6 +62,18 @@ def difference(told: dict[str, Any], logits: Tensor) -> float:
     return float((log_probabilities(told, len(ours)) - ours).abs().max())
 
 
+def installed() -> None:
+    """Skip the test where there is no llama.cpp.
+
+    Raises:
+        pytest.skip.Exception: there is none.
+    """
+    try:
+        environment_of("llama")
+    except PkvError as error:
+        pytest.skip(f"llama.cpp is not installed: {error.hint}")
+
+
 @contextmanager
 def running(model: Path, slots: Path, reuse: int = 0, ram: int = 64, kind: str = "F32") -> Iterator[Engine]:
     """A server on a free port of this machine alone; it ends with the context, or with this process.
@@ -74,25 +83,7 @@ def running(model: Path, slots: Path, reuse: int = 0, ram: int = 64, kind: str =
         server keeps prefixes that were pushed out of their slots. kind: in which it holds columns. With F32
         what is asked is whether they arrive, and not what rounding does.
     """
-    if not (ENVIRONMENT / ".ready").exists():
-        pytest.skip("llama.cpp is not installed: make serving-llama")
-    slots.mkdir(parents=True, exist_ok=True)
-    script = Path(__file__).with_name("llama_server.py")
-    line = [str(word) for word in (ENVIRONMENT / "bin" / "python", script, model, slots, reuse, ram, kind)]
-    with (slots.parent / "server.log").open("a") as log:
-        server = subprocess.Popen(
-            line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True, bufsize=1
-        )
-    assert server.stdin is not None
-    assert server.stdout is not None
-    try:
-        url = server.stdout.readline().strip()
-        assert url, (slots.parent / "server.log").read_text()[-2000:]
-        yield Engine(url, slots)
-    finally:
-        server.stdin.close()
-        try:
-            server.wait(20)
-        finally:
-            server.kill()
-            server.stdout.close()
+    installed()
+    sizes = LlamaSizes(reuse=reuse, ram=ram, kind=kind)
+    with LlamaServer(model, slots, slots.parent / "server.log", sizes) as server:
+        yield Engine(server.url, slots)

@@ -69,9 +69,9 @@ class LensPeer(Peer):
                 cells.append({"layer": row.layer, "pos": row.position})
         heads = isinstance(rows[0], HeadPatch)
         if heads:
-            known: Any = {f"blocks.{i}.attn.hook_z": z[None] for i, z in enumerate(donor.need("z_all"))}
+            known: Any = {f"blocks.{i}.attn.hook_z": z[None] for i, z in enumerate(donor.take("z_all"))}
         else:
-            after = donor.need("resid_all")[1:]
+            after = donor.take("resid_all", slice(1, None))
             known = {f"blocks.{i}.hook_resid_post": resid[None] for i, resid in enumerate(after)}
         one_head, whole = patching.layer_pos_head_vector_patch_setter, patching.layer_pos_patch_setter
         setter: Any = one_head if heads else whole

@@ -1,0 +1,197 @@
+"""The experiment on tau2-bench: its summary on known answers, cases from a made-up shop, its small run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from experiments import find
+from experiments.tau2.cases import WAYS, build_cases
+from experiments.tau2.figures import FIGURES
+from experiments.tau2.settings import Tau2Settings
+from pkv_interp.errors import PkvError
+from pkv_interp.plots.tables import NOT_COMPETENT
+from pkv_interp.records import RunRecord, load_records, published
+from pkv_interp.records.run import ControlFailure, raise_for_controls
+from tests import runs
+from tests.agent.tau2.fake import shop
+from tests.experiments.configs import compose
+from tests.experiments.made_up import record as made_up_record
+from tests.experiments.tau2_examples import NAMES, measured, summed, visit, with_checks
+from tests.families import tiny
+
+
+def lines(report: Any, name: str, **wanted: Any) -> list[Any]:
+    rows = [row for row in report.tables if row.table == name]
+    return [row for row in rows if all(getattr(row, key) == value for key, value in wanted.items())]
+
+
+def test_headlines_have_their_known_answers() -> None:
+    stated = {name: one.value for name, one in summed(competence_threshold=0.5).stated().items()}
+    assert stated["decisions"] == 4
+    assert stated["competence"] == 7 / 8
+    assert (stated["competence_retail"], stated["competence_airline"]) == (1.0, 0.75)
+    assert (stated["both_right_retail"], stated["both_right_airline"]) == (1.0, 0.5)
+    success = {name: stated[f"success_{name}"] for name in NAMES}
+    assert success == dict.fromkeys(NAMES, 1.0) | {"field_only": 0.75, "stale": 0.0}
+    assert stated["agreement_field_only"] == 0.75
+    assert (stated["tokens_ratio_erratum"], stated["ttft_ratio_stale"]) == (4.0, 10.0)
+    assert (stated["loop_success_full"], stated["loop_success_unified"], stated["loop_success_stale"]) == (
+        1.0,
+        0.5,
+        0.0,
+    )
+    # A loop is paid for with its opening: 200 over 80 + 2 * 25.
+    assert stated["loop_tokens_ratio_erratum"] == pytest.approx(200 / 130)
+
+
+def test_below_the_gate_competence_and_cost_alone_are_stated_and_tables_say_the_rest() -> None:
+    report = summed(measured([visit("ann", before=False), visit("bob", gold=(1,))]))
+    stated = set(report.stated())
+    assert not any(name.startswith(("success_", "agreement_", "loop_success_")) for name in stated)
+    assert {"competence", "competence_retail", "both_right_retail", "tokens_ratio_erratum"} <= stated
+    (chosen,) = lines(report, "shares", sample="both_right", arm="full", quantity="success")
+    assert (chosen.value, chosen.n_instances) == (1.0, 1)
+
+
+def test_where_nothing_is_right_in_both_states_no_share_of_it_is_told() -> None:
+    report = summed(measured([visit("ann", before=False), visit("bob", before=False)], []))
+    assert lines(report, "shares", sample="both_right") == []
+    assert lines(report, "by_turn") == []
+    assert lines(report, "shares", part="loops") == []
+
+
+def test_turns_and_whole_visits_are_told_apart() -> None:
+    report = summed()
+    assert [row.value for row in lines(report, "by_turn", arm="unified")] == [0.5, 0.5]
+    (whole,) = lines(report, "shares", part="loops", arm="unified", quantity="whole")
+    assert (whole.value, whole.n_instances) == (0.5, 2)
+    assert len(list(report.rows)) == len(NAMES) * (4 + 4)
+    assert all(
+        row.extra["success"] == (row.arm not in ("stale",)) for row in report.rows if row.family == "ann"
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "broken"),
+    [
+        ("prefix_cache_equals_full", {"prefix_cache_equals_full": 0.01}),
+        ("splice_in_place", {"splice_in_place": 0.01}),
+        ("stale_fails", {"stale_fails": 0.5}),
+        ("right_succeeds", {"right_succeeds": 0.5}),
+    ],
+)
+def test_every_control_can_fail(name: str, broken: dict[str, float]) -> None:
+    raise_for_controls(summed().controls)
+    with pytest.raises(ControlFailure, match=name):
+        raise_for_controls(summed(with_checks(**broken)).controls)
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_figures_are_drawn_from_the_tables(name: str) -> None:
+    report = summed()
+    drawn: Any = FIGURES[name](made_up_record("tau2", report.tables))
+    assert len(drawn.data) >= 2
+    marked: Any = FIGURES[name](made_up_record("tau2", report.tables, competent=False))
+    assert NOT_COMPETENT in marked.layout.title.text
+
+
+def test_published_figures_name_headlines_that_there_are() -> None:
+    stated = set(summed(competence_threshold=0.5).stated())
+    figures = published(experiment="tau2")
+    assert len(figures) == 7
+    assert set(figures["headline"]) <= stated
+
+
+def test_cases_are_balanced_and_go_round_the_topics() -> None:
+    cases = build_cases(shop(), Tau2Settings(records=8, loops=2, loop_turns=2), tiny("llama").tokenizer)
+    assert len(cases.decisions) == 8
+    topics = [one.records[0].topic.name for one in cases.decisions]
+    assert topics[:3] == ["refund", "swap", "pay"]
+    for name in set(topics):
+        ways = [
+            (one.starts[0], one.requests[0].first)
+            for one in cases.decisions
+            if one.records[0].topic.name == name
+        ]
+        assert len(set(ways)) == min(len(ways), len(WAYS))
+    assert all(one.requests[0].changed for one in cases.decisions)
+    assert {one.records[0].user for one in cases.loops} <= {"ann", "bob"}
+    for loop in cases.loops:
+        assert len({record.record for record in loop.records}) == 2
+        assert len({record.topic for record in loop.records}) == 1
+        assert any(request.changed for request in loop.requests)
+    assert cases.unaligned > 0  # "processed" is longer than "pending" for this tokenizer
+    names = [one.instance for one in (*cases.decisions, *cases.loops)]
+    assert len(set(names)) == len(names)
+
+
+def test_all_records_are_taken_where_no_number_is_given() -> None:
+    few, every = (
+        build_cases(shop(), Tau2Settings(records=n, loops=0), tiny("llama").tokenizer) for n in (3, None)
+    )
+    assert (len(few.decisions), len(few.loops)) == (3, 0)
+    assert len(every.decisions) == every.gated - every.unaligned
+
+
+def test_the_whole_policy_can_be_asked_for() -> None:
+    settings = Tau2Settings(records=1, loops=0, policy="full")
+    (one,) = build_cases(shop(), settings, tiny("llama").tokenizer).decisions
+    assert one.policy.startswith("# A shop")
+    assert "Once per order." in one.policy
+
+
+def test_a_missing_package_is_one_line_before_a_model_loads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pkv_interp.run.session.load", lambda _: pytest.fail("a model was loaded"))
+    monkeypatch.setattr("pkv_interp.agent.tau2.package.importlib.util.find_spec", lambda _: None)
+    with pytest.raises(PkvError, match="tau2-bench is not installed") as raised:
+        find("tau2").run(model="tiny-llama", results_dir=tmp_path / "results")
+    assert "pip install" in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("argument", "cause"),
+    [
+        ("domains=[telecom]", "domains"),
+        ("domains=[retail,retail]", "twice"),
+        ("loop_turns=5", "less than or equal to 4"),
+        ("policy=short", "policy"),
+        ("erratum=loud", "use bare, tagged"),
+    ],
+)
+def test_settings_are_checked(argument: str, cause: str) -> None:
+    name = argument.split("=")[0]
+    with pytest.raises(PkvError, match=cause):
+        compose("tau2", *[a for a in runs.TAU2 if a.split("=")[0] != name], argument)
+
+
+@pytest.fixture(scope="module")
+def record(tau2_results: Path) -> RunRecord:
+    (found,) = load_records(tau2_results)
+    return found
+
+
+def test_a_small_run_acts_in_the_environment_and_claims_no_arm(record: RunRecord) -> None:
+    assert {one.name for one in record.controls} == {
+        "prefix_cache_equals_full",
+        "splice_in_place",
+        "stale_fails",
+        "right_succeeds",
+    }
+    assert record.competence is not None
+    assert not record.competence.passed
+    assert record.headline["decisions"].value == 8
+    assert "success_full" not in record.headline
+    decided = [row for row in record.rows if row.extra["part"] == "decisions"]
+    assert len(decided) == 8 * len(NAMES)
+    assert len(record.rows) == 8 * len(NAMES) + 2 * 2 * len(NAMES)
+    run = {name: sum(int(r.extra["tokens_run"] or 0) for r in decided if r.arm == name) for name in NAMES}
+    assert run["stale"] < run["erratum"] < run["full"]
+    assert run["stale"] < run["field_only"] < run["prefix_cache"] < run["full"]
+    # A call of the other state's tool raises or changes what it must not, so success says what was decided.
+    assert all((row.extra["success"] is True) == ((row.patched or 0.0) > 0) for row in record.rows)

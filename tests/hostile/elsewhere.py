@@ -1,0 +1,12 @@
+"""Controls that the tests of their own experiments break."""
+
+#: Controls over a whole run's measurements, by the test that breaks them: its text says that each has failed.
+_ANATOMY = {"keys_and_values_make_both", "own_keys", "same_donor", "field_cut_off", "own_attention"}
+ELSEWHERE = dict.fromkeys(_ANATOMY, "test_anatomy.py")
+ELSEWHERE |= dict.fromkeys(("full_patch_of_crossed", "self_patch_of_crossed"), "test_origin.py")
+ELSEWHERE |= dict.fromkeys(("planted_findings", "clean_records"), "test_audit.py")
+_SERVING = {"served_in_calm", "log_probabilities_told", "server_says_what_model_says", "hits_equal_counters"}
+_SERVING |= {"served_under_load", "same_under_load", "updates_served", "updates_exact"}
+ELSEWHERE |= dict.fromkeys(_SERVING, "test_serving_summary.py")
+_FAULTS = {"nothing_wrong_served", "faults_checked", "answered_in_the_end", "faults_happened"}
+ELSEWHERE |= dict.fromkeys(_FAULTS, "test_serving_faults.py")

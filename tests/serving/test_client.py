@@ -1,0 +1,96 @@
+"""The client against a server in this process: what it measures, sends and notices."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pkv_interp.errors import PkvError
+from pkv_interp.serving.client import Client, Prompt, Reply
+from pkv_interp.serving.counters import Counted
+from tests.serving.fake import WORDS, FakeServer, log_probabilities
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[FakeServer]:
+    fake = FakeServer(tmp_path)
+    yield fake
+    fake.close()
+
+
+def asked(server: FakeServer, *prompts: Prompt, url: str | None = None) -> list[Reply]:
+    async def run() -> list[Reply]:
+        async with Client(url or server.url, "vllm") as client:
+            return [await client.complete(prompt) for prompt in prompts]
+
+    return asyncio.run(run())
+
+
+def test_a_reply_says_what_was_computed_and_what_was_said(server: FakeServer) -> None:
+    first, again, other = asked(
+        server, Prompt((1, 2, 3, 4)), Prompt((1, 2, 3, 5)), Prompt((1, 2, 3, 4), salt="another tenant")
+    )
+    assert [(one.computed, one.cached) for one in (first, again, other)] == [(4, 0), (1, 3), (4, 0)]
+    told = log_probabilities((1, 2, 3, 4))
+    assert first.said.strip() == WORDS[int(told.argmax())]
+    assert first.top == pytest.approx({int(at): told[at] for at in np.argsort(-told)[:5]})
+    assert 0 < first.first <= first.seconds
+    assert "cache_salt" not in server.sent[0]
+    assert server.sent[2]["cache_salt"] == "another tenant"
+    assert server.sent[0]["model"] == "m"
+
+
+def test_a_cache_is_named_to_vllm_and_refused_for_a_plain_client_of_llama(
+    server: FakeServer, tmp_path: Path
+) -> None:
+    (tmp_path / "name.safetensors").touch()
+    (reply,) = asked(server, Prompt((1, 2, 3, 4, 5), cache="name", salt="s"))
+    assert server.sent[0]["kv_transfer_params"] == {"pkv": "name"}
+    assert reply.cached == server.columns
+
+    async def run() -> Reply:
+        async with Client(server.url, "llama") as client:
+            return await client.complete(Prompt((1, 2), cache="name"))
+
+    assert asyncio.run(run()).failed == "PkvError"
+
+
+def test_what_fails_is_a_reply_that_says_so(server: FakeServer) -> None:
+    (gone,) = asked(server, Prompt((1, 2)), url="http://127.0.0.1:9")
+    assert gone.failed == "PkvError"  # it could not even be asked for its model
+    server.kill()
+    (cut,) = asked(server, Prompt((1, 2)))
+    assert cut.failed
+    assert not cut.said
+
+
+def test_leaving_closes_the_connection_and_the_server_stops(server: FakeServer) -> None:
+    async def run() -> tuple[bool, int]:
+        async with Client(server.url, "vllm") as client:
+            left = await client.leave(Prompt((1, 2, 3)), 64)
+            await asyncio.to_thread(server.left.wait, 30)
+            while await client.busy():
+                await asyncio.sleep(0.01)
+            return left, await client.busy()
+
+    assert asyncio.run(run()) == (True, 0)
+    assert server.left.is_set()
+
+
+def test_counters_agree_with_requests_and_their_absence_is_an_error(server: FakeServer) -> None:
+    async def run() -> tuple[Counted, Counted]:
+        async with Client(server.url, "vllm") as client:
+            before = await client.counted()
+            replies = [await client.complete(Prompt((1, 2, 3, at))) for at in (4, 5, 6)]
+            told = Counted(sum(one.computed for one in replies), sum(one.cached for one in replies))
+            return told, await client.settled(before, told)
+
+    told, counters = asyncio.run(run())
+    assert told == counters == Counted(6, 6)
+    server.metrics = False
+    with pytest.raises(PkvError, match="lacks vllm:prompt_tokens_by_source_total"):
+        asyncio.run(run())
