@@ -56,15 +56,8 @@ PATCHING = (
     "threads=1",
 )
 AGENT = (
-    "model=tiny-llama",
-    "domains=[documents,alerts]",
-    "instances=1",
-    "turns=4",
-    "n_fillers=1",
-    "seam=2",
-    "both_layouts=1",
-    "bootstrap_draws=200",
-    "threads=1",
+    *("model=tiny-llama", "domains=[documents,alerts]", "instances=1", "turns=4", "n_fillers=1", "seam=2"),
+    *("both_layouts=1", "bootstrap_draws=200", "threads=1"),
 )
 EDITING = (
     "model=tiny-llama",
@@ -212,27 +205,20 @@ CONFIRM = (
     "threads=1",
 )
 LOCOMO = (
-    "model=tiny-llama",
     f"path={ROOT / 'tests' / 'experiments' / 'locomo_files' / 'made_up.json'}",
-    "sessions=2",
-    "questions=3",
-    "adversarial=true",
-    "seams=[0,3]",
-    "answer_tokens=4",
-    "bootstrap_draws=200",
-    "threads=1",
+    *("model=tiny-llama", "sessions=2", "questions=3", "adversarial=true", "seams=[0,3]", "answer_tokens=4"),
+    *("bootstrap_draws=200", "threads=1"),
 )
 TAU2 = (
-    "model=tiny-llama",
-    "domains=[retail]",
-    "records=8",
-    "loops=2",
-    "loop_turns=2",
-    "seam=2",
-    "bootstrap_draws=200",
-    "threads=1",
+    *("model=tiny-llama", "domains=[retail]", "records=8", "loops=2", "loop_turns=2", "seam=2"),
+    *("bootstrap_draws=200", "threads=1"),
 )
 AUDIT = (f"path={ROOT / 'tests' / 'audit' / 'records'}",)
+PROGRAMMABLE = (
+    *("model=tiny-llama", "discovery=[orders,support]", "held_out=[documents,alerts]", "read_heads=3"),
+    *("instances=1", "fillers=[1,3]", "long_families=1", "links=1", "drift_edits=4", "drift_families=2"),
+    *("cost_edits=2", "chats=2", "bootstrap_draws=100", "threads=1"),
+)
 #: By experiment: the smallest sizes that go through every part.
 ARGUMENTS = {
     "agent": AGENT,
@@ -250,6 +236,7 @@ ARGUMENTS = {
     "locomo": LOCOMO,
     "origin": ORIGIN,
     "patching": PATCHING,
+    "programmable": PROGRAMMABLE,
     "serving": SERVING,
     "tau2": TAU2,
     "weight_edits": WEIGHT_EDITS,

@@ -10,13 +10,16 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import Progress
 
+from experiments.train_gate.courses import course_of
 from experiments.train_gate.settings import TrainGateSettings
 from pkv_interp.errors import PkvError
 from pkv_interp.files import atomic_write
+from pkv_interp.models.adapter import find_adapter
 from pkv_interp.models.adapter_file import CONFIG_FILE
 from pkv_interp.models.load import LoadedModel, load
 from pkv_interp.training import chat
 from pkv_interp.training.evaluation import chat_loss
+from pkv_interp.training.starting import start_from
 from pkv_interp.training.tokens import TokenSequence, encode_chat
 from pkv_interp.training.trainer import TrainSettings, add_lora, train, write_adapter
 
@@ -68,17 +71,21 @@ def fit(settings: TrainGateSettings) -> Fitted:
     options = TrainSettings(
         stages=settings.schedule,
         rank=settings.rank,
+        alpha=settings.rank if settings.course is not None else TrainSettings.alpha,
         snapshot_every=settings.snapshot_every,
         base=settings.model.name,
         seed=settings.seed,
     )
+    course = course_of(settings, base, options)  # before peft puts its layers into the model
     model = add_lora(base.model, options)
+    if settings.start is not None:
+        start_from(model, find_adapter(settings.start), options)
     with Progress(console=Console(stderr=True)) as bar:
         task = bar.add_task("training", total=options.steps)
 
         def progress(step: int, values: dict[str, float]) -> None:
             bar.update(task, completed=step + 1, description=f"training, loss {values['loss']:.2f}")
 
-        history = train(model, base.tokenizer, replayed, options, settings.work_dir, progress)
+        history = train(model, base.tokenizer, replayed, options, settings.work_dir, progress, course)
     write_adapter(model, options, settings.adapter_dir)
     return Fitted(history, before, held_out)

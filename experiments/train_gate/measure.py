@@ -1,12 +1,14 @@
 """What the gate adapter's experiment measures: the finished adapter, and every snapshot's mechanism."""
 
 from dataclasses import dataclass
+from dataclasses import field as dataclass_field
 from typing import TYPE_CHECKING
 
 from experiments.train_gate.cases import mechanism_cases
 from experiments.train_gate.fitting import fit
 from experiments.train_gate.judging import Answers, Mechanism, judge, mechanism
 from experiments.train_gate.settings import TrainGateSettings
+from experiments.train_gate.under_pattern import Patterned, PatternMargins, scenes_of, under_patterns
 from pkv_interp.models.load import load_adapted
 from pkv_interp.training.evaluation import chat_loss
 from pkv_interp.training.probes import seen_in_training
@@ -34,12 +36,15 @@ class Measured:
         mechanism: by the training step after which the adapter was kept.
         chat: what the training did to ordinary chat.
         history: losses and accuracies of each training step.
+        patterns: by training step, edits under the patterns of a course; none of the gate's own lessons, and
+            in measurements of before.
     """
 
     answers: Answers
     mechanism: dict[int, Mechanism]
     chat: ChatLosses
     history: list[dict[str, float]]
+    patterns: dict[int, list[PatternMargins]] = dataclass_field(default_factory=dict)
 
 
 def measure(session: "Session[TrainGateSettings]") -> Measured:
@@ -69,6 +74,17 @@ def measure(session: "Session[TrainGateSettings]") -> Measured:
         )
         for step, at in snapshots.items()
     }
+    patterns: dict[int, list[PatternMargins]] = {}
+    if settings.course is not None:
+        scenes = scenes_of(settings, session.tokenizer)
+        patterns = {
+            step: session.once(
+                f"patterns/{step}",
+                lambda at=at: under_patterns(load_adapted(settings.model, at), scenes, settings),
+                Patterned,
+            ).edits
+            for step, at in snapshots.items()
+        }
     chat = session.once(
         "chat loss",
         lambda: ChatLosses(
@@ -78,4 +94,4 @@ def measure(session: "Session[TrainGateSettings]") -> Measured:
         ),
         ChatLosses,
     )
-    return Measured(answers, by_step, chat, fitted.history)
+    return Measured(answers, by_step, chat, fitted.history, patterns)

@@ -1,13 +1,14 @@
 """Settings of the gate adapter's training."""
 
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Self
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from pkv_interp.names import Curriculum
 from pkv_interp.run.scenario_settings import ScenarioSettings
 from pkv_interp.run.settings import Model
-from pkv_interp.run.values import Count, Draws, FillerCounts, Folder, Steps, Switch
+from pkv_interp.run.values import Count, Draws, FillerCounts, Folder, Name, Steps, Switch
+from pkv_interp.training.courses import AnyCourse, Programmable
 from pkv_interp.training.schedule import Stage, check, follow
 from pkv_interp.training.updates import Kind
 
@@ -68,12 +69,26 @@ class TrainGateSettings(ScenarioSettings):
     )
     train: Switch = True
     curriculum: Curriculum = "mixed"
+    course: AnyCourse | None = None
+    start: Name | None = None
     rank: Annotated[int, Field(strict=True, gt=0, le=1024)] = 16
     snapshot_every: Steps = 100
     lengths: FillerCounts = (0, 4, 12, 30, 56)
     instances: Count = 2
     mechanism_instances: Count = 1
     bootstrap_draws: Draws = 2000
+
+    @model_validator(mode="after")
+    def _there_is_a_teacher(self) -> Self:
+        if self.start is not None and self.course is None:
+            raise ValueError("start is of a course: the gate's own lessons begin from nothing")
+        if (
+            isinstance(self.course, Programmable)
+            and self.course.objective != "answers"
+            and self.start is None
+        ):
+            raise ValueError("there is nothing to distil: name the adapter that training starts from")
+        return self
 
     @property
     def schedule(self) -> tuple[Stage, ...]:

@@ -1,6 +1,7 @@
 """From what the gate adapter's training measured to its report."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
 
 import numpy as np
 
@@ -8,8 +9,17 @@ from experiments.train_gate.goals import goals
 from experiments.train_gate.judging import Answer, CacheStates
 from experiments.train_gate.measure import Measured
 from experiments.train_gate.settings import TrainGateSettings
-from experiments.train_gate.tables import Accuracy, ChatLoss, MechanismStep, TrainingStep
+from experiments.train_gate.tables import (
+    Accuracy,
+    ChatLoss,
+    KindStep,
+    MechanismStep,
+    PatternStep,
+    TrainingStep,
+)
+from experiments.train_gate.under_pattern import PatternMargins
 from pkv_interp.records.schema import Row
+from pkv_interp.records.tables import TableRow
 from pkv_interp.run.report import SHARE, Headline, Report
 from pkv_interp.run.scoring import Scoring
 from pkv_interp.stats import Estimate, mean
@@ -71,7 +81,8 @@ def summarise(found: Measured, scoring: Scoring[TrainGateSettings]) -> Report:
                 found.chat.n_chats,
             ),
             *goals(answers, found.chat.adapted / found.chat.base),
-            *(TrainingStep(i + 1, **values) for i, values in enumerate(found.history)),
+            *_history(found.history),
+            *_patterns(found.patterns, scoring),
         ],
         rows=[_row(answer) for answer in answers],
     )
@@ -132,3 +143,32 @@ def _row(answer: Answer) -> Row:
             "tokens": answer.tokens,
         },
     )
+
+
+def _history(steps: Sequence[Mapping[str, float]]) -> list[TableRow]:
+    """Each step; accuracies of kinds that the gate's own lessons have not are lines of their own."""
+    own = {field.name for field in fields(TrainingStep)}
+    lines: list[TableRow] = []
+    for step, values in enumerate(steps, start=1):
+        lines.append(TrainingStep(step, **{name: value for name, value in values.items() if name in own}))
+        lines += [
+            KindStep(step, name.removeprefix("accuracy_"), value)
+            for name, value in values.items()
+            if name not in own
+        ]
+    return lines
+
+
+def _patterns(
+    found: Mapping[int, Sequence[PatternMargins]], scoring: Scoring[TrainGateSettings]
+) -> list[PatternStep]:
+    """Right decisions by step, pattern and place of the field."""
+    lines = []
+    for step, edits in found.items():
+        for place in dict.fromkeys(one.place for one in edits):
+            part = [one for one in edits if one.place == place]
+            for arm in dict.fromkeys(arm for one in part for arm in one.margins):
+                right = [one.margins[arm] > 0 for one in part]
+                estimate = mean(right, [one.family for one in part], bounds=(0.0, 1.0), **scoring.resampling)
+                lines.append(PatternStep.of(estimate, step=step, arm=arm, place=place))
+    return lines

@@ -56,6 +56,31 @@ class GoalReached(TableRow):
 
 
 @dataclass(frozen=True)
+class KindStep(TableRow):
+    """Accuracy of one kind of example of a course in one step of its training."""
+
+    table = "history_by_kind"
+    step: int
+    kind: str
+    accuracy: float
+
+
+@dataclass(frozen=True)
+class PatternStep(EstimateRow):
+    """Share of right decisions on edits of held-out families after a training step, by pattern and place.
+
+    Attributes:
+        arm: ``full``, ``full_isolated`` (with the course's links), ``full_rule_linked`` or ``field_only``.
+        place: of the field.
+    """
+
+    table = "pattern_by_step"
+    step: int
+    arm: str
+    place: str
+
+
+@dataclass(frozen=True)
 class TrainingStep(TableRow):
     """Loss of one step, and the accuracy of each kind of example that it trained on."""
 

@@ -135,7 +135,7 @@ def decide(
         PkvError: a window of the model is shorter than a prompt.
     """
     filled = cache.get_seq_length()
-    _check_windows(core, filled + 1)
+    check_windows(core, filled + 1)
     ends = torch.tensor(list(lengths), device=deciding.device)
     columns = torch.arange(filled + 1, device=deciding.device)
     hidden = (columns[None] >= ends[:, None]) & (columns[None] < filled)
@@ -155,7 +155,16 @@ def decide(
     return logits_of(core, ran.last_hidden_state[:, -1])
 
 
-def _check_windows(core: Any, length: int) -> None:
+def check_windows(core: Any, length: int) -> None:
+    """Refuse prompts that a window of the model is shorter than.
+
+    Args:
+        core: the causal model.
+        length: of the longest prompt.
+
+    Raises:
+        PkvError: one is.
+    """
     window = getattr(core.config.get_text_config(), "sliding_window", None)
     if window is not None and length > window:
         raise PkvError(

@@ -2,8 +2,8 @@
 
 import json
 import os
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,6 @@ from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dic
 from safetensors.torch import save_file
 
 from pkv_interp.training.checkpoint import restore_checkpoint, write_checkpoint
-from pkv_interp.training.examples import KINDS
 from pkv_interp.training.losses import Losses, micro_batches, shared_batches, supervised_losses
 from pkv_interp.training.schedule import Stage, at, check
 from pkv_interp.training.tokens import TokenSequence, encode_example
@@ -87,10 +86,14 @@ class Course:
     Attributes:
         batches: encoded examples of each step.
         losses: of them.
+        groups: the forwards of a step, given its sequences and a budget of tokens.
+        facts: what the weights after a step depend on beside the settings, as JSON holds it.
     """
 
     batches: Callable[[int], list[TokenSequence]]
     losses: Losses
+    groups: Callable[[list[TokenSequence], int], list[list[TokenSequence]]] = micro_batches
+    facts: Mapping[str, Any] = field(default_factory=dict)
 
 
 def fast_bfloat16(device: torch.device) -> bool:
@@ -114,14 +117,14 @@ def _step(
 ) -> dict[str, float]:
     n_gate = sum(len(s.targets) for s in sequences if s.kind != "chat")
     n_chat = max(1, sum(len(s.targets) for s in sequences if s.kind == "chat"))
-    right: dict[str, list[bool]] = {k: [] for k in KINDS}
+    right: dict[str, list[bool]] = {}
     total, chat_total = 0.0, 0.0
     device = torch.device(model.device)
     half = fast_bfloat16(device) if settings.bfloat16 is None else settings.bfloat16
     if course is None:
         groups = shared_batches(sequences, settings.token_budget)
     else:
-        groups = [(0, group) for group in micro_batches(sequences, settings.token_budget)]
+        groups = [(0, group) for group in course.groups(sequences, settings.token_budget)]
     for shared, group in groups:
         weights = torch.tensor(
             [chat_weight / n_chat if s.kind == "chat" else 1.0 / n_gate for s in group for _ in s.targets],
@@ -139,14 +142,14 @@ def _step(
         for s in group:
             for t in s.targets:
                 if t in s.answers:
-                    right[s.kind].append(bool(correct[at]))
+                    right.setdefault(s.kind, []).append(bool(correct[at]))
                 if s.kind == "chat":
                     chat_total += float(losses[at].detach()) / n_chat
                 at += 1
     return {
         "loss": total,
         "chat_loss": chat_total,
-        **{f"accuracy_{k}": float(np.mean(v)) for k, v in right.items() if v},
+        **{f"accuracy_{k}": float(np.mean(v)) for k, v in right.items()},
     }
 
 
@@ -181,7 +184,8 @@ def train(
     optimizer = torch.optim.AdamW(
         params.values(), lr=learning_rate(0, settings), weight_decay=0.0, betas=(0.9, 0.99)
     )
-    history = restore_checkpoint(params, optimizer, settings.facts(), directory)
+    facts = settings.facts() | ({"course": dict(course.facts)} if course and course.facts else {})
+    history = restore_checkpoint(params, optimizer, facts, directory)
     fill = int(tokenizer.eos_token_id or 0)
     model.train()
     for step in range(len(history), settings.steps):
@@ -204,7 +208,7 @@ def train(
         if progress is not None:
             progress(step, values)
         if (step + 1) % settings.checkpoint_every == 0 or step + 1 == settings.steps:
-            write_checkpoint(params, optimizer, history, settings.facts(), directory)
+            write_checkpoint(params, optimizer, history, facts, directory)
         if (step + 1) % settings.snapshot_every == 0 or step + 1 == settings.steps:
             write_adapter(model, settings, snapshot_path(directory, step + 1))
     model.eval()

@@ -11,9 +11,9 @@ from pkv_interp.run.arguments import CONFIGS
 from pkv_interp.run.composed import settings_of
 from pkv_interp.run.settings import CommandSettings
 
-#: Configurations that others build on, and a file that one command is judged by; every other file belongs to
-#: the command of its name.
-SHARED = ("base", "preregistration")
+#: Configurations that others build on, and files that commands are judged by; every other file belongs to the
+#: command of its name.
+SHARED = ("base", "preregistration", "preregistration_programmable")
 
 
 def commands() -> list[str]:

@@ -1,0 +1,74 @@
+"""Figures of the experiment on programmable caches."""
+
+from collections.abc import Callable, Mapping
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from experiments.programmable.tables import ArmLine, CostLine
+from pkv_interp.plots.curves import chance_line
+from pkv_interp.plots.tables import entitle, error_bars, largest, pick, sample_of, table
+from pkv_interp.plots.theme import BLUE, GREEN, GREY, INK, LEGEND_ABOVE, ORANGE, VERMILLION
+from pkv_interp.records import RunRecord
+
+_ARMS = {
+    "full": "plain prefill",
+    "field_only": "plain field, refreshed alone",
+    "full_isolated": "prefill under isolation",
+    "field_only_isolated": "isolated field, edited",
+    "rule_linked": "isolated field and its rule, run again",
+}
+_COLOURS = {"base": GREY, "gate": BLUE, "programmable": GREEN, "reader": ORANGE, "control": VERMILLION}
+_COSTS = {
+    "isolated": ("isolated field", GREEN),
+    "rule_linked": ("isolated field and its rule", BLUE),
+    "field_last": ("prefix cache, the field last", INK),
+    "tagged_erratum": ("tagged erratum", ORANGE),
+    "recompute_32": ("32 tokens recomputed", VERMILLION),
+    "full": ("whole prompt", GREY),
+}
+
+
+def decisions(record: RunRecord) -> go.Figure:
+    """Right decisions by pattern and way to edit, per model, in the shortest prompts."""
+    frame = table(record, ArmLine)
+    short = pick(frame, fillers=int(min(frame["fillers"].tolist())))
+    figure = go.Figure()
+    for role, colour in _COLOURS.items():
+        for place, symbol in (("early", "circle"), ("late", "diamond-open")):
+            part = pick(short, role=role, place=place)
+            part = pd.DataFrame(part[part["arm"].isin(list(_ARMS))])
+            if part.empty:
+                continue
+            figure.add_scatter(
+                x=[_ARMS[arm] for arm in part["arm"]],
+                y=part["value"],
+                error_y=error_bars(part, colour),
+                mode="markers",
+                name=f"{role}, field {place}",
+                marker={"color": colour, "size": 10, "symbol": symbol},
+            )
+    chance_line(figure)
+    figure.update_xaxes(title="", categoryorder="array", categoryarray=list(_ARMS.values()))
+    figure.update_yaxes(title="right decisions", range=[0.0, 1.05])
+    figure.update_layout(legend=LEGEND_ABOVE, margin={"t": 150, "b": 90})
+    sample = f"{sample_of(short, 'held-out')} a model and place; bars: 95 % over families"
+    return entitle(figure, record, "Edits under an attention pattern", sample)
+
+
+def cost(record: RunRecord) -> go.Figure:
+    """Tokens of edits with their decisions, added up."""
+    frame = table(record, CostLine)
+    figure = go.Figure()
+    for arm, (name, colour) in _COSTS.items():
+        part = pick(frame, arm=arm)
+        figure.add_scatter(
+            x=part["edits"], y=part["tokens"], mode="lines+markers", name=name, line={"color": colour}
+        )
+    figure.update_xaxes(title="edits, each with a decision")
+    figure.update_yaxes(title="tokens run, added up", type="log")
+    figure.update_layout(legend=LEGEND_ABOVE, margin={"t": 150})
+    return entitle(figure, record, "What editing again and again costs", f"{largest(frame, 'n')} contexts")
+
+
+FIGURES: Mapping[str, Callable[[RunRecord], go.Figure]] = {"decisions": decisions, "cost": cost}

@@ -1,0 +1,109 @@
+"""Every figure of one model, by the name that criteria use."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from experiments.programmable.edits import EditMargins
+from experiments.programmable.measure import RoleMeasured
+from pkv_interp.run.scoring import Resampling
+from pkv_interp.stats import Estimate, difference, mean, ratio_of_means
+
+#: Arms that must not be worse than the plain prefill, by the name of their figure.
+EDITED = {"field_only_isolated": "field_only_isolated", "rule_linked": "rule_linked"}
+
+
+def share(values: Sequence[bool] | np.ndarray, families: Sequence[str], how: Resampling) -> Estimate:
+    """Share of right ones."""
+    return mean(np.asarray(values, float), families, bounds=(0.0, 1.0), **how)
+
+
+def with_arm(edits: Sequence[EditMargins], arm: str) -> list[EditMargins]:
+    """Edits that have an arm."""
+    return [one for one in edits if arm in one.margins]
+
+
+def right(edits: Sequence[EditMargins], arm: str) -> np.ndarray:
+    """Whether each edit is decided right in an arm."""
+    return np.array([one.margins[arm] > 0 for one in edits])
+
+
+def figures_of(mine: RoleMeasured, gate: RoleMeasured, how: Resampling) -> dict[str, Estimate]:
+    """Figures of one model; a figure whose arms were not measured is not there.
+
+    Args:
+        mine: of the model.
+        gate: of the run's own model, on the same cases.
+        how: intervals are drawn.
+    """
+    found: dict[str, Estimate] = {}
+    for fillers in dict.fromkeys(one.fillers for one in mine.edits):
+        part = [one for one in mine.edits if one.fillers == fillers]
+        for name, arm in EDITED.items():
+            told = with_arm(part, arm)
+            if told:
+                names = [one.family for one in told]
+                found[f"{name}_{fillers}"] = share(right(told, arm), names, how)
+                lost = difference(
+                    right(told, "full").astype(float), right(told, arm).astype(float), names, **how
+                )
+                found[f"{name}_gap_{fillers}"] = lost
+    short = with_arm(mine.edits, "full_old")
+    names = [one.family for one in short]
+    plain = {arm: right(short, arm).astype(float) for arm in ("full", "full_old")}
+    both, twice = np.concatenate(list(plain.values())), [*names, *names]
+    found["plain"] = share(both, twice, how)
+    theirs = with_arm(gate.edits, "full_old")
+    before = np.concatenate([right(theirs, arm).astype(float) for arm in ("full", "full_old")])
+    if before.sum():
+        found["plain_ratio"] = ratio_of_means(both, before, twice, **how)
+    for arm in (
+        "full",
+        "full_isolated",
+        "field_only_isolated",
+        "field_only",
+        "rule_linked",
+        "full_rule_linked",
+    ):
+        told = with_arm(short, arm)
+        if told:
+            found[arm] = share(right(told, arm), [one.family for one in told], how)
+    found |= {
+        name: flips
+        for name, flips in (
+            ("bystander_flips", _flips(short, "bystander_isolated", "full_isolated_old", how)),
+            ("bystander_flips_plain", _flips(short, "bystander_plain", "full_old", how)),
+        )
+        if flips is not None
+    }
+    found |= _spliced(mine, how)
+    found["drift"] = mean(
+        [one.isolated for one in mine.drifts],
+        [one.family for one in mine.drifts],
+        bounds=(0.0, float("inf")),
+        **how,
+    )
+    if mine.chat is not None and gate.chat is not None:
+        ratio = mine.chat.loss / gate.chat.loss
+        # Chats are of no family: there is no interval, and one sample.
+        found["chat_loss_ratio"] = Estimate(value=ratio, n_families=1, n_instances=mine.chat.chats)
+    return found
+
+
+def _flips(edits: Sequence[EditMargins], arm: str, before: str, how: Resampling) -> Estimate | None:
+    """Share of decisions that another field's new value turns."""
+    told = with_arm(edits, arm)
+    if not told:
+        return None
+    return share(right(told, arm) != right(told, before), [one.family for one in told], how)
+
+
+def _spliced(mine: RoleMeasured, how: Resampling) -> dict[str, Estimate]:
+    names = [one.family for one in mine.splices]
+    arms = {
+        arm: np.array([getattr(one, arm) > 0 for one in mine.splices], float)
+        for arm in ("full", "full_blind", "splice_blind")
+    }
+    found = {arm: share(values, names, how) for arm, values in arms.items() if arm != "full"}
+    found["splice_gap"] = difference(arms["full"], arms["splice_blind"], names, **how)
+    return found

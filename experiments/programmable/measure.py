@@ -1,0 +1,181 @@
+"""What the experiment measures: the same edits, splices and pairs on every model that there is."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from experiments.programmable.cases import Cases, build_cases
+from experiments.programmable.cost import Costs, edit_costs
+from experiments.programmable.drifting import Drift, drift
+from experiments.programmable.edits import EditMargins, edit_margins, long_margins
+from experiments.programmable.mechanism import HeadMargins, PartMargins, heads_of, parts_of
+from experiments.programmable.settings import BASE, GATE, ProgrammableSettings
+from experiments.programmable.splices import SpliceMargins, splice_margins
+from experiments.programmable.weights import ChatLoss, Replies, Weights
+from pkv_interp.editing import State
+from pkv_interp.measure.edit_ranking import (
+    AttentionScores,
+    learn_attention,
+    most_attended,
+    score_attention,
+)
+from pkv_interp.measure.edit_scenes import EditScene
+from pkv_interp.tasks import Case
+from pkv_interp.training.probes import seen_in_training
+
+if TYPE_CHECKING:
+    from pkv_interp.run.session import Session
+
+#: By place of the field and family, the mean attention to each anchor.
+Attention = Mapping[str, Mapping[str, Mapping[str, float]]]
+
+
+@dataclass(frozen=True)
+class RoleMeasured:
+    """All of one model.
+
+    Attributes:
+        edits: short ones, then long ones.
+        splices: policies moved, in short prompts.
+        drifts: many edits one after the other.
+        parts: field pairs of held-out families.
+        heads: polarity pairs of discovery families.
+        chat: loss on held-out chats; None where none were asked for.
+    """
+
+    edits: list[EditMargins]
+    splices: list[SpliceMargins]
+    drifts: list[Drift]
+    parts: list[PartMargins]
+    heads: list[HeadMargins]
+    chat: ChatLoss | None
+
+
+@dataclass(frozen=True)
+class Measured:
+    """All that was measured.
+
+    Attributes:
+        pairs: field pairs that parts of the cache were measured on.
+        roles: by role, base and gate first.
+        absent: roles of which there is no adapter.
+        costs: of edits, by the run's own model: they do not depend on what weights have learnt.
+        criteria: text of the preregistration.
+    """
+
+    pairs: list[Case]
+    roles: dict[str, RoleMeasured]
+    absent: list[str]
+    costs: list[Costs]
+    criteria: str
+
+
+def measure(session: "Session[ProgrammableSettings]") -> Measured:
+    """Measure every role in turn, each on the same cases."""
+    settings = session.settings
+    cases = build_cases(settings, session.tokenizer)
+    if seen := seen_in_training(settings.world):
+        session.run.remarks.append(
+            f"the training uses words of {', '.join(seen)}: their accuracy says little about new domains"
+        )
+    session.check_engine([cases.pairs[0], cases.pairs[-1]])
+    weights = Weights(session)
+    replies = session.once("chats", weights.replies, Replies)
+    attention = {
+        place: learn_attention(
+            pairs,
+            session.each(
+                f"ranking {place}", pairs, lambda case: score_attention(session.engine, case), AttentionScores
+            ).of(pairs),
+        )
+        for place, pairs in cases.attended.items()
+    }
+    roles = {
+        role: _role(session, weights, role, cases, replies, attention if role == GATE else None)
+        for role in weights.roles
+    }
+    _control(session, roles)
+    costs = session.each(
+        "cost",
+        cases.of_place("early", settings.cost_families),
+        lambda scene: edit_costs(session.loaded, scene, settings.links, settings.cost_edits),
+        Costs,
+    ).all()
+    absent = [role for role, adapter in settings.given.items() if adapter is None]
+    for role in absent:
+        session.run.remarks.append(f"no {role} adapter was given: its rows and headlines are withheld")
+    return Measured(cases.pairs, roles, absent, list(costs), settings.preregistration.path.read_text("utf-8"))
+
+
+def _role(
+    session: "Session[ProgrammableSettings]",
+    weights: Weights,
+    role: str,
+    cases: Cases,
+    replies: Replies,
+    attention: Attention | None,
+) -> RoleMeasured:
+    """One model; what is common today is measured where positions are ranked by its attention."""
+    settings = session.settings
+
+    def order(scene: EditScene) -> Callable[[State], list[int]] | None:
+        if attention is None:
+            return None
+        case, ranked = cases.source.matching_case(scene), attention[scene.place][scene.family]
+        return lambda state: most_attended(state, scene, case, ranked)
+
+    short = session.each(
+        f"{role}/edits",
+        cases.short,
+        lambda scene: edit_margins(weights.loaded(role), scene, settings.links, order(scene)),
+        EditMargins,
+    ).of(cases.short)
+    longer = [] if role == BASE else cases.long  # which does not follow the rules of short ones
+    long = session.each(
+        f"{role}/long",
+        longer,
+        lambda scene: long_margins(weights.loaded(role), scene, settings.links),
+        EditMargins,
+    ).of(longer)
+    splices = session.each(
+        f"{role}/splices",
+        cases.short,
+        lambda scene: splice_margins(weights.loaded(role), scene, settings.links),
+        SpliceMargins,
+    ).of(cases.short)
+    chained = cases.of_place("early", settings.drift_families)
+    drifts = session.each(
+        f"{role}/drift",
+        chained,
+        lambda scene: drift(weights.loaded(role), scene, settings.links, settings.drift_edits),
+        Drift,
+    ).of(chained)
+    parts = session.each(
+        f"{role}/parts", cases.pairs, lambda case: parts_of(weights.engine(role), case), PartMargins
+    ).of(cases.pairs)
+    heads = session.each(
+        f"{role}/heads", cases.ranking, lambda case: heads_of(weights.engine(role), case), HeadMargins
+    ).of(cases.ranking)
+    chat = None
+    if replies.chats:
+        chat = session.once(f"{role}/chat loss", lambda: weights.chat_loss(role, replies), ChatLoss)
+    return RoleMeasured([*short, *long], splices, drifts, parts, heads, chat)
+
+
+def _control(session: "Session[ProgrammableSettings]", roles: dict[str, RoleMeasured]) -> None:
+    """Stop where what is exact by construction is not: on every model, edits and splices alike.
+
+    Raises:
+        ControlFailure: an error is too large.
+    """
+    edits = [one.apart for mine in roles.values() for one in mine.edits]
+    moved = [one.apart for mine in roles.values() for one in mine.splices]
+    allowed = session.tolerance.logits
+    session.control(
+        "isolated_edit_equals_prefill", max(edits), 0.0, allowed,
+        f"logits, an edit of an isolated field against a prefill under its pattern, {len(edits)} edits",
+    )  # fmt: skip
+    session.control(
+        "blind_splice_equals_prefill", max(moved), 0.0, allowed,
+        f"logits, a spliced blind chunk against a prefill under its pattern, {len(moved)} splices",
+    )  # fmt: skip

@@ -1,0 +1,128 @@
+"""Tables of the experiment on programmable caches: its summary writes them, its figures read them."""
+
+from dataclasses import dataclass
+
+from pkv_interp.records.tables import EstimateRow, TableRow
+
+PASSED, FAILED, NOT_APPLICABLE = "passed", "failed", "not applicable"
+
+
+@dataclass(frozen=True)
+class ArmLine(EstimateRow):
+    """Share of right decisions of a model in one arm, by place of the field and length of the prompt.
+
+    Attributes:
+        tokens: that the edit ran, the mean; 0 where nothing was edited.
+        length: of the context, in tokens, the mean.
+    """
+
+    table = "edits"
+    role: str
+    arm: str
+    place: str
+    fillers: int
+    tokens: float
+    length: float
+
+
+@dataclass(frozen=True)
+class SpliceLine(EstimateRow):
+    """Share of right decisions with the policy in one piece of cache, moved or not."""
+
+    table = "splices"
+    role: str
+    arm: str
+    place: str
+
+
+@dataclass(frozen=True)
+class DriftLine(TableRow):
+    """Mean distance of margins from a prefill after many edits, in logits, and decisions that are alike."""
+
+    table = "drift"
+    role: str
+    edits: int
+    isolated: float
+    plain: float
+    alike: float
+    right: float
+    n: int
+
+
+@dataclass(frozen=True)
+class PartLine(EstimateRow):
+    """Recovery in plain prompts, by what of the clean cache was put in."""
+
+    table = "parts"
+    role: str
+    part: str
+
+
+@dataclass(frozen=True)
+class OverlapLine(EstimateRow):
+    """Overlap of the read heads of two models: Jaccard index of the first ``heads`` of each."""
+
+    table = "read_heads"
+    one: str
+    other: str
+    heads: int
+
+
+@dataclass(frozen=True)
+class CostLine(TableRow):
+    """Tokens and milliseconds of edits with their decisions, added up, a mean over contexts."""
+
+    table = "cost"
+    arm: str
+    edits: int
+    tokens: float
+    milliseconds: float
+    n: int
+
+
+@dataclass(frozen=True)
+class ChatLine(TableRow):
+    """Loss on held-out chats, in nats per token, and its ratio to that of the gate's role."""
+
+    table = "chat_loss"
+    role: str
+    loss: float
+    ratio: float
+    n_chats: int
+
+
+@dataclass(frozen=True)
+class ClaimLine(TableRow):
+    """One criterion with its figure.
+
+    Attributes:
+        outcome: ``passed``, ``failed`` or ``not applicable``.
+        certain: all of the interval lies on the same side; None without a figure or an interval.
+        reason: in words.
+    """
+
+    table = "claims"
+    claim: str
+    role: str
+    figure: str
+    what: str
+    relation: str
+    threshold: float
+    outcome: str
+    certain: bool | None
+    reason: str
+    value: float | None
+    ci_low: float | None
+    ci_high: float | None
+    n_families: int | None
+    n_instances: int | None
+    source: str
+
+
+@dataclass(frozen=True)
+class WithheldLine(TableRow):
+    """A headline that this run cannot state, and why."""
+
+    table = "withheld"
+    headline: str
+    reason: str

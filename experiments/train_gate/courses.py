@@ -1,0 +1,52 @@
+"""The course of a training that is not the gate's schedule, with the model that teaches or writes."""
+
+from typing import Any
+
+from experiments.train_gate.settings import TrainGateSettings
+from pkv_interp.models.adapter import find_adapter
+from pkv_interp.models.adapter_file import WEIGHTS_FILE
+from pkv_interp.models.hashing import file_sha256
+from pkv_interp.models.load import LoadedModel, load_adapted
+from pkv_interp.training.courses import Programmable
+from pkv_interp.training.layout_course import programmable_course
+from pkv_interp.training.layout_losses import LayoutLosses, kinds_of
+from pkv_interp.training.reader_course import reader_course
+from pkv_interp.training.replaced_losses import ReplacedLosses
+from pkv_interp.training.trainer import Course, TrainSettings
+
+
+def course_of(settings: TrainGateSettings, base: LoadedModel, options: TrainSettings) -> Course | None:
+    """What the training learns from; None for the gate's schedule.
+
+    Args:
+        settings: of the run.
+        base: the model without an adapter.
+        options: of the training.
+    """
+    asked = settings.course
+    if asked is None:
+        return None
+    start = None if settings.start is None else find_adapter(settings.start)
+    given = (options.stages, options.seed, options.longest, base.tokenizer)
+    if isinstance(asked, Programmable):
+        teacher = None if asked.objective == "answers" else _plain(settings, base)
+        made = programmable_course(
+            asked, *given, LayoutLosses(kinds_of(base.model), asked.objective, teacher)
+        )
+    else:
+        writer = None if asked.active == "all" else _plain(settings, base)
+        made = reader_course(asked, *given, ReplacedLosses(asked.active, writer))
+    facts = {**made.facts, "start": None if start is None else file_sha256(start / WEIGHTS_FILE)}
+    return Course(made.batches, made.losses, made.groups, facts)
+
+
+def _plain(settings: TrainGateSettings, base: LoadedModel) -> Any:
+    """The model that training starts from, as it was before: it teaches, or writes the caches.
+
+    Args:
+        settings: of the run.
+        base: the model without an adapter.
+    """
+    found = load_adapted(settings.model, None if settings.start is None else find_adapter(settings.start))
+    assert found.model is not base.model
+    return found.model

@@ -1,0 +1,88 @@
+"""What adapters for programmable caches are trained on beside the gate's schedule, as settings say it."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from pkv_interp.training.schedule import Share
+
+#: What is learnt at the decision: the answer, or the teacher's distribution there, over both actions or over
+#: the vocabulary.
+Objective = Literal["answers", "distil_actions", "distil_vocabulary"]
+#: Where a reader's adapter acts: at the decision token alone, from the last block on, or everywhere.
+Active = Literal["decision", "question", "all"]
+
+
+class Programmable(BaseModel):
+    """Training under isolation and blindness, mixed with plain prompts so that both work.
+
+    Attributes:
+        kind: names this course.
+        isolated: share of pairs whose field is isolated.
+        blind: share of pairs whose blocks are blind to each other; it may be isolated as well.
+        all_fields: share of isolated pairs whose other fields are isolated, too.
+        links: link tokens after each rule, where the field stands before it; ``rule``: the rule itself is
+            the link.
+        objective: the answers alone, or distillation of the adapter that training starts from.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Literal["programmable"] = "programmable"
+    isolated: Share = 0.6
+    blind: Share = 0.25
+    all_fields: Share = 0.5
+    links: Annotated[int, Field(strict=True, ge=0, le=16)] | Literal["rule"] = 0
+    objective: Objective = "answers"
+
+    @property
+    def link_tokens(self) -> int:
+        """Link tokens that are written after a rule."""
+        return 0 if self.links == "rule" else self.links
+
+    @model_validator(mode="after")
+    def _links_are_read(self) -> Self:
+        if self.links and not self.isolated:
+            raise ValueError("links read isolated fields, and no field is isolated")
+        return self
+
+
+class Reader(BaseModel):
+    """Training on caches in which columns were replaced after the prefill; no attention pattern.
+
+    Attributes:
+        kind: names this course.
+        active: where the adapter acts; before that the model that training starts from writes the cache.
+        edited: share of pairs whose field has the other value's columns; the answer is the other value's.
+        clean: share of untouched ones.
+        refreshed: share whose field is refreshed with its own value.
+        bystander: share in which another field has another value's columns, and the answer stays.
+        random: share in which columns after the field are replaced, as many, by those of the other value's
+            prompt, and the answer is that value's: a control.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Literal["reader"] = "reader"
+    active: Active = "all"
+    edited: Share = 0.4
+    clean: Share = 0.4
+    refreshed: Share = 0.1
+    bystander: Share = 0.1
+    random: Share = 0.0
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """Shares by what is done to a pair."""
+        names = ("edited", "clean", "refreshed", "bystander", "random")
+        return {name: getattr(self, name) for name in names}
+
+    @model_validator(mode="after")
+    def _all_of_it(self) -> Self:
+        if abs(sum(self.shares.values()) - 1.0) > 1e-6:
+            raise ValueError(f"the shares of a reader sum to {sum(self.shares.values()):g}, and not to 1")
+        return self
+
+
+#: A course, told by its kind.
+AnyCourse = Annotated[Programmable | Reader, Field(discriminator="kind")]

@@ -1,0 +1,163 @@
+"""The summary of the experiment on programmable caches, on numbers with known answers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from experiments.programmable.claims import parse
+from experiments.programmable.cost import ArmCost, Costs
+from experiments.programmable.drifting import Drift
+from experiments.programmable.edits import EditMargins
+from experiments.programmable.measure import Measured, RoleMeasured
+from experiments.programmable.mechanism import HeadMargins, PartMargins
+from experiments.programmable.overlap import overlap
+from experiments.programmable.settings import PREREGISTRATION, ProgrammableSettings
+from experiments.programmable.splices import SpliceMargins
+from experiments.programmable.summary import summarise
+from experiments.programmable.tables import ClaimLine
+from experiments.programmable.weights import ChatLoss
+from pkv_interp.errors import PkvError
+from pkv_interp.measure.competence import Decision
+from pkv_interp.run.report import Report
+from pkv_interp.tasks import field_case
+from tests import runs
+from tests.experiments.configs import compose
+from tests.experiments.made_up import scoring
+from tests.families import tiny
+
+
+def small(**changes: Any) -> ProgrammableSettings:
+    made = compose("programmable", *runs.PROGRAMMABLE)
+    assert isinstance(made, ProgrammableSettings)
+    return made.model_copy(update=changes)
+
+
+def edit(family: str, margins: dict[str, float], fillers: int = 2) -> EditMargins:
+    return EditMargins(
+        family, "held_out", f"{family}-{fillers}", "w", family == "orders", "early", fillers, 100, margins,
+        dict.fromkeys(margins, 1), 0.0, (True, True),
+    )  # fmt: skip
+
+
+def role(isolated: float, shift: float, chat: float, heads: tuple[int, ...]) -> RoleMeasured:
+    names = ("orders", "alerts", "posts", "support")
+    short = {"full_old": 3.0, "full": 3.0, "full_isolated": isolated, "field_only_isolated": isolated,
+             "field_only": -3.0, "full_isolated_old": 2.0, "bystander_isolated": 2.0 - shift,
+             "rule_linked": 1.0, "full_rule_linked": 1.0}  # fmt: skip
+    effects = np.zeros((2, 4))
+    effects.flat[list(heads)] = 1.0
+    decided = tuple(Decision("orders", "i", match, 3.0, True, True) for match in (True, False))
+    parts: dict[str, float] = {}
+    parts |= dict.fromkeys(("field_only", "field_only_K", "field_only_V"), -2.0) | dict.fromkeys(
+        ("notes_only", "notes_only_K", "notes_only_V"), 2.0
+    )
+    return RoleMeasured(
+        edits=[
+            *(edit(n, short) for n in names),
+            *(edit(n, {"full": 1.0, "field_only_isolated": isolated}, 24) for n in names),
+        ],
+        splices=[SpliceMargins(n, "held_out", n, "w", "early", 1.0, isolated, isolated, 0.0) for n in names],
+        drifts=[Drift(n, 28, 0.001, 2.0, True, True) for n in names],
+        parts=[PartMargins(2.0, -2.0, (decided[0], decided[1]), parts) for _ in range(2)],
+        heads=[HeadMargins(n, 2.0, -2.0, effects - 2.0) for n in names],
+        chat=ChatLoss(chat, 16),
+    )
+
+
+def made_up(trained: RoleMeasured | None) -> Report:
+    loaded = tiny("llama")
+    world = small().world
+    pairs = [field_case(f, 0, loaded.tokenizer, seed=0) for f in world.choose(["orders", "alerts"])]
+    roles = {"gate": role(-1.0, 0.0, 2.0, (0, 1))}
+    if trained is not None:
+        roles["programmable"] = trained
+    costs = [
+        Costs(
+            "orders",
+            100,
+            {"isolated": ArmCost([20, 20], [1.0, 1.0]), "full": ArmCost([120, 120], [5.0, 5.0])},
+        )
+    ]
+    absent = ["reader", "control"] + ([] if trained is not None else ["programmable"])
+    found = Measured(pairs, roles, absent, costs, PREREGISTRATION.read_text("utf-8"))
+    return summarise(found, scoring(small(read_heads=2)))
+
+
+def outcomes(report: Report) -> dict[str, str]:
+    return {line.claim: line.outcome for line in report.tables if isinstance(line, ClaimLine)}
+
+
+class TestSummary:
+    def test_an_adapter_that_does_all_of_it_passes(self):
+        report = made_up(role(2.0, 0.0, 2.02, (1, 2)))
+        assert set(outcomes(report).values()) == {"passed", "not applicable"}
+        assert {n for n, o in outcomes(report).items() if o == "not applicable"} == {
+            "field_only_isolated_56", "isolated_gap_56", "reader_field_only",
+            *(f"programmable_rule_{what}_{n}" for what in ("linked", "gap") for n in (24, 56)),
+        }  # fmt: skip
+        told = report.stated()
+        assert told["field_only_isolated"].value == 1.0
+        assert told["gate_field_only_isolated"].value == 0.0
+        assert told["edit_latency_ratio"].value == 5.0
+        assert told["chat_loss_ratio"].value == pytest.approx(1.01)
+        assert told["circuit_jaccard_gate_programmable"].value == pytest.approx(1 / 3)
+        assert told["notes_only_programmable"].value == pytest.approx(1.0)
+        assert told["drift_28"].value == pytest.approx(0.001)
+
+    @pytest.mark.parametrize(
+        ("trained", "failed"),
+        [
+            (role(-1.0, 0.0, 2.0, (0, 1)), {"field_only_isolated_2", "isolated_gap_24", "splice_gap"}),
+            (role(2.0, 3.0, 2.0, (0, 1)), {"bystander_flips"}),
+            (role(2.0, 0.0, 2.1, (0, 1)), {"chat_loss"}),
+        ],
+    )
+    def test_what_fails_is_told_as_failed(self, trained: RoleMeasured, failed: set[str]):
+        found = outcomes(made_up(trained))
+        assert failed <= {name for name, outcome in found.items() if outcome == "failed"}
+        assert found["plain_accuracy"] == "passed"
+
+    def test_without_the_adapter_its_criteria_do_not_apply(self):
+        report = made_up(None)
+        assert outcomes(report)["field_only_isolated_2"] == "not applicable"
+        assert outcomes(report)["rule_linked_2"] == "passed"
+        assert "field_only_isolated" not in report.stated()
+        assert "gate_rule_linked" in report.stated()
+
+    def test_overlap_is_of_the_first_heads_alone(self):
+        one, same, other = (role(1.0, 0.0, 1.0, h).heads for h in ((0, 1), (1, 0), (4, 5)))
+        how: Any = {"seed": 0, "draws": 100}
+        assert overlap(one, same, 2, how).value == 1.0
+        assert overlap(one, other, 2, how).value == 0.0
+
+
+class TestCriteria:
+    def test_the_committed_file_has_every_criterion_of_success(self):
+        found = parse(PREREGISTRATION.read_text("utf-8")).criteria
+        told = {one.name: (one.role, one.relation, one.threshold) for one in found}
+        assert told["field_only_isolated_56"] == ("programmable", "at least", 0.95)
+        assert told["isolated_gap_24"] == ("programmable", "at most", 0.03)
+        assert told["bystander_flips"] == ("programmable", "at most", 0.02)
+        assert told["splice_gap"][2] == 0.03
+        assert told["plain_accuracy"][2] == 0.98
+        assert told["chat_loss"][2] == 1.02
+
+    @pytest.mark.parametrize(
+        ("text", "words"),
+        [
+            ("criteria: [", "is not YAML"),
+            ("criteria: []", "at least 1 item"),
+            (
+                "criteria:\n- {name: one, figure: plain, role: gate, what: x, relation: over,"
+                " threshold: 1.0, source: y}",
+                "criteria.0.relation",
+            ),
+            ("other: 1", "criteria"),
+        ],
+    )
+    def test_a_file_that_is_wrong_is_refused(self, text: str, words: str):
+        with pytest.raises(PkvError, match=words):
+            parse(text)

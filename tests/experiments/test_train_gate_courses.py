@@ -1,0 +1,130 @@
+"""Trainings beside the gate's schedule: recipes compose, run on a tiny model and are judged by pattern."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from experiments.train_gate.experiment import EXPERIMENT
+from experiments.train_gate.fitting import fit
+from experiments.train_gate.settings import TrainGateSettings
+from pkv_interp.errors import PkvError
+from pkv_interp.records import RunRecord
+from pkv_interp.training import chat
+from pkv_interp.training.courses import Programmable, Reader
+from pkv_interp.training.schedule import Stage
+from tests.experiments.configs import compose
+
+STAGES = (
+    Stage(steps=2, lessons="rules", lr=(2e-2, 2e-2), batch=4, mix={"plain": 0.5, "late": 0.5}),
+    Stage(steps=2, lessons="rules", lr=(2e-2, 2e-4), batch=4, chat=1, chat_weight=0.3),
+)
+
+
+def settings(place: Path, course: Any, **changes: Any) -> TrainGateSettings:
+    given = {
+        "model": "tiny-llama",
+        "results_dir": place / "results",
+        "work_dir": place / "work",
+        "adapter_dir": place / "adapter",
+        "stages": STAGES,
+        "rank": 4,
+        "snapshot_every": 2,
+        "lengths": (0,),
+        "instances": 1,
+        "bootstrap_draws": 100,
+        "course": course,
+    }
+    return TrainGateSettings.model_validate(given | changes)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("courses")
+
+
+@pytest.fixture(scope="module")
+def record(place: Path) -> RunRecord:
+    full = chat.prompts
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(chat, "prompts", lambda held: full(held)[:2])
+        return EXPERIMENT.run(
+            settings(place, {"kind": "programmable", "links": 1, "isolated": 1.0, "blind": 0.5})
+        )
+
+
+def lines_of(record: RunRecord, table: str) -> list[dict[str, Any]]:
+    return record.tables[table]  # type: ignore[return-value]
+
+
+def test_each_snapshot_is_judged_under_the_pattern(record: RunRecord) -> None:
+    lines = lines_of(record, "pattern_by_step")
+    assert {line["step"] for line in lines} == {2, 4}
+    by_place = {place: {x["arm"] for x in lines if x["place"] == place} for place in ("early", "late")}
+    assert by_place == {
+        "early": {"full", "field_only", "full_isolated", "full_rule_linked"},
+        "late": {"full", "field_only", "full_isolated"},
+    }
+    kinds = {line["kind"] for line in lines_of(record, "history_by_kind")}
+    assert kinds <= {"isolated", "isolated_late", "blind", "blind_late"}
+    assert kinds
+    assert [line["step"] for line in record.tables["history"]] == [1, 2, 3, 4]
+    course: Any = record.config["course"]
+    assert course["links"] == 1
+
+
+def test_the_record_can_be_made_again_from_what_was_measured(record: RunRecord) -> None:
+    assert record.path is not None
+    assert EXPERIMENT.summarise_again(record.path).model_dump() == record.model_dump()
+
+
+@pytest.mark.parametrize("active", ["decision", "all"])
+def test_a_training_that_starts_from_another_ones_adapter(
+    record: RunRecord, place: Path, tmp_path: Path, active: str
+) -> None:
+    del record
+    asked = settings(
+        tmp_path, {"kind": "reader", "active": active}, start=str(place / "adapter"), stages=STAGES[:1]
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        full = chat.prompts
+        patch.setattr(chat, "prompts", lambda held: full(held)[:2])
+        history = fit(asked).history
+        assert len(history) == 2
+        assert {name for step in history for name in step if name.startswith("accuracy_")}
+        # The checkpoint knows which adapter and which course it is of.
+        with pytest.raises(PkvError, match="is of another schedule"):
+            fit(
+                settings(
+                    tmp_path, {"kind": "reader", "active": "question"}, start=asked.start, stages=STAGES[:1]
+                )
+            )
+        with pytest.raises(PkvError, match="is of another schedule"):
+            fit(settings(tmp_path, {"kind": "reader", "active": active}, stages=STAGES[:1]))
+
+
+def test_distillation_needs_an_adapter_to_distil(place: Path) -> None:
+    with pytest.raises(ValueError, match="nothing to distil"):
+        settings(place, {"kind": "programmable", "objective": "distil_actions"})
+    with pytest.raises(ValueError, match="start is of a course"):
+        settings(place, None, start="gate_smollm2_135m")
+
+
+@pytest.mark.parametrize(
+    ("recipe", "course"),
+    [
+        ("programmable", Programmable(blind=0.2, links="rule", objective="distil_actions")),
+        ("programmable_control", Programmable(isolated=0.0, blind=0.0, objective="distil_actions")),
+        ("reader", Reader()),
+        ("reader_random", Reader(edited=0.0, random=0.4)),
+    ],
+)
+def test_recipes_go_on_from_the_gate_for_equally_many_steps(recipe: str, course: Any) -> None:
+    made = compose("train_gate", f"+recipe={recipe}")
+    assert isinstance(made, TrainGateSettings)
+    assert made.course == course
+    assert made.start == "gate_smollm2_135m"
+    assert made.steps == 600
+    assert made.snapshots[:2] == [50, 100]
