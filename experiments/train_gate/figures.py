@@ -32,8 +32,8 @@ def gate_accuracy(record: RunRecord) -> go.Figure:
     figure.update_xaxes(title="", tickangle=-45, tickfont={"size": 11})
     figure.update_yaxes(title="two-way accuracy", range=[0.0, 1.05])
     figure.update_layout(legend={"x": 0.01, "y": 0.05, "yanchor": "bottom"}, margin_b=120)
-    sample = sample_of(frame, "held-out")
-    sample += " a condition (and the tokens of its prompts) and side; bars: 95 %"
+    told = sample_of(frame, "held-out")
+    sample = f"{told} a condition (and the tokens of its prompts) and side; bars: 95 %"
     return entitle(figure, record, "Decisions on unseen families, rules and update wordings", sample)
 
 
