@@ -47,6 +47,16 @@ def test_headlines_have_their_known_answers() -> None:
     assert stated["loop_tokens_ratio_erratum"] == pytest.approx(200 / 130)
 
 
+def test_a_loop_is_paid_for_with_its_opening_in_time_as_in_tokens() -> None:
+    costs = {(row.part, row.what): row.value for row in lines(summed(), "cost", arm="erratum")}
+    assert costs == {
+        ("decisions", "tokens"): 4.0,
+        ("decisions", "seconds"): 4.0,
+        ("loops", "tokens"): pytest.approx(200 / (80 + 2 * 25)),
+        ("loops", "seconds"): pytest.approx(200 / (120 + 2 * 25)),
+    }
+
+
 def test_below_the_gate_competence_and_cost_alone_are_stated_and_tables_say_the_rest() -> None:
     report = summed(measured([visit("ann", before=False), visit("bob", gold=(1,))]))
     stated = set(report.stated())
