@@ -77,7 +77,13 @@ def controls(runs: Sequence[VisitRun], scoring: Scoring[Tau2Settings]) -> list[C
             "prefix_cache_equals_full", cached, 0.0, allowed, "largest difference in logits, same history"
         ),
         control("stale_fails", stale, 1.0, 0.0, "lowest share of actions right before the change that fail"),
-        control("right_succeeds", right, 1.0, 0.0, "lowest share of right actions that succeed"),
+        control(
+            "right_succeeds",
+            right,
+            1.0,
+            0.0,
+            "lowest share of right actions accepted, that change what they are to",
+        ),
     ]
     if placed:
         what = "largest difference in logits, a policy computed after its own prefix, put back there"
