@@ -138,6 +138,15 @@ def test_cases_are_balanced_and_go_round_the_topics() -> None:
     assert len(set(names)) == len(names)
 
 
+def test_no_two_records_of_a_loop_share_what_has_their_state() -> None:
+    cases = build_cases(shop(), Tau2Settings(records=1, loops=40, loop_turns=2), tiny("llama").tokenizer)
+    # Both payments of a user are by one gift card: a balance that the first spends is not the second's own.
+    assert {loop.records[0].topic.name for loop in cases.loops} == {"refund", "swap"}
+    for loop in cases.loops:
+        first, second = (record.holders for record in loop.records)
+        assert first.isdisjoint(second)
+
+
 def test_all_records_are_taken_where_no_number_is_given() -> None:
     few, every = (
         build_cases(shop(), Tau2Settings(records=n, loops=0), tiny("llama").tokenizer) for n in (3, None)
