@@ -12,9 +12,11 @@ from experiments.tau2.settings import Tau2Settings
 from experiments.tau2.splicing import Chunks
 from pkv_interp.agent.arms import FULL, PREFIX_CACHE
 from pkv_interp.agent.tau2.acting import Manner, Step, act, decide, opening, right_world
-from pkv_interp.agent.tau2.keeping import ARMS, FIELD_LAST, opened
+from pkv_interp.agent.tau2.keeping import ARMS, FIELD_LAST, Kept, Splice, opened
 from pkv_interp.agent.tau2.package import Domain, World
-from pkv_interp.agent.tau2.visits import Page, Visit, field_spans, request_start
+from pkv_interp.agent.tau2.visits import Page, Span, Visit, field_spans, request_start
+from pkv_interp.cache.compute import Runner
+from pkv_interp.measure.timing import seconds
 from pkv_interp.prompts.segments import Prompt
 
 
@@ -65,6 +67,7 @@ class ArmTurns:
         length: tokens of the prompt.
         ms: milliseconds until the first token; on a CPU the process's own time over its threads.
         opening: tokens run before the first request.
+        opening_ms: milliseconds that they took, on the clock of ``ms``.
         whole: no tool raised, and the database ends as right calls alone would have left it.
     """
 
@@ -77,7 +80,34 @@ class ArmTurns:
     length: Int[np.ndarray, " turns"]
     ms: Float[np.ndarray, " turns"]
     opening: int
+    opening_ms: float
     whole: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Opening:
+    """A session before its first request.
+
+    Attributes:
+        kept: its prompt and cache.
+        tokens: run for it.
+        seconds: that they took; a policy that is spliced in was computed long before and is not counted.
+    """
+
+    kept: Kept
+    tokens: int
+    seconds: float
+
+    @classmethod
+    def of(
+        cls, runner: Runner, ids: tuple[int, ...], policy: Span, splice: Splice | None = None
+    ) -> "Opening":
+        """Open a session on the clock; the arguments are those of `opened`."""
+        took, (kept, tokens) = seconds(
+            lambda: opened(runner, ids, policy, splice),
+            runner.model.device,
+        )
+        return cls(kept, tokens, took)
 
 
 @dataclass(frozen=True)
@@ -89,7 +119,8 @@ class Checks:
         splice_in_place: the same at the first turn with the policy put back that was computed after its own
             prefix; None where it was not checked.
         stale_fails: share of actions that were right before a change and fail after it.
-        right_succeeds: share of right actions that succeed.
+        right_succeeds: share of right actions that no tool refuses, and that change the database if they are
+            to write and leave it alone if not.
     """
 
     prefix_cache_equals_full: float
@@ -137,28 +168,28 @@ def run_visit(
     fields, first = field_spans(pages[False], tokenizer), pages[False].prompt(tokenizer)
     late = pages[True].prompt(tokenizer)
     policy = first.spans["policy"]
-    plain = opened(runner, first.ids[: request_start(first)], policy)
+    plain = Opening.of(runner, first.ids[: request_start(first)], policy)
     kept = {
-        "unified": opened(runner, plain[0].ids, policy, chunks.splice(first)),
-        "field_last": opened(runner, late.ids[: request_start(late)], late.spans["policy"]),
+        "unified": Opening.of(runner, plain.kept.ids, policy, chunks.splice(first)),
+        "field_last": Opening.of(runner, late.ids[: request_start(late)], late.spans["policy"]),
     }
     steps, arms = dict[str, list[Step]](), dict[str, ArmTurns]()
     scale = 1000 / (torch.get_num_threads() if runner.model.device.type == "cpu" else 1)
     best = right_world(_world(domain, pages[False]), pages[False])
     for arm in ARMS:
-        cache, tokens = kept.get(arm.name, plain)
+        start = kept.get(arm.name, plain)
         world = _world(domain, pages[False])
         page = pages[arm is FIELD_LAST]
         mine = steps[arm.name] = act(
-            runner, page, Manner(arm, fields, settings.erratum), cache, world, tokenizer
+            runner, page, Manner(arm, fields, settings.erratum), start.kept, world, tokenizer
         )
         # Where the right answer writes nothing, a refused call leaves the same database: it is no success.
         whole = all(step.verdict.accepted for step in mine) and world.same(best)
-        arms[arm.name] = _turns(mine, scale, 0 if arm is FULL else tokens, whole)
-    asked = runner.extend(plain[0].cache, first.ids[len(plain[0].ids) :]).logits
+        arms[arm.name] = _turns(mine, scale, None if arm is FULL else start, whole)
+    asked = runner.extend(plain.kept.cache, first.ids[len(plain.kept.ids) :]).logits
     apart = None
     if in_place:
-        here = opened(runner, plain[0].ids, policy, chunks.in_place(first))[0]
+        here = opened(runner, plain.kept.ids, policy, chunks.in_place(first))[0]
         same = runner.extend(here.cache, first.ids[len(here.ids) :]).logits
         apart = float((same - asked).abs().max())
     return VisitRun(
@@ -200,7 +231,7 @@ def _about(visit: Visit) -> About:
     )
 
 
-def _turns(steps: Sequence[Step], scale: float, tokens: int, whole: bool) -> ArmTurns:
+def _turns(steps: Sequence[Step], scale: float, start: Opening | None, whole: bool) -> ArmTurns:
     return ArmTurns(
         action=np.array([step.action for step in steps], np.int64),
         accepted=np.array([step.verdict.accepted for step in steps], bool),
@@ -210,7 +241,8 @@ def _turns(steps: Sequence[Step], scale: float, tokens: int, whole: bool) -> Arm
         tokens=np.array([step.tokens for step in steps], np.int64),
         length=np.array([step.length for step in steps], np.int64),
         ms=np.array([step.seconds * scale for step in steps], float),
-        opening=tokens,
+        opening=start.tokens if start else 0,
+        opening_ms=start.seconds * scale if start else 0.0,
         whole=whole,
     )
 
@@ -226,14 +258,19 @@ def _alike(first: Sequence[Step], second: Sequence[Step]) -> float:
 
 
 def _in_the_environment(domain: Domain, page: Page) -> tuple[float, float]:
-    """Shares of stale actions that fail and of right actions that succeed, by calling them."""
+    """Shares of stale actions that fail and of right actions that succeed, by calling them.
+
+    One world goes through the visit by right calls alone. That a right call does something is asked of the
+    environment, which knows its writing tools: a call held against a second run of itself could not fail.
+    """
     visit, stale, right = page.visit, list[bool](), list[bool]()
+    world = _world(domain, page)
     for turn, request in enumerate(visit.requests):
         record, now = visit.asked(turn), visit.right(turn)
-        worlds = [_world(domain, page) for _ in range(2)]
-        for world in worlds if request.changed else ():
-            world.arrive(record.arrivals[now])
         if request.changed:
-            stale.append(not worlds[0].judge(record.calls[1 - now], record.calls[now]).success)
-        right.append(worlds[1].judge(record.calls[now], record.calls[now]).success)
+            world.arrive(record.arrivals[now])
+            stale.append(not world.copy().judge(record.calls[1 - now], record.calls[now]).success)
+        before = world.copy()
+        accepted = world.run(record.calls[now])
+        right.append(accepted and world.same(before) != world.writes(record.calls[now]))
     return (sum(stale) / len(stale) if stale else 1.0), sum(right) / len(right)

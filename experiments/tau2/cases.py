@@ -8,7 +8,7 @@ from typing import Any
 from experiments.tau2.settings import Tau2Settings
 from pkv_interp.agent.tau2.package import Domain
 from pkv_interp.agent.tau2.policy import sections
-from pkv_interp.agent.tau2.records import Gated, Topic
+from pkv_interp.agent.tau2.records import Gated, Topic, apart
 from pkv_interp.agent.tau2.visits import Page, Request, Visit, aligned
 from pkv_interp.streams import stream
 
@@ -24,7 +24,7 @@ class Cases:
 
     Attributes:
         decisions: one record and one request each, its state changed right before.
-        loops: several records and requests each.
+        loops: several records and requests each; no two records of one have their state in one row.
         gated: records of the domain whose state gates an action, under all topics.
         unaligned: records passed over because their states differ in tokens.
     """
@@ -62,9 +62,10 @@ def build_cases(domain: Domain, settings: Tau2Settings, tokenizer: Any) -> Cases
         for one in found:
             if one.topic == topic:
                 by_user.setdefault(one.user, []).append(one)
-        users = [user for user, mine in by_user.items() if len(mine) >= settings.loop_turns]
+        free = {user: apart(mine) for user, mine in by_user.items()}
+        users = [user for user, mine in free.items() if len(mine) >= settings.loop_turns]
         for i, user in enumerate(_shuffled(users, settings, topic)):
-            visit = _loop(domain, settings, tuple(by_user[user][: settings.loop_turns]), i)
+            visit = _loop(domain, settings, tuple(free[user][: settings.loop_turns]), i)
             if usable(visit):
                 yield visit
 

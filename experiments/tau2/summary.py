@@ -56,7 +56,7 @@ def summarise(found: Measured, scoring: Scoring[Tau2Settings]) -> Report:
                 Cost.of(visits.ratio(arm.name, quantity), part=part, arm=arm.name, what=what)
                 for part, visits in parts
                 for arm in ARMS
-                for what, quantity in (("tokens", _tokens(part)), ("seconds", _seconds))
+                for what, quantity in (("tokens", _tokens(part)), ("seconds", _seconds(part)))
             ),
             *_sizes(found),
         ],
@@ -77,7 +77,13 @@ def controls(runs: Sequence[VisitRun], scoring: Scoring[Tau2Settings]) -> list[C
             "prefix_cache_equals_full", cached, 0.0, allowed, "largest difference in logits, same history"
         ),
         control("stale_fails", stale, 1.0, 0.0, "lowest share of actions right before the change that fail"),
-        control("right_succeeds", right, 1.0, 0.0, "lowest share of right actions that succeed"),
+        control(
+            "right_succeeds",
+            right,
+            1.0,
+            0.0,
+            "lowest share of right actions accepted, that change what they are to",
+        ),
     ]
     if placed:
         what = "largest difference in logits, a policy computed after its own prefix, put back there"
@@ -182,7 +188,7 @@ def _cheaper(visits: Visits) -> list[Headline]:
         if arm is not FULL
         for name, what, quantity in (
             ("tokens_ratio", "tokens", _tokens("decisions")),
-            ("ttft_ratio", "time to first token", _seconds),
+            ("ttft_ratio", "time to first token", _seconds("decisions")),
         )
     ]
 
@@ -200,8 +206,17 @@ def _of_a_loop(turns: ArmTurns) -> float:
     return float(turns.tokens.sum()) + turns.opening
 
 
-def _seconds(turns: ArmTurns) -> float:
+def _seconds(part: str) -> Callable[[ArmTurns], float]:
+    """Time of a visit, of the same work that `_tokens` counts."""
+    return _time_of_a_loop if part == "loops" else _time_after_the_change
+
+
+def _time_after_the_change(turns: ArmTurns) -> float:
     return float(turns.ms.sum())
+
+
+def _time_of_a_loop(turns: ArmTurns) -> float:
+    return float(turns.ms.sum()) + turns.opening_ms
 
 
 def _shares(decided: Visits, looped: Visits | None) -> Iterator[ArmShare]:

@@ -43,6 +43,7 @@ def arm(name: str, right: tuple[bool, ...], gold: tuple[int, ...]) -> ArmTurns:
         length=np.full(n, 100, np.int64),
         ms=np.full(n, float(TOKENS[name])),
         opening=0 if name == "full" else 80,
+        opening_ms=0.0 if name == "full" else 120.0,
         whole=all(right),
     )
 

@@ -47,6 +47,16 @@ def test_headlines_have_their_known_answers() -> None:
     assert stated["loop_tokens_ratio_erratum"] == pytest.approx(200 / 130)
 
 
+def test_a_loop_is_paid_for_with_its_opening_in_time_as_in_tokens() -> None:
+    costs = {(row.part, row.what): row.value for row in lines(summed(), "cost", arm="erratum")}
+    assert costs == {
+        ("decisions", "tokens"): 4.0,
+        ("decisions", "seconds"): 4.0,
+        ("loops", "tokens"): pytest.approx(200 / (80 + 2 * 25)),
+        ("loops", "seconds"): pytest.approx(200 / (120 + 2 * 25)),
+    }
+
+
 def test_below_the_gate_competence_and_cost_alone_are_stated_and_tables_say_the_rest() -> None:
     report = summed(measured([visit("ann", before=False), visit("bob", gold=(1,))]))
     stated = set(report.stated())
@@ -126,6 +136,15 @@ def test_cases_are_balanced_and_go_round_the_topics() -> None:
     assert cases.unaligned > 0  # "processed" is longer than "pending" for this tokenizer
     names = [one.instance for one in (*cases.decisions, *cases.loops)]
     assert len(set(names)) == len(names)
+
+
+def test_no_two_records_of_a_loop_share_what_has_their_state() -> None:
+    cases = build_cases(shop(), Tau2Settings(records=1, loops=40, loop_turns=2), tiny("llama").tokenizer)
+    # Both payments of a user are by one gift card: a balance that the first spends is not the second's own.
+    assert {loop.records[0].topic.name for loop in cases.loops} == {"refund", "swap"}
+    for loop in cases.loops:
+        first, second = (record.holders for record in loop.records)
+        assert first.isdisjoint(second)
 
 
 def test_all_records_are_taken_where_no_number_is_given() -> None:

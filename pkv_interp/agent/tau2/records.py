@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -95,6 +96,26 @@ class Gated:
         return f"{self.domain}-{self.topic.name}-{self.record.strip('#')}"
 
     @property
+    def holders(self) -> frozenset[tuple[str, str]]:
+        """Rows of the database that have the state: table and key of an order, a flight, or a card's user."""
+        updates = [call.keywords["update_data"] for call in self.arrivals if call.tool == UPDATE]
+        return frozenset((table, key) for update in updates for table, rows in update.items() for key in rows)
+
+    @property
     def label(self) -> str:
         """The field's name where several records stand in one prompt."""
         return f"{self.topic.field} of {self.record}"
+
+
+def apart(records: Iterable[Gated]) -> list[Gated]:
+    """The records, in order, of which no two have their state in one row of the database.
+
+    Two payments by one gift card have one balance: what is done about one record changes the state of the
+    other, and neither could be told on its own.
+    """
+    taken, out = set[tuple[str, str]](), list[Gated]()
+    for one in records:
+        if taken.isdisjoint(one.holders):
+            taken |= one.holders
+            out.append(one)
+    return out

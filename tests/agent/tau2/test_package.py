@@ -62,6 +62,18 @@ def test_tools_raise_on_the_states_that_they_check(domain: Domain) -> None:
         before = world.copy()
         assert not world.run(one.calls[0]), one.instance
         assert world.same(before), one.instance
+        # What is held to be right and is refused makes a success of nothing, not even of doing nothing.
+        verdict = world.judge(DENY, one.calls[0])
+        assert (verdict.accepted, verdict.matches) == (True, False), one.instance
+
+
+def test_tools_write_what_they_are_declared_to_write(domain: Domain) -> None:
+    for one in by_topic(domain, 1):
+        for state in (0, 1):
+            world = in_state(domain.world(one.user), one, state)
+            before = world.copy()
+            assert world.run(one.calls[state]), (one.instance, state)
+            assert world.same(before) != world.writes(one.calls[state]), (one.instance, state)
 
 
 def test_a_part_of_the_database_says_what_the_whole_one_says(domain: Domain) -> None:

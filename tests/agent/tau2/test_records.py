@@ -8,7 +8,7 @@ import pytest
 
 from pkv_interp.agent.tau2.airline import airline_part, airline_records
 from pkv_interp.agent.tau2.policy import sections
-from pkv_interp.agent.tau2.records import UPDATE, Call
+from pkv_interp.agent.tau2.records import UPDATE, Call, apart
 from pkv_interp.agent.tau2.retail import retail_part, retail_records
 from pkv_interp.errors import PkvError
 from tests.agent.tau2.fake import POLICY, airline_tables, retail_tables
@@ -64,6 +64,19 @@ def test_reservations_with_a_flown_flight_or_a_covered_reason_gate_nothing_else(
     assert found[2].arrivals[1].keywords["update_data"]["flights"].keys() == {"F1"}
     assert "available_seats" in str(found[2].arrivals[0].arguments)
     assert not any("2024" in line for one in found for line in (*one.details, one.request))
+
+
+def test_records_of_one_gift_card_or_one_flight_are_not_apart() -> None:
+    found = retail_records(retail_tables())
+    paid = [one for one in found if one.topic.name == "pay"]
+    assert [one.user for one in paid] == ["ann", "ann", "bob", "bob"]
+    assert [one.user for one in apart(paid)] == ["ann", "bob"]
+    # An order that another session's tool cancels is held by its own row as well.
+    gone = [one for one in found if one.topic.name == "gone"]
+    assert all(one.holders == {("orders", one.record)} for one in gone)
+    assert apart(gone) == gone
+    flown = [one for one in airline_records(airline_tables()) if one.topic.name == "cabin"]
+    assert [one.record for one in apart(flown)] == ["AAA"]
 
 
 def test_parts_hold_what_a_users_records_touch_and_nothing_else() -> None:
