@@ -47,13 +47,13 @@ def headlines(
     Args:
         found: says which adapters are not there.
         figures: by role and name.
-        latency: a full prefill's time over that of the first edit.
+        latency: a full prefill's time over that of an isolated edit, both a mean over all edits.
     """
     stated = [
         Headline(
             "edit_latency_ratio",
             latency,
-            "time of a full prefill over an isolated edit's",
+            "time of a full prefill over an isolated edit's, means over all edits",
             needs_gate=False,
             bounds=NOT_NEGATIVE,
         )
