@@ -163,17 +163,17 @@ def _role(
 
 
 def _control(session: "Session[ProgrammableSettings]", roles: dict[str, RoleMeasured]) -> None:
-    """Stop where what is exact by construction is not: on every model, edits and splices alike.
+    """Stop where what is exact by construction is not: on every model, edits and splices of short prompts.
 
     Raises:
         ControlFailure: an error is too large.
     """
-    edits = [one.apart for mine in roles.values() for one in mine.edits]
+    edits = [one.apart for mine in roles.values() for one in mine.edits if one.apart is not None]
     moved = [one.apart for mine in roles.values() for one in mine.splices]
     allowed = session.tolerance.logits
     session.control(
         "isolated_edit_equals_prefill", max(edits), 0.0, allowed,
-        f"logits, an edit of an isolated field against a prefill under its pattern, {len(edits)} edits",
+        f"logits, an edit of an isolated field against a prefill under its pattern, {len(edits)} short prompts",
     )  # fmt: skip
     session.control(
         "blind_splice_equals_prefill", max(moved), 0.0, allowed,

@@ -97,6 +97,8 @@ class TestRecord:
         controls = {control.name: control.value for control in record.controls}
         assert controls["isolated_edit_equals_prefill"] < 1e-4
         assert controls["blind_splice_equals_prefill"] < 1e-4
+        told = {control.name: control.detail for control in record.controls}
+        assert "4 short prompts" in told["isolated_edit_equals_prefill"]  # and none of the two long ones
         assert set(record.headline) == {"competence", "edit_latency_ratio"}
         assert {line["outcome"] for line in lines_of(record, "claims")} == {"not applicable"}
 
