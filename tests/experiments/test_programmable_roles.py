@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from experiments.programmable import weights
 from experiments.programmable.edits import long_margins
 from experiments.programmable.settings import ProgrammableSettings
+from experiments.programmable.weights import Weights
 from pkv_interp.measure.edit_scenes import SceneSource
+from pkv_interp.models.catalogue import load_catalogue_entry
+from pkv_interp.training.chat import Chat
 from tests import runs
 from tests.experiments.configs import compose
 from tests.families import tiny
@@ -22,3 +31,30 @@ def test_a_long_prompt_has_no_error_of_an_edit_that_nothing_measured():
     found = long_margins(loaded, source.scenes(source.style(3, late=False), 1)[0], 0)
     assert "full_isolated" not in found.margins
     assert found.apart is None
+
+
+@pytest.mark.parametrize(
+    ("model", "chats", "answers"),
+    [("smollm2-135m-gate", 2, ["bare"]), ("tiny-llama", 2, ["own"]), ("smollm2-135m-gate", 0, [])],
+)
+def test_chats_are_answered_without_the_adapter_where_there_is_no_base_role(
+    model: str, chats: int, answers: list[str], monkeypatch: pytest.MonkeyPatch
+):
+    def engine(name: str) -> Any:
+        return SimpleNamespace(loaded=SimpleNamespace(model=name, tokenizer=None))
+
+    asked: list[str] = []
+
+    def sample(model: str, _: Any, messages: list[str], **__: Any) -> list[Chat]:
+        asked.append(model)
+        return [Chat(one, "reply") for one in messages]
+
+    monkeypatch.setattr(weights, "load_adapted", lambda _, adapter: "bare" if adapter is None else "trained")
+    monkeypatch.setattr(weights, "Engine", lambda loaded, _: engine(loaded))
+    monkeypatch.setattr(weights.chat, "sample_replies", sample)
+    settings = small(base=False, chats=chats, model=load_catalogue_entry(model))
+    session: Any = SimpleNamespace(settings=settings, engine=engine("own"))
+    made = Weights(session)
+    assert "base" not in made.roles
+    assert len(made.replies().chats) == chats
+    assert asked == answers
