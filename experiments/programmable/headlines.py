@@ -3,12 +3,11 @@
 from collections.abc import Mapping
 
 from experiments.programmable.measure import Measured
-from experiments.programmable.settings import GATE
+from experiments.programmable.settings import GATE, PROGRAMMABLE, READER
 from experiments.programmable.tables import WithheldLine
 from pkv_interp.run.report import FREE, NOT_NEGATIVE, SHARE, Bounds, Headline
 from pkv_interp.stats import Estimate
 
-PROGRAMMABLE, READER = "programmable", "reader"
 #: Headlines by role: name, figure, what it is, bounds.
 _OF_ROLE: dict[str, tuple[tuple[str, str, str, Bounds], ...]] = {
     PROGRAMMABLE: (

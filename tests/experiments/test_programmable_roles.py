@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from experiments.programmable import weights
+from experiments.programmable import measure, weights
+from experiments.programmable.cases import build_cases
 from experiments.programmable.edits import long_margins
 from experiments.programmable.settings import ProgrammableSettings
-from experiments.programmable.weights import Weights
+from experiments.programmable.weights import Replies, Weights
 from pkv_interp.measure.edit_scenes import SceneSource
 from pkv_interp.models.catalogue import load_catalogue_entry
 from pkv_interp.training.chat import Chat
@@ -58,3 +59,25 @@ def test_chats_are_answered_without_the_adapter_where_there_is_no_base_role(
     assert "base" not in made.roles
     assert len(made.replies().chats) == chats
     assert asked == answers
+
+
+@pytest.mark.parametrize("role", ["base", "gate", "programmable", "reader", "control"])
+def test_link_tokens_stand_in_the_prompts_of_the_adapter_that_was_trained_with_them_alone(
+    role: str, monkeypatch: pytest.MonkeyPatch
+):
+    seen: list[int] = []
+    for name in ("edit_margins", "long_margins", "splice_margins", "drift"):
+        monkeypatch.setattr(measure, name, lambda _, __, links, *___: seen.append(links))
+    for name in ("parts_of", "heads_of"):
+        monkeypatch.setattr(measure, name, lambda *_: None)
+
+    def each(_: str, cases: list[Any], work: Any, __: type) -> Any:
+        return SimpleNamespace(of=lambda asked: [work(one) for one in asked if one in cases])
+
+    settings = small(links=3)
+    cases = build_cases(settings, tiny("llama").tokenizer)
+    session: Any = SimpleNamespace(settings=settings, each=each)
+    models: Any = SimpleNamespace(loaded=lambda _: None, engine=lambda _: None)
+    measure._role(session, models, role, cases, Replies([]), None)
+    assert set(seen) == {3 if role == "programmable" else 0}
+    assert len(seen) == 2 * len(cases.short) + 2 + (0 if role == "base" else len(cases.long))
