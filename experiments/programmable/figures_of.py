@@ -31,7 +31,7 @@ def right(edits: Sequence[EditMargins], arm: str) -> np.ndarray:
 def figures_of(mine: RoleMeasured, gate: RoleMeasured, how: Resampling) -> dict[str, Estimate]:
     """Figures of one model; a figure whose arms were not measured is not there.
 
-    A name ends in the neutral sentences of the prompts, or in the edits of `drift`: a criterion that was written
+    A name ends in the neutral sentences of the prompts, or in the edits of `drift`: a criterion written
     for one size finds no figure of another.
 
     Args:

@@ -174,7 +174,7 @@ def _control(session: "Session[ProgrammableSettings]", roles: dict[str, RoleMeas
     allowed = session.tolerance.logits
     session.control(
         "isolated_edit_equals_prefill", max(edits), 0.0, allowed,
-        f"logits, an edit of an isolated field against a prefill under its pattern, {len(edits)} short prompts",
+        f"logits, an isolated field's edit against a prefill under its pattern, {len(edits)} short prompts",
     )  # fmt: skip
     session.control(
         "blind_splice_equals_prefill", max(moved), 0.0, allowed,
