@@ -17,7 +17,7 @@ class Criterion(BaseModel):
 
     Attributes:
         name: of the criterion.
-        figure: that is judged, as `figures.FIGURES_OF` names it.
+        figure: that is judged, as `figures_of.figures_of` names it, with its size.
         role: of the adapter that it is made for.
         what: how it is measured, in one sentence.
         relation: the side of the threshold on which the figure must lie; the threshold itself is enough.

@@ -1,5 +1,6 @@
 """Many edits one after the other, against a prefill of the text that they end in."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from experiments.programmable.edits import another_of_one_length
@@ -15,7 +16,7 @@ class Drift:
 
     Attributes:
         family: of the context.
-        edits: how many, of the field that decides and of another one in turn.
+        edits: how many, of the field that decides and of another one in turn; each changes a value.
         isolated: under the pattern, from a prefill under it.
         plain: without a pattern, from a plain prefill.
         right: the decision under the pattern is right.
@@ -37,7 +38,7 @@ def drift(loaded: LoadedModel, scene: EditScene, links: int, edits: int) -> Drif
         loaded: the model.
         scene: whose prompt it is.
         links: link tokens after the rule.
-        edits: how many; the last one of the deciding field gives it the new value.
+        edits: how many; the deciding field ends in the new value, unless it is edited alone and evenly.
     """
     made = Patterns.of(loaded, scene, links)
     isolated, fresh = _ends(made.isolated, scene, edits)
@@ -53,30 +54,35 @@ def drift(loaded: LoadedModel, scene: EditScene, links: int, edits: int) -> Drif
 
 
 def _ends(context: EditableContext, scene: EditScene, edits: int) -> tuple[float, float]:
-    """Margins towards the new action after the edits, and of a prefill of that text."""
+    """Margins towards the right action after the edits, and of a prefill of that text."""
     base = context.prefill()
     state: State = base
-    for name, value in _steps(base, scene, edits):
+    other = another_of_one_length(base, scene)
+    values = {scene.task.field: (scene.task.old, scene.task.new)}
+    if other is not None:
+        values[other[0]] = (base.fields[other[0]], other[1])
+    for name, value in steps(values, edits):
         state = state.edit(name, value, "field_only")
     fresh: State = base
     for name, value in state.fields.items():
         if value != base.fields[name]:
             fresh = fresh.edit(name, value, "full_reprefill")
-    return state.decide(scene.actions).margin, fresh.decide(scene.actions).margin
+    sign = 1 if state.fields[scene.task.field] == scene.task.new else -1
+    return sign * state.decide(scene.actions).margin, sign * fresh.decide(scene.actions).margin
 
 
-def _steps(base: State, scene: EditScene, edits: int) -> list[tuple[str, str]]:
-    """Names and values in order, the deciding field and another one in turn."""
-    task, other = scene.task, another_of_one_length(base, scene)
-    values = {task.field: (task.old, task.new)}
-    if other is not None:
-        values[other[0]] = (base.fields[other[0]], other[1])
-    names = list(values)
-    order = [names[at % len(names)] for at in range(edits)]
-    left = {name: order.count(name) for name in names}
-    found = []
-    for name in order:
-        # Counted from the end, so that the last value of each is the new one.
-        found.append((name, values[name][left[name] % 2]))
-        left[name] -= 1
-    return found
+def steps(values: Mapping[str, tuple[str, str]], edits: int) -> list[tuple[str, str]]:
+    """Names and values of edits, the deciding field and another one in turn.
+
+    Each edit sets the value that its field does not have. So a field ends in its new value only after an odd
+    number of edits; where the deciding field would take an even one, the other field takes its first edit.
+
+    Args:
+        values: old and new value, by name, the deciding field first.
+        edits: how many.
+    """
+    deciding, *others = values
+    order = [(deciding, *others)[at % len(values)] for at in range(edits)]
+    if others and order.count(deciding) % 2 == 0:
+        order[0] = others[0]
+    return [(name, values[name][order[: at + 1].count(name) % 2]) for at, name in enumerate(order)]

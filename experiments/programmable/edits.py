@@ -29,7 +29,8 @@ class EditMargins:
         length: tokens of the context.
         margins: by arm.
         tokens: run by the edit, by arm.
-        apart: largest difference in logits between an edit that is exact and the prefill that it stands for.
+        apart: largest difference in logits between an edit that is exact and the prefill that it stands for;
+            None in a long prompt, where no such prefill is run.
         top_token_right: on the plain prefill of the old and of the new text.
     """
 
@@ -43,7 +44,7 @@ class EditMargins:
     length: int
     margins: dict[str, float]
     tokens: dict[str, int]
-    apart: float
+    apart: float | None
     top_token_right: tuple[bool, bool]
 
 
@@ -100,7 +101,7 @@ def long_margins(loaded: LoadedModel, scene: EditScene, links: int) -> EditMargi
     if made.ruled is not None:
         found.add("rule_linked", made.ruled.prefill().edit(task.field, task.new, "field_only"))
     top = full.decide(scene.actions).likeliest_option == task.new_action
-    return found.told(base.cache.length, 0.0, (top, top))
+    return found.told(base.cache.length, None, (top, top))
 
 
 class _Found:
@@ -126,7 +127,7 @@ class _Found:
         self.add(full_arm, full)
         return float((edited.logits() - full.logits()).abs().max())
 
-    def told(self, length: int, apart: float, top: tuple[bool, bool]) -> EditMargins:
+    def told(self, length: int, apart: float | None, top: tuple[bool, bool]) -> EditMargins:
         """All of it."""
         scene = self.scene
         return EditMargins(

@@ -31,6 +31,9 @@ def right(edits: Sequence[EditMargins], arm: str) -> np.ndarray:
 def figures_of(mine: RoleMeasured, gate: RoleMeasured, how: Resampling) -> dict[str, Estimate]:
     """Figures of one model; a figure whose arms were not measured is not there.
 
+    A name ends in the neutral sentences of the prompts, or in the edits of `drift`: a criterion written
+    for one size finds no figure of another.
+
     Args:
         mine: of the model.
         gate: of the run's own model, on the same cases.
@@ -49,14 +52,15 @@ def figures_of(mine: RoleMeasured, gate: RoleMeasured, how: Resampling) -> dict[
                 )
                 found[f"{name}_gap_{fillers}"] = lost
     short = with_arm(mine.edits, "full_old")
+    size = short[0].fillers
     names = [one.family for one in short]
     plain = {arm: right(short, arm).astype(float) for arm in ("full", "full_old")}
     both, twice = np.concatenate(list(plain.values())), [*names, *names]
-    found["plain"] = share(both, twice, how)
+    found[f"plain_{size}"] = share(both, twice, how)
     theirs = with_arm(gate.edits, "full_old")
     before = np.concatenate([right(theirs, arm).astype(float) for arm in ("full", "full_old")])
     if before.sum():
-        found["plain_ratio"] = ratio_of_means(both, before, twice, **how)
+        found[f"plain_ratio_{size}"] = ratio_of_means(both, before, twice, **how)
     for arm in (
         "full",
         "full_isolated",
@@ -67,17 +71,17 @@ def figures_of(mine: RoleMeasured, gate: RoleMeasured, how: Resampling) -> dict[
     ):
         told = with_arm(short, arm)
         if told:
-            found[arm] = share(right(told, arm), [one.family for one in told], how)
+            found[f"{arm}_{size}"] = share(right(told, arm), [one.family for one in told], how)
     found |= {
-        name: flips
+        f"{name}_{size}": flips
         for name, flips in (
             ("bystander_flips", _flips(short, "bystander_isolated", "full_isolated_old", how)),
             ("bystander_flips_plain", _flips(short, "bystander_plain", "full_old", how)),
         )
         if flips is not None
     }
-    found |= _spliced(mine, how)
-    found["drift"] = mean(
+    found |= {f"{name}_{size}": told for name, told in _spliced(mine, how).items()}
+    found[f"drift_{mine.drifts[0].edits}"] = mean(
         [one.isolated for one in mine.drifts],
         [one.family for one in mine.drifts],
         bounds=(0.0, float("inf")),

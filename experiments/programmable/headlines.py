@@ -3,36 +3,57 @@
 from collections.abc import Mapping
 
 from experiments.programmable.measure import Measured
-from experiments.programmable.settings import GATE
+from experiments.programmable.settings import GATE, PROGRAMMABLE, READER
 from experiments.programmable.tables import WithheldLine
 from pkv_interp.run.report import FREE, NOT_NEGATIVE, SHARE, Bounds, Headline
 from pkv_interp.stats import Estimate
 
-PROGRAMMABLE, READER = "programmable", "reader"
-#: Headlines by role: name, figure, what it is, bounds.
+#: Headlines by role: name, figure, what it is, bounds; ``fillers`` are those of the shortest prompts.
 _OF_ROLE: dict[str, tuple[tuple[str, str, str, Bounds], ...]] = {
     PROGRAMMABLE: (
-        ("field_only_isolated", "field_only_isolated", "right after an isolated field's edit", SHARE),
-        ("full_isolated", "full_isolated", "right after a prefill under isolation", SHARE),
-        ("rule_linked", "rule_linked", "right, isolated field and its rule run again", SHARE),
-        ("splice_blind", "splice_blind", "right with a blind policy spliced in", SHARE),
-        ("full_blind", "full_blind", "right after a prefill with a blind policy", SHARE),
-        ("bystander_flips", "bystander_flips", "decisions turned by another isolated field", SHARE),
-        ("drift_28", "drift", "margin's distance from a prefill after many edits", NOT_NEGATIVE),
+        (
+            "field_only_isolated",
+            "field_only_isolated_{fillers}",
+            "right after an isolated field's edit",
+            SHARE,
+        ),
+        ("full_isolated", "full_isolated_{fillers}", "right after a prefill under isolation", SHARE),
+        ("rule_linked", "rule_linked_{fillers}", "right, isolated field and its rule run again", SHARE),
+        ("splice_blind", "splice_blind_{fillers}", "right with a blind policy spliced in", SHARE),
+        ("full_blind", "full_blind_{fillers}", "right after a prefill with a blind policy", SHARE),
+        ("bystander_flips", "bystander_flips_{fillers}", "decisions turned by another isolated field", SHARE),
+        ("drift_28", "drift_28", "margin's distance from a prefill after 28 edits", NOT_NEGATIVE),
         ("chat_loss_ratio", "chat_loss_ratio", "chat loss over the gate's", NOT_NEGATIVE),
         ("notes_only_programmable", "notes_only", "KV after the field alone, plain prompts", FREE),
         ("circuit_jaccard_gate_programmable", "jaccard", "read heads shared with the gate", SHARE),
     ),
-    READER: (("reader_field_only", "field_only", "right after the field's own KV alone is new", SHARE),),
+    READER: (
+        ("reader_field_only", "field_only_{fillers}", "right after the field's own KV alone is new", SHARE),
+    ),
     GATE: (
-        ("gate_full", "full", "the gate, right after a plain prefill", SHARE),
-        ("gate_field_only", "field_only", "the gate, plain field refreshed alone", SHARE),
-        ("gate_field_only_isolated", "field_only_isolated", "the gate, isolated field edited", SHARE),
-        ("gate_rule_linked", "rule_linked", "the gate, isolated field and its rule run again", SHARE),
-        ("gate_splice_blind", "splice_blind", "the gate, blind policy spliced in", SHARE),
-        ("gate_full_blind", "full_blind", "the gate, prefill with a blind policy", SHARE),
-        ("gate_bystander_flips", "bystander_flips", "the gate, turned by another isolated field", SHARE),
-        ("gate_drift_28", "drift", "the gate, margin's distance after many edits", NOT_NEGATIVE),
+        ("gate_full", "full_{fillers}", "the gate, right after a plain prefill", SHARE),
+        ("gate_field_only", "field_only_{fillers}", "the gate, plain field refreshed alone", SHARE),
+        (
+            "gate_field_only_isolated",
+            "field_only_isolated_{fillers}",
+            "the gate, isolated field edited",
+            SHARE,
+        ),
+        (
+            "gate_rule_linked",
+            "rule_linked_{fillers}",
+            "the gate, isolated field and its rule run again",
+            SHARE,
+        ),
+        ("gate_splice_blind", "splice_blind_{fillers}", "the gate, blind policy spliced in", SHARE),
+        ("gate_full_blind", "full_blind_{fillers}", "the gate, prefill with a blind policy", SHARE),
+        (
+            "gate_bystander_flips",
+            "bystander_flips_{fillers}",
+            "the gate, turned by another isolated field",
+            SHARE,
+        ),
+        ("gate_drift_28", "drift_28", "the gate, margin's distance after 28 edits", NOT_NEGATIVE),
     ),
 }
 #: Headlines that say nothing of a mechanism or a decision.
@@ -47,21 +68,22 @@ def headlines(
     Args:
         found: says which adapters are not there.
         figures: by role and name.
-        latency: a full prefill's time over that of the first edit.
+        latency: a full prefill's time over that of an isolated edit, both a mean over all edits.
     """
     stated = [
         Headline(
             "edit_latency_ratio",
             latency,
-            "time of a full prefill over an isolated edit's",
+            "time of a full prefill over an isolated edit's, means over all edits",
             needs_gate=False,
             bounds=NOT_NEGATIVE,
         )
     ]
     withheld: list[WithheldLine] = []
+    fillers = found.roles[GATE].edits[0].fillers  # short ones come first
     for role, told in _OF_ROLE.items():
         for name, figure, what, bounds in told:
-            value = figures.get(role, {}).get(figure)
+            value = figures.get(role, {}).get(figure.format(fillers=fillers))
             if value is not None:
                 stated.append(Headline(name, value, what, name not in _FREE, bounds))
                 continue

@@ -9,7 +9,7 @@ from experiments.programmable.cost import Costs, edit_costs
 from experiments.programmable.drifting import Drift, drift
 from experiments.programmable.edits import EditMargins, edit_margins, long_margins
 from experiments.programmable.mechanism import HeadMargins, PartMargins, heads_of, parts_of
-from experiments.programmable.settings import BASE, GATE, ProgrammableSettings
+from experiments.programmable.settings import BASE, GATE, PROGRAMMABLE, ProgrammableSettings
 from experiments.programmable.splices import SpliceMargins, splice_margins
 from experiments.programmable.weights import ChatLoss, Replies, Weights
 from pkv_interp.editing import State
@@ -117,6 +117,7 @@ def _role(
 ) -> RoleMeasured:
     """One model; what is common today is measured where positions are ranked by its attention."""
     settings = session.settings
+    links = settings.links if role == PROGRAMMABLE else 0  # words that no other model was trained with
 
     def order(scene: EditScene) -> Callable[[State], list[int]] | None:
         if attention is None:
@@ -127,27 +128,27 @@ def _role(
     short = session.each(
         f"{role}/edits",
         cases.short,
-        lambda scene: edit_margins(weights.loaded(role), scene, settings.links, order(scene)),
+        lambda scene: edit_margins(weights.loaded(role), scene, links, order(scene)),
         EditMargins,
     ).of(cases.short)
     longer = [] if role == BASE else cases.long  # which does not follow the rules of short ones
     long = session.each(
         f"{role}/long",
         longer,
-        lambda scene: long_margins(weights.loaded(role), scene, settings.links),
+        lambda scene: long_margins(weights.loaded(role), scene, links),
         EditMargins,
     ).of(longer)
     splices = session.each(
         f"{role}/splices",
         cases.short,
-        lambda scene: splice_margins(weights.loaded(role), scene, settings.links),
+        lambda scene: splice_margins(weights.loaded(role), scene, links),
         SpliceMargins,
     ).of(cases.short)
     chained = cases.of_place("early", settings.drift_families)
     drifts = session.each(
         f"{role}/drift",
         chained,
-        lambda scene: drift(weights.loaded(role), scene, settings.links, settings.drift_edits),
+        lambda scene: drift(weights.loaded(role), scene, links, settings.drift_edits),
         Drift,
     ).of(chained)
     parts = session.each(
@@ -163,17 +164,17 @@ def _role(
 
 
 def _control(session: "Session[ProgrammableSettings]", roles: dict[str, RoleMeasured]) -> None:
-    """Stop where what is exact by construction is not: on every model, edits and splices alike.
+    """Stop where what is exact by construction is not: on every model, edits and splices of short prompts.
 
     Raises:
         ControlFailure: an error is too large.
     """
-    edits = [one.apart for mine in roles.values() for one in mine.edits]
+    edits = [one.apart for mine in roles.values() for one in mine.edits if one.apart is not None]
     moved = [one.apart for mine in roles.values() for one in mine.splices]
     allowed = session.tolerance.logits
     session.control(
         "isolated_edit_equals_prefill", max(edits), 0.0, allowed,
-        f"logits, an edit of an isolated field against a prefill under its pattern, {len(edits)} edits",
+        f"logits, an isolated field's edit against a prefill under its pattern, {len(edits)} short prompts",
     )  # fmt: skip
     session.control(
         "blind_splice_equals_prefill", max(moved), 0.0, allowed,

@@ -17,7 +17,8 @@ from pkv_interp.run.values import AnyNames, Count, CountOrNone, Draws, FillerCou
 #: What a run is judged by where no other file is named.
 PREREGISTRATION = CATALOGUE.parent / "preregistration_programmable.yaml"
 #: Roles of the adapters, in the order of the tables; base and gate are of the run's model.
-ADAPTERS = ("programmable", "reader", "control")
+PROGRAMMABLE, READER = "programmable", "reader"
+ADAPTERS = (PROGRAMMABLE, READER, "control")
 BASE, GATE = "base", "gate"
 
 

@@ -69,10 +69,13 @@ class Weights:
         return self.engine(role).loaded
 
     def replies(self) -> Replies:
-        """Held-out chats, which the untrained model answers."""
-        loaded = self.loaded(self.roles[0])
-        messages = chat.prompts(held_out=True)[: self.session.settings.chats]
-        found = chat.sample_replies(loaded.model, loaded.tokenizer, messages, seed=1) if messages else []
+        """Held-out chats, which the model without its adapter answers, be it a role of the run or not."""
+        settings = self.session.settings
+        messages = chat.prompts(held_out=True)[: settings.chats]
+        if not messages:
+            return Replies([])
+        loaded = self.loaded(GATE if settings.model.adapter is None else BASE)
+        found = chat.sample_replies(loaded.model, loaded.tokenizer, messages, seed=1)
         return Replies([Reply(one.prompt, one.reply) for one in found])
 
     def chat_loss(self, role: str, replies: Replies) -> ChatLoss:

@@ -19,7 +19,7 @@ class Programmable(BaseModel):
     Attributes:
         kind: names this course.
         isolated: share of pairs whose field is isolated.
-        blind: share of pairs whose blocks are blind to each other; it may be isolated as well.
+        blind: share of pairs whose rule's block is blind to the rest; the field may be isolated as well.
         all_fields: share of isolated pairs whose other fields are isolated, too.
         links: link tokens after each rule, where the field stands before it; ``rule``: the rule itself is
             the link.

@@ -44,8 +44,8 @@ class Places:
         Args:
             isolated: the deciding field is.
             all_fields: the other fields are as well.
-            blind: both blocks are.
-            rule_links: a rule that stands after the field is itself the link; not of blind blocks, in which
+            blind: the rule's block is, as a policy that is moved; the block of the fields is not.
+            rule_links: a rule that stands after the field is itself the link; not in a blind block, in which
                 it would see no field.
         """
         if not isolated and not blind:
@@ -58,7 +58,7 @@ class Places:
             self.end,
             isolated=tuple(sorted((self.field, *others))) if isolated else (),
             links=links,
-            blind=self.blocks if blind else (),
+            blind=tuple(one for one in self.blocks if one[0] <= self.rule[0] < one[1]) if blind else (),
         )
 
 

@@ -16,7 +16,7 @@ from experiments.programmable import splices
 from experiments.programmable.adapters import AdapterChoice
 from experiments.programmable.cases import build_cases
 from experiments.programmable.cost import edit_costs
-from experiments.programmable.drifting import drift
+from experiments.programmable.drifting import drift, steps
 from experiments.programmable.edits import edit_margins
 from experiments.programmable.experiment import EXPERIMENT
 from experiments.programmable.figures import FIGURES
@@ -97,6 +97,8 @@ class TestRecord:
         controls = {control.name: control.value for control in record.controls}
         assert controls["isolated_edit_equals_prefill"] < 1e-4
         assert controls["blind_splice_equals_prefill"] < 1e-4
+        told = {control.name: control.detail for control in record.controls}
+        assert "4 short prompts" in told["isolated_edit_equals_prefill"]  # and none of the two long ones
         assert set(record.headline) == {"competence", "edit_latency_ratio"}
         assert {line["outcome"] for line in lines_of(record, "claims")} == {"not applicable"}
 
@@ -150,10 +152,13 @@ class TestRecord:
 class TestControlsCanFail:
     def test_an_edit_that_leaves_a_link_stale_is_no_prefill(self, monkeypatch: pytest.MonkeyPatch):
         loaded, scene = scene_of()
-        good = edit_margins(loaded, scene, 1)
-        assert good.apart < 1e-4
+        good = edit_margins(loaded, scene, 1).apart
+        assert good is not None
+        assert good < 1e-4
         monkeypatch.setattr(AttentionLayout, "read_by", lambda *_: [])
-        assert edit_margins(loaded, scene, 1).apart > LOGITS
+        stale = edit_margins(loaded, scene, 1).apart
+        assert stale is not None
+        assert stale > LOGITS
 
     def test_a_chunk_that_is_not_turned_is_no_prefill(self, monkeypatch: pytest.MonkeyPatch):
         loaded, scene = scene_of()
@@ -235,6 +240,19 @@ class TestParts:
         assert found.isolated < 1e-4
         assert found.alike
         assert found.plain > 1e-4
+
+    @pytest.mark.parametrize("edits", [1, 2, 3, 4, 7, 28])
+    def test_each_of_many_edits_changes_the_value_that_it_finds(self, edits: int):
+        values = {"mine": ("old", "new"), "another": ("before", "after")}
+        for named in (values, {"mine": values["mine"]}):
+            now = {name: old for name, (old, _) in named.items()}
+            made = steps(named, edits)
+            assert len(made) == edits
+            for name, value in made:
+                assert value != now[name]
+                now[name] = value
+            assert now["mine"] == ("new" if len(named) == 2 or edits % 2 else "old")
+            assert {name for name, _ in made} == set(named) or edits == 1
 
     def test_an_isolated_edit_costs_its_own_tokens_and_the_suffix(self):
         loaded, scene = scene_of()

@@ -11,13 +11,14 @@ from experiments.programmable.claims import parse
 from experiments.programmable.cost import ArmCost, Costs
 from experiments.programmable.drifting import Drift
 from experiments.programmable.edits import EditMargins
+from experiments.programmable.figures_of import figures_of
 from experiments.programmable.measure import Measured, RoleMeasured
 from experiments.programmable.mechanism import HeadMargins, PartMargins
 from experiments.programmable.overlap import overlap
 from experiments.programmable.settings import PREREGISTRATION, ProgrammableSettings
 from experiments.programmable.splices import SpliceMargins
 from experiments.programmable.summary import summarise
-from experiments.programmable.tables import ClaimLine
+from experiments.programmable.tables import ClaimLine, WithheldLine
 from experiments.programmable.weights import ChatLoss
 from pkv_interp.errors import PkvError
 from pkv_interp.measure.competence import Decision
@@ -42,7 +43,15 @@ def edit(family: str, margins: dict[str, float], fillers: int = 2) -> EditMargin
     )  # fmt: skip
 
 
-def role(isolated: float, shift: float, chat: float, heads: tuple[int, ...]) -> RoleMeasured:
+def role(
+    isolated: float,
+    shift: float,
+    chat: float,
+    heads: tuple[int, ...],
+    *,
+    fillers: int = 2,
+    edits: int = 28,
+) -> RoleMeasured:
     names = ("orders", "alerts", "posts", "support")
     short = {"full_old": 3.0, "full": 3.0, "full_isolated": isolated, "field_only_isolated": isolated,
              "field_only": -3.0, "full_isolated_old": 2.0, "bystander_isolated": 2.0 - shift,
@@ -56,22 +65,22 @@ def role(isolated: float, shift: float, chat: float, heads: tuple[int, ...]) -> 
     )
     return RoleMeasured(
         edits=[
-            *(edit(n, short) for n in names),
+            *(edit(n, short, fillers) for n in names),
             *(edit(n, {"full": 1.0, "field_only_isolated": isolated}, 24) for n in names),
         ],
         splices=[SpliceMargins(n, "held_out", n, "w", "early", 1.0, isolated, isolated, 0.0) for n in names],
-        drifts=[Drift(n, 28, 0.001, 2.0, True, True) for n in names],
+        drifts=[Drift(n, edits, 0.001, 2.0, True, True) for n in names],
         parts=[PartMargins(2.0, -2.0, (decided[0], decided[1]), parts) for _ in range(2)],
         heads=[HeadMargins(n, 2.0, -2.0, effects - 2.0) for n in names],
         chat=ChatLoss(chat, 16),
     )
 
 
-def made_up(trained: RoleMeasured | None) -> Report:
+def made_up(trained: RoleMeasured | None, **sizes: int) -> Report:
     loaded = tiny("llama")
     world = small().world
     pairs = [field_case(f, 0, loaded.tokenizer, seed=0) for f in world.choose(["orders", "alerts"])]
-    roles = {"gate": role(-1.0, 0.0, 2.0, (0, 1))}
+    roles = {"gate": role(-1.0, 0.0, 2.0, (0, 1), **sizes)}
     if trained is not None:
         roles["programmable"] = trained
     costs = [
@@ -119,6 +128,35 @@ class TestSummary:
         found = outcomes(made_up(trained))
         assert failed <= {name for name, outcome in found.items() if outcome == "failed"}
         assert found["plain_accuracy"] == "passed"
+
+    @pytest.mark.parametrize(
+        ("sizes", "others"),
+        [
+            ({"edits": 4}, {"drift_28"}),
+            (
+                {"fillers": 12},
+                {"bystander_flips", "splice_gap", "plain_accuracy", "field_only_isolated_2", "rule_linked_2"},
+            ),
+        ],
+    )
+    def test_criteria_of_one_size_do_not_apply_to_another(self, sizes: dict[str, int], others: set[str]):
+        report = made_up(role(2.0, 0.0, 2.0, (0, 1), **sizes), **sizes)
+        usual = outcomes(made_up(role(2.0, 0.0, 2.0, (0, 1))))
+        assert {usual[name] for name in others} == {"passed"}
+        found = outcomes(report)
+        assert {found[name] for name in others} == {"not applicable"}
+        withheld = {line.headline for line in report.tables if isinstance(line, WithheldLine)}
+        drifts = {"drift_28", "gate_drift_28"}
+        assert drifts & withheld == (drifts if "edits" in sizes else set())
+        assert drifts & set(report.stated()) == (set() if "edits" in sizes else drifts)
+        assert {"bystander_flips", "splice_blind", "gate_full"} <= set(report.stated())
+
+    def test_a_reader_is_judged_at_its_size_alone(self):
+        how: Any = {"seed": 0, "draws": 100}
+        one, other = (role(1.0, 0.0, 1.0, (0, 1), fillers=fillers) for fillers in (2, 12))
+        wanted = {c.figure for c in parse(PREREGISTRATION.read_text("utf-8")).criteria if c.role == "reader"}
+        assert wanted <= set(figures_of(one, one, how))
+        assert not wanted & set(figures_of(other, other, how))
 
     def test_without_the_adapter_its_criteria_do_not_apply(self):
         report = made_up(None)

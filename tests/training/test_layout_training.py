@@ -177,7 +177,8 @@ class TestPrompts:
                 assert (one.layout is None) is not (isolated or blind)
                 if one.layout is not None:
                     assert bool(one.layout.isolated) is isolated
-                    assert len(one.layout.blind) == 2 * blind
+                    inside = [a <= one.places.rule[0] < b for a, b in one.layout.blind]
+                    assert inside == [True] * blind  # the rule's block alone, as in a splice
 
     def test_links_without_an_isolated_field_are_refused(self):
         with pytest.raises(ValueError, match="no field is isolated"):
