@@ -68,7 +68,12 @@ class ServerProcess(ABC):
         """End it at once, as a crash does: nothing is finished and nothing is saved."""
 
     def __enter__(self) -> Self:
-        self.start()
+        try:
+            self.start()
+        except BaseException:
+            # Python leaves no context that was not entered, and a child in a session of its own gets no Ctrl-C.
+            self.kill()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
