@@ -98,11 +98,13 @@ class Client:
     async def complete(self, prompt: Prompt, tokens: int = 1) -> Reply:
         """Ask, and note when the first token came. A request that fails is a reply that says so.
 
+        Its clock runs from this call on: waiting for one of the threads is waiting for the answer.
+
         Args:
             prompt: the request.
             tokens: most tokens of the answer.
         """
-        return await self._apart(self._complete, prompt, tokens)
+        return await self._apart(self._complete, prompt, tokens, time.perf_counter())
 
     async def leave(self, prompt: Prompt, tokens: int) -> bool:
         """Ask for a long answer, and close the connection after its first token.
@@ -167,8 +169,7 @@ class Client:
     async def _apart(self, work: Callable[..., T], *given: Any) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._pool, work, *given)
 
-    def _complete(self, prompt: Prompt, tokens: int) -> Reply:
-        began = time.perf_counter()
+    def _complete(self, prompt: Prompt, tokens: int, began: float) -> Reply:
         said, first, usage, top = "", None, {}, dict[int, float]()
         try:
             with self._stream(prompt, tokens) as events:
