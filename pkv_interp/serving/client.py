@@ -68,7 +68,7 @@ class Reply:
 
 
 class Client:
-    """A server, asked by many at once. To be used as an async context manager.
+    """A server, asked by many at once. An async context manager: entering it asks for the model's name.
 
     Each request waits in a thread of its own: the async half of httpx rests on anyio, whose classes cannot be
     made once nnsight has put an attribute on ``object``.
@@ -89,6 +89,12 @@ class Client:
         self._pool = ThreadPoolExecutor(_THREADS)
 
     async def __aenter__(self) -> Self:
+        # Asked for now, the model's name costs no request that is timed a second one.
+        try:
+            self._model = await self._apart(self._named)
+        except BaseException:
+            await self.__aexit__()
+            raise
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -194,7 +200,7 @@ class Client:
     @contextmanager
     def _stream(self, prompt: Prompt, tokens: int, **more: Any) -> Iterator[Iterator[dict[str, Any]]]:
         """The events of a streamed answer. Leaving the context closes the connection, finished or not."""
-        body = self._body(prompt, tokens) | {"model": self._named(), **more}
+        body = self._body(prompt, tokens) | {"model": self._model, **more}
         with self._http.stream("POST", "/v1/completions", json=body) as answer:
             if answer.status_code != 200:
                 told = answer.read().decode(errors="replace")
@@ -223,13 +229,13 @@ class Client:
 
     def _named(self) -> str:
         """The name by which the server knows its model."""
-        if self._model is None:
-            try:
-                self._model = str(self._http.get("/v1/models").json()["data"][0]["id"])
-            except (httpx.HTTPError, ValueError, KeyError, IndexError, TypeError) as error:
-                url = self._http.base_url
-                raise PkvError(f"{url} tells no model at /v1/models: {error}", "check the url") from error
-        return self._model
+        if self._model is not None:
+            return self._model
+        try:
+            return str(self._http.get("/v1/models").json()["data"][0]["id"])
+        except (httpx.HTTPError, ValueError, KeyError, IndexError, TypeError) as error:
+            url = self._http.base_url
+            raise PkvError(f"{url} tells no model at /v1/models: {error}", "check the url") from error
 
     def _post(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
         try:

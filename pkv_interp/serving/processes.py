@@ -71,7 +71,7 @@ class ServerProcess(ABC):
         try:
             self.start()
         except BaseException:
-            # Python leaves no context that was not entered, and a child in a session of its own gets no Ctrl-C.
+            # A context that was not entered is not left, and a child in its own session gets no Ctrl-C.
             self.kill()
             raise
         return self

@@ -65,12 +65,28 @@ def test_a_cache_is_named_to_vllm_and_refused_for_a_plain_client_of_llama(
 
 
 def test_what_fails_is_a_reply_that_says_so(server: FakeServer) -> None:
-    (gone,) = asked(server, Prompt((1, 2)), url="http://127.0.0.1:9")
-    assert gone.failed == "PkvError"  # it could not even be asked for its model
-    server.kill()
-    (cut,) = asked(server, Prompt((1, 2)))
+    async def run() -> Reply:
+        async with Client(server.url, "vllm") as client:
+            server.kill()
+            return await client.complete(Prompt((1, 2)))
+
+    cut = asyncio.run(run())
     assert cut.failed
     assert not cut.said
+
+
+def test_the_model_is_asked_for_once_before_anything_is_timed(server: FakeServer) -> None:
+    with pytest.raises(PkvError, match="tells no model at /v1/models"):
+        asked(server, url="http://127.0.0.1:9")
+
+    async def run() -> None:
+        async with Client(server.url, "vllm") as client:
+            assert server.got == ["/v1/models"]
+            await asyncio.gather(*(client.complete(Prompt((1, at))) for at in range(4)))
+
+    asyncio.run(run())
+    assert server.got == ["/v1/models"]
+    assert [body["model"] for body in server.sent] == ["m"] * 4
 
 
 def test_a_request_that_waits_for_a_thread_is_on_the_clock(
@@ -84,7 +100,7 @@ def test_a_request_that_waits_for_a_thread_is_on_the_clock(
 
     class Slots:
         def complete(self, request: object) -> None:
-            raise PkvError("no slot", "made up")
+            raise PkvError(f"no slot for {request}", "made up")
 
     class Held(LlamaClient):
         async def hold(self) -> None:
