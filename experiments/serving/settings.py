@@ -2,6 +2,7 @@
 
 from typing import Annotated, ClassVar, Literal, Self
 
+import httpx
 from pydantic import AfterValidator, Field, model_validator
 
 from pkv_interp.errors import PkvError
@@ -20,7 +21,20 @@ _NOT_INJECTED = ("erratum", "stale", "hoist", "full_reprefill", "oracle_patch", 
 Loads = Annotated[
     tuple[Annotated[float, Field(gt=0.0, le=10.0)], ...], Field(max_length=16), AfterValidator(rising)
 ]
-Url = Annotated[str, Field(pattern=r"^https?://[^\s]+$", max_length=500)]
+
+
+def _parsed(url: str) -> str:
+    """The url, as the client will read it."""
+    try:
+        read = httpx.URL(url)
+    except httpx.InvalidURL as error:
+        raise ValueError(f"no url of a server: {error}") from error
+    if not read.host or not 0 < (80 if read.port is None else read.port) < 2**16:
+        raise ValueError("no url of a server: it needs a host, and a port up to 65535 where it has one")
+    return url
+
+
+Url = Annotated[str, Field(pattern=r"^https?://[^\s]+$", max_length=500), AfterValidator(_parsed)]
 
 
 class ServingSettings(ScenarioSettings):

@@ -82,10 +82,16 @@ class Client:
             engine: whose extensions and counters it has: ``"llama"`` or ``"vllm"``.
             model: as the server calls it; None asks for the first that it has.
             timeout: of one request, in seconds.
+
+        Raises:
+            PkvError: that is no url.
         """
         self.engine, self._model = engine, model
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=None)
-        self._http = httpx.Client(base_url=url.rstrip("/"), timeout=timeout, limits=limits)
+        try:
+            self._http = httpx.Client(base_url=url.rstrip("/"), timeout=timeout, limits=limits)
+        except httpx.InvalidURL as error:
+            raise PkvError(f"'{url}' is no url: {error}", "give http://HOST:PORT") from error
         self._pool = ThreadPoolExecutor(_THREADS)
 
     async def __aenter__(self) -> Self:
@@ -121,11 +127,19 @@ class Client:
 
         Returns:
             Whether there was a first token to leave after.
+
+        Raises:
+            PkvError: the request is not answered, or refused.
         """
 
         def left() -> bool:
-            with self._stream(prompt, tokens, ignore_eos=True) as events:
-                return next(events, None) is not None
+            try:
+                with self._stream(prompt, tokens, ignore_eos=True) as events:
+                    return next(events, None) is not None
+            except (httpx.HTTPError, ValueError) as error:
+                raise PkvError(
+                    f"no answer to leave ({type(error).__name__}): {error}", "see its log"
+                ) from error
 
         return await self._apart(left)
 

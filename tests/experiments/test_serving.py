@@ -119,6 +119,8 @@ def test_what_cannot_be_served_is_refused_before_a_server_starts(
         (("injected=[erratum]",), "leaves no edited cache to inject"),
         (("caches=somewhere",), "the folder that a vLLM at url= reads"),
         (("url=ftp://here",), "url"),
+        (("url=http://host:port",), "no url of a server: Invalid port: 'port'"),
+        (("url=http://:8000",), "it needs a host"),
         (("layout=python_script",), "in words"),
         (("precision=bfloat16",), "float32 and float16"),
     ],

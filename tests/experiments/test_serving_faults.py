@@ -12,7 +12,7 @@ import pytest
 from experiments.serving.checks import check_faults
 from experiments.serving.faults import FAULTS, FaultFound, Trial, copied, server_killed, tried, try_fault
 from experiments.serving.load import Cell, run_cell
-from experiments.serving.rig import Rig
+from experiments.serving.rig import Rig, check_engine
 from pkv_interp.errors import PkvError
 from tests.experiments.serving_examples import caches_of, failed, prepared, settings
 from tests.serving.fake import FakeServer
@@ -123,3 +123,5 @@ def test_a_server_without_counters_is_refused_first(server: FakeServer) -> None:
     server.metrics = False
     with pytest.raises(PkvError, match="/metrics lacks"):
         trial_on(server).rig.check_counters()
+    with pytest.raises(PkvError, match="/metrics lacks"):
+        check_engine(settings("engine=vllm", f"url={server.url}"))

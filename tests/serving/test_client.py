@@ -75,6 +75,19 @@ def test_what_fails_is_a_reply_that_says_so(server: FakeServer) -> None:
     assert not cut.said
 
 
+def test_what_is_no_url_and_a_server_that_is_gone_are_told_in_one_line(server: FakeServer) -> None:
+    with pytest.raises(PkvError, match="'http://host:port' is no url"):
+        Client("http://host:port", "vllm")
+
+    async def run() -> None:
+        async with Client(server.url, "vllm") as client:
+            server.kill()
+            await client.leave(Prompt((1, 2)), 8)
+
+    with pytest.raises(PkvError, match="no answer to leave"):
+        asyncio.run(run())
+
+
 def test_the_model_is_asked_for_once_before_anything_is_timed(server: FakeServer) -> None:
     with pytest.raises(PkvError, match="tells no model at /v1/models"):
         asked(server, url="http://127.0.0.1:9")
