@@ -77,6 +77,8 @@ class ServingSettings(ScenarioSettings):
                 f"fault_scenes={self.fault_scenes}, with {len(self.served) * self.instances} prompts",
                 "set fault_scenes lower, or instances higher",
             )
+        if here:
+            self._check_clients(len(self.served) * self.instances)
         if self.loads[0] >= 1.0:
             raise ValueError("the first load must lie under capacity (1.0): ratios are stated there")
         if self.caches is not None and (self.url is None or self.engine != "vllm"):
@@ -90,6 +92,24 @@ class ServingSettings(ScenarioSettings):
                     f"'{method}' leaves no edited cache to inject; name field_only or recompute@K"
                 )
         return self
+
+    def _check_clients(self, prompts: int) -> None:
+        """Refuse more clients than half of the prompts.
+
+        While capacity is measured each prompt is sent once, and all clients wait for an answer until as many
+        requests are left as there are clients: with more of them, for less than half of the answers.
+
+        Args:
+            prompts: that are sent in a run.
+
+        Raises:
+            PkvError: there are more.
+        """
+        if 2 * self.clients > prompts:
+            raise PkvError(
+                f"clients={self.clients}, with {prompts} prompts: capacity would be one burst",
+                "set clients to half of the prompts at most, or instances higher",
+            )
 
     @property
     def served(self) -> list[str]:
