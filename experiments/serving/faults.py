@@ -167,10 +167,13 @@ async def server_killed(trial: Trial) -> FaultFound:
         nonlocal down
         await half.wait()
         began = time.monotonic()
-        await asyncio.to_thread(process.kill)
-        await asyncio.to_thread(process.start)
+        try:
+            await asyncio.to_thread(process.kill)
+            await asyncio.to_thread(process.start)
+        finally:
+            # Of a server that does not come up again nobody waits for ever: awaiting this task tells why.
+            up.set()
         down = time.monotonic() - began
-        up.set()
 
     async with trial.rig.client() as client:
         await _read_all(client, trial.scenes, watch.salt)

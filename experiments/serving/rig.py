@@ -245,10 +245,12 @@ class Yard:
 
 
 def check_engine(settings: ServingSettings) -> None:
-    """Refuse an engine that is not here, before a model loads.
+    """Refuse an engine that is not here, or tells no counters, before a model loads.
 
     Raises:
-        PkvError: its environment is not there.
+        PkvError: its environment is not there, or the server at the url does not answer or has no counters.
     """
     if settings.url is None:
         environment_of(settings.engine)
+    else:
+        Rig(settings, settings.url, Path(), None).check_counters()

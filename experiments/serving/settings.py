@@ -2,6 +2,7 @@
 
 from typing import Annotated, ClassVar, Literal, Self
 
+import httpx
 from pydantic import AfterValidator, Field, model_validator
 
 from pkv_interp.errors import PkvError
@@ -20,7 +21,20 @@ _NOT_INJECTED = ("erratum", "stale", "hoist", "full_reprefill", "oracle_patch", 
 Loads = Annotated[
     tuple[Annotated[float, Field(gt=0.0, le=10.0)], ...], Field(max_length=16), AfterValidator(rising)
 ]
-Url = Annotated[str, Field(pattern=r"^https?://[^\s]+$", max_length=500)]
+
+
+def _parsed(url: str) -> str:
+    """The url, as the client will read it."""
+    try:
+        read = httpx.URL(url)
+    except httpx.InvalidURL as error:
+        raise ValueError(f"no url of a server: {error}") from error
+    if not read.host or not 0 < (80 if read.port is None else read.port) < 2**16:
+        raise ValueError("no url of a server: it needs a host, and a port up to 65535 where it has one")
+    return url
+
+
+Url = Annotated[str, Field(pattern=r"^https?://[^\s]+$", max_length=500), AfterValidator(_parsed)]
 
 
 class ServingSettings(ScenarioSettings):
@@ -63,6 +77,8 @@ class ServingSettings(ScenarioSettings):
                 f"fault_scenes={self.fault_scenes}, with {len(self.served) * self.instances} prompts",
                 "set fault_scenes lower, or instances higher",
             )
+        if here:
+            self._check_clients(len(self.served) * self.instances)
         if self.loads[0] >= 1.0:
             raise ValueError("the first load must lie under capacity (1.0): ratios are stated there")
         if self.caches is not None and (self.url is None or self.engine != "vllm"):
@@ -76,6 +92,24 @@ class ServingSettings(ScenarioSettings):
                     f"'{method}' leaves no edited cache to inject; name field_only or recompute@K"
                 )
         return self
+
+    def _check_clients(self, prompts: int) -> None:
+        """Refuse more clients than half of the prompts.
+
+        While capacity is measured each prompt is sent once, and all clients wait for an answer until as many
+        requests are left as there are clients: with more of them, for less than half of the answers.
+
+        Args:
+            prompts: that are sent in a run.
+
+        Raises:
+            PkvError: there are more.
+        """
+        if 2 * self.clients > prompts:
+            raise PkvError(
+                f"clients={self.clients}, with {prompts} prompts: capacity would be one burst",
+                "set clients to half of the prompts at most, or instances higher",
+            )
 
     @property
     def served(self) -> list[str]:

@@ -68,7 +68,7 @@ class Reply:
 
 
 class Client:
-    """A server, asked by many at once. To be used as an async context manager.
+    """A server, asked by many at once. An async context manager: entering it asks for the model's name.
 
     Each request waits in a thread of its own: the async half of httpx rests on anyio, whose classes cannot be
     made once nnsight has put an attribute on ``object``.
@@ -82,13 +82,25 @@ class Client:
             engine: whose extensions and counters it has: ``"llama"`` or ``"vllm"``.
             model: as the server calls it; None asks for the first that it has.
             timeout: of one request, in seconds.
+
+        Raises:
+            PkvError: that is no url.
         """
         self.engine, self._model = engine, model
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=None)
-        self._http = httpx.Client(base_url=url.rstrip("/"), timeout=timeout, limits=limits)
+        try:
+            self._http = httpx.Client(base_url=url.rstrip("/"), timeout=timeout, limits=limits)
+        except httpx.InvalidURL as error:
+            raise PkvError(f"'{url}' is no url: {error}", "give http://HOST:PORT") from error
         self._pool = ThreadPoolExecutor(_THREADS)
 
     async def __aenter__(self) -> Self:
+        # Asked for now, the model's name costs no request that is timed a second one.
+        try:
+            self._model = await self._apart(self._named)
+        except BaseException:
+            await self.__aexit__()
+            raise
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -98,11 +110,13 @@ class Client:
     async def complete(self, prompt: Prompt, tokens: int = 1) -> Reply:
         """Ask, and note when the first token came. A request that fails is a reply that says so.
 
+        Its clock runs from this call on: waiting for one of the threads is waiting for the answer.
+
         Args:
             prompt: the request.
             tokens: most tokens of the answer.
         """
-        return await self._apart(self._complete, prompt, tokens)
+        return await self._apart(self._complete, prompt, tokens, time.perf_counter())
 
     async def leave(self, prompt: Prompt, tokens: int) -> bool:
         """Ask for a long answer, and close the connection after its first token.
@@ -113,11 +127,19 @@ class Client:
 
         Returns:
             Whether there was a first token to leave after.
+
+        Raises:
+            PkvError: the request is not answered, or refused.
         """
 
         def left() -> bool:
-            with self._stream(prompt, tokens, ignore_eos=True) as events:
-                return next(events, None) is not None
+            try:
+                with self._stream(prompt, tokens, ignore_eos=True) as events:
+                    return next(events, None) is not None
+            except (httpx.HTTPError, ValueError) as error:
+                raise PkvError(
+                    f"no answer to leave ({type(error).__name__}): {error}", "see its log"
+                ) from error
 
         return await self._apart(left)
 
@@ -167,8 +189,7 @@ class Client:
     async def _apart(self, work: Callable[..., T], *given: Any) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._pool, work, *given)
 
-    def _complete(self, prompt: Prompt, tokens: int) -> Reply:
-        began = time.perf_counter()
+    def _complete(self, prompt: Prompt, tokens: int, began: float) -> Reply:
         said, first, usage, top = "", None, {}, dict[int, float]()
         try:
             with self._stream(prompt, tokens) as events:
@@ -193,7 +214,7 @@ class Client:
     @contextmanager
     def _stream(self, prompt: Prompt, tokens: int, **more: Any) -> Iterator[Iterator[dict[str, Any]]]:
         """The events of a streamed answer. Leaving the context closes the connection, finished or not."""
-        body = self._body(prompt, tokens) | {"model": self._named(), **more}
+        body = self._body(prompt, tokens) | {"model": self._model, **more}
         with self._http.stream("POST", "/v1/completions", json=body) as answer:
             if answer.status_code != 200:
                 told = answer.read().decode(errors="replace")
@@ -222,13 +243,13 @@ class Client:
 
     def _named(self) -> str:
         """The name by which the server knows its model."""
-        if self._model is None:
-            try:
-                self._model = str(self._http.get("/v1/models").json()["data"][0]["id"])
-            except (httpx.HTTPError, ValueError, KeyError, IndexError, TypeError) as error:
-                url = self._http.base_url
-                raise PkvError(f"{url} tells no model at /v1/models: {error}", "check the url") from error
-        return self._model
+        if self._model is not None:
+            return self._model
+        try:
+            return str(self._http.get("/v1/models").json()["data"][0]["id"])
+        except (httpx.HTTPError, ValueError, KeyError, IndexError, TypeError) as error:
+            url = self._http.base_url
+            raise PkvError(f"{url} tells no model at /v1/models: {error}", "check the url") from error
 
     def _post(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
         try:

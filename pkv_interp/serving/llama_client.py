@@ -27,13 +27,12 @@ class LlamaClient(Client):
         super().__init__(url, "llama", model=model, timeout=timeout)
         self._slots = slots
 
-    def _complete(self, prompt: Prompt, tokens: int) -> Reply:
+    def _complete(self, prompt: Prompt, tokens: int, began: float) -> Reply:
         # An answer from a cache is told whole, once it is known what it was made from.
         if prompt.cache is None:
-            return super()._complete(prompt, tokens)
+            return super()._complete(prompt, tokens, began)
         options = {"n_predict": tokens, "temperature": 0, "n_probs": TOP, "post_sampling_probs": False}
         asked = Request(prompt.ids, prompt.cache, prompt.salt, prompt.slot or 0, options)
-        began = time.perf_counter()
         try:
             answer = self._slots.complete(asked)
         except PkvError as error:

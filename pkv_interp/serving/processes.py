@@ -68,7 +68,12 @@ class ServerProcess(ABC):
         """End it at once, as a crash does: nothing is finished and nothing is saved."""
 
     def __enter__(self) -> Self:
-        self.start()
+        try:
+            self.start()
+        except BaseException:
+            # A context that was not entered is not left, and a child in its own session gets no Ctrl-C.
+            self.kill()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:

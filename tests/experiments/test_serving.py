@@ -104,6 +104,7 @@ def test_what_cannot_be_served_is_refused_before_a_server_starts(
             injected=["field_only"],
             families=["documents", "alerts"],
             fault_scenes=4,
+            clients=2,
             results_dir=tmp_path / "results",
             **changes,
         )
@@ -116,9 +117,13 @@ def test_what_cannot_be_served_is_refused_before_a_server_starts(
         (("loads=[0.8,0.5]",), "in rising order"),
         (("runs=2",), "greater than or equal to 3"),
         (("fault_scenes=5",), "fault_scenes=5, with 4 prompts"),
+        (("clients=3",), "clients=3, with 4 prompts: capacity would be one burst"),
+        (("clients=16", "families=null", "instances=3"), "clients=16, with 24 prompts"),
         (("injected=[erratum]",), "leaves no edited cache to inject"),
         (("caches=somewhere",), "the folder that a vLLM at url= reads"),
         (("url=ftp://here",), "url"),
+        (("url=http://host:port",), "no url of a server: Invalid port: 'port'"),
+        (("url=http://:8000",), "it needs a host"),
         (("layout=python_script",), "in words"),
         (("precision=bfloat16",), "float32 and float16"),
     ],
@@ -126,6 +131,11 @@ def test_what_cannot_be_served_is_refused_before_a_server_starts(
 def test_settings_that_do_not_go_together_are_refused(changes: tuple[str, ...], told: str) -> None:
     with pytest.raises(PkvError, match=told):
         settings(*changes)
+
+
+def test_clients_are_at_most_half_of_the_prompts() -> None:
+    assert settings("clients=2").clients == 2
+    assert settings("clients=32", "families=null", "instances=8").clients == 32
 
 
 def test_a_server_of_somebody_else_is_asked_with_plain_requests_unless_it_shares_a_folder() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,9 @@ from typing import Any
 import pytest
 
 from experiments.serving.checks import check_faults
-from experiments.serving.faults import FAULTS, FaultFound, Trial, copied, tried, try_fault
+from experiments.serving.faults import FAULTS, FaultFound, Trial, copied, server_killed, tried, try_fault
 from experiments.serving.load import Cell, run_cell
-from experiments.serving.rig import Rig
+from experiments.serving.rig import Rig, check_engine
 from pkv_interp.errors import PkvError
 from tests.experiments.serving_examples import caches_of, failed, prepared, settings
 from tests.serving.fake import FakeServer
@@ -56,6 +57,17 @@ def test_a_wrong_answer_is_noticed(name: str, server: FakeServer) -> None:
     found = try_fault(name, trial)
     assert found.wrong > 0
     assert "nothing_wrong_served" in failed(check_faults, [found])
+
+
+def test_a_server_that_does_not_start_again_ends_the_run(
+    server: FakeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails() -> None:
+        raise PkvError("it did not start: the port is taken", "see its log")
+
+    monkeypatch.setattr(server, "start", fails)
+    with pytest.raises(PkvError, match="the port is taken"):
+        asyncio.run(asyncio.wait_for(server_killed(trial_on(server)), 60))
 
 
 def test_an_answer_that_cannot_be_checked_is_no_good_answer(server: FakeServer) -> None:
@@ -111,3 +123,5 @@ def test_a_server_without_counters_is_refused_first(server: FakeServer) -> None:
     server.metrics = False
     with pytest.raises(PkvError, match="/metrics lacks"):
         trial_on(server).rig.check_counters()
+    with pytest.raises(PkvError, match="/metrics lacks"):
+        check_engine(settings("engine=vllm", f"url={server.url}"))

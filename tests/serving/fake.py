@@ -37,12 +37,14 @@ class FakeServer:
         lies: it says something else than it would have to.
         silent: it tells no log-probabilities.
         sent: bodies of all requests.
+        got: paths that were read without one.
     """
 
     def __init__(self, caches: Path, holds: int = 100) -> None:
         self.caches, self.holds, self.columns = caches, holds, 4
         self.off, self.metrics, self.lies, self.silent = 0, True, False, False
         self.sent: list[dict[str, Any]] = []
+        self.got: list[str] = []
         self.left = threading.Event()
         self._kept: OrderedDict[tuple[str, tuple[int, ...]], None] = OrderedDict()
         self._computed = self._local = self._external = self._running = 0
@@ -126,6 +128,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         if self._is_dead():
             return
+        self.fake.got.append(self.path)
         models = json.dumps({"data": [{"id": "m"}]})
         self._send(self.fake.text() if self.path == "/metrics" else models)
 

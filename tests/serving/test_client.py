@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +16,7 @@ import pytest
 from pkv_interp.errors import PkvError
 from pkv_interp.serving.client import Client, Prompt, Reply
 from pkv_interp.serving.counters import Counted
+from pkv_interp.serving.llama_client import LlamaClient
 from tests.serving.fake import WORDS, FakeServer, log_probabilities
 
 
@@ -60,12 +65,75 @@ def test_a_cache_is_named_to_vllm_and_refused_for_a_plain_client_of_llama(
 
 
 def test_what_fails_is_a_reply_that_says_so(server: FakeServer) -> None:
-    (gone,) = asked(server, Prompt((1, 2)), url="http://127.0.0.1:9")
-    assert gone.failed == "PkvError"  # it could not even be asked for its model
-    server.kill()
-    (cut,) = asked(server, Prompt((1, 2)))
+    async def run() -> Reply:
+        async with Client(server.url, "vllm") as client:
+            server.kill()
+            return await client.complete(Prompt((1, 2)))
+
+    cut = asyncio.run(run())
     assert cut.failed
     assert not cut.said
+
+
+def test_what_is_no_url_and_a_server_that_is_gone_are_told_in_one_line(server: FakeServer) -> None:
+    with pytest.raises(PkvError, match="'http://host:port' is no url"):
+        Client("http://host:port", "vllm")
+
+    async def run() -> None:
+        async with Client(server.url, "vllm") as client:
+            server.kill()
+            await client.leave(Prompt((1, 2)), 8)
+
+    with pytest.raises(PkvError, match="no answer to leave"):
+        asyncio.run(run())
+
+
+def test_the_model_is_asked_for_once_before_anything_is_timed(server: FakeServer) -> None:
+    with pytest.raises(PkvError, match="tells no model at /v1/models"):
+        asked(server, url="http://127.0.0.1:9")
+
+    async def run() -> None:
+        async with Client(server.url, "vllm") as client:
+            assert server.got == ["/v1/models"]
+            await asyncio.gather(*(client.complete(Prompt((1, at))) for at in range(4)))
+
+    asyncio.run(run())
+    assert server.got == ["/v1/models"]
+    assert [body["model"] for body in server.sent] == ["m"] * 4
+
+
+def test_a_request_that_waits_for_a_thread_is_on_the_clock(
+    server: FakeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, free = [0.0], threading.Event()
+    monkeypatch.setattr("pkv_interp.serving.client._THREADS", 1)
+    for module in ("client", "llama_client"):
+        fake = SimpleNamespace(perf_counter=lambda: clock[0], monotonic=time.monotonic)
+        monkeypatch.setattr(f"pkv_interp.serving.{module}.time", fake)
+
+    class Slots:
+        def complete(self, request: object) -> None:
+            raise PkvError(f"no slot for {request}", "made up")
+
+    class Held(LlamaClient):
+        async def hold(self) -> None:
+            await self._apart(free.wait)
+
+    async def run() -> list[Reply]:
+        slots: Any = Slots()
+        async with Held(server.url, slots) as client:
+            held = asyncio.create_task(client.hold())
+            prompts = (Prompt((1, 2, 3)), Prompt((1, 2, 3), cache="name"))
+            waiting = [asyncio.create_task(client.complete(prompt)) for prompt in prompts]
+            await asyncio.sleep(0)  # all three are sent now, and the first has the only thread
+            clock[0] = 7.0
+            free.set()
+            await held
+            return [await one for one in waiting]
+
+    plain, brought = asyncio.run(run())
+    assert (plain.failed, plain.first, plain.seconds) == ("", 7.0, 7.0)
+    assert (brought.failed, brought.seconds) == ("PkvError", 7.0)
 
 
 def test_leaving_closes_the_connection_and_the_server_stops(server: FakeServer) -> None:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import stat
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from pkv_interp.errors import PkvError
-from pkv_interp.serving.processes import LlamaServer, LlamaSizes, environment_of
+from pkv_interp.serving.processes import LlamaServer, LlamaSizes, VllmServer, VllmSizes, environment_of
 
 #: A stand-in for the wheel: its server listens, and remembers how it was started.
 WHEEL = """
@@ -100,6 +102,38 @@ def test_a_server_that_does_not_start_says_its_last_word(environment: Path, tmp_
     )
     with pytest.raises(PkvError, match="did not start: RuntimeError: no such model"):
         server.start()
+
+
+def test_a_server_whose_start_is_interrupted_is_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As by Ctrl-C in the minutes in which vLLM starts: it is in a session of its own and gets none."""
+    python = tmp_path / "bin" / "python"
+    python.parent.mkdir()
+    python.write_text("#!/bin/sh\nexec sleep 600\n")
+    python.chmod(python.stat().st_mode | stat.S_IXUSR)
+    (tmp_path / ".ready").touch()
+    monkeypatch.setenv("PKV_VLLM", str(tmp_path))
+    started = list[subprocess.Popen[str]]()
+
+    class Noted(subprocess.Popen[str]):
+        def __init__(self, *given: Any, **named: Any) -> None:
+            super().__init__(*given, **named)
+            started.append(self)
+
+    def interrupted(url: str) -> bool:
+        raise KeyboardInterrupt(url)
+
+    monkeypatch.setattr("pkv_interp.serving.processes.subprocess.Popen", Noted)
+    monkeypatch.setattr("pkv_interp.serving.processes._is_well", interrupted)
+    server = VllmServer(tmp_path / "model", tmp_path, tmp_path / "log", VllmSizes())
+    try:
+        with pytest.raises(KeyboardInterrupt), server:
+            pytest.fail("it was entered")
+        (process,) = started
+        assert process.returncode == -signal.SIGKILL
+    finally:
+        server.kill()
 
 
 def test_a_server_ends_with_the_process_that_started_it(environment: Path, tmp_path: Path) -> None:
