@@ -10,6 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr
 from experiments.locomo.reading import Talk, talks_of
 from pkv_interp.errors import PkvError, short
 from pkv_interp.paths import expanded
+from pkv_interp.plain import LONGEST_LIST
 from pkv_interp.tasks.strict_json import Unreadable, strict_json
 
 #: What to do about data that is missing or broken; one line, as every hint.
@@ -32,7 +33,7 @@ class TalkFiles(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: Annotated[str, Field(min_length=1, max_length=255)]
-    files: Annotated[int, Field(ge=1)] | None = None
+    files: Annotated[int, Field(ge=1, le=LONGEST_LIST)] | None = None
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
     _path: Path | None = PrivateAttr(default=None)
     _talks: tuple[Talk, ...] = PrivateAttr(default=())

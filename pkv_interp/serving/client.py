@@ -87,7 +87,8 @@ class Client:
             PkvError: that is no url.
         """
         self.engine, self._model = engine, model
-        limits = httpx.Limits(max_connections=None, max_keepalive_connections=None)
+        # A server ends an idle connection when it likes, and a request that meets the end has no answer.
+        limits = httpx.Limits(max_connections=None, max_keepalive_connections=0)
         try:
             self._http = httpx.Client(base_url=url.rstrip("/"), timeout=timeout, limits=limits)
         except httpx.InvalidURL as error:

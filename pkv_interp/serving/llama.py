@@ -99,7 +99,9 @@ class LlamaSlots:
         self.allowed = tolerance_of(precision).keys
         #: Requests served from a cache under "served"; others that named one, by reason.
         self.counts: Counter[str] = Counter()
-        self._client = httpx.Client(base_url=url, timeout=timeout)
+        # A server ends an idle connection when it likes, and a request that meets the end has no answer.
+        limits = httpx.Limits(max_keepalive_connections=0)
+        self._client = httpx.Client(base_url=url, timeout=timeout, limits=limits)
         self._locks: dict[int, Lock] = {}
 
     def close(self) -> None:

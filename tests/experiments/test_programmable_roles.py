@@ -14,6 +14,7 @@ from experiments.programmable.settings import ProgrammableSettings
 from experiments.programmable.weights import Replies, Weights
 from pkv_interp.measure.edit_scenes import SceneSource
 from pkv_interp.models.catalogue import load_catalogue_entry
+from pkv_interp.tolerances import tolerance_of
 from pkv_interp.training.chat import Chat
 from tests import runs
 from tests.experiments.configs import compose
@@ -81,3 +82,26 @@ def test_link_tokens_stand_in_the_prompts_of_the_adapter_that_was_trained_with_t
     measure._role(session, models, role, cases, Replies([]), None)
     assert set(seen) == {3 if role == "programmable" else 0}
     assert len(seen) == 2 * len(cases.short) + 2 + (0 if role == "base" else len(cases.long))
+
+
+def failed(edit: float, splice: float) -> set[str]:
+    """Controls that an error of an edit and one of a splice do not pass, both in logits."""
+    told: set[str] = set()
+
+    def control(name: str, value: float, expected: float, tolerance: float, _: str) -> None:
+        if abs(value - expected) > tolerance:
+            told.add(name)
+
+    session: Any = SimpleNamespace(control=control, tolerance=tolerance_of("float32").for_logits_of(4.0))
+    role: Any = SimpleNamespace(
+        edits=[SimpleNamespace(apart=1e-6), SimpleNamespace(apart=edit), SimpleNamespace(apart=None)],
+        splices=[SimpleNamespace(apart=splice), SimpleNamespace(apart=1e-6)],
+    )
+    measure._control(session, {"gate": role})
+    return told
+
+
+def test_one_edit_or_splice_that_is_no_prefill_stops_the_run():
+    assert failed(1e-5, 1e-5) == set()
+    assert "isolated_edit_equals_prefill" in failed(0.1, 1e-5)
+    assert "blind_splice_equals_prefill" in failed(1e-5, 0.1)

@@ -84,19 +84,19 @@ def test_turns_and_whole_visits_are_told_apart() -> None:
     )
 
 
-@pytest.mark.parametrize(
-    ("name", "broken"),
-    [
-        ("prefix_cache_equals_full", {"prefix_cache_equals_full": 0.01}),
-        ("splice_in_place", {"splice_in_place": 0.01}),
-        ("stale_fails", {"stale_fails": 0.5}),
-        ("right_succeeds", {"right_succeeds": 0.5}),
-    ],
-)
-def test_every_control_can_fail(name: str, broken: dict[str, float]) -> None:
+def failed(**broken: float) -> set[str]:
+    """Controls that stop a run where one visit's checks are not as they must be."""
     raise_for_controls(summed().controls)
-    with pytest.raises(ControlFailure, match=name):
+    with pytest.raises(ControlFailure) as caught:
         raise_for_controls(summed(with_checks(**broken)).controls)
+    return {name for name in broken if name in str(caught.value)}
+
+
+def test_every_control_can_fail() -> None:
+    assert "prefix_cache_equals_full" in failed(prefix_cache_equals_full=0.01)
+    assert "splice_in_place" in failed(splice_in_place=0.01)
+    assert "stale_fails" in failed(stale_fails=0.5)
+    assert "right_succeeds" in failed(right_succeeds=0.5)
 
 
 @pytest.mark.parametrize("name", FIGURES)

@@ -10,6 +10,9 @@ _SERVING |= {"served_under_load", "same_under_load", "updates_served", "updates_
 ELSEWHERE |= dict.fromkeys(_SERVING, "test_serving_summary.py")
 _FAULTS = {"nothing_wrong_served", "faults_checked", "answered_in_the_end", "faults_happened"}
 ELSEWHERE |= dict.fromkeys(_FAULTS, "test_serving_faults.py")
+ELSEWHERE |= dict.fromkeys(("stale_fails", "right_succeeds"), "test_tau2.py")
+_PROGRAMMABLE = ("isolated_edit_equals_prefill", "blind_splice_equals_prefill")
+ELSEWHERE |= dict.fromkeys(_PROGRAMMABLE, "test_programmable_roles.py")
 _LOCOMO = {
     "session_at_own_position",
     "whole_sessions_run_anew",
