@@ -35,7 +35,7 @@ class Checks:
 
     Attributes:
         own_position: of a splice at its own position, in logits.
-        there_and_back: of keys turned there and back.
+        there_and_back: of keys turned there and back, as a share of the largest.
         whole_chunk: of a repair of every token of the chunks, in logits.
         turned: of the first layer's keys of chunks made elsewhere, as a share of the largest.
         noise: of a prefill in two parts, in logits.
@@ -82,7 +82,7 @@ def check_splices(session: "Session[ComposingSettings]", runner: Runner, scenes:
     keys = f"first layer's keys of chunks made elsewhere against a full prefill's, as a share, {detail}"
     logits = f"logits, {detail}"
     session.control("splice_at_own_position", found.own_position, 0.0, allowed.logits, logits)
-    session.control("there_and_back", found.there_and_back, 0.0, back, f"keys, {detail}")
+    session.control("there_and_back", found.there_and_back, 0.0, back, f"keys, as a share, {detail}")
     session.control("turned_keys", found.turned, 0.0, allowed.keys, keys)
     session.control("whole_chunk_recomputed", found.whole_chunk, 0.0, allowed.logits, logits)
     session.control("extend_equals_prefill", found.noise, 0.0, allowed.logits, logits)
@@ -160,8 +160,9 @@ def _of_prompt(runner: Runner, prompt: SplicedPrompt) -> Checks:
 
 
 def _turned_back(runner: Runner, cache: FrozenCache, start: int) -> float:
-    """Largest difference of keys after turning them far and back."""
+    """Largest difference of keys after turning them far and back, as a share of the layer's largest."""
     far = min(FAR, rotations_of(runner.model).limit - start - cache.length)
     there = reposition(runner.model, cache, far, start=start)
     again = reposition(runner.model, there, -far, start=start + far)
-    return max(float((a - b).abs().max()) for a, b in zip(again.keys, cache.keys, strict=True))
+    pairs = zip(again.keys, cache.keys, strict=True)
+    return max(float((a - b).abs().max() / b.abs().max()) for a, b in pairs)
