@@ -40,6 +40,17 @@ def swapped_rows(patch: Patch) -> None:
     patch.setattr(Engine, "decode", wrong)
 
 
+def swapped_heads(patch: Patch) -> None:
+    """First-order effects of heads come back in another order."""
+    right = Engine.attribute
+
+    def wrong(self: Engine, *arguments: Any) -> Any:
+        found = right(self, *arguments)
+        return replace(found, heads=found.heads.roll(1, 1))
+
+    patch.setattr(Engine, "attribute", wrong)
+
+
 def swapped_suffixes(patch: Patch) -> None:
     """Results of rows that edit the prefill come back in another order."""
     right = Engine.rerun

@@ -172,6 +172,8 @@ class Control:
 as_things_are = cache(lambda measured: measured())
 
 s = sabotage
+
+
 TABLE: dict[str, Control] = {
     "self_patch": Control(engine_checks, s.wrong_donor, 0.0, ALLOWED.recovery, field="self_patch"),
     "full_patch": Control(engine_checks, s.wrong_donor, 1.0, ALLOWED.recovery, field="full_patch"),
@@ -185,7 +187,10 @@ TABLE: dict[str, Control] = {
     "packed_equals_one_by_one_heads": Control(patches("heads"), s.swapped_rows),
     "packed_equals_one_by_one_position_grid": Control(grid, s.swapped_rows),
     "packed_equals_one_by_one_layer_grid": Control(grid, s.wrong_donor),
-    "peers_agree_head_sweep": Control(lambda: told.peers(engine(), case()), s.swapped_rows),
+    **{
+        f"peers_agree_{name}": Control(lambda asked=asked: told.peers(engine(), case(), *asked), how)
+        for name, (how, *asked) in told.PEERS.items()
+    },
     "write_sweep_equals_twins": Control(lambda: told.write_twins(engine(), pair()), s.swapped_suffixes),
     "direct_logits_sum": Control(
         lambda: direct_logits(engine(), pair()).error, s.wrong_norm, 0.0, ALLOWED.parts

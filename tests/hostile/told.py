@@ -20,6 +20,16 @@ from pkv_interp.models.load import LoadedModel
 from pkv_interp.prompts.blocks import block_span
 from pkv_interp.reference.whole_layers import WholeLayers
 from pkv_interp.tasks import Case
+from tests.hostile import sabotage as s
+
+#: By sweep of the benchmark: what breaks the engine's, and the sweep and route that it is held against.
+PEERS: dict[str, tuple[Any, ...]] = {
+    "head_sweep": (s.swapped_rows, "head_sweep"),
+    "position_sweep": (s.swapped_rows, "position_sweep"),
+    "grid": (s.swapped_rows, "grid"),
+    "residual_grid": (s.swapped_suffixes, "residual_grid", "nnsight"),
+    "attribution": (s.swapped_heads, "attribution"),
+}
 
 
 def own_cache(engine: Engine, case: Case) -> float:
@@ -42,11 +52,11 @@ def write_twins(engine: Engine, pair: PairRun) -> float:
     return time_writes(engines, pair, pair.notes[2:9:3], 4, 1).difference
 
 
-def peers(engine: Engine, case: Case) -> float:
-    """Largest difference between a sweep of heads and nnsight's, as bench's control has it."""
+def peers(engine: Engine, case: Case, name: str, route: str = "nnsight_cached") -> float:
+    """Largest difference between a sweep and nnsight's, as bench's control has it."""
     found = run_pair(engine, case, {"prefill"})
-    (work,) = (one for one in works(found, engine) if one.name == "head_sweep")
-    routes = [one for one in peer_routes(engine.loaded, 1, 1)[0] if one.name == "nnsight_cached"]
+    (work,) = (one for one in works(found, engine) if one.name == name)
+    routes = [one for one in peer_routes(engine.loaded, 1, 1)[0] if one.name == route]
     assert routes
     return time_work(EngineRoute(engine), routes, found, work, Samples(8, 2, 4, 2), 1).difference
 
