@@ -36,33 +36,20 @@ def answers(record: RunRecord) -> go.Figure:
         ("right", "right: contained, or F1 of 0.5", GREEN),
         ("right_published", "or a piece of the gold answer", GREY),
     )
-    for quantity, name, colour in scores:
-        part = estimates(lines, quantity)
-        names = [_named(str(arm)) for arm in lines["arm"]]
-        figure.add_bar(
-            x=names,
-            y=part["value"],
-            error_y=error_bars(part, INK),
-            name=name,
-            marker_color=colour,
-            row=1,
-            col=1,
-        )
     others = lines.loc[lines["arm"] != "full"]
-    for frame, quantity, name, colour in (
-        (others, "same_text", "the same greedy text", ORANGE),
-        (apart, "top1", "the same first token", VERMILLION),
-    ):
+    panels = [(1, lines, *score) for score in scores]
+    panels += [(2, others, "same_text", "the same greedy text", ORANGE)]
+    panels += [(2, apart, "top1", "the same first token", VERMILLION)]
+    for col, frame, quantity, name, colour in panels:
         part = estimates(frame, quantity)
-        names = [_named(str(arm)) for arm in frame["arm"]]
         figure.add_bar(
-            x=names,
+            x=[_named(str(arm)) for arm in frame["arm"]],
             y=part["value"],
             error_y=error_bars(part, INK),
             name=name,
             marker_color=colour,
             row=1,
-            col=2,
+            col=col,
         )
     figure.update_yaxes(title="mean over questions", range=[0, 1.05], row=1, col=1)
     figure.update_yaxes(title="agreement with the full prefill", range=[0, 1.05], row=1, col=2)

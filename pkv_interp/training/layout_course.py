@@ -1,6 +1,6 @@
 """What adapters under an attention layout learn from: the shares of prompts, and the course made of them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -102,6 +102,29 @@ def name_of(*, late: bool, isolated: bool, blind: bool) -> str:
     return "_".join(part for part in (what, "late" if late else "" if what else "plain") if part)
 
 
+def paired_batches(
+    stages: Sequence[Stage],
+    seed: int,
+    draw: Callable[[Stage, tuple[int, int, int], float], Sequence[TokenSequence]],
+) -> Callable[[int], list[TokenSequence]]:
+    """Batches of pairs; the same seed and step give the same batch.
+
+    Args:
+        stages: of the training.
+        seed: of the training.
+        draw: makes one pair, of the stage, the pair's own seed and how far the stage is.
+    """
+
+    def batches(step: int) -> list[TokenSequence]:
+        stage, progress = at(stages, step)
+        found: list[TokenSequence] = []
+        for pair in range(-(-stage.batch // 2)):
+            found += draw(stage, (seed, step, pair), progress)
+        return found[: stage.batch]
+
+    return batches
+
+
 def programmable_course(
     course: Programmable,
     stages: Sequence[Stage],
@@ -121,11 +144,7 @@ def programmable_course(
         losses: of the model that is trained.
     """
 
-    def batches(step: int) -> list[TokenSequence]:
-        stage, progress = at(stages, step)
-        found: list[TokenSequence] = []
-        for pair in range(-(-stage.batch // 2)):
-            found += draw_pair(course, stage, (seed, step, pair), progress, longest, tokenizer)
-        return found[: stage.batch]
+    def draw(stage: Stage, own: tuple[int, int, int], progress: float) -> list[LayoutSequence]:
+        return draw_pair(course, stage, own, progress, longest, tokenizer)
 
-    return Course(batches, losses, layout_batches, course.model_dump(mode="json"))
+    return Course(paired_batches(stages, seed, draw), losses, layout_batches, course.model_dump(mode="json"))

@@ -9,12 +9,11 @@ import numpy as np
 from pkv_interp.errors import PkvError
 from pkv_interp.training.courses import Reader
 from pkv_interp.training.examples import PLACES
-from pkv_interp.training.layout_course import drawn, drawn_kind
+from pkv_interp.training.layout_course import drawn, drawn_kind, paired_batches
 from pkv_interp.training.layout_prompts import Draw, draw_prompt
 from pkv_interp.training.layout_tokens import Places, encode_prompt
 from pkv_interp.training.replaced_losses import ReplacedLosses, ReplacedSequence, replaced_batches
-from pkv_interp.training.schedule import Stage, at
-from pkv_interp.training.tokens import TokenSequence
+from pkv_interp.training.schedule import Stage
 from pkv_interp.training.trainer import Course
 
 #: Draws of a pair that aligns; values of one token length are wanted.
@@ -139,11 +138,9 @@ def reader_course(
         losses: of the model that is trained.
     """
 
-    def batches(step: int) -> list[TokenSequence]:
-        stage, progress = at(stages, step)
-        found: list[TokenSequence] = []
-        for pair in range(-(-stage.batch // 2)):
-            found += draw_replaced(course, stage, (seed, step, pair), progress, longest, tokenizer)
-        return found[: stage.batch]
+    def draw(stage: Stage, own: tuple[int, int, int], progress: float) -> list[ReplacedSequence]:
+        return draw_replaced(course, stage, own, progress, longest, tokenizer)
 
-    return Course(batches, losses, replaced_batches, course.model_dump(mode="json"))
+    return Course(
+        paired_batches(stages, seed, draw), losses, replaced_batches, course.model_dump(mode="json")
+    )
