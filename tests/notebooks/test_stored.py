@@ -14,7 +14,8 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
 
 def test_all_of_them_are_found() -> None:
-    assert {path.stem for path in NOTEBOOKS} >= {"circuit", "mechanism", "editing", "composing", "origin", "serving"}
+    wanted = {"circuit", "mechanism", "editing", "composing", "origin", "serving"}
+    assert {path.stem for path in NOTEBOOKS} >= wanted
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
