@@ -60,7 +60,7 @@ class ServingSettings(ScenarioSettings):
     loads: Loads = (0.5, 0.8, 1.3)
     runs: Annotated[int, Field(strict=True, ge=3, le=1000)] = 3
     fault_scenes: Annotated[int, Field(strict=True, ge=4, le=1000)] = 6
-    lengths: Sizes = (256, 1024, 8192)
+    lengths: Sizes = (256, 1024, 8000)
     latency_repeats: Count = 1
     competence_threshold: Threshold = 0.8
     bootstrap_draws: Draws = 2000
