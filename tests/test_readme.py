@@ -161,6 +161,7 @@ def test_the_experiment_example_runs_in_three_lines_and_prints_what_it_says(
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("examples_load_once")
 def test_the_composing_example_runs_in_ten_lines_and_prints_what_it_says(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -171,6 +172,7 @@ def test_the_composing_example_runs_in_ten_lines_and_prints_what_it_says(
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("examples_load_once")
 def test_the_editing_example_runs_in_ten_lines_and_prints_what_it_says(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -181,17 +183,10 @@ def test_the_editing_example_runs_in_ten_lines_and_prints_what_it_says(
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("examples_load_once")
 def test_the_example_of_an_isolated_field_runs_in_ten_lines_and_prints_what_it_says(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     code = example("Edit a field exactly")
     assert sum(bool(line) for line in code.splitlines()) == 9
     assert said("Edit a field exactly") == [printed(code, capsys).strip()]
-
-
-def test_committed_records_are_valid_and_passed_their_controls() -> None:
-    from pkv_interp.records import check
-
-    count, problems = check(ROOT / "results")
-    assert count >= 2
-    assert problems == []
