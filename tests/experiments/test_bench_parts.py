@@ -23,7 +23,7 @@ from pkv_interp.records import RunRecord, load_records
 from tests import runs
 from tests.experiments.configs import compose
 
-SWEEPS = ("head_sweep", "position_sweep", "grid", "residual_grid", "attribution")
+SWEEPS = ("head_sweep", "position_sweep", "grid", "residual_grid", "attribution", "integrated_attribution")
 
 
 @pytest.fixture(scope="module")

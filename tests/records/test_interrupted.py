@@ -119,7 +119,7 @@ def test_unwritable_results_folder_is_told(tmp_path: Path) -> None:
 
 
 def sweep(results: Path, told: Path, die_at: str) -> None:
-    """Two models, one after another, each in three parts; every part that is computed is told of in a file."""
+    """Two models, one after another, each in three parts; a file is told of every part that is computed."""
 
     def tell(line: str) -> None:
         with told.open("a") as file:
