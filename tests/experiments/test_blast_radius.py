@@ -154,7 +154,10 @@ def test_bad_settings_are_refused(arguments: list[str], cause: str) -> None:
 
 
 def test_a_rule_of_two_values_has_only_flips_that_turn_the_conclusion(tmp_path: Path) -> None:
-    code = ("layout=python_script", "families=[orders,documents]", f"results_dir={tmp_path}")
+    code = (
+        *("layout=python_script", "families=[orders,documents]", "verify=none"),
+        f"results_dir={tmp_path}",
+    )
     settings = compose("blast_radius", *runs.BLAST, *code)
     assert isinstance(settings, BlastRadiusSettings)
     record = EXPERIMENT.run(settings)
