@@ -8,7 +8,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
 from hydra.core.global_hydra import GlobalHydra
 
 from tests.serving.small import SERVING
@@ -283,16 +282,6 @@ def inside(experiment: str, *arguments: str) -> None:
     finally:
         sys.argv = before
         GlobalHydra.instance().clear()
-
-
-def refused(told: pytest.CaptureFixture[str], experiment: str, *arguments: str) -> str:
-    """The one line on stderr with which a command line ends, run in this process; its exit code is 2."""
-    told.readouterr()
-    with pytest.raises(SystemExit) as caught:
-        inside(experiment, *arguments)
-    assert caught.value.code == 2
-    (line,) = told.readouterr().err.splitlines()
-    return line
 
 
 def last(*arguments: str) -> list[str]:

@@ -23,6 +23,7 @@ from pkv_interp.records.__main__ import main as records_command
 from pkv_interp.records.run import ControlFailure
 from tests import runs
 from tests.experiments.configs import compose
+from tests.refused import refused
 
 CLASSES = ("low", "medium", "high")
 
@@ -178,7 +179,7 @@ def test_an_unknown_family_is_one_line_and_exit_code_2(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     given = runs.last(*runs.BLAST, f"results_dir={tmp_path}", "families=[order]")
-    assert "unknown scenario family 'order'" in runs.refused(capfd, "blast_radius", *given)
+    assert "unknown scenario family 'order'" in refused(capfd, "blast_radius", *given)
 
 
 def test_a_summary_of_the_stored_measurements_is_the_record(record: RunRecord, tmp_path: Path) -> None:

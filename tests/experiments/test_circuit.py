@@ -21,6 +21,7 @@ from pkv_interp.records import RunRecord, load_records
 from pkv_interp.records.__main__ import main as records_command
 from tests import runs
 from tests.experiments.configs import compose
+from tests.refused import refused
 
 
 def only(results: Path, status: str = "success") -> RunRecord:
@@ -163,7 +164,7 @@ def test_bad_input_is_one_line_and_exit_code_2(
     argument: str, cause: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     given = [a for a in runs.SMALL if a.split("=")[0] != argument.split("=")[0]]
-    assert cause in runs.refused(capfd, "circuit", *given, argument, f"results_dir={tmp_path}")
+    assert cause in refused(capfd, "circuit", *given, argument, f"results_dir={tmp_path}")
     assert not list(tmp_path.iterdir())
 
 

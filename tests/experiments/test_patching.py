@@ -20,6 +20,7 @@ from tests import runs
 from tests.experiments.configs import compose
 from tests.experiments.patching_examples import build_cases, decisions_of, lines, small
 from tests.families import tiny
+from tests.refused import refused
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +112,7 @@ def overridden(argument: str) -> list[str]:
 
 def test_bad_input_is_one_line_and_exit_code_2(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     given = [*overridden("families=[orders,nobody]"), f"results_dir={tmp_path}"]
-    assert "unknown scenario family 'nobody'" in runs.refused(capfd, "patching", *given)
+    assert "unknown scenario family 'nobody'" in refused(capfd, "patching", *given)
     assert not list(tmp_path.iterdir())
 
 
