@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from pkv_interp.records import RunRecord, load_records
-from tests.documents import PATHS, ROOT, blocks, section, text_of
+from pkv_interp.records import RunRecord
+from tests.committed import committed
+from tests.documents import PATHS, blocks, section, text_of
 
 README = text_of("README.md")
 RESULTS = text_of("docs/results.md")
@@ -28,7 +29,7 @@ TABLES = [
 
 @pytest.fixture(scope="module")
 def records() -> dict[tuple[str, str], RunRecord]:
-    return {(r.experiment, r.subject): r for r in load_records(ROOT / "results")}
+    return {(r.experiment, r.subject): r for r in committed()}
 
 
 def test_the_circuit_table_is_in_readme_and_every_record_has_one_in_the_results(
