@@ -202,7 +202,9 @@ class Client:
                     said += choice.get("text") or ""
                     usage = event.get("usage") or usage
         except (httpx.HTTPError, PkvError, ValueError) as error:
-            return Reply(failed=type(error).__name__, seconds=time.perf_counter() - began)
+            # What a server says when it refuses is the one thing that mends it.
+            why = error.cause if isinstance(error, PkvError) else type(error).__name__
+            return Reply(failed=why, seconds=time.perf_counter() - began)
         seconds = time.perf_counter() - began
         try:
             cached = int((usage.get("prompt_tokens_details") or {})["cached_tokens"])
