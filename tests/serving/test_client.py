@@ -63,7 +63,7 @@ def test_a_cache_is_named_to_vllm_and_refused_for_a_plain_client_of_llama(
         async with Client(server.url, "llama") as client:
             return await client.complete(Prompt((1, 2), cache="name"))
 
-    assert asyncio.run(run()).failed == "PkvError"
+    assert asyncio.run(run()).failed == "a plain client names no cache to this engine"
 
 
 def test_what_fails_is_a_reply_that_says_so(server: FakeServer) -> None:
