@@ -24,8 +24,9 @@ from experiments.programmable.splices import splice_margins
 from pkv_interp.cache import AttentionLayout
 from pkv_interp.editing import State
 from pkv_interp.errors import PkvError
-from pkv_interp.measure.edit_patterns import LINKS, Patterns, rule_span, with_links
+from pkv_interp.measure.edit_patterns import LINKS, Patterns, with_links
 from pkv_interp.measure.edit_scenes import EditScene, SceneSource
+from pkv_interp.measure.patterns import rule_span
 from pkv_interp.models.load import LoadedModel
 from pkv_interp.plots.tables import NOT_COMPETENT
 from pkv_interp.records import RunRecord, load_records
@@ -169,7 +170,7 @@ class TestPatterns:
         made = Patterns.of(loaded, scene, 3)
         head = made.plain.renderer.head(with_links(scene.task.messages, 3))
         start, stop = head.prompt.spans[LINKS]
-        assert rule_span(head)[1] == start
+        assert rule_span(head.prompt)[1] == start
         assert "".join(head.prompt.tokens[start:stop]) == " => => =>"
         layout = made.isolated.prefill().cache.layout
         assert layout is not None
