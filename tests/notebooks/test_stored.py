@@ -14,7 +14,9 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
 
 def test_all_of_them_are_found() -> None:
-    assert {path.stem for path in NOTEBOOKS} >= {"circuit", "mechanism", "editing", "composing", "origin"}
+    assert {path.stem for path in NOTEBOOKS} >= {
+        "circuit", "mechanism", "editing", "composing", "origin", "programmable",
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
