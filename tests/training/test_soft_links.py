@@ -50,7 +50,7 @@ def test_the_embeddings_of_links_are_all_that_is_trained(trained: Any) -> None:
     names = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
     assert names
     assert all("trainable_tokens" in name for name in names)
-    width = tiny(family).model.get_input_embeddings().weight.shape[1]
+    width = tiny(family).spec.d_model
     assert sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad) == (
         len(soft) * width
     )
