@@ -67,6 +67,12 @@ class ServingSettings(ScenarioSettings):
 
     @model_validator(mode="after")
     def _goes_together(self) -> Self:
+        if self.model.pattern is not None:
+            raise PkvError(
+                f"prompts of {self.model.name} are read under an attention pattern, and caches are "
+                "exported to servers that know no attention pattern",
+                "set model.pattern=null, or choose another model",
+            )
         here = self.scenarios is None or self.scenarios.is_here
         if here and not self.laid_out.swaps:
             raise PkvError(

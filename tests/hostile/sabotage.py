@@ -185,15 +185,6 @@ def without_context(patch: Patch) -> None:
     )
 
 
-def splice_in_place_without_context(patch: Patch) -> None:
-    """The agent's policy is made alone where it was asked for after its prefix."""
-    from experiments.agent import splicing
-
-    patch.setattr(
-        splicing, "precompile", lambda runner, tokenizer, ids, **_: precompile(runner, tokenizer, ids)
-    )
-
-
 def repairs_one_token(patch: Patch) -> None:
     """A repair of the whole chunk repairs its first token."""
     from experiments.composing import checks

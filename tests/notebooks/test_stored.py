@@ -14,8 +14,8 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
 
 def test_all_of_them_are_found() -> None:
-    wanted = {"circuit", "mechanism", "editing", "composing", "origin", "serving"}
-    assert {path.stem for path in NOTEBOOKS} >= wanted
+    told = {"circuit", "mechanism", "editing", "composing", "origin"}
+    assert {path.stem for path in NOTEBOOKS} >= told | {"serving", "programmable"}
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
