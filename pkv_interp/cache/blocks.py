@@ -15,6 +15,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from transformers.cache_utils import DynamicLayer
 
+from pkv_interp.cache.window import Window, first_seen
+
 #: Tokens per forward. Fewer waste less attention (see above), more spread the fixed cost of a forward better
 #: (measured from 128 to 2048 on a CPU core, prompts of 1.5k to 4k tokens).
 BLOCK = 512
@@ -41,7 +43,7 @@ class BlockLayer(DynamicLayer):
         keys: Float[Tensor, "1 n_kv T d"],
         values: Float[Tensor, "1 n_kv T d"],
         length: int,
-        window: int | None,
+        window: Window,
     ) -> None:
         super().__init__()
         self.lazy_initialization(keys, values)
@@ -76,11 +78,6 @@ class BlockLayer(DynamicLayer):
     def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
         """Columns that the next forward is given, and the position of the first of them."""
         return self._start + query_length - self._first, self._first
-
-
-def first_seen(position: int, window: int | None) -> int:
-    """The oldest column that the token at ``position`` can see."""
-    return 0 if window is None else max(0, position + 1 - window)
 
 
 def _room(columns: Float[Tensor, "1 n_kv T d"], length: int) -> Float[Tensor, "1 n_kv length d"]:
