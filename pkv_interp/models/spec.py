@@ -12,6 +12,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from pkv_interp.cache.measured import Columns, measured_columns
+from pkv_interp.cache.readable import stateful_layers
 from pkv_interp.cache.window import Chunks
 from pkv_interp.errors import PkvError
 from pkv_interp.models.anatomy import Anatomy, read_anatomy
@@ -169,6 +170,8 @@ def spec_of(model: PreTrainedModel) -> ModelSpec:
             share or compress their caches, or the config says other shapes than the forward shows.
     """
     what = type(model).__name__
+    if stateful_layers(model):
+        raise PkvError(f"{what} has a recurrent state, and the engine patches keys and values", UNTRACED)
     _refuse_compressed(model)
     for path in _TOP_MODULES:
         _part(model, path, what)

@@ -43,7 +43,7 @@ def test_raw_models_are_refused_before_their_first_prefill(name: str) -> None:
 
 
 #: The common shape states heads that no latent attention has.
-_LATENT_HEADS = {"head_dim": 8, "num_key_value_heads": 4}
+_LATENT_HEADS = {"head_dim": 8, "num_key_value_heads": 4, "num_experts_per_tok": 2}
 
 
 @pytest.mark.parametrize(
