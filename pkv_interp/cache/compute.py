@@ -21,7 +21,14 @@ from pkv_interp.cache.attention_layout import AttentionLayout
 from pkv_interp.cache.blocks import BlockLayer, blocks
 from pkv_interp.cache.forward import at_positions, fresh_rotation
 from pkv_interp.cache.frozen import FrozenCache
-from pkv_interp.cache.masks import WITHOUT_LAYOUT, additive_masks, check_masks, restricted, restricts, takes_masks
+from pkv_interp.cache.masks import (
+    WITHOUT_LAYOUT,
+    additive_masks,
+    check_masks,
+    restricted,
+    restricts,
+    takes_masks,
+)
 from pkv_interp.cache.measured import measured_columns
 from pkv_interp.cache.positions import Positions
 from pkv_interp.cache.readable import check_decoder, layer_kinds, stateful_layers

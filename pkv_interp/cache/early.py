@@ -30,7 +30,7 @@ EARLY_LAYER = 1
 def early_values(
     runner: Runner, cache: FrozenCache, ids: TokenIds, layer: int
 ) -> Float[Tensor, "1 n_kv new d"]:
-    """Values that the tokens ``ids`` after a cache have at ``layer``; the latent where it compresses them (MLA).
+    """Values that the tokens ``ids`` after a cache have at ``layer``; latents where it compresses (MLA).
 
     A forward ends when that layer has its keys and values: only the layers below it are run, in blocks as in
     ``Runner.extend``.

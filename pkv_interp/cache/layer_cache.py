@@ -1,8 +1,8 @@
 """What each layer of a model keeps of a text, in one description: read from its config, checked on forwards.
 
 Nothing else needs to know how an architecture is called. What a layer sees and keeps is measured
-(``cache.measured``), what it turns as well (``cache.rotation``), and that a state stands for the tokens before
-it (``cache.state_runner``); a config that states otherwise is refused there.
+(``cache.measured``), what it turns as well (``cache.rotation``), and that a state stands for the tokens
+before it (``cache.state_runner``); a config that states otherwise is refused there.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ class LayerCache:
     """What one layer keeps of a text.
 
     Attributes:
-        kind: which columns a token sees: all, a window, its own chunk; "state" for a layer with a recurrent or
-            convolutional state, "appended" for any other layer of such a model, whose columns are edited no
-            more than the state is.
+        kind: which columns a token sees: all, a window, its own chunk; "state" for a layer with a recurrent
+            or convolutional state, "appended" for any other layer of such a model, whose columns are edited
+            no more than the state is.
         window: the same in positions.
         held: heads and widths of what is kept per token; None beside or of a state.
         position: how the position enters a key: by a rotation, not at all, by a learned vector that is mixed

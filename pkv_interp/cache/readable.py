@@ -53,7 +53,7 @@ def layer_kinds(model: PreTrainedModel) -> tuple[str, ...]:
 
 
 def stateful_layers(model: PreTrainedModel) -> tuple[int, ...]:
-    """The layers that keep a state of fixed size (recurrent or convolutional), as the model's own cache has it.
+    """The layers that keep a state of fixed size (recurrent, convolutional), as the model's cache has it.
 
     Raises:
         PkvError: the model has such a state and keeps it elsewhere.

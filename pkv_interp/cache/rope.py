@@ -92,8 +92,8 @@ def rotated_types(config: Any, layer_types: Iterable[str]) -> list[str]:
 def scaled_every(config: Any) -> tuple[int, int] | None:
     """Positions after each multiple of which queries are scaled anew; None for none.
 
-    With it, what the position 0 counts as: Ministral 3 counts from 0, Llama 4 from 1 and in its layers without
-    a rotation alone.
+    With it, what the position 0 counts as: Ministral 3 counts from 0, Llama 4 from 1 and in its layers
+    without a rotation alone.
     """
     stated = getattr(config, "rope_parameters", None) or {}
     for one in (stated, *(p for p in stated.values() if isinstance(p, dict))):

@@ -100,9 +100,7 @@ def turn(
     return turned.to(keys.dtype)
 
 
-def turned_columns(
-    columns: Pair, cos: Float[Tensor, "T r"], sin: Float[Tensor, "T r"], how: Turned
-) -> Pair:
+def turned_columns(columns: Pair, cos: Float[Tensor, "T r"], sin: Float[Tensor, "T r"], how: Turned) -> Pair:
     """What a layer keeps, with what is turned of it turned; the other tensor is shared.
 
     Args:

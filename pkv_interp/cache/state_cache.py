@@ -1,7 +1,7 @@
-"""What a model with a recurrent or convolutional state keeps of a prefix: something that can only be gone on with.
+"""What a model with a recurrent or convolutional state keeps of a prefix: it can only be gone on with.
 
-A state of fixed size stands for all tokens at once. No token has a column of its own in it, so that nothing can
-be cut out, replaced or moved; what comes after can be run over a copy.
+A state of fixed size stands for all tokens at once. No token has a column of its own in it, so that nothing
+can be cut out, replaced or moved; what comes after can be run over a copy.
 """
 
 from __future__ import annotations
@@ -76,8 +76,8 @@ class StateCache(FrozenCache):
     def view(self) -> DynamicCache:
         """A copy to run tokens over.
 
-        States are written in place by a forward and are copied; columns of attention layers in between grow by
-        concatenation and are shared.
+        States are written in place by a forward and are copied; columns of attention layers in between grow
+        by concatenation and are shared.
         """
         made = copy.copy(self.taken)
         made.layers = [_copied(layer) for layer in self.taken.layers]
@@ -95,7 +95,7 @@ class StateCache(FrozenCache):
             found = found.before
         if found is None:
             raise PkvError(
-                f"{self.model} keeps a state and no columns: there is none of the tokens {start}:{stop} alone",
+                f"{self.model} keeps a state and no columns: there is none of the tokens {start}:{stop}",
                 APPENDING,
             )
         return found

@@ -179,7 +179,9 @@ def _check(model: PreTrainedModel) -> bool:
         if isinstance(error, PkvError):
             raise
         refuse_dtype(error, model)
-        raise PkvError(f"{what} does not run over a state that it kept: {error}", "use another model") from error
+        raise PkvError(
+            f"{what} does not run over a state that it kept: {error}", "use another model"
+        ) from error
     allowed = tolerance_of(model.dtype).layout
     if missed[False] <= allowed:
         return False
@@ -213,8 +215,10 @@ def _check_order(model: PreTrainedModel, ids: Sequence[int]) -> None:
 
 
 def _missed(model: PreTrainedModel, ids: Sequence[int], alone: bool) -> float:
-    """How far tokens over a copied state are from those of the whole text; rounding can choose experts, so of
-    three texts the best counts."""
+    """How far tokens over a copied state are from those of the whole text.
+
+    Rounding can choose other experts for a token, so that of three texts the best counts.
+    """
     size, found = int(model.config.get_text_config().vocab_size), []
     at = torch.arange(len(ids), device=model.device)
     for shift in range(_TEXTS):

@@ -25,6 +25,8 @@ def join(caches: Sequence[FrozenCache]) -> FrozenCache:
     """
     if len(caches) == 1 and not caches[0].editable:
         return caches[0]  # a prefix alone; a state has no columns to copy
+    if not all(cache.editable for cache in caches):
+        raise PkvError("caches of a recurrent state cannot be joined", "append with Runner.extend")
     forms = {c.form for c in caches}
     if len(forms) != 1:
         told = "; ".join(sorted({_told(cache) for cache in caches}))

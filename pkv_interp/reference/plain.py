@@ -123,4 +123,3 @@ def greedy(runner: Runner, ids: Sequence[int], most: int) -> list[int]:
     for _ in range(most):
         written.append(int(reencode(runner, [*ids, *written]).logits[-1].argmax()))
     return written
-
