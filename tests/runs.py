@@ -213,6 +213,10 @@ TAU2 = (
     *("model=tiny-llama", "domains=[retail]", "records=8", "loops=2", "loop_turns=2", "seam=2"),
     *("bootstrap_draws=200", "threads=1"),
 )
+ARCHITECTURES = (
+    *("model=tiny-table", "architectures=[llama,gpt2,mamba2]", "families=[orders,alerts]", "n_fillers=0"),
+    *("bootstrap_draws=200", "threads=1"),
+)
 AUDIT = (f"path={ROOT / 'tests' / 'audit' / 'records'}",)
 PROGRAMMABLE = (
     *("model=tiny-llama", "discovery=[orders,support]", "held_out=[documents,alerts]", "read_heads=3"),
@@ -223,6 +227,7 @@ PROGRAMMABLE = (
 ARGUMENTS = {
     "agent": AGENT,
     "anatomy": ANATOMY,
+    "architectures": ARCHITECTURES,
     "audit": AUDIT,
     "bench": BENCH,
     "blast_radius": BLAST,

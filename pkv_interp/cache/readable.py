@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from transformers import PreTrainedModel
+from transformers import PreTrainedConfig, PreTrainedModel
 from transformers.cache_utils import DynamicCache, LinearAttentionCacheLayerMixin
 
 from pkv_interp.cache.rope import ATTENTION
@@ -59,17 +59,22 @@ def stateful_layers(model: PreTrainedModel) -> tuple[int, ...]:
         PkvError: the model has such a state and keeps it elsewhere.
     """
     stated = bool(getattr(model, "_is_stateful", False))
-    try:
-        layers = own_cache(model).layers
-    except (KeyError, ValueError, TypeError, AttributeError):
-        layers = []
-    found = tuple(i for i, layer in enumerate(layers) if isinstance(layer, LinearAttentionCacheLayerMixin))
+    found = states_of(model.config)
     if stated and not found:
         raise PkvError(
             f"{type(model).__name__} has a recurrent state, and keeps it in no cache of transformers",
             "use a model whose state lies in its cache",
         )
     return found
+
+
+def states_of(config: PreTrainedConfig) -> tuple[int, ...]:
+    """The layers that keep a state, as transformers makes a cache by a configuration."""
+    try:
+        layers = DynamicCache(config=config.get_text_config()).layers
+    except (KeyError, ValueError, TypeError, AttributeError):
+        return ()
+    return tuple(i for i, layer in enumerate(layers) if isinstance(layer, LinearAttentionCacheLayerMixin))
 
 
 def own_cache(model: PreTrainedModel) -> DynamicCache:

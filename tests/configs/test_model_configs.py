@@ -41,6 +41,8 @@ EXPECTED = {
     ),
     *("qwen2.5-coder-0.5b", "qwen2.5-coder-1.5b"),
     *(f"tiny-{family}" for family in FAMILIES),
+    *("tiny-table", "falcon-h1-1.5b", "falcon-mamba-7b", "qwen3-next-80b-a3b"),
+    *("deepseek-v2-lite", "deepseek-coder-v2-lite"),
 }
 OPEN = {"local": "/somewhere", "gguf": "/somewhere.gguf"}
 #: Entries that stand for any folder or file are called after it.
