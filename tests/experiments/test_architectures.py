@@ -26,7 +26,7 @@ from pkv_interp.records.tables import rows_of
 from pkv_interp.run.scoring import Scoring
 from pkv_interp.stats.intervals import wilson_ends
 from pkv_interp.tolerances import Tolerance, tolerance_of
-from tests.experiments.test_configs import compose
+from tests.experiments.configs import compose
 
 SMALL = {"families": ("orders", "alerts"), "n_fillers": 0}
 

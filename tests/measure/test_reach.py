@@ -10,7 +10,10 @@ from typing import Any
 import pytest
 from torch import Tensor
 
+from experiments.architectures.document import DOCUMENT, filled, support_table
+from experiments.architectures.measure import ModelArms
 from pkv_interp.cache import Runner
+from pkv_interp.cache.layer_cache import cache_form
 from pkv_interp.editing import METHODS
 from pkv_interp.measure.reach import OPERATIONS, Tried, survey
 from pkv_interp.models.architecture_table import ARCHITECTURES
@@ -134,3 +137,14 @@ def test_a_model_that_cannot_be_read_is_refused_in_every_operation() -> None:
     model.config.is_encoder_decoder = True
     found = survey(model, tiny_tokenizer("qwen3"))
     assert {(one.error, one.reason) for one in found} == {(None, "the model is an encoder-decoder")}
+
+
+def test_the_document_is_what_was_tried() -> None:
+    """`make support` writes it; the cells are those of the table above."""
+    kinds = {name: cache_form(tiny_architecture(name)).kinds() for name in ARCHITECTURES}
+    rows = [
+        ModelArms(name, row.cache, kinds[name], list(tried(name).values()), ())
+        for name, row in ARCHITECTURES.items()
+    ]
+    text = DOCUMENT.read_text(encoding="utf-8")
+    assert filled(text, support_table(rows)) == text
