@@ -120,8 +120,8 @@ def test_another_text_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(f"pkv_interp.measure.{room}.reencode", other)
     found = _spoilt("qwen3")
     served = {name for name, one in found.items() if one.exact}
-    # What these are held against is no re-encode, or looks at columns before that token.
-    assert served == {"auto", "seam_repair@4"}
+    # What these are held against is no re-encode that was changed.
+    assert served == {"auto", "generate", "seam_repair@4"}
 
 
 def test_a_lost_state_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
