@@ -21,7 +21,7 @@ from experiments.architectures.tables import ArmLine, OperationLine, SupportLine
 from pkv_interp.errors import PkvError
 from pkv_interp.measure.edit_scenes import EditScene, SceneSource
 from pkv_interp.measure.reach import OPERATIONS, Tried
-from pkv_interp.records import RunRecord, load_records
+from pkv_interp.records import RunRecord, load_records, published
 from pkv_interp.records.tables import rows_of
 from pkv_interp.run.scoring import Scoring
 from pkv_interp.stats.intervals import wilson_ends
@@ -220,3 +220,7 @@ def test_other_experiments_refuse_the_table(tmp_path: Path) -> None:
 
 def test_the_command_line_and_python_have_the_same_defaults() -> None:
     assert compose("architectures") == ArchitecturesSettings()
+
+
+def test_published_figures_have_our_names() -> None:
+    assert set(published(experiment="architectures")["headline"]) == {"recovery_erratum"}
