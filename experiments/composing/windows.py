@@ -161,7 +161,7 @@ def measure_diagnosis(session: "Session[ComposingSettings]", runner: Runner) -> 
 
 def _prompt(model: str, family: Family, subject: tuple[Runner, Any], seed: int) -> WindowPrompt:
     runner, tokenizer = subject
-    window = max(w for w in runner.windows if w is not None)
+    window = max(w for w in runner.windows if isinstance(w, int))
     # The chunk is longer than a window and lies more than one window after the start.
     size = window + window // 2
     ids = [tokenizer.bos_token_id, *text_of(family, 2 * size + 32, tokenizer, seed)]

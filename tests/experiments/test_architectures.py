@@ -21,6 +21,7 @@ from experiments.architectures.tables import ArmLine, OperationLine, SupportLine
 from pkv_interp.errors import PkvError
 from pkv_interp.measure.edit_scenes import EditScene, SceneSource
 from pkv_interp.measure.reach import OPERATIONS, Tried
+from pkv_interp.models.catalogue import load_catalogue_entry
 from pkv_interp.records import RunRecord, load_records, published
 from pkv_interp.records.tables import rows_of
 from pkv_interp.run.scoring import Scoring
@@ -28,7 +29,7 @@ from pkv_interp.stats.intervals import wilson_ends
 from pkv_interp.tolerances import Tolerance, tolerance_of
 from tests.experiments.configs import compose
 
-SMALL = {"families": ("orders", "alerts"), "n_fillers": 0}
+SMALL: dict[str, Any] = {"families": ("orders", "alerts"), "n_fillers": 0}
 
 
 @pytest.fixture(scope="module")
@@ -66,9 +67,9 @@ def test_the_record_is_of_the_table_and_counts_what_is_served(record: RunRecord)
 def test_recovery_is_over_the_edits_in_which_full_and_stale_differ(record: RunRecord) -> None:
     for line in rows_of(record, ArmLine):
         rows = [row for row in record.rows if row.extra["model"] == line.model and row.arm == line.arm]
-        telling = [row for row in rows if row.clean > 0 > row.corrupt]
+        telling = [row for row in rows if float(row.clean or 0.0) > 0 > float(row.corrupt or 0.0)]
         assert (line.edits, line.discriminating) == (len(rows), len(telling))
-        assert line.picked == sum(row.patched > 0 for row in telling)
+        assert line.picked == sum(float(row.patched or 0.0) > 0 for row in telling)
 
 
 def test_one_line_of_recovery_by_hand() -> None:
@@ -155,7 +156,7 @@ def test_arms_are_the_decisions_of_texts_read_whole() -> None:
 
 
 def test_a_model_without_telling_edits_states_no_recovery() -> None:
-    settings = ArchitecturesSettings(model="tiny-llama", **SMALL)
+    settings = ArchitecturesSettings(model=load_catalogue_entry("tiny-llama"), **SMALL)
     head: Any = type("Head", (), {"model": {"random_weights": False}, "noise_floor": {"margin": 1e-3}})()
     scoring = Scoring(settings, head)
     two = [scene(TELLING, family) for family in ("orders", "alerts")]
