@@ -8,7 +8,8 @@ more than ``n * BLOCK / 2`` scores are computed and then masked.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import Any
 
 from jaxtyping import Float, Int
@@ -26,6 +27,13 @@ def blocks(n: int, size: int | None = None) -> Iterator[slice]:
     """Consecutive slices of at most ``size`` (``BLOCK`` when None) over ``n`` tokens."""
     step = size or BLOCK
     return (slice(start, min(start + step, n)) for start in range(0, n, step))
+
+
+def blocks_between_gaps(at: Sequence[int]) -> Iterator[slice]:
+    """``blocks`` of tokens at ascending positions, none of which reaches over a gap between them."""
+    starts = [index for index in range(1, len(at)) if at[index] != at[index - 1] + 1]
+    for start, stop in pairwise([0, *starts, len(at)]):
+        yield from (slice(start + one.start, start + one.stop) for one in blocks(stop - start))
 
 
 class BlockLayer(DynamicLayer):

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from typing import Any
 
 import torch
@@ -18,7 +17,8 @@ from transformers import PreTrainedModel
 from transformers.cache_utils import DynamicCache
 
 from pkv_interp.cache.attention_layout import AttentionLayout
-from pkv_interp.cache.blocks import BlockLayer, blocks
+from pkv_interp.cache.blocks import BlockLayer, blocks, blocks_between_gaps
+from pkv_interp.cache.computed import Computed
 from pkv_interp.cache.forward import at_positions, fresh_rotation
 from pkv_interp.cache.frozen import FrozenCache
 from pkv_interp.cache.masks import (
@@ -39,19 +39,6 @@ from pkv_interp.cache.window import Window
 from pkv_interp.errors import PkvError
 from pkv_interp.finite import finite_logits
 from pkv_interp.ids import TokenIds, as_ids
-
-
-@dataclass(frozen=True, eq=False)
-class Computed:
-    """A cache and what the model says after the last token that was run for it.
-
-    Attributes:
-        cache: keys and values of the whole prompt.
-        logits: after the last token run, in float32.
-    """
-
-    cache: FrozenCache
-    logits: Float[Tensor, " vocab"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -237,12 +224,10 @@ class Runner:
         that scales its queries by the number of columns is given tokens that follow one another.
         """
         boundary = self.positions.boundary
-        one = boundary is not None and not boundary.same(int(at[0]) + 1, int(at[-1]) + 1)
-        gaps = scales_by_count(self.model.config.get_text_config()) and not one
-        starts = (torch.nonzero(at.diff() != 1).flatten() + 1).tolist() if gaps else []
-        for start, stop in pairwise([0, *starts, len(at)]):
-            size = stop - start if one else None
-            yield from (slice(start + b.start, start + b.stop) for b in blocks(stop - start, size))
+        if boundary is not None and not boundary.same(int(at[0]) + 1, int(at[-1]) + 1):
+            return blocks(len(at), len(at))
+        gaps = scales_by_count(self.model.config.get_text_config())
+        return blocks_between_gaps(at.tolist()) if gaps else blocks(len(at))
 
     def layers(self, cache: FrozenCache, length: int) -> list[BlockLayer]:
         """The columns of a cache with room for ``length``, to run blocks of tokens over."""

@@ -15,7 +15,8 @@ from transformers.cache_utils import DynamicCache
 
 from pkv_interp.cache.attention_layout import AttentionLayout
 from pkv_interp.cache.blocks import BlockLayer, blocks
-from pkv_interp.cache.compute import Computed, Runner
+from pkv_interp.cache.compute import Runner
+from pkv_interp.cache.computed import Computed
 from pkv_interp.cache.forward import at_positions, fresh_rotation
 from pkv_interp.cache.frozen import FrozenCache
 from pkv_interp.cache.measured import first_ids, refuse_dtype

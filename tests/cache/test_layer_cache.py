@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 from transformers import PreTrainedModel
 
 from pkv_interp.cache import FrozenCache, Runner, reposition
@@ -66,12 +67,10 @@ def test_what_turns_of_each_is_found() -> None:
 
 def test_the_last_coordinates_of_expanded_keys_are_turned(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keys of a cache that holds what MLA expands to: as older versions keep them, and models with code."""
-    model = built(
-        "llama", rope_parameters={"rope_type": "default", "rope_theta": 1e4, "partial_rotary_factor": 0.5}
-    )
-    room: Any = importlib.import_module("transformers.models.llama.modeling_llama")
+    model = built("glm4", partial_rotary_factor=0.5)
+    room = importlib.import_module("transformers.models.glm4.modeling_glm4")
 
-    def last_half(q: torch.Tensor, k: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> Any:
+    def last_half(q: Tensor, k: Tensor, cos: Tensor, sin: Tensor, *_: Any) -> Any:
         r = cos.shape[-1] // 2
         made = []
         for one in (q, k):
