@@ -31,6 +31,7 @@ from pkv_interp.tolerances import tolerance_of
 
 #: Tokens of the check: so many stand before, and so many are appended.
 _BEFORE, _AFTER, _TEXTS = 5, 4, 3
+_LONGEST = 120
 _RAISED = (RuntimeError, ValueError, TypeError, AttributeError, IndexError, KeyError, NotImplementedError)
 
 
@@ -180,8 +181,10 @@ def _check(model: PreTrainedModel) -> bool:
         if isinstance(error, PkvError):
             raise
         refuse_dtype(error, model)
+        told = " ".join(str(error).split())[:_LONGEST]
         raise PkvError(
-            f"{what} does not run over a state that it kept: {error}", "use another model"
+            f"{what} does not run over a state that it kept: {told}",
+            "use a model whose state lies in its cache",
         ) from error
     allowed = tolerance_of(model.dtype).layout
     if missed[False] <= allowed:
