@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 LLAMA ?= .venv-llama
 VLLM ?= .venv-vllm
 
-.PHONY: help setup circuit summarise figures docs bench guard gate test lint fmt types pytest fuzz test-slurm upgrade-check clean
+.PHONY: help setup circuit summarise figures docs support bench guard gate test lint fmt types pytest fuzz test-slurm upgrade-check clean
 .PHONY: serving-llama serving-vllm
 .DEFAULT_GOAL := help
 
@@ -31,6 +31,9 @@ summarise: $(READY) ## make the committed records anew from their measurements, 
 
 figures: $(READY) ## draw the figures of the committed records
 	$(PY) -m experiments.figures
+
+support: $(READY) ## fill docs/support.md from what is tried on every tiny architecture
+	$(PY) -m experiments.architectures.document
 
 docs: $(READY) ## fill the tables of README and docs from the committed records
 	$(PY) -m experiments.docs

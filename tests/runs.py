@@ -21,8 +21,7 @@ SMALL = (
     "write_sweeps=2",
     "write_instances=1",
     "random_draws=2",
-    "bootstrap_draws=200",
-    "threads=1",
+    *("bootstrap_draws=200", "threads=1"),
 )
 BLAST = (
     "model=tiny-llama",
@@ -30,8 +29,7 @@ BLAST = (
     "fillers=[0,2]",
     "effect_fillers=[0]",
     "random_draws=2",
-    "bootstrap_draws=200",
-    "threads=1",
+    *("bootstrap_draws=200", "threads=1"),
 )
 PATCHING = (
     "model=tiny-llama",
@@ -52,8 +50,7 @@ PATCHING = (
     "place_fillers=4",
     "cot_cases=1",
     "cot_tokens=4",
-    "bootstrap_draws=200",
-    "threads=1",
+    *("bootstrap_draws=200", "threads=1"),
 )
 AGENT = (
     *("model=tiny-llama", "domains=[documents,alerts]", "instances=1", "turns=4", "n_fillers=1", "seam=2"),
@@ -73,8 +70,7 @@ EDITING = (
     "horizon_cases=2",
     "traced_cases=2",
     "read_heads=2",
-    "bootstrap_draws=200",
-    "threads=1",
+    *("bootstrap_draws=200", "threads=1"),
 )
 WEIGHT_EDITS = (
     "model=tiny-llama",
@@ -88,8 +84,7 @@ WEIGHT_EDITS = (
     "value_steps=2",
     "lora_steps=2",
     "latency_repeats=1",
-    "bootstrap_draws=200",
-    "threads=1",
+    *("bootstrap_draws=200", "threads=1"),
 )
 COMPOSING = (
     "model=tiny-llama",
@@ -107,8 +102,7 @@ COMPOSING = (
     "diagnosis_prompts=2",
     "lengths=[96,160]",
     "rounds=2",
-    "bootstrap_draws=200",
-    "threads=1",
+    *("bootstrap_draws=200", "threads=1"),
 )
 KEYSTONE = (
     "model=tiny-llama",
@@ -213,6 +207,10 @@ TAU2 = (
     *("model=tiny-llama", "domains=[retail]", "records=8", "loops=2", "loop_turns=2", "seam=2"),
     *("bootstrap_draws=200", "threads=1"),
 )
+ARCHITECTURES = (
+    *("model=tiny-table", "architectures=[llama,gpt2,mamba2]", "families=[orders,alerts]", "n_fillers=0"),
+    *("bootstrap_draws=200", "threads=1"),
+)
 AUDIT = (f"path={ROOT / 'tests' / 'audit' / 'records'}",)
 PROGRAMMABLE = (
     *("model=tiny-llama", "discovery=[orders,support]", "held_out=[documents,alerts]", "read_heads=3"),
@@ -223,6 +221,7 @@ PROGRAMMABLE = (
 ARGUMENTS = {
     "agent": AGENT,
     "anatomy": ANATOMY,
+    "architectures": ARCHITECTURES,
     "audit": AUDIT,
     "bench": BENCH,
     "blast_radius": BLAST,

@@ -15,7 +15,7 @@ from transformers import PreTrainedTokenizerBase
 from experiments.composing.timing import text_of
 from pkv_interp.cache.compute import Runner
 from pkv_interp.cache.frozen import FrozenCache
-from pkv_interp.cache.rotation import angles, rotations_of, turn
+from pkv_interp.cache.rotation import angles, rotations_of, turned_columns
 from pkv_interp.composing import join, precompile
 from pkv_interp.errors import PkvError
 from pkv_interp.measure.decision import kl_divergence
@@ -110,16 +110,15 @@ def _turned(runner: Runner, cache: FrozenCache, delta: int, start: int, per_laye
     full = (
         max(i for i, window in enumerate(runner.windows) if window is None) if None in runner.windows else 0
     )
-    positions = torch.arange(start, start + cache.length, device=cache.keys[0].device)
-    keys = []
-    for layer, key in enumerate(cache.keys):
+    positions = torch.arange(start, start + cache.length, device=cache.device)
+    columns = list(zip(cache.keys, cache.values, strict=True))
+    for layer, how in enumerate(rotations.turned):
         rotary = rotations.layers[layer if per_layer else full]
-        if rotary is None:
-            keys.append(key)
-            continue
-        by = angles(rotary.short.to(positions.device), positions, positions + delta)
-        keys.append(turn(key, by.cos().float(), by.sin().float(), rotations.layouts[layer]))
-    return FrozenCache(tuple(keys), cache.values)
+        if rotary is not None:
+            by = angles(rotary.short.to(positions.device), positions, positions + delta)
+            columns[layer] = turned_columns(columns[layer], by.cos().float(), by.sin().float(), how)
+    keys, values = zip(*columns, strict=True)
+    return FrozenCache(keys, values)
 
 
 def _decide(runner: Runner, cache: FrozenCache, ids: Sequence[int], window: bool) -> torch.Tensor:
@@ -162,7 +161,7 @@ def measure_diagnosis(session: "Session[ComposingSettings]", runner: Runner) -> 
 
 def _prompt(model: str, family: Family, subject: tuple[Runner, Any], seed: int) -> WindowPrompt:
     runner, tokenizer = subject
-    window = max(w for w in runner.windows if w is not None)
+    window = max(w for w in runner.windows if isinstance(w, int))
     # The chunk is longer than a window and lies more than one window after the start.
     size = window + window // 2
     ids = [tokenizer.bos_token_id, *text_of(family, 2 * size + 32, tokenizer, seed)]

@@ -2,7 +2,8 @@
 
 from pkv_interp.cache.attention_layout import AttentionLayout
 from pkv_interp.cache.columns import ColumnsLayer, columns_cache
-from pkv_interp.cache.compute import Computed, Runner
+from pkv_interp.cache.compute import Runner
+from pkv_interp.cache.computed import Computed
 from pkv_interp.cache.frozen import FrozenCache, Part
 from pkv_interp.cache.reposition import reposition
 

@@ -8,12 +8,15 @@ more than ``n * BLOCK / 2`` scores are computed and then masked.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import Any
 
 from jaxtyping import Float, Int
 from torch import Tensor
 from transformers.cache_utils import DynamicLayer
+
+from pkv_interp.cache.window import Window, first_seen
 
 #: Tokens per forward. Fewer waste less attention (see above), more spread the fixed cost of a forward better
 #: (measured from 128 to 2048 on a CPU core, prompts of 1.5k to 4k tokens).
@@ -24,6 +27,13 @@ def blocks(n: int, size: int | None = None) -> Iterator[slice]:
     """Consecutive slices of at most ``size`` (``BLOCK`` when None) over ``n`` tokens."""
     step = size or BLOCK
     return (slice(start, min(start + step, n)) for start in range(0, n, step))
+
+
+def blocks_between_gaps(at: Sequence[int]) -> Iterator[slice]:
+    """``blocks`` of tokens at ascending positions, none of which reaches over a gap between them."""
+    starts = [index for index in range(1, len(at)) if at[index] != at[index - 1] + 1]
+    for start, stop in pairwise([0, *starts, len(at)]):
+        yield from (slice(start + one.start, start + one.stop) for one in blocks(stop - start))
 
 
 class BlockLayer(DynamicLayer):
@@ -41,7 +51,7 @@ class BlockLayer(DynamicLayer):
         keys: Float[Tensor, "1 n_kv T d"],
         values: Float[Tensor, "1 n_kv T d"],
         length: int,
-        window: int | None,
+        window: Window,
     ) -> None:
         super().__init__()
         self.lazy_initialization(keys, values)
@@ -76,11 +86,6 @@ class BlockLayer(DynamicLayer):
     def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
         """Columns that the next forward is given, and the position of the first of them."""
         return self._start + query_length - self._first, self._first
-
-
-def first_seen(position: int, window: int | None) -> int:
-    """The oldest column that the token at ``position`` can see."""
-    return 0 if window is None else max(0, position + 1 - window)
 
 
 def _room(columns: Float[Tensor, "1 n_kv T d"], length: int) -> Float[Tensor, "1 n_kv length d"]:

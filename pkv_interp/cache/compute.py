@@ -17,33 +17,28 @@ from transformers import PreTrainedModel
 from transformers.cache_utils import DynamicCache
 
 from pkv_interp.cache.attention_layout import AttentionLayout
-from pkv_interp.cache.blocks import BlockLayer, blocks
+from pkv_interp.cache.blocks import BlockLayer, blocks, blocks_between_gaps
+from pkv_interp.cache.computed import Computed
 from pkv_interp.cache.forward import at_positions, fresh_rotation
 from pkv_interp.cache.frozen import FrozenCache
-from pkv_interp.cache.masks import WITHOUT_LAYOUT, additive_masks, check_masks, restricted, restricts
+from pkv_interp.cache.masks import (
+    WITHOUT_LAYOUT,
+    additive_masks,
+    check_masks,
+    restricted,
+    restricts,
+    takes_masks,
+)
 from pkv_interp.cache.measured import measured_columns
 from pkv_interp.cache.positions import Positions
+from pkv_interp.cache.readable import check_decoder, layer_kinds, stateful_layers
+from pkv_interp.cache.rope import scales_by_count
 from pkv_interp.cache.state import form_of, refuse_training
 from pkv_interp.cache.suffix_attention import unmasked
+from pkv_interp.cache.window import Window
 from pkv_interp.errors import PkvError
 from pkv_interp.finite import finite_logits
 from pkv_interp.ids import TokenIds, as_ids
-
-SLIDING = "sliding_attention"
-FULL = "full_attention"
-
-
-@dataclass(frozen=True, eq=False)
-class Computed:
-    """A cache and what the model says after the last token that was run for it.
-
-    Attributes:
-        cache: keys and values of the whole prompt.
-        logits: after the last token run, in float32.
-    """
-
-    cache: FrozenCache
-    logits: Float[Tensor, " vocab"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,51 +47,49 @@ class Runner:
 
     Attributes:
         model: the model, in eval mode.
-        windows: per layer the number of positions a token sees, itself included, or None for all.
-        types: per layer the kind of mask that it takes, "full_attention" or "sliding_attention".
+        windows: per layer what a token sees: the number of positions, itself included, chunks, or None for
+            all.
+        types: per layer the kind of mask that it takes, as the config names it.
         positions: how many it serves, and where its rotary frequencies change.
         form: what the above was read from (``form_of``).
     """
 
     model: PreTrainedModel
-    windows: tuple[int | None, ...]
+    windows: tuple[Window, ...]
     types: tuple[str, ...]
     positions: Positions
     form: Hashable
 
     @classmethod
     def of(cls, model: PreTrainedModel) -> Runner:
-        """Check that the model keeps one key and value per token in every layer, and measure its windows.
+        """Check what the model keeps per token in every layer, and measure what its layers see.
+
+        A model with a recurrent state gives a runner that only appends (``StateRunner``).
 
         Raises:
-            PkvError: naming what the model has instead (recurrent state, cross-attention, chunked windows),
-                or that it is not causal, counts positions from another number, or is in training mode.
+            PkvError: naming what the model has instead (a state outside its cache, cross-attention, layers
+                that share a cache), or that it is not causal, counts positions from another number, or is in
+                training mode.
         """
-        what, config = type(model).__name__, model.config.get_text_config()
-        if getattr(config, "is_encoder_decoder", False):
-            raise PkvError(f"{what} is an encoder-decoder", "use a decoder-only language model")
-        if getattr(config, "decoder_layers", None) is not None:
-            raise PkvError(
-                f"{what} is the decoder of an encoder-decoder", "use a language model that was made as one"
-            )
-        n_layers = int(config.num_hidden_layers)
-        listed = getattr(config, "layer_types", None) or [FULL] * n_layers
-        odd = sorted(set(listed) - {FULL, SLIDING})
-        if odd:
-            raise PkvError(
-                f"{what} has layers of {', '.join(odd)}, which keep no key and value per token",
-                "use a model whose layers are all full or sliding attention",
-            )
-        if getattr(model, "_is_stateful", False):
-            raise PkvError(f"{what} has recurrent state", "use a model whose every layer is attention")
-        if "local" in (getattr(config, "attention_layers", None) or ()):
-            raise PkvError(
-                f"{what} keeps its local windows out of layer_types",
-                "use a model whose windows its config lists",
-            )
-        refuse_training(model)
+        check_decoder(model)
+        if stateful_layers(model):
+            # That runner is one of these, so its module cannot be imported before this one.
+            from pkv_interp.cache.state_runner import StateRunner
+
+            return StateRunner.over(model)
+        kinds = layer_kinds(model)
         windows = measured_columns(model).windows
-        return cls(model, windows, tuple(listed), Positions.of(model), form_of(model))
+        return cls(model, windows, kinds, Positions.of(model), form_of(model))
+
+    @property
+    def appends_only(self) -> bool:
+        """Whether tokens can be run after what is kept, and nowhere else."""
+        return False
+
+    @property
+    def edits_in_place(self) -> bool:
+        """Whether tokens inside a cache can be run again: the model must take masks and positions."""
+        return not self.appends_only and takes_masks(self.model)
 
     @torch.no_grad()
     def prefill(self, ids: TokenIds, layout: AttentionLayout | None = None) -> Computed:
@@ -227,11 +220,14 @@ class Runner:
     def blocks(self, at: Int[Tensor, " n"]) -> Iterator[slice]:
         """The blocks in which tokens at the positions ``at`` are run: one where the rotation asks for it.
 
-        Frequencies follow from the last position of a forward, and all blocks must have the same.
+        Frequencies follow from the last position of a forward, and all blocks must have the same. A model
+        that scales its queries by the number of columns is given tokens that follow one another.
         """
         boundary = self.positions.boundary
-        one = boundary is not None and not boundary.same(int(at[0]) + 1, int(at[-1]) + 1)
-        return blocks(len(at), len(at) if one else None)
+        if boundary is not None and not boundary.same(int(at[0]) + 1, int(at[-1]) + 1):
+            return blocks(len(at), len(at))
+        gaps = scales_by_count(self.model.config.get_text_config())
+        return blocks_between_gaps(at.tolist()) if gaps else blocks(len(at))
 
     def layers(self, cache: FrozenCache, length: int) -> list[BlockLayer]:
         """The columns of a cache with room for ``length``, to run blocks of tokens over."""

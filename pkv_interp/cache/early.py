@@ -15,6 +15,7 @@ from pkv_interp.cache.compute import Runner
 from pkv_interp.cache.forward import fresh_rotation
 from pkv_interp.cache.frozen import FrozenCache
 from pkv_interp.cache.masks import restricted
+from pkv_interp.cache.measured import measured_columns
 from pkv_interp.cache.suffix_attention import unmasked
 from pkv_interp.errors import PkvError
 from pkv_interp.finite import finite
@@ -29,7 +30,7 @@ EARLY_LAYER = 1
 def early_values(
     runner: Runner, cache: FrozenCache, ids: TokenIds, layer: int
 ) -> Float[Tensor, "1 n_kv new d"]:
-    """Values that the tokens ``ids`` after a cache have at ``layer``.
+    """Values that the tokens ``ids`` after a cache have at ``layer``; latents where it compresses (MLA).
 
     A forward ends when that layer has its keys and values: only the layers below it are run, in blocks as in
     ``Runner.extend``.
@@ -48,7 +49,7 @@ def early_values(
     layers[layer] = _LastLayer(cache.keys[layer], cache.values[layer], length, runner.windows[layer])
     tokens = torch.tensor([list(ids)], device=model.device)
     at = torch.arange(cache.length, length, device=model.device)
-    values = []
+    found: list[tuple[Tensor, Tensor]] = []
     with fresh_rotation(model), unmasked(model, runner.windows) as keywords:
         for block in runner.blocks(at):
             for each in layers:
@@ -61,10 +62,16 @@ def early_values(
             try:
                 runner.forward(tokens[:, block], at[block], grown, **extra)
             except _ReachedError as reached:
-                values.append(reached.values)
+                found.append(reached.columns)
             else:
                 raise PkvError(f"the model does not write layer {layer} to its cache", "choose another layer")
-    return finite(torch.cat(values, 2), "the values of that layer")
+    own = [_values(runner, layer, *columns) for columns in found]
+    return finite(torch.cat(own, 2), "the values of that layer")
+
+
+def _values(runner: Runner, layer: int, keys: Tensor, values: Tensor) -> Tensor:
+    """What of a layer's columns its values are, or are made from."""
+    return keys if measured_columns(runner.model).held[layer].latent else values
 
 
 def most_moved(
@@ -102,15 +109,16 @@ def most_moved(
             f"layer {layer} cannot tell which tokens read others", f"use 1 to {cache.n_layers - 1}"
         )
     fresh = early_values(runner, cache.slice(0, start), ids, layer)
-    moved = (fresh - cache.values[layer][:, :, start : start + len(ids)]).float().square().sum((0, 1, 3))
+    known = _values(runner, layer, cache.keys[layer], cache.values[layer])
+    moved = (fresh - known[:, :, start : start + len(ids)]).float().square().sum((0, 1, 3))
     order = torch.argsort(moved[[at - start for at in chosen]], descending=True, stable=True)
     return sorted(chosen[i] for i in order[:n].tolist())
 
 
 class _ReachedError(Exception):
-    def __init__(self, values: Tensor) -> None:
+    def __init__(self, *columns: Tensor) -> None:
         super().__init__("the layer has its values")
-        self.values = values
+        self.columns: tuple[Tensor, Tensor] = (columns[0], columns[1])
 
 
 class _LastLayer(BlockLayer):
@@ -119,5 +127,5 @@ class _LastLayer(BlockLayer):
     def update(
         self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any
     ) -> tuple[Tensor, Tensor]:
-        del key_states, args, kwargs
-        raise _ReachedError(value_states)
+        del args, kwargs
+        raise _ReachedError(key_states, value_states)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any, get_args
 
@@ -28,8 +28,8 @@ class FrozenCache:
     mask. The tensors are shared, never written; a forward over ``view()`` grows a list of its own.
 
     Attributes:
-        keys: per layer Float[1, n_kv_heads, T, head_dim].
-        values: per layer Float[1, n_kv_heads, T, head_dim].
+        keys: per layer Float[1, n_kv_heads, T, head_dim]; a latent for all heads where a layer compresses.
+        values: per layer Float[1, n_kv_heads, T, head_dim], of another width where the layer has it so.
         regime: rotary frequencies that the keys were made with, for a model whose frequencies follow the
             length of the context; None for any other model, or where it is not known.
         layout: who sees whom, in columns of this cache and of what comes after it; None where every token
@@ -48,7 +48,8 @@ class FrozenCache:
                 "pass one key and one value tensor per layer",
             )
         shapes = {tuple(t.shape) for t in (*self.keys, *self.values)}
-        if len(shapes) != 1 or self.keys[0].ndim != 4 or self.keys[0].shape[0] != 1:
+        # Heads and widths may differ between layers, and between keys and values (MLA).
+        if any(len(shape) != 4 for shape in shapes) or {shape[::2] for shape in shapes} != {(1, self.length)}:
             raise PkvError(
                 f"cache tensors have shapes {sorted(shapes)}",
                 "give every layer the shape (1, n_kv_heads, length, head_dim)",
@@ -72,6 +73,22 @@ class FrozenCache:
     def length(self) -> int:
         """Number of tokens, T."""
         return self.keys[0].shape[2]
+
+    @property
+    def editable(self) -> bool:
+        """Whether it has columns that can be cut out, replaced and moved."""
+        return True
+
+    @property
+    def device(self) -> torch.device:
+        """Where the columns lie."""
+        return self.keys[0].device
+
+    @property
+    def form(self) -> Hashable:
+        """Heads, widths and dtypes of all layers, and the device: equal for caches that can be joined."""
+        told = tuple((t.shape[1], t.shape[3], t.dtype) for t in (*self.keys, *self.values))
+        return (*told, self.device)
 
     @property
     def nbytes(self) -> int:
@@ -130,7 +147,7 @@ class FrozenCache:
             PkvError: for a donor of another length, shape, regime or attention layout, or a position or layer
                 out of range.
         """
-        if donor.length != self.length or donor.n_layers != self.n_layers:
+        if donor.length != self.length or [t.shape for t in donor.keys] != [t.shape for t in self.keys]:
             raise PkvError(
                 f"the donor has {donor.n_layers} layers of {donor.length} tokens, "
                 f"this cache {self.n_layers} of {self.length}",

@@ -10,9 +10,9 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from pkv_interp.cache.attention_layout import AttentionLayout
-from pkv_interp.cache.blocks import first_seen
 from pkv_interp.cache.forward import at_positions
 from pkv_interp.cache.frozen import FrozenCache
+from pkv_interp.cache.window import Window, first_seen, unseen
 from pkv_interp.errors import PkvError
 
 #: Attention that takes an additive mask of four dimensions.
@@ -46,7 +46,7 @@ def refuse_restricted(cache: FrozenCache) -> None:
 
 def additive_masks(
     at: Int[Tensor, " block"],
-    kinds: Mapping[str, int | None],
+    kinds: Mapping[str, Window],
     dtype: torch.dtype,
     layout: AttentionLayout | None = None,
     *,
@@ -69,10 +69,7 @@ def additive_masks(
     for kind, window in kinds.items():
         first = 0 if whole else first_seen(start, window)
         columns = torch.arange(first, stop, device=at.device)
-        distance = at[:, None] - columns[None]
-        hidden = distance < 0
-        if window is not None:
-            hidden |= distance >= window
+        hidden = unseen(at, columns, window)
         if layout is not None:
             hidden |= layout.hidden(at, columns)
         mask = torch.zeros(hidden.shape, dtype=dtype, device=at.device)
@@ -111,3 +108,12 @@ def check_masks(model: PreTrainedModel, hint: str = _APPENDING) -> None:
             f"attention '{model.config._attn_implementation}' takes no explicit mask",
             "load the model with attn_implementation sdpa or eager",
         )
+
+
+def takes_masks(model: PreTrainedModel) -> bool:
+    """Whether ``check_masks`` lets a model pass."""
+    try:
+        check_masks(model)
+    except PkvError:
+        return False
+    return True

@@ -2,8 +2,8 @@
 
 A config can state a window that the model does not apply, or leave out that layers share a cache. So both are
 read off forwards: columns of a small cache are changed one at a time, and a layer sees those that move the
-model's output. Stated windows are set to two positions while that is done, which shows at once which layers
-follow them, however wide they are.
+model's output. Stated windows and chunks are set to a few positions while that is done, which shows at once
+which layers follow them, however wide they are.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from transformers.cache_utils import DynamicCache, DynamicLayer
 
 from pkv_interp.cache.causal import check_causal, hidden
 from pkv_interp.cache.state import PerForm
+from pkv_interp.cache.window import Chunks, Window
 from pkv_interp.errors import PkvError
 from pkv_interp.tolerances import tolerance_of
 
@@ -33,8 +34,26 @@ _FILLED = 4
 _COLUMNS = (0, _FILLED - NARROW, _FILLED - NARROW + 1)
 #: Changed caches that are run in one forward.
 _BATCH = 32
+#: Keys of a config, and of modules, that say how many tokens a layer sees.
+_WINDOW = "sliding_window"
+_STATED = (_WINDOW, "attention_chunk_size")
 _NAMES = {"float64": "double|float64", "float16": "half|float16", "bfloat16": "bfloat16"}
 _RAISED = (RuntimeError, ValueError, TypeError, AttributeError, IndexError, KeyError, NotImplementedError)
+
+
+@dataclass(frozen=True)
+class Held:
+    """What one layer keeps per token: two tensors, by heads and width of each.
+
+    Attributes:
+        keys: heads and width of the first, keys or, where ``latent``, what keys and values are made from.
+        values: of the second, values or, where ``latent``, the part of the keys that carries the position.
+        latent: the layer keeps its keys and values compressed (multi-head latent attention, MLA).
+    """
+
+    keys: tuple[int, int]
+    values: tuple[int, int]
+    latent: bool = False
 
 
 @dataclass(frozen=True)
@@ -42,53 +61,46 @@ class Columns:
     """What a model keeps per token, measured.
 
     Attributes:
-        windows: per layer the number of positions a token sees, itself included, or None for all.
-        n_kv_heads: key and value heads of every layer.
-        head_dim: width of a key and of a value.
+        windows: per layer what a token sees, itself included.
+        held: per layer the shapes of what it keeps.
     """
 
-    windows: tuple[int | None, ...]
-    n_kv_heads: int
-    head_dim: int
+    windows: tuple[Window, ...]
+    held: tuple[Held, ...]
 
 
 def measured_columns(model: PreTrainedModel) -> Columns:
     """What ``model`` keeps in its cache and sees of it, found once per model and what it rests on.
 
     Raises:
-        PkvError: naming what the model keeps instead of one key and one value per token in every layer, the
-            layer that sees neither all tokens nor the last of them, or that the model is not causal.
+        PkvError: naming what the model keeps instead of two tensors per token in every layer, the layer that
+            sees neither all tokens nor the last of them, or that the model is not causal or that its cache
+            does not stand for the tokens in it.
     """
     return _FOUND.of(model)
 
 
-def refuse_compressed(model: PreTrainedModel) -> None:
-    """Refuse multi-head latent attention (MLA), whose keys are wider than its values and made from a latent.
-
-    Raises:
-        PkvError: the config states a rank of compressed keys and values.
-    """
-    if getattr(model.config.get_text_config(), "kv_lora_rank", None):
-        raise PkvError(
-            f"{type(model).__name__} compresses its keys and values (multi-head latent attention, MLA)",
-            "use a model that keeps plain keys and values per head",
-        )
-
-
 @contextmanager
-def narrowed(model: PreTrainedModel) -> Iterator[None]:
-    """Within the context, every window that the config or a module states is ``NARROW``."""
+def narrowed(model: PreTrainedModel, chunk: int = NARROW) -> Iterator[None]:
+    """Within the context, every window that the config or a module states is ``NARROW``.
+
+    Args:
+        model: whose windows are set, and put back.
+        chunk: size of the chunks that it states.
+    """
     config: Any = model.config.get_text_config()
-    holders: list[Any] = [config, *(m for m in model.modules() if hasattr(m, "sliding_window"))]
-    kept = [(holder, _window_of(holder)) for holder in holders]
-    changed = [(holder, window) for holder, window in kept if isinstance(window, int) and window > 0]
+    changed: list[tuple[Any, str, int]] = []
+    for name in _STATED:
+        holders: list[Any] = [config, *(m for m in model.modules() if hasattr(m, name))]
+        kept = [(holder, getattr(holder, name, None)) for holder in holders]
+        changed += [(holder, name, w) for holder, w in kept if isinstance(w, int) and w > 0]
     try:
-        for holder, _ in changed:
-            holder.sliding_window = NARROW
+        for holder, name, _ in changed:
+            setattr(holder, name, NARROW if name == _WINDOW else chunk)
         yield
     finally:
-        for holder, window in changed:
-            holder.sliding_window = window
+        for holder, name, window in changed:
+            setattr(holder, name, window)
 
 
 def refuse_dtype(error: Exception, model: PreTrainedModel) -> None:
@@ -111,25 +123,23 @@ def first_ids(model: PreTrainedModel, n: int) -> list[int]:
     return [(7 + 31 * index) % size for index in range(n)]
 
 
-def _window_of(holder: Any) -> Any:
-    return getattr(holder, "sliding_window", None)
-
-
 @torch.no_grad()
 def _measure(model: PreTrainedModel) -> Columns:
     config: Any = model.config.get_text_config()
     what, n_layers = type(model).__name__, int(config.num_hidden_layers)
-    refuse_compressed(model)
     base = DynamicCache()
     ids = first_ids(model, _FILLED + 1)
     try:
         _hidden(model, ids[:_FILLED], 0, base)
-        heads, width = _shape(base, n_layers, what)
+        held = _held(base, n_layers, what, config)
         check_causal(model, ids[:_FILLED], ids[_FILLED], DynamicCache())
-        window = _window_of(config)
-        if not window:
-            return Columns((None,) * n_layers, heads, width)
-        seen = _seen(model, base, ids[_FILLED])
+        _check_extends(model)
+        stated = tuple(getattr(config, name, None) for name in _STATED)
+        if not any(stated):
+            return Columns((None,) * n_layers, held)
+        seen = _seen(model, base, ids[_FILLED], NARROW)
+        # In chunks of two the token is the first of one, in chunks of three the second.
+        again = _seen(model, base, ids[_FILLED], NARROW + 1) if stated[1] else seen
     except _RAISED as error:
         if isinstance(error, PkvError):
             raise
@@ -138,29 +148,60 @@ def _measure(model: PreTrainedModel) -> Columns:
             f"{what} does not run over a plain cache of keys and values: {error}",
             "use a model whose every layer is attention",
         ) from error
-    windows = tuple(_width(row, layer, window, what) for layer, row in enumerate(seen))
+    rows = list(zip(seen, again, strict=True))
+    windows = tuple(_width(row, layer, stated, what) for layer, row in enumerate(rows))
     kinds = getattr(config, "layer_types", None) or ["full_attention"] * n_layers
     if len(set(zip(kinds, windows, strict=True))) != len(set(kinds)):
         raise PkvError(
             f"layers of {what} that its config calls alike see different numbers of tokens",
             "use a model whose layer_types name its windows",
         )
-    return Columns(windows, heads, width)
+    return Columns(windows, held)
 
 
-def _width(seen: list[bool], layer: int, window: Any, what: str) -> int | None:
-    if all(seen):
+def _check_extends(model: PreTrainedModel) -> None:
+    """Refuse a model whose next token over a cache is not the one over the tokens that the cache is of.
+
+    Rounding can choose other experts for a token; of three texts one must agree.
+
+    Raises:
+        PkvError: a layer keeps something that is not in its columns.
+    """
+    size, worst = int(model.config.get_text_config().vocab_size), []
+    for first in range(3):
+        ids = [(first + token) % size for token in first_ids(model, _FILLED + 1)]
+        whole, cache = _hidden(model, ids, 0, DynamicCache())[0, -1], DynamicCache()
+        _hidden(model, ids[:_FILLED], 0, cache)
+        miss = (_hidden(model, ids[_FILLED:], _FILLED, cache)[0, -1] - whole).abs().max()
+        worst.append(float(miss / whole.abs().max().clamp_min(1e-30)))
+        if worst[-1] <= tolerance_of(model.dtype).layout:
+            return
+    raise PkvError(
+        f"a token that {type(model).__name__} reads over its cache is not that of the whole text: off by "
+        f"{min(worst):.1e}",
+        "use a model that keeps all it needs in keys and values per token",
+    )
+
+
+def _width(seen: tuple[list[bool], list[bool]], layer: int, stated: tuple[Any, ...], what: str) -> Window:
+    """What a layer sees, from what its narrowed forms saw in chunks of two and of three."""
+    window, chunk = stated
+    alone, last = [False, False, False], [False, False, True]
+    if all(seen[0]) and all(seen[1]):
         return None
-    if seen != [False, False, True] or not isinstance(window, int):
-        raise PkvError(
-            f"layer {layer} of {what} sees neither all tokens nor the last {window} of them",
-            "use a model whose layers are all full or sliding attention",
-        )
-    return window
+    if seen == (last, last) and isinstance(window, int):
+        return window
+    if seen == (alone, last) and isinstance(chunk, int):
+        return Chunks(chunk)
+    told = " or ".join(str(width) for width in stated if width)
+    raise PkvError(
+        f"layer {layer} of {what} sees neither all tokens nor the last {told} of them",
+        "use a model whose layers are all full, sliding or chunked attention",
+    )
 
 
-def _shape(cache: DynamicCache, n_layers: int, what: str) -> tuple[int, int]:
-    """KV heads and their width, the same in all layers."""
+def _held(cache: DynamicCache, n_layers: int, what: str, config: Any) -> tuple[Held, ...]:
+    """Heads and widths of what every layer keeps."""
     layers: list[Any] = cache.layers
     if not layers:
         raise PkvError(
@@ -178,21 +219,17 @@ def _shape(cache: DynamicCache, n_layers: int, what: str) -> tuple[int, int]:
                 f"layer {index} of {what} keeps no key and value per token",
                 "use a model whose every layer is attention with a cache of its own",
             )
-    shapes = {tuple(one.shape[1::2]) for pair in pairs for one in pair if one is not None}
-    if len(shapes) != 1:
-        told = ", ".join(f"{heads} heads of {width}" for heads, width in sorted(shapes))
-        raise PkvError(
-            f"keys and values of {what} have several shapes ({told})",
-            "use a model with one shape of keys and values in all layers",
-        )
-    return shapes.pop()
+    found = [tuple(tuple(one.shape[1::2]) for one in pair if one is not None) for pair in pairs]
+    # Newer versions keep the latent itself, and expand it when attention asks for it.
+    kept = (getattr(config, "kv_lora_rank", None), getattr(config, "qk_rope_head_dim", None))
+    return tuple(Held(key, value, ((1, kept[0]), (1, kept[1])) == (key, value)) for key, value in found)
 
 
-def _seen(model: PreTrainedModel, base: DynamicCache, token: int) -> list[list[bool]]:
-    """Per layer, whether the next token sees each of ``_COLUMNS`` when windows are narrow."""
+def _seen(model: PreTrainedModel, base: DynamicCache, token: int, chunk: int) -> list[list[bool]]:
+    """Per layer, whether the next token sees each of ``_COLUMNS`` when windows and chunks are narrow."""
     n_layers = len(base.layers)
     found: list[list[bool]] = [[] for _ in range(n_layers)]
-    with narrowed(model):
+    with narrowed(model, chunk):
         for column in _COLUMNS:
             for start in range(0, n_layers, _BATCH):
                 chosen = range(start, min(start + _BATCH, n_layers))

@@ -10,7 +10,7 @@ from transformers.cache_utils import Cache
 from pkv_interp.cache.frozen import FrozenCache
 from pkv_interp.cache.positions import Positions
 from pkv_interp.cache.rope import Rotary
-from pkv_interp.cache.rotation import angles, rotations_of, turn
+from pkv_interp.cache.rotation import angles, rotations_of, turned_columns
 from pkv_interp.errors import PkvError
 from pkv_interp.indices import whole
 
@@ -27,7 +27,7 @@ def reposition(
     """The cache as if its tokens stood ``delta`` positions further on (arXiv 2606.17107, composing).
 
     Every key is turned once, in float32, by its layer's own inverse frequencies. A rotation keeps lengths, so
-    the attention scaling that keys carry (YaRN, longrope) stays as it was. Values are shared.
+    the attention scaling that keys carry (YaRN, longrope) stays as it was. What is not turned is shared.
 
     Args:
         model: the model that made the cache.
@@ -41,8 +41,8 @@ def reposition(
 
     Raises:
         PkvError: a position below 0 or past what the model serves; frequencies that differ between the two
-            lengths (dynamic, longrope); queries that are scaled otherwise there; learned positions,
-            ALiBi, recurrent state, a quantised cache.
+            lengths (dynamic, longrope); queries that are scaled otherwise there, or other chunks; learned
+            positions, ALiBi, recurrent state, a quantised cache.
     """
     check_movable(model, cache)
     delta, start = whole(delta, "delta"), whole(start, "start")
@@ -73,7 +73,18 @@ def reposition(
     if cache.length == 0:
         return cache
     at = torch.arange(start, start + cache.length, device=cache.keys[0].device)
-    if rotations.scaled and not torch.equal(at // rotations.scaled, (at + delta) // rotations.scaled):
+    for size in rotations.chunks:
+        crossed = (at + delta) // size - at // size
+        if bool((crossed != crossed[0]).any()):
+            raise PkvError(
+                f"{type(model).__name__} sees chunks of {size} tokens: moving by {delta} puts another of "
+                f"{cache.length} tokens first in a chunk",
+                f"move by a multiple of {size}, or prefill the chunk in place",
+            )
+    counted = at + rotations.counted
+    if rotations.scaled and not torch.equal(
+        counted // rotations.scaled, (counted + delta) // rotations.scaled
+    ):
         where = "" if rotations.scaled == 1 else f" past each multiple of {rotations.scaled} tokens"
         raise PkvError(
             f"{type(model).__name__} scales its queries by position{where}: moving by {delta} changes values",
@@ -92,12 +103,14 @@ def reposition(
         for rotary in {id(r): r for r in rotations.layers if r is not None}.values():
             rotary.frequencies(source_length, target_length)  # refuses keys of another length
         return cache
-    keys = [
-        key if rotary is None else turn(key, *turns(rotary), layout)
-        for key, rotary, layout in zip(cache.keys, rotations.layers, rotations.layouts, strict=True)
+    columns = [
+        columns if rotary is None else turned_columns(columns, *turns(rotary), how)
+        for columns, rotary, how in zip(
+            zip(cache.keys, cache.values, strict=True), rotations.layers, rotations.turned, strict=True
+        )
     ]
-    regime = Positions.of(model).regime(target_length)
-    return FrozenCache(tuple(keys), cache.values, regime, cache.layout)
+    keys, values = zip(*columns, strict=True)
+    return FrozenCache(keys, values, Positions.of(model).regime(target_length), cache.layout)
 
 
 def check_movable(model: PreTrainedModel, cache: FrozenCache | Cache) -> None:

@@ -16,6 +16,8 @@ from pkv_interp.cache.forward import FOLLOWING, rope_kinds, text_decoder
 from pkv_interp.cache.regime import Boundary
 from pkv_interp.errors import PkvError
 
+#: Kinds of layers, as configs name them, that keep columns per token.
+ATTENTION = ("full_attention", "sliding_attention", "chunked_attention")
 _LEARNED = ("wpe", "embed_positions", "position_embeddings", "position_embedding")
 _KNOWN = ("default", "linear", "dynamic", "yarn", "longrope", "llama3", "proportional")
 
@@ -87,13 +89,25 @@ def rotated_types(config: Any, layer_types: Iterable[str]) -> list[str]:
     return sorted({kind for kind in layer_types if stated.get(kind, stated) is not None})
 
 
-def scaled_every(config: Any) -> int | None:
-    """Positions after each multiple of which queries are scaled anew (Ministral 3); None for none."""
+def scaled_every(config: Any) -> tuple[int, int] | None:
+    """Positions after each multiple of which queries are scaled anew; None for none.
+
+    With it, what the position 0 counts as: Ministral 3 counts from 0, Llama 4 from 1 and in its layers
+    without a rotation alone.
+    """
     stated = getattr(config, "rope_parameters", None) or {}
     for one in (stated, *(p for p in stated.values() if isinstance(p, dict))):
         if one.get("llama_4_scaling_beta"):
-            return int(one["original_max_position_embeddings"])
+            return int(one["original_max_position_embeddings"]), 0
+    if scales_by_count(config):
+        return int(config.floor_scale), 1
     return None
+
+
+def scales_by_count(config: Any) -> bool:
+    """Whether queries are scaled by the number of columns before them, whatever position they are given."""
+    rotated = getattr(config, "no_rope_layers", None) or [1]
+    return bool(getattr(config, "attn_temperature_tuning", False)) and not all(rotated)
 
 
 def boundary_of(model: PreTrainedModel) -> Boundary | None:
@@ -176,7 +190,7 @@ def refuse_without_rotation(model: PreTrainedModel) -> None:
         PkvError: recurrent state, ALiBi or learned positions.
     """
     config: Any = model.config.get_text_config()
-    kinds = set(getattr(config, "layer_types", None) or ()) - {"full_attention", "sliding_attention"}
+    kinds = set(getattr(config, "layer_types", None) or ()) - set(ATTENTION)
     if getattr(model, "_is_stateful", False) or kinds:
         raise refusal(model, "carries a recurrent state, which has no columns to move")
     if has_alibi(model):

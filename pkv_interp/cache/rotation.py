@@ -12,15 +12,36 @@ from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel
 
 from pkv_interp.cache.forward import at_positions, fresh_rotation, text_decoder
+from pkv_interp.cache.measured import measured_columns
 from pkv_interp.cache.rope import Rotary, limit_of, refusal, refuse_without_rotation, rotary_of, scaled_every
 from pkv_interp.cache.state import PerForm
+from pkv_interp.cache.window import Chunks
 from pkv_interp.tolerances import tolerance_of
 
 Layout = Literal["half", "interleaved", "none"]
+Turnable = Literal["keys", "values"]
+Pair = tuple[Tensor, Tensor]
+_LAYOUTS: tuple[Layout, ...] = ("half", "interleaved")
 _PROBE = 5
 #: Tokens that are run at the start and far on, how far at most, and the relative error that is allowed there
 #: in units of the tolerance of one key: rounding adds up over layers.
 _TOKENS, _FAR, _ALLOWED = 8, 2**16, 8
+
+
+@dataclass(frozen=True)
+class Turned:
+    """Which coordinates of what a layer keeps are turned by the position.
+
+    Attributes:
+        layout: how pairs lie: "half" (i and i + r), "interleaved" (2 i and 2 i + 1), "none" without a turn.
+        part: the tensor that is turned; a compressed layer (MLA) keeps the part of its keys that carries the
+            position where others keep values.
+        offset: of the first turned coordinate.
+    """
+
+    layout: Layout
+    part: Turnable = "keys"
+    offset: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,16 +50,25 @@ class Rotations:
 
     Attributes:
         layers: per layer its rotation, or None where keys carry no position.
-        layouts: per layer "half" (pairs i and i + r), "interleaved" (2 i and 2 i + 1) or "none".
+        turned: per layer what is turned.
         limit: number of positions the model serves.
         scaled: positions after each multiple of which queries are scaled anew, so that values depend on where
             a text stands; 1 where they do in a way that is not recognised, None where they do not.
+        counted: what the position 0 counts as in that.
+        chunks: sizes of the chunks that layers see (Llama 4).
     """
 
     layers: tuple[Rotary | None, ...]
-    layouts: tuple[Layout, ...]
+    turned: tuple[Turned, ...]
     limit: int
     scaled: int | None
+    counted: int = 0
+    chunks: tuple[int, ...] = ()
+
+    @property
+    def layouts(self) -> tuple[Layout, ...]:
+        """Per layer how the turned pairs lie."""
+        return tuple(one.layout for one in self.turned)
 
 
 def turn(
@@ -46,17 +76,45 @@ def turn(
     cos: Float[Tensor, "T r"],
     sin: Float[Tensor, "T r"],
     layout: Layout,
+    offset: int = 0,
 ) -> Float[Tensor, "*lead T d"]:
-    """A copy of ``keys`` with the first 2 r of their d coordinates turned, in float32; the dtype is kept."""
+    """A copy of ``keys`` with 2 r of their d coordinates turned, in float32; the dtype is kept.
+
+    Args:
+        keys: or whatever holds the coordinates.
+        cos: of the angles.
+        sin: of the angles.
+        layout: how the turned pairs lie.
+        offset: of the first turned coordinate.
+    """
     turned = keys.float().clone()
-    r = cos.shape[-1]
+    r, start = cos.shape[-1], offset
     first, second = (
-        (slice(0, r), slice(r, 2 * r)) if layout == "half" else (slice(0, 2 * r, 2), slice(1, 2 * r, 2))
+        (slice(start, start + r), slice(start + r, start + 2 * r))
+        if layout == "half"
+        else (slice(start, start + 2 * r, 2), slice(start + 1, start + 2 * r, 2))
     )
     x, y = keys[..., first].float(), keys[..., second].float()
     turned[..., first] = x * cos - y * sin
     turned[..., second] = y * cos + x * sin
     return turned.to(keys.dtype)
+
+
+def turned_columns(columns: Pair, cos: Float[Tensor, "T r"], sin: Float[Tensor, "T r"], how: Turned) -> Pair:
+    """What a layer keeps, with what is turned of it turned; the other tensor is shared.
+
+    Args:
+        columns: keys and values of the layer.
+        cos: of the angles.
+        sin: of the angles.
+        how: what is turned.
+    """
+    keys, values = columns
+    if how.layout == "none":
+        return columns
+    if how.part == "values":
+        return keys, turn(values, cos, sin, how.layout, how.offset)
+    return turn(keys, cos, sin, how.layout, how.offset), values
 
 
 def angles(inverse: Float[Tensor, " r"], source: Tensor, target: Tensor) -> Float[Tensor, "T r"]:
@@ -90,7 +148,7 @@ def _find(model: PreTrainedModel) -> Rotations:
     modules = [m for name, m in named if name.rsplit(".", 1)[-1] == "rotary_emb"]
     if len(modules) != 1:
         raise refusal(model, f"has {len(modules)} rotary modules where one is expected")
-    probed = [_keys_of_one_token(model, at) for at in (0, _PROBE)]
+    probed = [_one_token(model, at) for at in (0, _PROBE)]
     types = getattr(config, "layer_types", None) or ["full_attention"] * len(probed[0])
     known = {kind: rotary_of(modules[0], config, kind, model) for kind in sorted(set(types))}
     known = {
@@ -101,16 +159,19 @@ def _find(model: PreTrainedModel) -> Rotations:
         for kind, rotary in known.items()
     }
     layers: list[Rotary | None] = []
-    layouts: list[Layout] = []
+    turned: list[Turned] = []
     for index, (kind, at_zero, moved) in enumerate(zip(types, *probed, strict=True)):
         rotary = known[kind]
-        layout = _layout(at_zero.new_zeros(0) if rotary is None else rotary.short, at_zero, moved)
-        if layout is None:
+        how = _how(at_zero[0].new_zeros(0) if rotary is None else rotary.short, at_zero, moved)
+        if how is None:
             raise refusal(model, f"turns the keys of layer {index} in a way that is not recognised")
-        layers.append(None if layout == "none" else rotary)
-        layouts.append(layout)
+        layers.append(None if how.layout == "none" else rotary)
+        turned.append(how)
     found = [rotary for rotary in known.values() if rotary is not None]
-    made = Rotations(tuple(layers), tuple(layouts), limit_of(model, found), scaled_every(config))
+    every, counted = scaled_every(config) or (None, 0)
+    chunks = {w.size for w in measured_columns(model).windows if isinstance(w, Chunks)}
+    limit = limit_of(model, found)
+    made = Rotations(tuple(layers), tuple(turned), limit, every, counted, tuple(sorted(chunks)))
     return made if made.scaled or _moves(model, made) else replace(made, scaled=1)
 
 
@@ -118,6 +179,8 @@ def _moves(model: PreTrainedModel, rotations: Rotations) -> bool:
     """Whether a few tokens far on have the keys, turned, and the values that they have at the start."""
     ends = [r.boundary for r in rotations.layers if r is not None and r.boundary is not None]
     far = min([rotations.limit, _FAR, *ends]) - _TOKENS
+    for size in rotations.chunks:  # as far into a chunk as at the start
+        far -= far % size
     if far <= 0:
         return True
     near, moved = (_columns(model, _TOKENS, at) for at in (0, far))
@@ -128,7 +191,8 @@ def _moves(model: PreTrainedModel, rotations: Rotations) -> bool:
         key, value = near.layers[index].keys, near.layers[index].values
         if rotary is not None:
             by = angles(rotary.short.to(model.device), source, source + far)
-            key = turn(key, by.cos().float(), by.sin().float(), rotations.layouts[index])
+            how = rotations.turned[index]
+            key, value = turned_columns((key, value), by.cos().float(), by.sin().float(), how)
         for mine, theirs in ((key, moved.layers[index].keys), (value, moved.layers[index].values)):
             if float((mine.float() - theirs.float()).norm()) > allowed * float(theirs.float().norm()):
                 return False
@@ -142,13 +206,14 @@ def _settles(model: PreTrainedModel, rotary: Rotary, layers: Sequence[int]) -> b
     first = rotary.boundary + _PROBE
     if first + _PROBE >= limit_of(model, [rotary]):
         return False
-    before, after = (_keys_of_one_token(model, at) for at in (first, first + _PROBE))
-    return all(_layout(rotary.long, before[i], after[i], first) is not None for i in layers)
+    before, after = (_one_token(model, at) for at in (first, first + _PROBE))
+    return all(_how(rotary.long, before[i], after[i], first) is not None for i in layers)
 
 
 @torch.no_grad()
-def _keys_of_one_token(model: PreTrainedModel, position: int) -> list[Tensor]:
-    return [layer.keys for layer in _columns(model, 1, position).layers]
+def _one_token(model: PreTrainedModel, position: int) -> list[Pair]:
+    """What every layer keeps of one token that stands alone at a position."""
+    return [(layer.keys, layer.values) for layer in _columns(model, 1, position).layers]
 
 
 @torch.no_grad()
@@ -165,21 +230,29 @@ def _columns(model: PreTrainedModel, n: int, position: int) -> Any:
     return cache
 
 
-def _layout(inverse: Float[Tensor, " r"], before: Tensor, moved: Tensor, start: int = 0) -> Layout | None:
-    """How a layer turns its keys, inferred from one key at ``start`` and ``_PROBE`` positions later."""
-    allowed = tolerance_of(moved.dtype).layout * float(moved.float().abs().max())
-    source = torch.full((1,), start, device=moved.device)
-    by = angles(inverse.to(moved.device), source, source + _PROBE)
-    candidates: dict[Layout, Tensor] = {"none": before}
-    if 2 * by.shape[-1] <= moved.shape[-1]:
-        cos, sin = by.cos().float(), by.sin().float()
-        candidates["half"] = turn(before, cos, sin, "half")
-        candidates["interleaved"] = turn(before, cos, sin, "interleaved")
-    errors = {
-        layout: float((keys.float() - moved.float()).abs().max()) for layout, keys in candidates.items()
-    }
-    best = min(candidates, key=lambda layout: errors[layout])
-    return best if errors[best] <= allowed else None
+def _how(inverse: Float[Tensor, " r"], before: Pair, moved: Pair, start: int = 0) -> Turned | None:
+    """What a layer turns, inferred from one token at ``start`` and ``_PROBE`` positions later."""
+    source = torch.full((1,), start, device=moved[0].device)
+    by = angles(inverse.to(source.device), source, source + _PROBE)
+    cos, sin = by.cos().float(), by.sin().float()
+    candidates = [Turned("none")]
+    parts: tuple[Turnable, ...] = ("keys", "values")
+    for part, tensor in zip(parts, moved, strict=True):
+        spare = tensor.shape[-1] - 2 * by.shape[-1]
+        # Of expanded keys of a compressed layer the last coordinates are turned, else the first.
+        offsets = [] if spare < 0 or not by.shape[-1] else sorted({0, spare})
+        candidates += [Turned(layout, part, at) for at in offsets for layout in _LAYOUTS]
+    errors = [_miss(turned_columns(before, cos, sin, how), moved) for how in candidates]
+    best = min(range(len(candidates)), key=lambda index: errors[index])
+    return candidates[best] if errors[best] <= tolerance_of(moved[0].dtype).layout else None
+
+
+def _miss(found: Pair, wanted: Pair) -> float:
+    """The largest difference as a share of the largest number, of the worse of two tensors."""
+    return max(
+        float((one.float() - two.float()).abs().max() / two.float().abs().max().clamp_min(1e-30))
+        for one, two in zip(found, wanted, strict=True)
+    )
 
 
 _FOUND = PerForm(_find)

@@ -18,6 +18,9 @@ _STATED = (
     "num_hidden_layers",
     "layer_types",
     "sliding_window",
+    "attention_chunk_size",
+    "attn_temperature_tuning",
+    "floor_scale",
     "is_causal",
     "is_decoder",
     "use_bidirectional_attention",
@@ -25,7 +28,7 @@ _STATED = (
     "rope_parameters",
 )
 #: Attributes of modules that say the same.
-_HELD = ("is_causal", "sliding_window", "rope_type")
+_HELD = ("is_causal", "sliding_window", "attention_chunk_size", "floor_scale", "rope_type")
 
 
 def form_of(model: PreTrainedModel) -> Hashable:

@@ -22,6 +22,7 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from pkv_interp.cache.forward import at_positions, fresh_rotation
 from pkv_interp.cache.state import PerForm
+from pkv_interp.cache.window import Window
 from pkv_interp.tolerances import tolerance_of
 
 _NAME = "pkv_interp_suffix"
@@ -43,7 +44,7 @@ def marker(n: int, like: Tensor) -> Float[Tensor, "1 1 n 1"]:
 
 @contextmanager
 def unmasked(
-    model: PreTrainedModel, windows: Sequence[int | None]
+    model: PreTrainedModel, windows: Sequence[Window]
 ) -> Iterator[Callable[[Tensor], dict[str, Tensor]]]:
     """Within the context, blocks of tokens can be run without a mask where the model allows that.
 

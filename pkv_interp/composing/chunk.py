@@ -173,8 +173,13 @@ def precompile(
 
     Raises:
         PkvError: an empty text, an id outside the vocabulary, a sink that does not fit, a blind chunk with
-            anything before it, a layout together with a context.
+            anything before it, a layout together with a context, a model with a recurrent state.
     """
+    if runner.appends_only:
+        raise PkvError(
+            f"{type(runner.model).__name__} has a recurrent state, which fits behind no other text",
+            "use prefix, and Runner.extend for what comes after it",
+        )
     ids, context = parts(tokenizer, text, context, sink)
     if blind and context:
         raise PkvError(

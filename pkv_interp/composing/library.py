@@ -198,6 +198,12 @@ def _key(fields: Mapping[str, str]) -> str:
 
 
 def _stacked(layers: Sequence[Tensor]) -> Tensor:
+    shapes = sorted({(t.shape[1], t.shape[3]) for t in layers})
+    if len(shapes) != 1:
+        told = ", ".join(f"{heads} heads of {width}" for heads, width in shapes)
+        raise PkvError(
+            f"layers keep several shapes ({told}), and a library's files hold one", "use precompile alone"
+        )
     return torch.cat(list(layers)).contiguous().cpu()
 
 

@@ -23,12 +23,13 @@ def join(caches: Sequence[FrozenCache]) -> FrozenCache:
     Raises:
         PkvError: shapes, dtypes, devices or rotary frequencies that differ.
     """
-    forms = {
-        (c.n_layers, c.keys[0].shape[1], c.keys[0].shape[3], c.keys[0].dtype, c.keys[0].device)
-        for c in caches
-    }
+    if len(caches) == 1 and not caches[0].editable:
+        return caches[0]  # a prefix alone; a state has no columns to copy
+    if not all(cache.editable for cache in caches):
+        raise PkvError("caches of a recurrent state cannot be joined", "append with Runner.extend")
+    forms = {c.form for c in caches}
     if len(forms) != 1:
-        told = "; ".join(sorted(f"{n} layers of {h} heads of {d} in {t} on {on}" for n, h, d, t, on in forms))
+        told = "; ".join(sorted({_told(cache) for cache in caches}))
         raise PkvError(
             f"caches of {len(forms)} forms cannot be joined ({told or 'none was given'})",
             "give caches of one model, dtype and device",
@@ -40,6 +41,12 @@ def join(caches: Sequence[FrozenCache]) -> FrozenCache:
         one_regime(c.regime for c in caches if c.length),
         joined([(c.length, c.layout) for c in caches], sum(c.length for c in caches)),
     )
+
+
+def _told(cache: FrozenCache) -> str:
+    heads = {(t.shape[1], t.shape[3]) for t in (*cache.keys, *cache.values)}
+    kept = " and ".join(f"{n} heads of {width}" for n, width in sorted(heads))
+    return f"{cache.n_layers} layers of {kept} in {cache.keys[0].dtype} on {cache.device}"
 
 
 def closed(cache: FrozenCache) -> FrozenCache:

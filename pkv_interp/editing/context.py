@@ -30,6 +30,8 @@ _KEPT = 4
 class EditableContext:
     """A prompt whose fields can be changed in its cache. For any causal language model with KV per token.
 
+    Of a model with a recurrent state nothing is edited in place; what only appends works (erratum, hoist).
+
     What is cached ends with the last message's text. When a decision is read or text is written, the
     question, what the chat template puts after the message, and the cue come after it; these run each time.
     """

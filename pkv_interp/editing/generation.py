@@ -113,10 +113,11 @@ def generate(
     runner.positions.check_served(cache.length + len(ids) + most)
     ends = end_tokens(model, tokenizer)
     drawn = torch.Generator().manual_seed(sampling.seed)
-    grown = cache.view()
+    grown, end = cache.view(), cache.length
     current, new = list(ids), []
     for _ in range(most):
-        at = torch.arange(grown.get_seq_length(), grown.get_seq_length() + len(current), device=model.device)
+        at = torch.arange(end, end + len(current), device=model.device)
+        end += len(current)
         with fresh_rotation(model):
             logits = runner.forward(torch.tensor([current], device=model.device), at, grown)
         token = _pick(finite_logits(logits[0, -1].float()), sampling.temperature, drawn)

@@ -35,7 +35,8 @@ class InPlace:
 
 def fits(state: State, change: Change) -> bool:
     """Whether the value can be put in the field's place without moving or contradicting anything."""
-    if change.field in state.layout.hoisted or state.layout.notices(change.field):
+    noticed = change.field in state.layout.hoisted or state.layout.notices(change.field)
+    if noticed or not state.context.runner.edits_in_place:
         return False
     layout = state.layout.with_value(state.context.renderer, change.field, change.value)
     return layout.spans[change.field] == state.spans[change.field] and len(layout.ids) == len(state.ids)

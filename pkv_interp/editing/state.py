@@ -100,7 +100,7 @@ class State:
         stands = check_value(field, value) == self.fields[field] and self._stands(field, found.placement)
         if stands and self.fresh:
             return replace(self, cost=Cost(), diagnostic=None)
-        watch = Stopwatch(self.cache.keys[0].device)
+        watch = Stopwatch(self.cache.device)
         made = found.apply(self, Change(field, value, method, amount, options))
         elapsed = watch.read()
         cost = Cost(
@@ -137,7 +137,7 @@ class State:
         """
         if not checked_text(text, "the text to append"):
             raise PkvError("an empty text was to be appended", "give some text")
-        watch = Stopwatch(self.cache.keys[0].device)
+        watch = Stopwatch(self.cache.device)
         layout = self.layout.appended(self.context.renderer, text)
         ids = layout.pieces[-1].ids
         cache = self.context.runner.extend(self.cache, ids).cache

@@ -9,6 +9,7 @@ from typing import Any
 from transformers import PreTrainedModel
 
 from pkv_interp.cache.compute import Runner
+from pkv_interp.cache.window import Chunks
 from pkv_interp.composing import Chunk
 from pkv_interp.editing import Cost
 from pkv_interp.errors import PkvError, short, suggestion
@@ -214,8 +215,9 @@ def check_length(runner: Runner, length: int) -> None:
     name, served = runner.positions.name, runner.positions.served
     if served is not None and length > served:
         raise PkvError(f"the memory has {length} tokens and {name} has {served} positions", "shorten it")
-    seen = [window for window in runner.windows if window is not None]
-    if len(seen) == len(runner.windows) and length > max(seen):
+    windows = [window.size if isinstance(window, Chunks) else window for window in runner.windows]
+    seen = [window for window in windows if window is not None]
+    if seen and len(seen) == len(windows) and length > max(seen):
         raise PkvError(
             f"the memory has {length} tokens and no layer of {name} sees more than {max(seen)}",
             "shorten it, or use a model with a layer that sees all tokens",

@@ -19,7 +19,7 @@ from pkv_interp.plain import plain
 
 CATALOGUE = Path(__file__).resolve().parents[2] / "configs" / "model"
 
-Source = Literal["embedded", "hub", "local", "gguf", "tiny"]
+Source = Literal["embedded", "hub", "local", "gguf", "tiny", "table"]
 Package = Literal["smollm2-135m", "gemma3-270m", "qwen2.5-coder-0.5b", "qwen2.5-coder-1.5b"]
 Family = Literal["llama", "qwen3", "gemma2", "gemma3", "mistral", "phi3", "gpt-oss"]
 
@@ -30,6 +30,7 @@ _NEEDED: dict[str, tuple[str, ...]] = {
     "local": ("path",),
     "gguf": (),
     "tiny": ("family",),
+    "table": (),
 }
 _FOREIGN: dict[str, tuple[str, ...]] = {
     "embedded": ("hub_id", "revision", "path", "gguf_file", "family"),
@@ -37,6 +38,7 @@ _FOREIGN: dict[str, tuple[str, ...]] = {
     "local": ("package", "hub_id", "revision", "gguf_file", "family"),
     "gguf": ("package", "family"),
     "tiny": ("package", "hub_id", "revision", "path", "gguf_file"),
+    "table": ("package", "hub_id", "revision", "path", "gguf_file", "family", "adapter"),
 }
 #: Entries that stand for any folder or file.
 _OPEN = ("local", "gguf")
@@ -47,7 +49,7 @@ class ModelConfig(BaseModel):
 
     Attributes:
         name: the entry's name, used in records.
-        source: where the weights come from.
+        source: where the weights come from; "table" stands for all tiny architectures at once.
         package: which embedded model; None is the default one, SmolLM2-135M-Instruct ("embedded" only).
         hub_id: repository on the hub ("hub", and "gguf" for a file in a repository).
         revision: branch, tag or commit of that repository; the loader records the commit it resolved to.
@@ -62,7 +64,7 @@ class ModelConfig(BaseModel):
         pattern: attention pattern that prompts are prefilled under where fields are edited or chunks moved:
             fields isolated and policies blind. None: every token sees all before it.
         quantise_4bit: hold the weights as 4-bit NF4 (bitsandbytes, on a GPU or a CPU).
-        seed: seed of random weights ("tiny" only).
+        seed: seed of random weights ("tiny" and "table" only).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -120,7 +122,7 @@ class ModelConfig(BaseModel):
             raise ValueError(f"model.quantise_4bit does not apply to source '{self.source}'")
         if self.quantise_4bit and self.adapter is not None:
             raise ValueError("an adapter cannot be merged into 4-bit weights")
-        if self.seed and self.source != "tiny":
+        if self.seed and self.source not in ("tiny", "table"):
             raise ValueError(f"source '{self.source}' has no use for model.seed")
         return self
 
@@ -142,6 +144,11 @@ def check_place(model: ModelConfig) -> None:
     if not there:
         cause = f"{place} is no {what}" if place.exists() else f"there is no {what} {place}"
         raise PkvError(cause, f"name the {what} of the weights with model.path")
+
+
+def no_single_model(name: str) -> PkvError:
+    """The error of an entry that stands for a table of models, where one is wanted."""
+    return PkvError(f"{name} is a table of models and no single one", "name a model, for example tiny-llama")
 
 
 def model_config_of(values: Mapping[str, Any]) -> ModelConfig:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from pkv_interp.errors import PkvError
 from pkv_interp.models import embedded
 from pkv_interp.models.adapter import find_adapter, merge_adapter
-from pkv_interp.models.catalogue import ModelConfig
+from pkv_interp.models.catalogue import ModelConfig, no_single_model
 from pkv_interp.models.checkpoint import Placement, check_directory, read_checkpoint
 from pkv_interp.models.gguf_file import check_gguf, fetch_gguf, quantisation_of, read_gguf
 from pkv_interp.models.identity import identity_of, tokenizer_sha256, weights_of
@@ -72,7 +73,7 @@ def load(config: ModelConfig) -> LoadedModel:
     placement = place(config)
     if config.adapter is not None:
         find_adapter(config.adapter)  # before minutes are spent on weights
-    return assemble(_open(config, placement), config, placement)
+    return assemble(open_model(config, placement), config, placement)
 
 
 def load_adapted(config: ModelConfig, adapter: Path | None) -> LoadedModel:
@@ -113,8 +114,19 @@ def place(config: ModelConfig) -> Placement:
     return Placement(getattr(torch, name), device, attention, config.quantise_4bit)
 
 
-def _open(config: ModelConfig, placement: Placement) -> Opened:
+def open_model(config: ModelConfig, placement: Placement) -> Opened:
+    """Model and tokenizer from their source, as they are there.
+
+    Args:
+        config: what was asked for.
+        placement: device and dtype.
+
+    Raises:
+        PkvError: as ``load``; an entry that stands for a table of models.
+    """
     match config.source:
+        case "table":
+            raise no_single_model(config.name)
         case "tiny":
             model, tokenizer = tiny_model(str(config.family), config.seed, attention=placement.attention)
             nn.Module.to(model, placement.dtype)
@@ -140,8 +152,27 @@ def _open(config: ModelConfig, placement: Placement) -> Opened:
             return Opened(found.model, found.tokenizer, found.commit or config.revision, found.quantised)
 
 
-def assemble(opened: Opened, config: ModelConfig, placement: Placement) -> LoadedModel:
-    """Merge the adapter, freeze, check the modules and describe the result.
+@dataclass(frozen=True)
+class Prepared:
+    """A model on its device with its adapter merged, and what it came from.
+
+    Attributes:
+        model: in eval mode, gradients of the weights off.
+        tokenizer: as every experiment wants it.
+        opened: what its source gave.
+        adapter_sha256: of the adapter that was merged, or None.
+        packed: the weights are held quantised.
+    """
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    opened: Opened
+    adapter_sha256: str | None
+    packed: bool
+
+
+def prepare(opened: Opened, config: ModelConfig, placement: Placement) -> Prepared:
+    """Merge the adapter, freeze and place the model.
 
     Args:
         opened: model and tokenizer from their source.
@@ -165,24 +196,48 @@ def assemble(opened: Opened, config: ModelConfig, placement: Placement) -> Loade
         nn.Module.to(model, placement.device)
     model.eval().requires_grad_(False)
     check_finite(model, config.name)
-    spec, identity = spec_of(model), identity_of(model)
-    check = kept_check(model, spec, identity)
-    info = ModelInfo(
+    return Prepared(model, tokenizer, opened, adapter_sha256, packed)
+
+
+def info_of(ready: Prepared, config: ModelConfig, check: Mapping[str, float]) -> ModelInfo:
+    """What a record says of a model.
+
+    Args:
+        ready: the model.
+        config: what was asked for.
+        check: numbers of the load check; empty where the engine does not read the model.
+    """
+    model, opened = ready.model, ready.opened
+    return ModelInfo(
         name=config.name,
         source=config.source,
         hub_id=config.hub_id,
         revision=opened.revision,
         weight_sha256=weights_of(model),
-        identity=identity,
-        tokenizer_sha256=tokenizer_sha256(tokenizer),
-        adapter_sha256=adapter_sha256,
+        identity=identity_of(model),
+        tokenizer_sha256=tokenizer_sha256(ready.tokenizer),
+        adapter_sha256=ready.adapter_sha256,
         dtype=str(model.dtype).removeprefix("torch."),
         device=str(model.device),
         attention=str(model.config._attn_implementation),
         random_weights=config.source == "tiny",
         quantised=opened.quantised,
-        quantised_in_memory=packed,
+        quantised_in_memory=ready.packed,
         n_parameters=sum(parameter.numel() for parameter in model.parameters()),
-        check=check.numbers(),
+        check=dict(check),
     )
-    return LoadedModel(model, tokenizer, spec, info, config, check)
+
+
+def assemble(opened: Opened, config: ModelConfig, placement: Placement) -> LoadedModel:
+    """Prepare a model, read how it is built, hold that against its forward and describe the result.
+
+    Args:
+        opened: model and tokenizer from their source.
+        config: what was asked for.
+        placement: device and dtype.
+    """
+    ready = prepare(opened, config, placement)
+    spec = spec_of(ready.model)
+    check = kept_check(ready.model, spec, identity_of(ready.model))
+    info = info_of(ready, config, check.numbers())
+    return LoadedModel(ready.model, ready.tokenizer, spec, info, config, check)

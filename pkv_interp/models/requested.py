@@ -41,6 +41,8 @@ def requested_weights(config: ModelConfig, *, ask_hub: bool = True) -> str:
         match config.source:
             case "tiny":
                 digest.update(f"{config.family}\n".encode())
+            case "table":
+                pass  # its models follow from the seed and from code, which the measurement key is over
             case "embedded":
                 package = embedded.PACKAGES[config.package or embedded.DEFAULT]
                 digest.update(f"{package.revision} {package.quantised}\n".encode())

@@ -11,7 +11,9 @@ from pydantic import BaseModel, ConfigDict
 from torch import nn
 from transformers import PreTrainedModel
 
-from pkv_interp.cache.measured import Columns, measured_columns, refuse_compressed
+from pkv_interp.cache.measured import Columns, measured_columns
+from pkv_interp.cache.readable import stateful_layers
+from pkv_interp.cache.window import Chunks
 from pkv_interp.errors import PkvError
 from pkv_interp.models.anatomy import Anatomy, read_anatomy
 from pkv_interp.models.recording import Attended, record
@@ -19,6 +21,8 @@ from pkv_interp.models.recording import Attended, record
 FULL = "full_attention"
 SLIDING = "sliding_attention"
 
+#: What is left where the engine cannot trace a model.
+UNTRACED = "use the editing and composing API (EditableContext, Runner)"
 _TOP_MODULES = ("model.embed_tokens", "model.layers", "model.norm", "lm_head")
 _LAYER_MODULES = ("self_attn", "self_attn.o_proj", "mlp")
 
@@ -115,6 +119,20 @@ class ModelInfo(BaseModel):
             )
 
 
+def _refuse_compressed(model: PreTrainedModel) -> None:
+    """Refuse multi-head latent attention (MLA), whose heads have no keys and values of their own to patch.
+
+    Raises:
+        PkvError: the config states a rank of compressed keys and values.
+    """
+    if getattr(model.config.get_text_config(), "kv_lora_rank", None):
+        raise PkvError(
+            f"{type(model).__name__} compresses its keys and values (multi-head latent attention, MLA), "
+            "and the engine patches them by head",
+            UNTRACED,
+        )
+
+
 def _part(root: nn.Module, path: str, what: str) -> Any:
     try:
         return attrgetter(path)(root)
@@ -152,7 +170,9 @@ def spec_of(model: PreTrainedModel) -> ModelSpec:
             share or compress their caches, or the config says other shapes than the forward shows.
     """
     what = type(model).__name__
-    refuse_compressed(model)
+    if stateful_layers(model):
+        raise PkvError(f"{what} has a recurrent state, and the engine patches keys and values", UNTRACED)
+    _refuse_compressed(model)
     for path in _TOP_MODULES:
         _part(model, path, what)
     config: Any = model.config
@@ -183,6 +203,12 @@ def spec_of(model: PreTrainedModel) -> ModelSpec:
         )
     _check_layer_types(config, len(layers), what)
     columns = measured_columns(model)
+    windows = tuple(window for window in columns.windows if not isinstance(window, Chunks))
+    if len(windows) < len(columns.windows):
+        raise PkvError(
+            f"layers of {what} see chunks, and the engine's masks are of windows",
+            f"{UNTRACED}, which runs it as it is",
+        )
     recording = record(model)
     attended = [block.attended for block in recording.blocks if block.attended is not None]
     _check_shapes(attended, columns, (n_heads, n_kv_heads, head_dim), what)
@@ -195,7 +221,7 @@ def spec_of(model: PreTrainedModel) -> ModelSpec:
         head_dim=head_dim,
         d_model=int(config.hidden_size),
         vocab_size=int(head.out_features),
-        windows=columns.windows,
+        windows=windows,
         sinks=attended[0].sinks is not None,
         tied=embedding is not None and head.weight is embedding.weight,
         anatomy=read_anatomy(model, recording),
@@ -206,8 +232,14 @@ def _check_shapes(
     attended: Sequence[Attended], columns: Columns, stated: tuple[int, int, int], what: str
 ) -> None:
     """Refuse a config whose heads are not those of the forward."""
+    kept = sorted({shape for held in columns.held for shape in (held.keys, held.values)})
+    if len(kept) != 1:
+        told = ", ".join(f"{heads} heads of {width}" for heads, width in kept)
+        raise PkvError(
+            f"keys and values of {what} have several shapes ({told}), and the engine reads one", UNTRACED
+        )
     found = {(a.query.shape[0], a.key.shape[0], a.query.shape[2]) for a in attended}
-    found |= {(stated[0], columns.n_kv_heads, columns.head_dim)}
+    found |= {(stated[0], *kept[0])}
     if found != {stated}:
         heads, kv_heads, width = next(iter(found - {stated}))
         raise PkvError(

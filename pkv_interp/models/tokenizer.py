@@ -8,7 +8,7 @@ from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from pkv_interp.errors import PkvError
 from pkv_interp.models import embedded
-from pkv_interp.models.catalogue import ModelConfig
+from pkv_interp.models.catalogue import ModelConfig, no_single_model
 from pkv_interp.models.chat import accept_system_role
 from pkv_interp.models.gguf_file import fetch_gguf
 from pkv_interp.models.hub_errors import told_as_pkv_error
@@ -59,6 +59,8 @@ def load_tokenizer(config: ModelConfig) -> PreTrainedTokenizerBase:
     Raises:
         PkvError: it cannot be read; the line says why.
     """
+    if config.source == "table":
+        raise no_single_model(config.name)
     if config.source == "tiny":
         return prepared(tiny_tokenizer(str(config.family)), config.name)
     where, options = place_of(config)

@@ -75,6 +75,12 @@ PUBLISHED: Mapping[str, Mapping[str, Any]] = {
         vocab_size=151936,
         tie_word_embeddings=False,
     ),
+    # Of what the engine does not read the kind is enough: it is refused for it.
+    "tiiuae/Falcon-H1-1.5B-Instruct": {"model_type": "falcon_h1"},
+    "tiiuae/falcon-mamba-7b-instruct": {"model_type": "falcon_mamba"},
+    "Qwen/Qwen3-Next-80B-A3B-Instruct": {"model_type": "qwen3_next"},
+    "deepseek-ai/DeepSeek-V2-Lite-Chat": {"model_type": "deepseek_v2"},
+    "deepseek-ai/DeepSeek-Coder-V2-Lite-Instruct": {"model_type": "deepseek_v2"},
     "HuggingFaceTB/SmolLM2-135M-Instruct": _llama(576, 1536, 30, (9, 3), vocab=49152, tied=True),
     "HuggingFaceTB/SmolLM2-360M-Instruct": _llama(960, 2560, 32, (15, 5), vocab=49152, tied=True),
     "HuggingFaceTB/SmolLM2-1.7B-Instruct": _llama(2048, 8192, 24, (32, 32), vocab=49152, tied=True),

@@ -9,8 +9,9 @@ import torch
 from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 
+from pkv_interp.cache.readable import states_of
 from pkv_interp.errors import PkvError
-from pkv_interp.models.catalogue import ModelConfig
+from pkv_interp.models.catalogue import ModelConfig, no_single_model
 from pkv_interp.models.quiet import quiet
 from pkv_interp.models.skeleton import skeleton
 from pkv_interp.planning.published import published
@@ -111,10 +112,30 @@ def shape_of(model: ModelConfig) -> Shape:
     Raises:
         PkvError: nothing is listed and no configuration can be read; the line says why.
     """
+    if model.source == "table":
+        raise no_single_model(model.name)
     stated = published(model)
     if stated is None:
-        return Shape.of(skeleton(model))
+        made = skeleton(model)
+        _refuse_untraced(made.config)
+        return Shape.of(made)
     kind, sizes = str(stated["model_type"]), {k: v for k, v in stated.items() if k != "model_type"}
     with quiet(warnings=False), torch.device("meta"):
         config = AutoConfig.for_model(kind, **sizes)
+        _refuse_untraced(config)
         return Shape.of(AutoModelForCausalLM.from_config(config, attn_implementation="eager"))
+
+
+def _refuse_untraced(config: Any) -> None:
+    """Refuse a model that the engine does not read: nothing of what is planned could be run on it.
+
+    Raises:
+        PkvError: it has a recurrent state, or latent keys and values.
+    """
+    latent = getattr(config.get_text_config(), "kv_lora_rank", None)
+    if latent or states_of(config):
+        what = "latent keys and values" if latent else "a recurrent state"
+        raise PkvError(
+            f"{config.model_type} has {what}, which the engine does not read: there is no plan of it",
+            "use experiments.architectures, which reads prompts alone",
+        )

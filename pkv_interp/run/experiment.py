@@ -75,7 +75,7 @@ class Experiment(Recorded[S, M]):
         started_at = datetime.now(UTC).isoformat()
         began = time.monotonic()
         measured = self.measure(session)
-        info = session.loaded.info
+        info = session.info
         head = Head(
             model=info.model_dump(mode="json"),
             controls=tuple(run.controls),

@@ -1,16 +1,31 @@
 """Whether a loaded model is the one that the run is keyed by, and the one of its earlier sittings."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from pkv_interp.errors import PkvError
-from pkv_interp.models.load import LoadedModel
+from pkv_interp.models.catalogue import ModelConfig
 from pkv_interp.models.requested import requested_weights
+from pkv_interp.models.spec import ModelInfo
 
 if TYPE_CHECKING:
     from pkv_interp.records.run import Run
 
 
-def check_provenance(run: "Run", loaded: LoadedModel) -> None:
+class Loaded(Protocol):
+    """A loaded model, whatever else is known of it."""
+
+    @property
+    def config(self) -> ModelConfig:
+        """What was asked for."""
+        ...
+
+    @property
+    def info(self) -> ModelInfo:
+        """What a record says of it."""
+        ...
+
+
+def check_provenance(run: "Run", loaded: Loaded) -> None:
     """Refuse a model that is not the run's; called once it is loaded, before anything is measured with it.
 
     Args:

@@ -16,11 +16,11 @@ from pkv_interp.measure.controls import ControlValues, check_cases
 from pkv_interp.measure.half import NARROW, HalfCheck, check_half
 from pkv_interp.measure.pairs import run_pair
 from pkv_interp.models.load import LoadedModel, load
-from pkv_interp.models.spec import ModelSpec
+from pkv_interp.models.spec import ModelInfo, ModelSpec
 from pkv_interp.models.tokenizer import load_tokenizer
 from pkv_interp.names import Pattern
 from pkv_interp.reference.verify import BridgeCheck, checked_by_default, verify_with_bridge
-from pkv_interp.run.provenance import check_provenance
+from pkv_interp.run.provenance import Loaded, check_provenance
 from pkv_interp.run.screen import Candidates, Kept, keep
 from pkv_interp.run.screen_settings import ScreenSettings
 from pkv_interp.run.screened import Decided, Screened, ScreenedPair
@@ -29,6 +29,7 @@ from pkv_interp.streams import stream
 from pkv_interp.tolerances import ORDINARY_LOGIT, Tolerance, noise_floor, tolerance_of
 
 if TYPE_CHECKING:
+    from pkv_interp.models.load_text import LoadedText
     from pkv_interp.records.run import Run
     from pkv_interp.run.settings import ExperimentSettings
     from pkv_interp.tasks import Case
@@ -70,6 +71,7 @@ class Session(Generic[S]):
     noise_floor: dict[str, float] = field(default_factory=dict)
     seconds: float = 0.0
     size: float = ORDINARY_LOGIT
+    _described: ModelInfo | None = None
 
     @cached_property
     def loaded(self) -> LoadedModel:
@@ -77,6 +79,25 @@ class Session(Generic[S]):
         loaded = load(self.settings.model)
         check_provenance(self.run, loaded)
         return loaded
+
+    @cached_property
+    def text(self) -> "LoadedText":
+        """The model for what only reads prompts, of an architecture that the engine need not read."""
+        from pkv_interp.models.load_text import load_text
+
+        loaded = load_text(self.settings.model)
+        self.describe(loaded)
+        return loaded
+
+    def describe(self, loaded: Loaded) -> None:
+        """Say which model is measured, where ``loaded`` did not; held against the run's key."""
+        check_provenance(self.run, loaded)
+        self._described = loaded.info
+
+    @property
+    def info(self) -> ModelInfo:
+        """What a record says of the model that was measured."""
+        return self.loaded.info if self._described is None else self._described
 
     @cached_property
     def tokenizer(self) -> Any:
@@ -91,7 +112,7 @@ class Session(Generic[S]):
     @property
     def tolerance(self) -> Tolerance:
         """Allowed errors in the model's dtype, for logits of the model's size where that is known."""
-        return tolerance_of(self.loaded.info.dtype).for_logits_of(self.size)
+        return tolerance_of(self.info.dtype).for_logits_of(self.size)
 
     def pattern(self) -> Pattern | None:
         """The attention pattern that the model's prompts are prefilled under; the record says so."""

@@ -12,6 +12,7 @@ from transformers import PreTrainedTokenizerBase
 
 from pkv_interp.cache import FrozenCache, Runner
 from pkv_interp.cache.masks import refuse_restricted
+from pkv_interp.cache.window import Chunks
 from pkv_interp.editing import State
 from pkv_interp.errors import PkvError
 from pkv_interp.files import atomic_write
@@ -70,6 +71,13 @@ def export(
             f"rotary frequencies of {type(runner.model).__name__} follow the length of the context, and an "
             "engine chooses them by a rule of its own",
             "serve a model whose frequencies are fixed",
+        )
+    shapes = {tensor.shape for tensor in (*cache.keys, *cache.values)}
+    if len(shapes) != 1 or any(isinstance(window, Chunks) for window in runner.windows):
+        kept = "a state" if not shapes else "chunks or several shapes of columns"
+        raise PkvError(
+            f"{type(runner.model).__name__} keeps {kept}, and engines are given keys and values of one shape",
+            "serve a model of full or sliding attention with one shape of keys and values",
         )
     probe = runner.prefill(given[:PROBE]).cache
     _check_form(cache, probe)

@@ -20,6 +20,7 @@ from pkv_interp.cache.attention_layout import AttentionLayout
 from pkv_interp.cache.compute import Runner
 from pkv_interp.cache.forward import at_positions, first_positions, fresh_rotation
 from pkv_interp.cache.masks import WITHOUT_LAYOUT, additive_masks, check_masks
+from pkv_interp.cache.window import Window
 from pkv_interp.finite import finite
 from pkv_interp.models.unembedding import logits_of
 from pkv_interp.training.courses import Objective
@@ -28,7 +29,7 @@ from pkv_interp.training.losses import LEAST_SHARED, last_hidden, shared_batches
 from pkv_interp.training.tokens import TokenSequence, pad
 
 
-def kinds_of(model: Any) -> dict[str, int | None]:
+def kinds_of(model: Any) -> dict[str, Window]:
     """Kinds of the model's layers with the window of each, once it is known to take masks.
 
     Args:
@@ -45,7 +46,7 @@ def kinds_of(model: Any) -> dict[str, int | None]:
 def layout_masks(
     at: Int[Tensor, " n"],
     layouts: Sequence[AttentionLayout | None],
-    kinds: Mapping[str, int | None],
+    kinds: Mapping[str, Window],
     dtype: torch.dtype,
 ) -> Tensor | dict[str, Tensor]:
     """Additive masks Float[rows, 1, n, columns] of tokens at the positions ``at`` over all columns so far.
@@ -67,7 +68,7 @@ def masked_hidden(
     core: Any,
     ids: Int[Tensor, "rows n"],
     layouts: Sequence[AttentionLayout | None],
-    kinds: Mapping[str, int | None],
+    kinds: Mapping[str, Window],
     shared: int = 0,
 ) -> Float[Tensor, "rows rest width"]:
     """Last hidden states of right-padded rows, each under its layout. Call it within ``fresh_rotation``.
@@ -130,7 +131,7 @@ class LayoutLosses:
         teacher: the model that is distilled, which runs the same prompts without a layout.
     """
 
-    kinds: Mapping[str, int | None]
+    kinds: Mapping[str, Window]
     objective: Objective = "answers"
     teacher: Any = None
 

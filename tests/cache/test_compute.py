@@ -191,10 +191,12 @@ class TestOtherModels:
         with pytest.raises(PkvError, match="local windows"):
             Runner.of(GPTNeoForCausalLM(config))
 
-    def test_recurrent_state_is_refused(self):
+    def test_a_recurrent_state_is_only_appended_to(self):
         config = MambaConfig(num_hidden_layers=1, hidden_size=16, vocab_size=50)
-        with pytest.raises(PkvError, match="keep no key and value per token"):
-            Runner.of(MambaForCausalLM(config))
+        run = Runner.of(MambaForCausalLM(config).eval())
+        assert run.appends_only
+        with pytest.raises(PkvError, match="has a recurrent state: it runs no token again in place"):
+            run.recompute(run.prefill([1, 2, 3]).cache, [1], [5])
 
 
 class TestLengthsThatChangeTheRotation:

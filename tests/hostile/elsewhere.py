@@ -23,3 +23,5 @@ _LOCOMO = {
     "gold_answers_are_right",
 }
 ELSEWHERE |= dict.fromkeys(_LOCOMO, "test_locomo_controls.py")
+_ARCHITECTURES = ("operations_exact_or_refused", "appended_equals_whole")
+ELSEWHERE |= dict.fromkeys(_ARCHITECTURES, "test_architectures.py")

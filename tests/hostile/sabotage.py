@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
 from pkv_interp.agent import world
 from pkv_interp.cache import FrozenCache
@@ -172,8 +173,13 @@ def unscaled_weights(patch: Patch) -> None:
 def wrong_rotation(patch: Patch) -> None:
     """Keys are turned and stretched."""
     reposition = importlib.import_module("pkv_interp.cache.reposition")
-    right = reposition.turn
-    patch.setattr(reposition, "turn", lambda key, *how: right(key, *how) * 1.01)
+    right = reposition.turned_columns
+
+    def stretched(columns: tuple[Tensor, Tensor], *how: Any) -> tuple[Tensor, Tensor]:
+        key, value = right(columns, *how)
+        return key * 1.01, value
+
+    patch.setattr(reposition, "turned_columns", stretched)
 
 
 def without_context(patch: Patch) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from torch import Tensor
 from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 
@@ -17,6 +18,7 @@ from pkv_interp.models.load_check import check_model
 from pkv_interp.models.spec import ModelSpec
 from tests.families import FAMILIES, tiny
 from tests.hostile.architectures import REFUSED, built, loaded_of, read
+from tests.hostile.models_of_positions import plain, words
 from tests.models.saved import load_local
 
 
@@ -32,12 +34,41 @@ def test_what_is_not_read_is_refused_at_load_in_one_short_line(name: str) -> Non
     assert "\n" not in told
 
 
-@pytest.mark.parametrize("name", ["layers share caches", "latent attention", "heads of two widths"])
+@pytest.mark.parametrize("name", ["layers share caches"])
 def test_raw_models_are_refused_before_their_first_prefill(name: str) -> None:
-    """T2, T6: through the runner, which editing and composing make of any model."""
+    """T2: through the runner, which editing and composing make of any model."""
     architecture, special, words = REFUSED[name]
     with pytest.raises(PkvError, match=words):
         Runner.of(built(architecture, **special))
+
+
+#: The common shape states heads that no latent attention has.
+_LATENT_HEADS = {"head_dim": 8, "num_key_value_heads": 4, "num_experts_per_tok": 2}
+
+
+@pytest.mark.parametrize(
+    ("name", "heads"),
+    [
+        ("latent attention", _LATENT_HEADS),
+        ("latent attention, experts", _LATENT_HEADS),
+        ("heads of two widths", {}),
+        ("chunks", {}),
+        ("gated heads", {}),
+    ],
+)
+def test_what_the_engine_cannot_trace_is_run_over_its_cache_all_the_same(
+    name: str, heads: dict[str, int]
+) -> None:
+    """T6: a suffix over a prefix, and every token run again in place, are a prefill of the whole."""
+    architecture, special, _ = REFUSED[name]
+    model = built(architecture, **special, **heads)
+    runner, ids = Runner.of(model), words(24)
+    wanted = plain(model, ids)[1]
+    for made in (
+        runner.extend(runner.prefill(ids[:7]).cache, ids[7:]),
+        runner.recompute(runner.prefill(words(24, seed=1)).cache, range(24), ids),
+    ):
+        torch.testing.assert_close(made.logits, wanted, atol=1e-4, rtol=0)
 
 
 @pytest.mark.parametrize(("key", "value"), [("num_key_value_heads", 1), ("num_attention_heads", 2)])

@@ -38,7 +38,7 @@ def auto(state: State, change: Change) -> Outcome:
         raise PkvError(f"'{fallback}' is no fallback for auto", "name a method that changes the cache")
     if fits(state, change) and (exact := field_only(state, change)).fresh:
         return exact  # an isolated field: there is nothing to ask
-    watch = Stopwatch(state.cache.keys[0].device)
+    watch = Stopwatch(state.cache.device)
     cheap, reference = _try_both(state, change, watch)
     first, second = _after(state, cheap), _after(state, reference)
     (cheap_choice, cheap_margin), (choice, margin) = _decisions(first, second, change.options.get("options"))

@@ -15,7 +15,7 @@ def hoist(state: State, change: Change) -> Outcome:
     """
     context, old = state.context, state.layout
     layout = old.with_hoist(context.renderer, change.field, change.value)
-    watch = Stopwatch(state.cache.keys[0].device)
+    watch = Stopwatch(state.cache.device)
     setup = 0
     if change.field in old.hoisted:
         start = old.start_of(old.notices(change.field)[0])
