@@ -12,7 +12,7 @@ from pkv_interp.measure.edit_scenes import EditScene, Readable, SceneSource
 from pkv_interp.measure.reach import Tried, survey
 from pkv_interp.models.architecture_table import ARCHITECTURES
 from pkv_interp.models.architectures import tiny_architecture
-from pkv_interp.models.catalogue import ModelConfig
+from pkv_interp.models.catalogue import ModelConfig, load_catalogue_entry
 from pkv_interp.models.load_text import info_of_table
 from pkv_interp.models.spec import ModelInfo
 from pkv_interp.models.tiny_tokenizer import tiny_tokenizer
@@ -63,11 +63,13 @@ class OfTable:
 
     model: "PreTrainedModel"
     tokenizer: "PreTrainedTokenizerBase"
+    config: ModelConfig
 
     @classmethod
     def of(cls, name: str, seed: int = 0) -> "OfTable":
         """One row by its name."""
-        return cls(tiny_architecture(name, seed), prepared(tiny_tokenizer("qwen3"), name))
+        tokenizer = prepared(tiny_tokenizer("qwen3"), name)
+        return cls(tiny_architecture(name, seed), tokenizer, load_catalogue_entry("tiny-table"))
 
 
 @dataclass(frozen=True)

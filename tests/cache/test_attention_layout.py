@@ -47,7 +47,7 @@ def plain(run: Runner, ids: list[int], layout: AttentionLayout) -> tuple[torch.T
         mask = torch.full((len(ids), len(ids)), torch.finfo(torch.float32).min)
         for query in range(len(ids)):
             for column in range(query + 1):
-                if sees(layout, query, column) and (window is None or query - column < window):
+                if sees(layout, query, column) and (not isinstance(window, int) or query - column < window):
                     mask[query, column] = 0.0
         masks[kind] = mask[None, None]
     model: Any = run.model

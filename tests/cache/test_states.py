@@ -69,7 +69,7 @@ def test_a_state_is_never_written_to(name: str) -> None:
     assert kept.nbytes > 0
 
 
-@pytest.mark.parametrize("name", ALONE)
+@pytest.mark.parametrize("name", sorted(ALONE))
 def test_several_tokens_over_a_state_are_wrong_in_transformers(name: str) -> None:
     """Why these are run one at a time: without it the numbers are off, and no word is said."""
     runner = Runner.of(model_of(name))

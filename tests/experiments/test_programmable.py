@@ -170,7 +170,9 @@ class TestPatterns:
         made = Patterns.of(loaded, scene, 3)
         head = made.plain.renderer.head(with_links(scene.task.messages, 3))
         start, stop = head.prompt.spans[LINKS]
-        assert rule_span(head.prompt)[1] == start
+        rule = rule_span(head.prompt)
+        assert rule is not None
+        assert rule[1] == start
         assert "".join(head.prompt.tokens[start:stop]) == " => => =>"
         layout = made.isolated.prefill().cache.layout
         assert layout is not None
