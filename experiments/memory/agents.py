@@ -1,4 +1,4 @@
-"""Twelve turns with a memory that changes: spliced and edited, re-prefilled, and behind a plain prefix cache."""
+"""Many turns with a memory that changes: spliced and edited, re-prefilled, behind a plain prefix cache."""
 
 from __future__ import annotations
 
@@ -162,9 +162,7 @@ class _Playing:
         ids = (*self.talked.ids, *own, *words)
         return self.runner.prefill(ids).logits, len(ids)
 
-    def last(
-        self, said: tuple[int, ...], own: tuple[int, ...], words: tuple[int, ...]
-    ) -> tuple[Tensor, int]:
+    def last(self, said: tuple[int, ...], own: tuple[int, ...], words: tuple[int, ...]) -> tuple[Tensor, int]:
         """Run what is new, memory and question over the cache of what was said before."""
         cache = self.earlier.cache
         assert cache is not None

@@ -27,7 +27,7 @@ def blocks_arm(n: int) -> str:
 
 
 def run_blocks(persona: Persona, wording: Wording, settings: MemorySettings) -> PersonaRun:
-    """Ask questions whose settings stand near one another and far apart, of a memory in more and more blocks."""
+    """Ask of a memory in more and more blocks about settings near one another and far apart."""
     said = talk(settings.n_turns, settings.seed, persona.instance)
     laid = lay(wording, persona, "late", said)
     whole, opening = persona.memory(), begun(wording, laid.before)
@@ -98,14 +98,21 @@ def run_references(persona: Persona, wording: Wording, settings: MemorySettings)
         opening = begun(wording, laid.before)
         arms, costs, length = _cuts(lines, at, opening, wording, settings)
         before = said + memory_text(cut(lines, at))
-        for condition, told in ((NEEDS_BOTH, REFERRED.format(alias=f"the {alias}")), (NEEDS_ONE, f"the {name}")):
+        for condition, told in (
+            (NEEDS_BOTH, REFERRED.format(alias=f"the {alias}")),
+            (NEEDS_ONE, f"the {name}"),
+        ):
             words = wording.asked(before, rule_text(told, several=False))
             asked.append(Asked(condition, 1, on, read_arms(wording, arms, words, costs)))
     return PersonaRun(persona.instance, len(persona.settings), length, asked)
 
 
 def _cuts(
-    lines: list[tuple[object, ...]], at: int, opening: Conversation, wording: Wording, settings: MemorySettings
+    lines: list[tuple[object, ...]],
+    at: int,
+    opening: Conversation,
+    wording: Wording,
+    settings: MemorySettings,
 ) -> tuple[dict[str, Conversation], dict[str, int], int]:
     """The same text in place and cut at both places, with every seam; tokens run; tokens of the memory."""
     loaded = wording.loaded

@@ -87,7 +87,7 @@ class Cell:
         return len(set(self.said_yes().tolist())) == 2
 
     def agreement(self, arm: str) -> Estimate | None:
-        """How often an arm decides as the full prefill, where that is right; None where the arm is withheld."""
+        """How often an arm decides as a full prefill that is right; None where the arm is withheld."""
         right = self.right()
         if not (self.passed and self.varied and right.any()):
             return None
@@ -214,10 +214,10 @@ def cells(part: str, runs: Sequence[PersonaRun], scoring: Scoring[MemorySettings
 
 
 def chosen(some: Sequence[Cell], condition: str) -> Cell | None:
-    """Of the cells of a condition the competent one with the most relevant settings, whose figures are stated.
+    """Of a condition the competent cell with the most relevant settings, whose figures are stated.
 
-    The rule was set before anything was measured: published figures are of two relevant settings, and an easier
-    question stands for them only where the model cannot do theirs.
+    The rule was set before anything was measured: published figures are of two relevant settings, and an
+    easier question stands for them only where the model cannot do theirs.
     """
     able = [one for one in some if one.condition == condition and one.passed and one.varied]
     return max(able, key=lambda one: one.relevant) if able else None

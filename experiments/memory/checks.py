@@ -13,7 +13,7 @@ from experiments.memory.personas import Persona, answered, questions
 from experiments.memory.prompts import Wording, memory_text
 from experiments.memory.reading import worst
 from experiments.memory.settings import MemorySettings
-from experiments.memory.transplant import begun, compiled, unturned
+from experiments.memory.transplant import compiled, unturned
 from experiments.memory.words import VALUES
 from pkv_interp.cache.compute import Runner
 from pkv_interp.measure.controls import size_of
@@ -36,10 +36,11 @@ class Checks:
         run_anew: of a memory that is spliced and then run anew whole, in logits.
         turned: of the first layer's keys of the splice, as a share of the largest.
         unturned: the same of keys that were not turned: no error, but what such an error looks like.
-        recompiled: of a memory whose setting was updated by ``recompile``, against one that was written with the
-            new value, in logits.
+        recompiled: of a memory updated by ``recompile``, against one that was written with the new value,
+            in logits.
         all_run: of ``recompute@all`` against the same, in logits.
-        own_columns: of the setting's columns after an edit in place, against the same, as a share of the largest.
+        own_columns: of the setting's columns after an edit in place, against the same, as a share of the
+            largest.
         other_columns: of all other columns after it, against those before it; nothing may have moved.
         noise: of a prefill in two parts, in logits.
         size: no error but the largest logit, which rounding is a share of.

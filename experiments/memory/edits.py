@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from experiments.memory.personas import Persona, Question, questions
 from experiments.memory.prompts import Laid, Wording, lay, named, rule_text, talk
@@ -84,25 +85,42 @@ def toggled(
     new = scene.memory.update(setting, value, "recompile")
     whole = begun(scene.wording, (*scene.laid.before, *new.ids))
     found = {FULL: (whole, whole.length), STALE: (scene.opening.attach(scene.memory), 0)}
-    ranked: list[int] | None = None
+    ranked: list[int] = []
     for method in methods:
-        more: dict[str, object] = {}
         if method == "recompile":
-            made = new
-        else:
-            if method.startswith("recompute@"):
-                ranked = ranked or scene.ranking(setting, words, engine)
-                more = {"ranking": ranked}
-            elif method == "auto":
-                rule = rule_text(named(question.names), len(question.names) > 1)
-                more = {"question": f"\n{rule} {ASK_DIRECT}", "cue": f"\n{CUE}", "options": ANSWERS}
-            made = scene.memory.update(setting, value, method, **more)  # pyright: ignore[reportArgumentType]
+            found[method] = (scene.opening.attach(new), new.cost.tokens)
+            continue
+        called, more = method, dict[str, Any]()
+        if method.startswith("recompute@"):
+            ranked = ranked or scene.ranking(setting, words, engine)
+            called, more = capped(method, len(ranked)), {"ranking": ranked}
+        elif method == "auto":
+            rule = rule_text(named(question.names), len(question.names) > 1)
+            more = {"question": f"\n{rule} {ASK_DIRECT}", "cue": f"\n{CUE}"}
+            # Without options the likeliest next token is compared.
+            more |= {"options": ANSWERS} if scene.wording.whole_words else {}
+        made = scene.memory.update(setting, value, called, **more)
         found[method] = (scene.opening.attach(made), made.cost.tokens)
     return found
 
 
+def capped(method: str, most: int) -> str:
+    """A method that recomputes some tokens, with no more of them than there are after the setting.
+
+    Args:
+        method: as it is written.
+        most: tokens after the setting.
+    """
+    name, _, amount = method.partition("@")
+    return method if amount == "all" else f"{name}@{min(int(amount), most)}"
+
+
 def asked_after(
-    scene: Scene, question: Question, change: tuple[str, bool], found: dict[str, tuple[Conversation, int]], condition: str
+    scene: Scene,
+    question: Question,
+    change: tuple[str, bool],
+    found: dict[str, tuple[Conversation, int]],
+    condition: str,
 ) -> Asked:
     """The question after the edit, under every method; its gold answer is that of the new values.
 

@@ -20,8 +20,8 @@ _CACHES = ("prefilled", "spliced")
 def inside(runs: Sequence[PersonaEdits], scoring: Scoring[MemorySettings]) -> list[InsideLine]:
     """Recovery by method, on either cache.
 
-    A line is of a competent model where the new value's prefill is right often enough, after a change to yes as
-    well as after one to no; margins are towards the answer after the change.
+    A line is of a competent model where the new value's prefill is right often enough, after a change to yes
+    as well as after one to no; margins are towards the answer after the change.
 
     Args:
         runs: edits by persona.

@@ -1,4 +1,4 @@
-"""What the experiment on memories measures: each part over its personas, each persona stored as it is done."""
+"""What the experiment on memories measures: each part over its personas, each stored as it is done."""
 
 from __future__ import annotations
 
@@ -111,7 +111,9 @@ def measure(session: Session[MemorySettings]) -> Measured:
 def _personas(settings: MemorySettings, size: int, n: int) -> list[Persona]:
     """The first personas of a size; questions about all of them are drawn, so that none is refused later."""
     made = [persona(settings.seed, number, size) for number in range(n)]
-    asked = max(*settings.relevant, *settings.edit_relevant) if size == settings.size else settings.relevant[0]
+    asked = (
+        max(*settings.relevant, *settings.edit_relevant) if size == settings.size else settings.relevant[0]
+    )
     for one in made:
         questions(one, asked, settings.seed)
     return made
@@ -121,9 +123,7 @@ def _served(wording: Wording) -> int | None:
     return Runner.of(wording.loaded.model).positions.served
 
 
-def fitting(
-    every: dict[int, list[Persona]], wording: Wording, settings: MemorySettings
-) -> tuple[int, ...]:
+def fitting(every: dict[int, list[Persona]], wording: Wording, settings: MemorySettings) -> tuple[int, ...]:
     """The sizes whose prompts the model's positions hold.
 
     Args:
@@ -174,7 +174,8 @@ def cut_remarks(sizes: Sequence[int], settings: MemorySettings, served: int | No
             f"positions of {settings.model.name}"
         )
     told.append(
-        f"personas of {', '.join(map(str, sizes))} settings are measured; published ones have 24, 120, 880 and 1700"
+        f"personas of {', '.join(map(str, sizes))} settings are measured; "
+        "published ones have 24, 120, 880 and 1700"
     )
     if settings.cot_personas:
         told.append(
@@ -186,6 +187,4 @@ def cut_remarks(sizes: Sequence[int], settings: MemorySettings, served: int | No
 
 def prefix_cache_apart(run: AgentRun) -> float:
     """Largest difference of a margin between a prefill and a prefix cache of the same tokens, in logits."""
-    return max(
-        abs(turn.arms[LAST].reading.margin - turn.arms[FULL].reading.margin) for turn in run.turns
-    )
+    return max(abs(turn.arms[LAST].reading.margin - turn.arms[FULL].reading.margin) for turn in run.turns)

@@ -115,7 +115,7 @@ class Persona:
         return replace(self, settings=made)
 
     def beside(self, names: Sequence[str]) -> str:
-        """A setting that no question about ``names`` is about; one that shares a word with them, where any does."""
+        """A setting that is not among ``names``; one that shares a word with them, where any does."""
         words = {word for name in names for word in name.split()}
         others = [one.name for one in self.settings if one.name not in names]
         return next((name for name in others if words & set(name.split())), others[-1])
@@ -141,7 +141,10 @@ def persona(seed: int, number: int, size: int) -> Persona:
         raise PkvError(f"a persona of {size} settings was asked for", f"there are names for {MOST}")
     rng = stream(seed, "memory", "persona", number, size)
     things, features = _sides(size)
-    some = [np.sort(rng.choice(len(THINGS), things, replace=False)), rng.choice(len(FEATURES), features, False)]
+    some = [
+        np.sort(rng.choice(len(THINGS), things, replace=False)),
+        rng.choice(len(FEATURES), features, False),
+    ]
     pairs = [(int(a), int(b)) for a in some[0] for b in some[1]]
     names = [f"{THINGS[pairs[i][0]]} {FEATURES[pairs[i][1]]}" for i in rng.choice(len(pairs), size, False)]
     on = rng.permutation([i % 2 == 0 for i in range(size)])
@@ -222,7 +225,7 @@ def _apart(first: int, left: Sequence[int], n: int) -> list[int]:
 
 
 def answered(text: str, names: Sequence[str]) -> bool:
-    """What follows from a memory as it is written, read line by line: a slow twin of a question's gold answer.
+    """What follows from a memory as it is written, line by line: a slow twin of a question's gold.
 
     Args:
         text: of the memory.

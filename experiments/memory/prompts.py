@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Literal
+from typing import Literal
 
 from experiments.memory.personas import Persona, Question
 from experiments.memory.settings import MemorySettings
@@ -23,6 +23,7 @@ from pkv_interp.composing import token_ids
 from pkv_interp.editing.decision import option_ids
 from pkv_interp.memory import Memory
 from pkv_interp.models.load import LoadedModel
+from pkv_interp.prompts.notation import PROSE
 from pkv_interp.prompts.rendering import Head, Renderer
 from pkv_interp.prompts.segments import Message, Segment
 from pkv_interp.streams import stream
@@ -32,6 +33,8 @@ Placement = Literal["early", "late"]
 PLACEMENTS: tuple[Placement, ...] = ("early", "late")
 #: One word at once, or after a chain of thought.
 Regime = Literal["direct", "reasoned"]
+#: An answer is read by its first token, where a tokenizer has none for the whole word.
+READ = replace(PROSE, first_token=True)
 _OPENING = "This is what you know so far.\n\n"
 
 
@@ -79,7 +82,7 @@ class Wording:
         Raises:
             PkvError: the chat template changes the messages.
         """
-        renderer = Renderer(loaded.tokenizer, settings.chat, settings.model.thinking, ASK_DIRECT)
+        renderer = Renderer(loaded.tokenizer, settings.chat, settings.model.thinking, ASK_DIRECT, READ)
         messages = (
             Message("system", (Segment("system", SYSTEM),)),
             Message("user", (Segment("conversation", _OPENING),)),
@@ -110,15 +113,23 @@ class Wording:
 
     @cached_property
     def answers(self) -> tuple[int, int]:
-        """Tokens of yes and of no after the cue.
+        """First tokens of yes and of no after the cue.
 
         Raises:
-            PkvError: one of them is not a single token.
+            PkvError: they share it.
         """
         yes, no = option_ids(self.renderer, CUE, ANSWERS)
         return yes, no
 
-    def question(self, before: str, asked: Question, regime: Regime = "direct", rule: str = "if") -> tuple[int, ...]:
+    @cached_property
+    def whole_words(self) -> bool:
+        """Whether either answer is one token after the cue."""
+        before = len(self.renderer.after(CUE))
+        return all(len(self.renderer.after(f"{CUE} {word}")) == before + 1 for word in ANSWERS)
+
+    def question(
+        self, before: str, asked: Question, regime: Regime = "direct", rule: str = "if"
+    ) -> tuple[int, ...]:
         """Tokens of a question about settings by their names.
 
         Args:

@@ -128,9 +128,7 @@ def _editing(some: Sequence[Cell], settings: MemorySettings) -> list[Headline]:
             "edit_recompile": "recompile",
         }
         made += [
-            Headline(
-                name, one.share(one.right(arm)), f"right after {arm}, {_relevant(one)}", bounds=SHARE
-            )
+            Headline(name, one.share(one.right(arm)), f"right after {arm}, {_relevant(one)}", bounds=SHARE)
             for name, arm in told.items()
             if arm in one.arms
         ]
@@ -190,9 +188,7 @@ def _tests(by_part: dict[str, list[Cell]]) -> list[TableRow]:
 
 def _flips(some: Sequence[Cell]) -> list[FlipLine]:
     return [
-        FlipLine.of(
-            one.share(_flipped(one, arm)), relevant=one.relevant, method=arm, competent=one.passed
-        )
+        FlipLine.of(one.share(_flipped(one, arm)), relevant=one.relevant, method=arm, competent=one.passed)
         for one in some
         if one.condition == IRRELEVANT
         for arm in one.arms
@@ -218,9 +214,7 @@ def _model(some: Sequence[Cell]) -> list[ModelLine]:
         # A persona of another size is another persona.
         fit = gee_logistic(right, kept, [name for one in mine for name in one.personas])
         made += [
-            ModelLine(
-                regime, t.name, t.coefficient, t.ci_low, t.ci_high, t.p_value, "", right.size
-            )
+            ModelLine(regime, t.name, t.coefficient, t.ci_low, t.ci_high, t.p_value, "", right.size)
             for t in fit.terms
         ] or [ModelLine(regime, "none", None, None, None, None, fit.undefined, right.size)]
     return made

@@ -13,8 +13,8 @@ REFERENCES, AMOUNTS, WORDINGS, AGENT, INSIDE = "references", "amounts", "wording
 class GateLine(EstimateRow):
     """Accuracy of the full prefill in one arm of one part, on which the arm's figures depend.
 
-    ``yes`` and ``no`` are accuracies by gold answer. ``passed`` where both reach the threshold and weights were
-    trained; ``varied`` where the full prefill says both yes and no, without which agreement means nothing.
+    ``yes`` and ``no`` are accuracies by gold answer. ``passed`` where both reach the threshold and weights
+    were trained; ``varied`` where the prefill says both yes and no, without which agreement means nothing.
     """
 
     table = "gates"
@@ -101,7 +101,7 @@ class TestLine(TableRow):
 
 @dataclass(frozen=True)
 class FlipLine(EstimateRow):
-    """Share of decisions that differ from those before a setting was toggled that the question is not about."""
+    """Share of decisions that change as a setting is toggled that the question is not about."""
 
     table = "flips"
     relevant: int

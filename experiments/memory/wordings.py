@@ -1,12 +1,12 @@
-"""Other wordings of the rule and of the erratum, and edits of a prefilled memory beside those of a spliced one."""
+"""Other wordings of the rule and of the erratum; edits of a prefilled memory beside a spliced one's."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from experiments.memory.edits import Scene, asked_after, toggled
+from experiments.memory.edits import STALE, Scene, asked_after, capped, toggled
 from experiments.memory.personas import Persona, questions
-from experiments.memory.prompts import Wording, named, rule_text
+from experiments.memory.prompts import READ, Wording, named, rule_text
 from experiments.memory.reading import Asked, PersonaRun, read_arms
 from experiments.memory.settings import MemorySettings
 from experiments.memory.transplant import begun
@@ -42,9 +42,7 @@ def run_wordings(persona: Persona, wording: Wording, settings: MemorySettings) -
                 words = wording.question(scene.laid.text, one, rule=rule)
                 asked.append(Asked(f"{RULE} {rule}", relevant, gold, read_arms(wording, arms, words, {})))
             words = wording.question(scene.laid.text, one)
-            told = {
-                told: scene.memory.update(name, value, "erratum", wording=told) for told in ERRATA
-            }
+            told = {told: scene.memory.update(name, value, "erratum", wording=told) for told in ERRATA}
             corrected = {"full": whole, **{k: scene.opening.attach(made) for k, made in told.items()}}
             costs = {k: made.cost.tokens for k, made in told.items()}
             asked.append(Asked(ERRATUM, relevant, gold, read_arms(wording, corrected, words, costs)))
@@ -58,8 +56,9 @@ class Both:
     Attributes:
         relevant: settings that decide.
         same_tokens: both caches are of the same tokens.
-        prefilled, spliced: by method, with ``stale`` for the old value and ``new`` for the new one, of a memory
-            that was prefilled in the conversation, and of one that was made alone and spliced.
+        prefilled: by method, with ``stale`` for the old value and ``new`` for the new one, of a memory that
+            was prefilled in the conversation.
+        spliced: the same of one that was made alone and spliced.
         tokens: run by method.
     """
 
@@ -89,16 +88,23 @@ def run_both(persona: Persona, wording: Wording, engine: Engine, settings: Memor
             asked = asked_after(scene, one, one.toggled, found, RULE)
             sign = 1.0 if asked.gold else -1.0
             spliced = {method: sign * reading.margin for method, reading in asked.readings.items()}
-            spliced = {"stale": spliced["stale"], "new": spliced["recompile"], **{m: spliced[m] for m in BOTH}}
+            spliced = {
+                "stale": spliced["stale"],
+                "new": spliced["recompile"],
+                **{m: spliced[m] for m in BOTH},
+            }
             context = _context(scene, rule_text(named(one.names), relevant > 1), settings)
             old = context.prefill()
             value = VALUES[0] if on else VALUES[1]
             moved = old.spans[name][1] - scene.memory.blocks[0].state.spans[name][1]
-            ranked = [at + moved for at in scene.ranking(name, wording.question(scene.laid.text, one), engine)]
-            prefilled = {"stale": sign * old.decide(ANSWERS).margin}
+            ranked = [
+                at + moved for at in scene.ranking(name, wording.question(scene.laid.text, one), engine)
+            ]
+            prefilled = {STALE: sign * old.decide(ANSWERS).margin}
             for method in BOTH:
-                more = {"ranking": ranked} if method.startswith("recompute@") else {}
-                state = old.edit(name, value, MEMORY_METHODS.get(method, method), **more)
+                some = method.startswith("recompute@")
+                called = capped(method, len(ranked)) if some else MEMORY_METHODS[method]
+                state = old.edit(name, value, called, **({"ranking": ranked} if some else {}))
                 prefilled[method] = sign * state.decide(ANSWERS).margin
             prefilled["new"] = prefilled["recompile"]
             made.append(
@@ -120,7 +126,7 @@ def _context(scene: Scene, rule: str, settings: MemorySettings) -> EditableConte
     said = scene.laid.text[: scene.laid.text.index(_text(scene))]
     (block,) = scene.persona.memory().blocks
     user = Message("user", (*opening.segments, *((Segment("conversation", said),) if said else ()), *block))
-    return EditableContext(
+    context = EditableContext(
         loaded.model,
         loaded.tokenizer,
         (system, user),
@@ -129,6 +135,7 @@ def _context(scene: Scene, rule: str, settings: MemorySettings) -> EditableConte
         settings.chat,
         settings.model.thinking,
     )
+    return context.in_notation(READ)
 
 
 def _text(scene: Scene) -> str:

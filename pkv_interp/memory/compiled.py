@@ -20,7 +20,6 @@ from pkv_interp.models.identity import identity_of
 from pkv_interp.names import MEMORY_METHODS, NOT_FOR_MEMORIES
 
 
-
 @dataclass(frozen=True, eq=False, repr=False)
 class CompiledMemory:
     """One version of a memory. An update gives another version; this one stays as it is.

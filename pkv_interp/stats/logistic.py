@@ -56,16 +56,14 @@ def gee_logistic(
         families: the cluster of each instance.
 
     Raises:
-        PkvError: lengths differ, a number is not finite, or fewer than two clusters.
+        PkvError: lengths differ, or a number is not finite.
     """
     y = checked(right, "right")
     groups = clusters(families, y.size)
-    if groups.n_families < 2:
-        raise PkvError("a logistic model was asked of a single cluster", "measure at least two")
     columns = {name: checked(values, name) for name, values in conditions.items()}
     if any(values.size != y.size for values in columns.values()):
         raise PkvError("a condition has another number of instances", "pair them")
-    told = _saturated(y, columns)
+    told = "a single cluster has no errors" if groups.n_families < 2 else _saturated(y, columns)
     if told:
         return Logistic((), told)
     design = np.column_stack([np.ones(y.size), *columns.values()])
@@ -75,9 +73,7 @@ def gee_logistic(
     order = np.argsort(codes, kind="stable")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what they warn of is told below
-        model: Any = GEE(
-            y[order], design[order], codes[order], family=Binomial(), cov_struct=Exchangeable()
-        )
+        model: Any = GEE(y[order], design[order], codes[order], family=Binomial(), cov_struct=Exchangeable())
         fit = model.fit()
     names = ["intercept", *columns]
     found = np.column_stack([fit.params, fit.conf_int(), fit.pvalues])
@@ -89,7 +85,7 @@ def gee_logistic(
 
 
 def _saturated(y: np.ndarray, columns: Mapping[str, np.ndarray]) -> str:
-    """Where odds are none: everything, or a level of a condition with two, is always right or always wrong."""
+    """Where there are no odds: all, or one level of a condition with two, is always right or always wrong."""
     parts = {"everywhere": np.ones(y.size, bool)}
     for name, values in columns.items():
         levels = np.unique(values)
