@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
+from experiments.memory.agents import LAST, AgentRun
 from experiments.memory.edits import Scene
 from experiments.memory.personas import Persona, answered, questions
 from experiments.memory.prompts import Wording, memory_text
-from experiments.memory.reading import worst
+from experiments.memory.reading import FULL, worst
 from experiments.memory.settings import MemorySettings
 from experiments.memory.transplant import compiled, unturned
 from experiments.memory.words import VALUES
@@ -95,6 +96,25 @@ def check_memory(session: Session[MemorySettings], personas: Sequence[Persona], 
     session.set_noise_floor(max(found.noise, found.own_position, found.run_anew, found.all_run))
 
 
+def check_agents(session: Session[MemorySettings], runs: Sequence[AgentRun]) -> None:
+    """Stop the run where a prefix cache decides otherwise than the prefill of the same tokens.
+
+    Args:
+        session: of the run.
+        runs: all conversations.
+
+    Raises:
+        ControlFailure: it does.
+    """
+    apart = max(
+        abs(turn.arms[LAST].reading.margin - turn.arms[FULL].reading.margin)
+        for run in runs
+        for turn in run.turns
+    )
+    told = f"margins in logits, every turn of {len(runs)} conversations, memory last"
+    session.control("prefix_cache_equals_prefill", apart, 0.0, session.tolerance.logits, told)
+
+
 def measure_checks(persona: Persona, wording: Wording, settings: MemorySettings) -> Checks:
     """The errors on one persona's memory, after what was said.
 
@@ -150,14 +170,11 @@ def _columns(
     inside, outside = 0.0, 0.0
     for part in ("keys", "values"):
         for mine, before, after in zip(*(getattr(cache, part) for cache in caches), strict=True):
-            inside = max(inside, _apart(mine[..., start:stop, :], after[..., start:stop, :]))
+            moved = _largest(mine[..., start:stop, :] - after[..., start:stop, :])
+            inside = max(inside, moved / max(_largest(after), 1e-12))
             for rest in (slice(0, start), slice(stop, None)):
                 outside = max(outside, float(_largest(mine[..., rest, :] - before[..., rest, :])))
     return inside, outside
-
-
-def _apart(one: Tensor, other: Tensor) -> float:
-    return _largest(one - other) / max(_largest(other), 1e-12)
 
 
 def _largest(values: Tensor) -> float:

@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
-from experiments.memory.agents import FULL, LAST, AgentRun, run_agent
+from experiments.memory.agents import AgentRun, run_agent
 from experiments.memory.blocks import run_blocks, run_references
-from experiments.memory.checks import check_memory
+from experiments.memory.checks import check_agents, check_memory
 from experiments.memory.edits import run_amounts, run_edits
 from experiments.memory.personas import Persona, persona, questions
 from experiments.memory.placement import run_placement
@@ -102,9 +102,7 @@ def measure(session: Session[MemorySettings]) -> Measured:
         wordings=each("wordings", few, lambda one: run_wordings(one, wording, settings), PersonaRun),
         inside=each("inside", few, lambda one: run_both(one, wording, engine, settings), PersonaEdits),
     )
-    apart = max(prefix_cache_apart(run) for run in found.agents)
-    told = f"margins in logits, over {len(found.agents)} conversations"
-    session.control("prefix_cache_equals_prefill", apart, 0.0, session.tolerance.logits, told)
+    check_agents(session, found.agents)
     return found
 
 
@@ -183,8 +181,3 @@ def cut_remarks(sizes: Sequence[int], settings: MemorySettings, served: int | No
             f"personas of {settings.size} settings"
         )
     return told
-
-
-def prefix_cache_apart(run: AgentRun) -> float:
-    """Largest difference of a margin between a prefill and a prefix cache of the same tokens, in logits."""
-    return max(abs(turn.arms[LAST].reading.margin - turn.arms[FULL].reading.margin) for turn in run.turns)

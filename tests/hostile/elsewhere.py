@@ -20,3 +20,15 @@ _LOCOMO = {
     "gold_answers_are_right",
 }
 ELSEWHERE |= dict.fromkeys(_LOCOMO, "test_locomo_controls.py")
+_MEMORY = {
+    "memory_at_own_position",
+    "memory_run_anew",
+    "recompiled_equals_written",
+    "all_recomputed_equals_written",
+    "edited_setting_equals_written",
+    "edit_moves_nothing_else",
+    "golds_follow_from_the_text",
+    "same_tokens",
+    "prefix_cache_equals_prefill",
+}
+ELSEWHERE |= dict.fromkeys(_MEMORY, "test_memory_controls.py")

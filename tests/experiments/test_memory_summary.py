@@ -1,0 +1,304 @@
+"""From made-up answers to a report: what is stated, what is withheld and why, and the figures that show it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from experiments.figures.rooms import drawn_by
+from experiments.memory.agents import ARMS, FIRST, LAST, SPLICED, AgentRun, AgentTurn, ArmTurn
+from experiments.memory.measure import Measured
+from experiments.memory.reading import FULL, Asked, PersonaRun
+from experiments.memory.settings import MARGIN, MemorySettings
+from experiments.memory.summary import summarise
+from experiments.memory.tables import (
+    AgentLine,
+    ArmLine,
+    FlipLine,
+    GateLine,
+    InsideLine,
+    ModelLine,
+    ParityLine,
+    TestedLine,
+    TestLine,
+)
+from experiments.memory.wordings import BOTH, Both, PersonaEdits
+from pkv_interp.run.report import Report
+from tests.experiments import made_up
+from tests.experiments.memory_examples import asked, reading, run_of, settings
+
+PERSONAS = 10
+GOLDS = (True, False)
+
+
+def runs(*questions: tuple[str, int, dict[str, Any]], wrong: int = 0, size: int = 8) -> list[PersonaRun]:
+    """Personas of which the first ``wrong`` are answered wrongly by the full prefill.
+
+    Each question is a condition, a number of relevant settings, and by arm whether it is right ("agree"), says
+    the contrary ("turned"), or always says yes ("yes").
+    """
+
+    def said(how: str, gold: bool, full: bool) -> bool:
+        return {"agree": full, "turned": not full, "yes": True, "right": gold}[how]
+
+    return [
+        run_of(
+            number,
+            [
+                asked(
+                    condition,
+                    gold,
+                    full := gold if number >= wrong else not gold,
+                    {arm: said(how, gold, full) for arm, how in arms.items()},
+                    relevant,
+                )
+                for condition, relevant, arms in questions
+                for gold in GOLDS
+            ],
+            size,
+        )
+        for number in range(PERSONAS)
+    ]
+
+
+def agents(spliced: str = "agree") -> list[AgentRun]:
+    """Conversations in which the spliced arm is twice as fast and agrees, or says the contrary."""
+
+    def turn(gold: bool) -> AgentTurn:
+        said = gold if spliced == "agree" else not gold
+        arms = {
+            FULL: ArmTurn(2.0, 100, reading(gold)),
+            SPLICED: ArmTurn(1.0, 20, reading(said, 0.1)),
+            LAST: ArmTurn(1.5, 60, reading(gold, 0.0)),
+            FIRST: ArmTurn(1.2, 50, reading(gold)),
+        }
+        assert set(arms) == set(ARMS)
+        return AgentTurn(True, gold, arms)
+
+    return [AgentRun(f"8-{i}", 8, [turn(True), turn(False)]) for i in range(PERSONAS)]
+
+
+def both(relevant: int = 1) -> list[PersonaEdits]:
+    """Edits in place reach half of the way in a prefilled memory, and all of it in a spliced one."""
+
+    def one(number: int) -> Both:
+        ends = {"stale": -2.0 - number / 10, "new": 2.0 + number / 10}
+        prefilled = {**ends, **dict.fromkeys(BOTH, 0.0), "recompile": ends["new"]}
+        spliced = {**ends, **dict.fromkeys(BOTH, ends["new"])}
+        return Both(relevant, True, prefilled, spliced, dict.fromkeys(BOTH, 3))
+
+    return [PersonaEdits(f"8-{i}", [one(i), one(i)]) for i in range(PERSONAS)]
+
+
+def measured(wrong_of_two: int = 5) -> Measured:
+    """A model that answers questions about one setting, and about two in half of the personas."""
+    edits = {
+        "stale": "turned",
+        "in_place": "agree",
+        "erratum": "yes",
+        "recompile": "agree",
+        "recompute@4": "agree",
+    }
+    idle = {
+        "stale": "agree",
+        "in_place": "agree",
+        "erratum": "turned",
+        "recompile": "agree",
+        "recompute@4": "agree",
+    }
+    splices = {"spliced": "agree", "no_rotation": "turned", "no_memory": "yes"}
+
+    def joined(*parts: list[PersonaRun]) -> list[PersonaRun]:
+        return [
+            replace(own[0], asked=[q for one in own for q in one.asked]) for own in zip(*parts, strict=True)
+        ]
+
+    def two(condition: str, arms: dict[str, str]) -> list[PersonaRun]:
+        easy = runs((condition, 1, arms))
+        return joined(easy, runs((condition, 2, arms), wrong=wrong_of_two))
+
+    return Measured(
+        placement=joined(two("late direct", {}), two("early direct", {})),
+        transplant=joined(two("late", splices), two("early", splices)),
+        edits=joined(two("relevant", edits), two("irrelevant", idle)),
+        blocks=runs(("near", 1, {"blocks1": "agree", "blocks2": "yes"})),
+        references=runs(
+            ("referred", 1, {"between": "yes", "after": "agree"}),
+            ("independent", 1, {"between": "agree", "after": "agree"}),
+        ),
+        agents=agents(),
+        amounts=runs(("relevant", 1, {"stale": "turned", "recompute@1": "agree"})),
+        wordings=runs(("rule if", 1, {"spliced": "agree"})),
+        inside=both(),
+    )
+
+
+def chosen(**changes: Any) -> MemorySettings:
+    return settings("relevant=[1,2]", "edit_relevant=[1,2]", "sizes=[12]", "personas=10").model_copy(
+        update={"sizes": (8,), **changes}
+    )
+
+
+@pytest.fixture(scope="module")
+def report() -> Report:
+    return summarise(measured(), made_up.scoring(chosen()))
+
+
+def lines(report: Report, kind: type) -> list[Any]:
+    return [line for line in report.tables if isinstance(line, kind)]
+
+
+def test_figures_are_of_the_most_relevant_settings_that_the_model_can_do(report: Report) -> None:
+    stated = report.stated()
+    assert stated["competence_nf1"].value == 1.0
+    assert stated["competence_nf2"].value == 0.5
+    assert stated["transplant_agreement"].value == 1.0
+    assert stated["no_rotation_agreement"].value == 0.0
+    assert stated["edit_in_place"].value == stated["edit_recompute"].value == 1.0
+    assert stated["edit_erratum"].value == 0.5
+    assert stated["irrelevant_flip"].value == 0.0
+    assert "1 relevant" in stated["edit_in_place"].what
+    assert stated["blocks2_agreement"].value == 0.5
+    assert stated["agent_success"].value == 1.0
+    assert stated["agent_ttft_ratio"].value == pytest.approx(2.0)
+    assert stated["split_penalty"].value == 0.5
+    able = summarise(measured(wrong_of_two=0), made_up.scoring(chosen()))
+    assert "2 relevant" in able.stated()["edit_in_place"].what
+
+
+def test_an_arm_that_is_not_competent_is_withheld_by_name(report: Report) -> None:
+    gates = {(g.part, g.condition, g.relevant): g for g in lines(report, GateLine)}
+    assert gates["edits", "relevant", 1].passed
+    assert not gates["edits", "relevant", 2].passed
+    assert gates["edits", "relevant", 2].yes == gates["edits", "relevant", 2].no == 0.5
+    two = [line for line in lines(report, ArmLine) if line.relevant == 2]
+    assert two
+    assert all(line.agreement is None and not line.competent for line in two)
+    assert all(line.relevant == 1 for line in (*lines(report, ParityLine), *lines(report, TestLine)))
+    assert all(line.tested for line in lines(report, TestedLine) if line.headline != "blocks16_agreement")
+
+
+def test_agreement_is_nothing_where_decisions_never_vary() -> None:
+    found = measured()
+    always = [
+        replace(
+            run,
+            asked=[
+                Asked(
+                    q.condition,
+                    q.relevant,
+                    True,
+                    {arm: reading(True, None if arm == FULL else 0.1) for arm in q.readings},
+                )
+                for q in run.asked
+            ],
+        )
+        for run in found.transplant
+    ]
+    report = summarise(replace(found, transplant=always), made_up.scoring(chosen()))
+    assert "transplant_agreement" not in report.stated()
+    (gate,) = [
+        g for g in lines(report, GateLine) if (g.part, g.condition, g.relevant) == ("transplant", "late", 1)
+    ]
+    assert (gate.value, gate.no, gate.varied, gate.passed) == (1.0, 0.0, False, False)
+    (told,) = [line for line in lines(report, TestedLine) if line.headline == "transplant_agreement"]
+    assert not told.tested
+    assert "always alike" in told.why
+
+
+def test_agreement_counts_only_where_the_full_prefill_is_right() -> None:
+    found = measured()
+    some = runs(("late", 1, {"spliced": "turned"}), wrong=1)
+    right = runs(("late", 1, {"spliced": "agree"}))
+    mixed = [some[0], *right[1:]]
+    scoring = made_up.scoring(chosen())
+    report = summarise(replace(found, transplant=mixed), scoring)
+    (line,) = [one for one in lines(report, ArmLine) if (one.part, one.arm) == ("transplant", "spliced")]
+    assert (line.agreement, line.counted, line.n) == (1.0, 18, 20)
+    # In the first persona prefill and splice are both no evidence: one is wrong, and the other is its contrary.
+    assert line.correct == 1.0
+
+
+def test_random_weights_state_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    from pkv_interp.run.scoring import Scoring
+
+    monkeypatch.setattr(Scoring, "random_weights", property(lambda _: True))
+    report = summarise(measured(), made_up.scoring(chosen()))
+    assert set(report.stated()) == {"competence_nf1", "competence_nf2", "agent_ttft_ratio"}
+
+
+def test_pairs_of_methods_are_tested_on_the_same_questions(report: Report) -> None:
+    found = {(t.part, t.first, t.second): t for t in lines(report, TestLine)}
+    one = found["edits", "in_place", "erratum"]
+    # An erratum after which the answer is always yes is wrong on every second question.
+    assert (one.first_alone, one.second_alone, one.n) == (10, 0, 20)
+    assert one.p_value == pytest.approx(2 / 2**10)
+    tests = [t for t in lines(report, TestLine) if t.part == "edits"]
+    assert len(tests) == 6
+    assert one.p_holm == pytest.approx(6 * one.p_value)
+    assert found["edits", "in_place", "recompile"].p_value == 1.0
+    cut = found["references", "after", "between"]
+    assert (cut.first_alone, cut.second_alone) == (10, 0)
+
+
+def test_an_arm_is_equivalent_within_the_margin_that_was_set(report: Report) -> None:
+    parity = {(p.part, p.condition, p.arm): p for p in lines(report, ParityLine)}
+    same = parity["transplant", "late", "spliced"]
+    assert (same.equivalent, same.margin, same.value) == (True, MARGIN, 0.0)
+    assert not parity["edits", "relevant", "erratum"].equivalent
+    assert parity["edits", "relevant", "erratum"].value == -0.5
+
+
+def test_an_irrelevant_change_is_counted_against_the_decision_before_it(report: Report) -> None:
+    flips = {(f.relevant, f.method): f.value for f in lines(report, FlipLine)}
+    assert flips[1, "in_place"] == 0.0
+    assert flips[1, "erratum"] == 1.0
+
+
+def test_a_model_of_accuracy_says_why_it_is_undefined(report: Report) -> None:
+    (line,) = lines(report, ModelLine)
+    assert line.coefficient is None
+    assert line.undefined == "accuracy saturates: it is 1 where relevant is 1"
+
+
+def test_an_edit_is_scaled_on_its_own_cache(report: Report) -> None:
+    found = {line.method: line for line in lines(report, InsideLine)}
+    assert found["in_place"].prefilled == pytest.approx(0.5)
+    assert found["in_place"].spliced == pytest.approx(1.0)
+    assert found["recompile"].prefilled == pytest.approx(1.0)
+    assert all(line.competent for line in found.values())
+
+
+def test_an_agent_that_answers_the_contrary_is_fast_and_wrong() -> None:
+    report = summarise(replace(measured(), agents=agents("turned")), made_up.scoring(chosen()))
+    found = {line.arm: line for line in lines(report, AgentLine)}
+    assert (found[SPLICED].success, found[SPLICED].agreement) == (0.0, 0.0)
+    assert found[SPLICED].times_faster == pytest.approx(2.0)
+    assert found[FIRST].agreement == 1.0
+    assert found[FULL].tokens == 200
+
+
+def test_rows_are_one_a_question_and_arm(report: Report) -> None:
+    keys = [(row.family, row.instance, row.wording, row.arm) for row in report.rows]
+    assert len(set(keys)) == len(keys)
+    assert {row.extra["part"] for row in report.rows} >= {"placement", "edits", "references"}
+
+
+def test_figures_show_the_lines_of_their_tables(report: Report) -> None:
+    record = made_up.record("memory", report.tables)
+    figures = drawn_by("memory")
+    assert set(figures) == {"placement", "splicing", "editing", "blocks", "agent"}
+    editing: Any = figures["editing"](record)
+    bars = {bar.name: dict(zip(bar.x, bar.y, strict=True)) for bar in editing.data if bar.name}
+    assert bars["1 relevant"]["the setting alone"] == 1.0
+    assert bars["2 relevant (not competent)"]["erratum"] == pytest.approx(0.5)
+    agent: Any = figures["agent"](record)
+    seconds = {line.name: list(line.y) for line in agent.data if line.showlegend}
+    assert seconds["spliced and edited"] == [1.0, 2.0]
+    blocks: Any = figures["blocks"](record)
+    assert list(blocks.data[0].x) == [1, 2]
+    assert list(blocks.data[0].y) == [1.0, 0.5]
+    for name in ("placement", "splicing"):
+        assert len(figures[name](record).data) >= 1
