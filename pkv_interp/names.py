@@ -19,17 +19,6 @@ EPISODE_TURNS = (4, 6)
 #: What may stand after the ``@`` of an editing method: nothing, a count of tokens, or a share of them.
 Amount = Literal["none", "count", "share"]
 
-#: Names under which a memory knows methods of the editing API.
-MEMORY_METHODS = {"in_place": "field_only", "recompile": "full_reprefill"}
-#: Methods of the editing API that no memory is updated by: why, and what to do instead.
-NOT_FOR_MEMORIES = {
-    "stale": (
-        "keeps the old value, so that the memory would say one thing and hold another",
-        "keep it as it is",
-    ),
-    "oracle_patch": ("needs the prefill that it is meant to save", "use recompile"),
-}
-
 
 class Written(Protocol):
     """How an editing method is written."""

@@ -11,7 +11,7 @@ from jaxtyping import Bool
 
 from experiments.memory.reading import FULL, Asked, PersonaRun
 from experiments.memory.settings import MARGIN, MemorySettings
-from experiments.memory.tables import ArmLine, GateLine, ParityLine, TestLine
+from experiments.memory.tables import ArmLine, GateLine, McNemarLine, ParityLine
 from pkv_interp.measure.competence import Decision
 from pkv_interp.records.schema import Row
 from pkv_interp.records.tables import interval
@@ -156,14 +156,14 @@ class Cell:
             equivalent=tested.equivalent,
         )
 
-    def tests(self, pairs: Sequence[tuple[str, str]], values: Callable[[str], Mask]) -> list[TestLine]:
+    def tests(self, pairs: Sequence[tuple[str, str]], values: Callable[[str], Mask]) -> list[McNemarLine]:
         """McNemar's test of each pair of arms, with Holm over them; none where the model is not competent."""
         if not (self.passed and pairs):
             return []
         found = [mcnemar(values(first), values(second)) for first, second in pairs]
         adjusted = holm([one.p_value for one in found])
         return [
-            TestLine(
+            McNemarLine(
                 self.part,
                 self.condition,
                 self.relevant,

@@ -4,7 +4,6 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from pkv_interp.names import MEMORY_METHODS, NOT_FOR_MEMORIES
 from pkv_interp.plain import LONGEST_LIST
 from pkv_interp.run.editing_settings import known_methods
 from pkv_interp.run.settings import ExperimentSettings
@@ -24,6 +23,13 @@ from pkv_interp.run.values import (
 
 #: Half width of the region of equivalence of accuracies, as a share; set before anything was measured.
 MARGIN = 0.05
+#: Names that a memory has of its own for methods of the editing API, and those that no memory is updated by,
+#: as ``pkv_interp.memory`` has them: to import it here would import torch.
+MEMORY_METHODS = {"in_place": "field_only", "recompile": "full_reprefill"}
+NOT_FOR_MEMORIES = {
+    "stale": "keeps the old value, and is measured in any event",
+    "oracle_patch": "needs the prefill that it is meant to save",
+}
 
 
 def _of_memories(names: tuple[str, ...]) -> tuple[str, ...]:
@@ -33,9 +39,9 @@ def _of_memories(names: tuple[str, ...]) -> tuple[str, ...]:
         ValueError: as pydantic wants it.
         PkvError: there is no such method, or its amount is wrong.
     """
-    for name in names:
+    for name in (name.partition("@")[0] for name in names):
         if name in NOT_FOR_MEMORIES:
-            raise ValueError(f"{name} {NOT_FOR_MEMORIES[name][0]}")
+            raise ValueError(f"{name} {NOT_FOR_MEMORIES[name]}")
     known_methods(tuple(MEMORY_METHODS.get(name, name) for name in names))
     return names
 

@@ -22,9 +22,9 @@ from experiments.memory.tables import (
     REFERENCES,
     TRANSPLANT,
     WORDINGS,
+    CoverageLine,
     FlipLine,
     ModelLine,
-    TestedLine,
 )
 from experiments.memory.transplant import NO_ROTATION, seam_arm
 from pkv_interp.records.tables import TableRow
@@ -237,13 +237,13 @@ _RESTS_ON = {
 
 def _could_be_tested(
     headlines: Sequence[Headline], every: Sequence[Cell], turns: Cell, gate: bool
-) -> list[TestedLine]:
+) -> list[CoverageLine]:
     """Of each published comparison whether it is stated here, and otherwise what the model missed."""
     stated = {one.name for one in headlines if gate or not one.needs_gate}
-    lines: list[TestedLine] = []
+    lines: list[CoverageLine] = []
     for name, (part, condition) in _RESTS_ON.items():
         if name in stated:
-            lines.append(TestedLine(name, True, ""))
+            lines.append(CoverageLine(name, True, ""))
             continue
         mine = [one for one in (*every, turns) if (one.part, one.condition) == (part, condition)]
         told = "; ".join(
@@ -251,5 +251,5 @@ def _could_be_tested(
             + (" always alike" if not one.varied else "")
             for one in mine
         )
-        lines.append(TestedLine(name, False, told or "not measured"))
+        lines.append(CoverageLine(name, False, told or "not measured"))
     return lines

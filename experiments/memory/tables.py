@@ -80,7 +80,7 @@ class ParityLine(EstimateRow):
 
 
 @dataclass(frozen=True)
-class TestLine(TableRow):
+class McNemarLine(TableRow):
     """McNemar's exact test between two arms, with Holm's correction within a part and condition.
 
     ``first_alone`` counts questions on which the first arm alone is right (or agrees, for cross-references).
@@ -193,7 +193,7 @@ class InsideLine(TableRow):
 
 
 @dataclass(frozen=True)
-class TestedLine(TableRow):
+class CoverageLine(TableRow):
     """Whether a published comparison could be tested in this run, and what stood in the way."""
 
     table = "could_be_tested"

@@ -8,13 +8,12 @@ from experiments.memory.edits import STALE, Scene, asked_after, capped, toggled
 from experiments.memory.personas import Persona, questions
 from experiments.memory.prompts import READ, Wording, named, rule_text
 from experiments.memory.reading import Asked, PersonaRun, read_arms
-from experiments.memory.settings import MemorySettings
+from experiments.memory.settings import MEMORY_METHODS, MemorySettings
 from experiments.memory.transplant import begun
 from experiments.memory.words import ANSWERS, ASK_DIRECT, CUE, RULES, VALUES
 from pkv_interp.editing import EditableContext
 from pkv_interp.engine import Engine
 from pkv_interp.memory import Conversation
-from pkv_interp.names import MEMORY_METHODS
 from pkv_interp.prompts.errata import ERRATA
 from pkv_interp.prompts.segments import Message, Segment
 

@@ -17,7 +17,17 @@ from pkv_interp.memory import text
 from pkv_interp.memory.block import CompiledBlock, written
 from pkv_interp.memory.conversation import Conversation
 from pkv_interp.models.identity import identity_of
-from pkv_interp.names import MEMORY_METHODS, NOT_FOR_MEMORIES
+
+#: Names under which a memory knows methods of the editing API.
+ALIASES = {"in_place": "field_only", "recompile": "full_reprefill"}
+#: Methods of the editing API that no memory is updated by.
+REFUSED = {
+    "stale": (
+        "keeps the old value, so that the memory would say one thing and hold another",
+        "keep it as it is",
+    ),
+    "oracle_patch": ("needs the prefill that it is meant to save", "use recompile"),
+}
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -139,8 +149,8 @@ class CompiledMemory:
         """
         at = self._block_of(setting)
         name, _, amount = str(method).partition("@")
-        if name in NOT_FOR_MEMORIES:
-            why, hint = NOT_FOR_MEMORIES[name]
+        if name in REFUSED:
+            why, hint = REFUSED[name]
             raise PkvError(f"{name} {why}", hint)
         if name != "auto" and (question or cue):
             raise PkvError(f"{name} reads no decision, and a question or a cue was given", "leave it out")
@@ -151,7 +161,7 @@ class CompiledMemory:
         self._check_model()
         block = self.blocks[at]
         asked = block.asked(question, cue) if name == "auto" else block
-        called = MEMORY_METHODS.get(name, name) + (f"@{amount}" if "@" in str(method) else "")
+        called = ALIASES.get(name, name) + (f"@{amount}" if "@" in str(method) else "")
         made = asked.edited(setting, value, called, **options)
         return self._with(at, replace(made, state=replace(made.state, context=block.state.context)))
 

@@ -18,7 +18,7 @@ from experiments.memory.personas import MOST, Persona, Setting, answered, person
 from experiments.memory.placement import run_placement
 from experiments.memory.prompts import PLACEMENTS, lay, memory_text, talk
 from experiments.memory.reading import FULL, concluded
-from experiments.memory.tables import AgentLine, ArmLine, GateLine, InsideLine, TestedLine
+from experiments.memory.tables import AgentLine, ArmLine, CoverageLine, GateLine, InsideLine
 from pkv_interp.engine import Engine
 from pkv_interp.errors import PkvError
 from pkv_interp.records import RunRecord, load_records
@@ -252,7 +252,7 @@ def test_random_weights_state_nothing_but_competence_and_time(record: RunRecord)
     assert set(record.headline) == {"competence_nf1", "agent_ttft_ratio"}
     assert not any(line.passed for line in rows_of(record, GateLine))
     assert all(line.agreement is None for line in rows_of(record, ArmLine))
-    lines = rows_of(record, TestedLine)
+    lines = rows_of(record, CoverageLine)
     assert len(lines) == 10
     assert not any(line.tested for line in lines)
     assert all("yes 0." in line.why or "yes 1." in line.why for line in lines)
@@ -298,6 +298,14 @@ def test_published_figures_have_our_names() -> None:
     names |= {"edit_in_place", "edit_erratum", "edit_recompute", "edit_recompile", "irrelevant_flip"}
     names |= {"blocks16_agreement", "agent_success", "agent_ttft_ratio", "split_penalty"}
     assert set(frame["headline"]) == names
+
+
+def test_methods_of_memories_are_named_as_the_memory_names_them() -> None:
+    from experiments.memory.settings import MEMORY_METHODS, NOT_FOR_MEMORIES
+    from pkv_interp.memory.compiled import ALIASES, REFUSED
+
+    assert MEMORY_METHODS == ALIASES
+    assert set(NOT_FOR_MEMORIES) == set(REFUSED)
 
 
 def test_the_smallest_persona_is_that_of_the_small_run() -> None:

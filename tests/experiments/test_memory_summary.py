@@ -1,4 +1,4 @@
-"""From made-up answers to a report: what is stated, what is withheld and why, and the figures that show it."""
+"""From made-up answers to a report: what is stated, what is withheld and why, and how it is drawn."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from experiments.memory.summary import summarise
 from experiments.memory.tables import (
     AgentLine,
     ArmLine,
+    CoverageLine,
     FlipLine,
     GateLine,
     InsideLine,
+    McNemarLine,
     ModelLine,
     ParityLine,
-    TestedLine,
-    TestLine,
 )
 from experiments.memory.wordings import BOTH, Both, PersonaEdits
 from pkv_interp.run.report import Report
@@ -36,12 +36,12 @@ GOLDS = (True, False)
 def runs(*questions: tuple[str, int, dict[str, Any]], wrong: int = 0, size: int = 8) -> list[PersonaRun]:
     """Personas of which the first ``wrong`` are answered wrongly by the full prefill.
 
-    Each question is a condition, a number of relevant settings, and by arm whether it is right ("agree"), says
-    the contrary ("turned"), or always says yes ("yes").
+    Each question is a condition, a number of relevant settings, and by arm whether it decides as the full
+    prefill ("agree"), the contrary ("turned"), or always says yes ("yes").
     """
 
-    def said(how: str, gold: bool, full: bool) -> bool:
-        return {"agree": full, "turned": not full, "yes": True, "right": gold}[how]
+    def said(how: str, full: bool) -> bool:
+        return {"agree": full, "turned": not full, "yes": True}[how]
 
     return [
         run_of(
@@ -51,7 +51,7 @@ def runs(*questions: tuple[str, int, dict[str, Any]], wrong: int = 0, size: int 
                     condition,
                     gold,
                     full := gold if number >= wrong else not gold,
-                    {arm: said(how, gold, full) for arm, how in arms.items()},
+                    {arm: said(how, full) for arm, how in arms.items()},
                     relevant,
                 )
                 for condition, relevant, arms in questions
@@ -176,8 +176,8 @@ def test_an_arm_that_is_not_competent_is_withheld_by_name(report: Report) -> Non
     two = [line for line in lines(report, ArmLine) if line.relevant == 2]
     assert two
     assert all(line.agreement is None and not line.competent for line in two)
-    assert all(line.relevant == 1 for line in (*lines(report, ParityLine), *lines(report, TestLine)))
-    assert all(line.tested for line in lines(report, TestedLine) if line.headline != "blocks16_agreement")
+    assert all(line.relevant == 1 for line in (*lines(report, ParityLine), *lines(report, McNemarLine)))
+    assert all(line.tested for line in lines(report, CoverageLine) if line.headline != "blocks16_agreement")
 
 
 def test_agreement_is_nothing_where_decisions_never_vary() -> None:
@@ -203,21 +203,21 @@ def test_agreement_is_nothing_where_decisions_never_vary() -> None:
         g for g in lines(report, GateLine) if (g.part, g.condition, g.relevant) == ("transplant", "late", 1)
     ]
     assert (gate.value, gate.no, gate.varied, gate.passed) == (1.0, 0.0, False, False)
-    (told,) = [line for line in lines(report, TestedLine) if line.headline == "transplant_agreement"]
+    (told,) = [line for line in lines(report, CoverageLine) if line.headline == "transplant_agreement"]
     assert not told.tested
     assert "always alike" in told.why
 
 
 def test_agreement_counts_only_where_the_full_prefill_is_right() -> None:
     found = measured()
-    some = runs(("late", 1, {"spliced": "turned"}), wrong=1)
-    right = runs(("late", 1, {"spliced": "agree"}))
+    some = runs(("late", 1, {"spliced": "turned", "no_rotation": "yes"}), wrong=1)
+    right = runs(("late", 1, {"spliced": "agree", "no_rotation": "yes"}))
     mixed = [some[0], *right[1:]]
     scoring = made_up.scoring(chosen())
     report = summarise(replace(found, transplant=mixed), scoring)
     (line,) = [one for one in lines(report, ArmLine) if (one.part, one.arm) == ("transplant", "spliced")]
     assert (line.agreement, line.counted, line.n) == (1.0, 18, 20)
-    # In the first persona prefill and splice are both no evidence: one is wrong, and the other is its contrary.
+    # The first persona is left out of agreement: there the splice is right, and the prefill is not.
     assert line.correct == 1.0
 
 
@@ -230,17 +230,19 @@ def test_random_weights_state_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_pairs_of_methods_are_tested_on_the_same_questions(report: Report) -> None:
-    found = {(t.part, t.first, t.second): t for t in lines(report, TestLine)}
-    one = found["edits", "in_place", "erratum"]
+    found = {(t.condition, t.first, t.second): t for t in lines(report, McNemarLine)}
+    one = found["relevant", "in_place", "erratum"]
     # An erratum after which the answer is always yes is wrong on every second question.
     assert (one.first_alone, one.second_alone, one.n) == (10, 0, 20)
     assert one.p_value == pytest.approx(2 / 2**10)
-    tests = [t for t in lines(report, TestLine) if t.part == "edits"]
+    tests = [t for t in lines(report, McNemarLine) if t.part == "edits"]
     assert len(tests) == 6
     assert one.p_holm == pytest.approx(6 * one.p_value)
-    assert found["edits", "in_place", "recompile"].p_value == 1.0
-    cut = found["references", "after", "between"]
+    assert found["relevant", "in_place", "recompile"].p_value == 1.0
+    cut = found["referred", "after", "between"]
     assert (cut.first_alone, cut.second_alone) == (10, 0)
+    alike = found["independent", "after", "between"]
+    assert (alike.first_alone, alike.second_alone, alike.p_value) == (0, 0, 1.0)
 
 
 def test_an_arm_is_equivalent_within_the_margin_that_was_set(report: Report) -> None:

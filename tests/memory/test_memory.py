@@ -8,7 +8,7 @@ import torch
 from pkv_interp.editing import METHODS
 from pkv_interp.errors import PkvError
 from pkv_interp.memory import CompiledMemory, Memory, field
-from pkv_interp.names import MEMORY_METHODS, NOT_FOR_MEMORIES
+from pkv_interp.memory.compiled import ALIASES, REFUSED
 from tests.editing.support import copy_of
 from tests.families import tiny
 from tests.memory.support import (
@@ -30,7 +30,7 @@ from tests.memory.support import (
 METHODS_HERE = [
     f"{name}@{'0.25' if method.amount == 'share' else '4'}" if method.required else name
     for name, method in sorted(METHODS.items())
-    if name not in (*NOT_FOR_MEMORIES, "auto")
+    if name not in (*REFUSED, "auto")
 ]
 
 
@@ -68,7 +68,7 @@ def test_a_memory_is_split_at_ends_of_lines_into_blocks_of_about_one_length() ->
         memory.split(12)
 
 
-@pytest.mark.parametrize("method", [*METHODS_HERE, *MEMORY_METHODS])
+@pytest.mark.parametrize("method", [*METHODS_HERE, *ALIASES])
 def test_a_version_is_never_changed(method: str) -> None:
     old = one()
     talk = old.attach(BEFORE)
