@@ -49,7 +49,7 @@ def _method(name: str) -> str:
 def placement(record: RunRecord) -> go.Figure:
     """Accuracy of the full prefill by size, for each number of relevant settings, memory early and late."""
     frame = table(record, ArmLine)
-    frame = frame[(frame["part"] == PLACEMENT) & frame["condition"].str.endswith("direct")]
+    frame = frame.loc[(frame["part"] == PLACEMENT) & frame["condition"].str.endswith("direct")]
     figure = make_subplots(rows=1, cols=2, shared_yaxes=True, subplot_titles=("memory first", "memory last"))
     for col, where in ((1, "early direct"), (2, "late direct")):
         for colour, relevant in zip(_COLOURS, sorted(set(frame["relevant"])), strict=False):
@@ -111,7 +111,7 @@ def editing(record: RunRecord) -> go.Figure:
 def blocks(record: RunRecord) -> go.Figure:
     """Distance from the full prefill and correctness by the number of blocks, beside the cost of an edit."""
     frame = table(record, ArmLine)
-    frame = frame[(frame["part"] == BLOCKS) & frame["arm"].str.startswith("blocks")]
+    frame = frame.loc[(frame["part"] == BLOCKS) & frame["arm"].str.startswith("blocks")]
     numbers = frame["arm"].str.removeprefix("blocks").astype(int)
     frame = frame.assign(blocks=numbers)
     figure = make_subplots(rows=1, cols=3, horizontal_spacing=0.09)
@@ -157,7 +157,7 @@ def blocks(record: RunRecord) -> go.Figure:
 def splicing(record: RunRecord) -> go.Figure:
     """KL of a spliced memory from the full prefill, by seam, beside the splice whose keys were not turned."""
     frame = pick(table(record, ArmLine), part=TRANSPLANT)
-    frame = frame[frame["arm"] != "full"]
+    frame = frame.loc[frame["arm"] != "full"]
     figure = go.Figure()
     groups = sorted({(str(c), int(r)) for c, r in zip(frame["condition"], frame["relevant"], strict=True)})
     for colour, (where, relevant) in zip(_COLOURS, groups, strict=False):

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from experiments.memory.agent_report import agents
-from experiments.memory.blocks import AFTER, BETWEEN, FAR, NEEDS_BOTH, blocks_arm
+from experiments.memory.blocks import AFTER, BETWEEN, FAR, NEAR, NEEDS_BOTH, blocks_arm
 from experiments.memory.cells import Cell, cells, chosen, rows
 from experiments.memory.edits import IRRELEVANT, RELEVANT, STALE
 from experiments.memory.inside_report import inside
@@ -36,6 +36,7 @@ from pkv_interp.stats.logistic import gee_logistic
 #: Of a splice: where the memory stands after what was said.
 _LATE = "late"
 _DIFFERENCE = (-1.0, 1.0)
+_BLOCKS = "blocks{}_agreement"
 
 
 def summarise(found: Measured, scoring: Scoring[MemorySettings]) -> Report:
@@ -77,7 +78,7 @@ def summarise(found: Measured, scoring: Scoring[MemorySettings]) -> Report:
             *played.lines,
             *played.turns,
             *inside(found.inside, scoring),
-            *_could_be_tested(headlines, every, played.cell, gate.passed),
+            *_could_be_tested(headlines, (*every, played.cell), gate.passed, scoring.settings.blocks[-1]),
         ],
         rows=[row for part, runs in parts.items() for row in rows(part, runs)],
     )
@@ -147,14 +148,12 @@ def _flipped(one: Cell, method: str) -> np.ndarray:
 
 def _blocks(some: Sequence[Cell], settings: MemorySettings) -> list[Headline]:
     """Agreement of the most blocks, on questions whose settings stand far apart where there are several."""
-    one = chosen(some, FAR) or chosen(some, "near")
+    one = chosen(some, FAR) or chosen(some, NEAR)
     most = settings.blocks[-1]
     agreed = None if one is None else one.agreement(blocks_arm(most))
     if one is None or agreed is None:
         return []
-    return [
-        Headline(f"blocks{most}_agreement", agreed, f"{most} blocks decide as the full prefill", bounds=SHARE)
-    ]
+    return [Headline(_BLOCKS.format(most), agreed, f"{most} blocks decide as the full prefill", bounds=SHARE)]
 
 
 def _split(some: Sequence[Cell]) -> list[Headline]:
@@ -220,7 +219,7 @@ def _model(some: Sequence[Cell]) -> list[ModelLine]:
     return made
 
 
-#: What each headline rests on: the part whose full prefill has to be right.
+#: What each headline rests on: the part whose full prefill has to be right, and the condition; "" for all.
 _RESTS_ON = {
     "transplant_agreement": (TRANSPLANT, _LATE),
     "no_rotation_agreement": (TRANSPLANT, _LATE),
@@ -229,26 +228,27 @@ _RESTS_ON = {
     "edit_recompute": (EDITS, RELEVANT),
     "edit_recompile": (EDITS, RELEVANT),
     "irrelevant_flip": (EDITS, IRRELEVANT),
-    "blocks16_agreement": (BLOCKS, FAR),
+    _BLOCKS: (BLOCKS, ""),
     "agent_success": ("agent", "turns"),
     "split_penalty": (REFERENCES, NEEDS_BOTH),
 }
 
 
 def _could_be_tested(
-    headlines: Sequence[Headline], every: Sequence[Cell], turns: Cell, gate: bool
+    headlines: Sequence[Headline], every: Sequence[Cell], gate: bool, blocks: int
 ) -> list[CoverageLine]:
     """Of each published comparison whether it is stated here, and otherwise what the model missed."""
     stated = {one.name for one in headlines if gate or not one.needs_gate}
     lines: list[CoverageLine] = []
-    for name, (part, condition) in _RESTS_ON.items():
+    for template, (part, condition) in _RESTS_ON.items():
+        name = template.format(blocks)
         if name in stated:
             lines.append(CoverageLine(name, True, ""))
             continue
-        mine = [one for one in (*every, turns) if (one.part, one.condition) == (part, condition)]
+        mine = [one for one in every if one.part == part and condition in ("", one.condition)]
         told = "; ".join(
-            f"{_relevant(one)}: yes {one.by_gold(True):.2f}, no {one.by_gold(False):.2f}"
-            + (" always alike" if not one.varied else "")
+            f"{one.condition}, {_relevant(one)}: yes {one.by_gold(True):.2f}, no {one.by_gold(False):.2f}"
+            + (", always alike" if not one.varied else "")
             for one in mine
         )
         lines.append(CoverageLine(name, False, told or "not measured"))
