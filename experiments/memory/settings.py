@@ -64,7 +64,7 @@ Seams = Annotated[tuple[TokensOrNone, ...], Field(max_length=LONGEST_LIST)]
 class MemorySettings(ExperimentSettings):
     """Settings of this experiment; configs/memory.yaml says what each means."""
 
-    personas: Count = 12
+    personas: Count = 8
     sizes: Sizes = (24, 60, 120)
     relevant: Sizes = (1, 2, 4)
     each: Count = 1
@@ -77,17 +77,17 @@ class MemorySettings(ExperimentSettings):
     edits: Edits = ("in_place", "erratum", "recompile", "recompute@4", "recompute@16", "auto")
     blocks: Sizes = (1, 2, 4, 8, 16)
     block_size: Count = 60
-    block_personas: Count = 8
+    block_personas: Count = 6
     reference_size: Count = 28
     reference_seams: Seams = (0, 4)
-    agents: Count = 4
+    agents: Count = 3
     agent_turns: Count = 12
     decide_every: Count = 3
     edit_rate: ShareOrNone = 0.25
     agent_relevant: Count = 1
     agent_edit: Edit = "in_place"
     amounts: Sizes = (1, 2, 4, 8, 16, 32, 64)
-    sweep_personas: Count = 6
+    sweep_personas: Count = 4
     competence_threshold: Threshold = 0.8
     bootstrap_draws: Draws = 2000
 
