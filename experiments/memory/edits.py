@@ -90,7 +90,8 @@ def toggled(
         if method == "recompile":
             found[method] = (scene.opening.attach(new), new.cost.tokens)
             continue
-        called, more = method, dict[str, Any]()
+        called: str = method
+        more: dict[str, Any] = {}
         if method.startswith("recompute@"):
             ranked = ranked or scene.ranking(setting, words, engine)
             called, more = capped(method, len(ranked)), {"ranking": ranked}

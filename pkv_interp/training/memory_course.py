@@ -37,7 +37,7 @@ def lesson(rng: np.random.Generator, course: Memories, progress: float, right: b
         right: all settings of the rule have the value that it asks for; otherwise one of them has the other.
     """
     relevant = 2 if rng.random() < course.two else 1
-    wanted, other = pick(rng, words.VALUES)
+    wanted, other = words.VALUES[int(rng.integers(len(words.VALUES)))]
     yes, no = ("yes", "no") if rng.random() < _YES_NO else two(rng, ACTIONS)
     low, high = course.lines
     size = int(rng.integers(low, max(low, round(low + (high - low) * progress)) + 1))

@@ -126,7 +126,7 @@ def test_wrong_settings_are_told_in_one_line(
 def test_a_memory_stands_before_what_was_said_or_after_it() -> None:
     one, said = someone(), talk(2, 0, "x")
     own = memory_text(one.memory())
-    decode = tiny("llama").tokenizer.decode
+    decode: Any = tiny("llama").tokenizer.decode
     early, late = (lay(wording(), one, placement, said) for placement in PLACEMENTS)
     assert early.text == own + said
     assert late.text == said + own

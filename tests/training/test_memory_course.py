@@ -89,7 +89,7 @@ def test_a_share_of_the_pairs_is_the_stages_own(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(vocabulary, "ACTIONS", ("cancel", "deny"))
     monkeypatch.setattr("pkv_interp.training.memory_course.ACTIONS", ("cancel", "deny"))
     monkeypatch.setattr("pkv_interp.training.memory_course._YES_NO", 0.0)
-    tokenizer = tiny("llama").tokenizer
+    tokenizer: Any = tiny("llama").tokenizer
     kinds = {
         kept: {
             one.kind
