@@ -94,7 +94,8 @@ def toggled(
         more: dict[str, Any] = {}
         if method.startswith("recompute@"):
             ranked = ranked or scene.ranking(setting, words, engine)
-            called, more = capped(method, len(ranked)), {"ranking": ranked}
+            called = capped(method, len(ranked))
+            more = {"ranking": ranked}
         elif method == "auto":
             rule = rule_text(named(question.names), len(question.names) > 1)
             more = {"question": f"\n{rule} {ASK_DIRECT}", "cue": f"\n{CUE}"}

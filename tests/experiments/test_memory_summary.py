@@ -8,10 +8,9 @@ from typing import Any
 import pytest
 
 from experiments.figures.rooms import drawn_by
-from experiments.memory.agents import ARMS, FIRST, LAST, SPLICED, AgentRun, AgentTurn, ArmTurn
-from experiments.memory.measure import Measured
-from experiments.memory.reading import FULL, Asked, PersonaRun
-from experiments.memory.settings import MARGIN, MemorySettings
+from experiments.memory.agents import FIRST, SPLICED
+from experiments.memory.reading import FULL, Asked
+from experiments.memory.settings import MARGIN
 from experiments.memory.summary import summarise
 from experiments.memory.tables import (
     AgentLine,
@@ -24,121 +23,9 @@ from experiments.memory.tables import (
     ModelLine,
     ParityLine,
 )
-from experiments.memory.wordings import BOTH, Both, PersonaEdits
 from pkv_interp.run.report import Report
 from tests.experiments import made_up
-from tests.experiments.memory_examples import asked, reading, run_of, settings
-
-PERSONAS = 10
-GOLDS = (True, False)
-
-
-def runs(*questions: tuple[str, int, dict[str, Any]], wrong: int = 0, size: int = 8) -> list[PersonaRun]:
-    """Personas of which the first ``wrong`` are answered wrongly by the full prefill.
-
-    Each question is a condition, a number of relevant settings, and by arm whether it decides as the full
-    prefill ("agree"), the contrary ("turned"), or always says yes ("yes").
-    """
-
-    def said(how: str, full: bool) -> bool:
-        return {"agree": full, "turned": not full, "yes": True}[how]
-
-    return [
-        run_of(
-            number,
-            [
-                asked(
-                    condition,
-                    gold,
-                    full := gold if number >= wrong else not gold,
-                    {arm: said(how, full) for arm, how in arms.items()},
-                    relevant,
-                )
-                for condition, relevant, arms in questions
-                for gold in GOLDS
-            ],
-            size,
-        )
-        for number in range(PERSONAS)
-    ]
-
-
-def agents(spliced: str = "agree") -> list[AgentRun]:
-    """Conversations in which the spliced arm is twice as fast and agrees, or says the contrary."""
-
-    def turn(gold: bool) -> AgentTurn:
-        said = gold if spliced == "agree" else not gold
-        arms = {
-            FULL: ArmTurn(2.0, 100, reading(gold)),
-            SPLICED: ArmTurn(1.0, 20, reading(said, 0.1)),
-            LAST: ArmTurn(1.5, 60, reading(gold, 0.0)),
-            FIRST: ArmTurn(1.2, 50, reading(gold)),
-        }
-        assert set(arms) == set(ARMS)
-        return AgentTurn(True, gold, arms)
-
-    return [AgentRun(f"8-{i}", 8, [turn(True), turn(False)]) for i in range(PERSONAS)]
-
-
-def both(relevant: int = 1) -> list[PersonaEdits]:
-    """Edits in place reach half of the way in a prefilled memory, and all of it in a spliced one."""
-
-    def one(number: int) -> Both:
-        ends = {"stale": -2.0 - number / 10, "new": 2.0 + number / 10}
-        prefilled = {**ends, **dict.fromkeys(BOTH, 0.0), "recompile": ends["new"]}
-        spliced = {**ends, **dict.fromkeys(BOTH, ends["new"])}
-        return Both(relevant, True, prefilled, spliced, dict.fromkeys(BOTH, 3))
-
-    return [PersonaEdits(f"8-{i}", [one(i), one(i)]) for i in range(PERSONAS)]
-
-
-def measured(wrong_of_two: int = 5) -> Measured:
-    """A model that answers questions about one setting, and about two in half of the personas."""
-    edits = {
-        "stale": "turned",
-        "in_place": "agree",
-        "erratum": "yes",
-        "recompile": "agree",
-        "recompute@4": "agree",
-    }
-    idle = {
-        "stale": "agree",
-        "in_place": "agree",
-        "erratum": "turned",
-        "recompile": "agree",
-        "recompute@4": "agree",
-    }
-    splices = {"spliced": "agree", "no_rotation": "turned", "no_memory": "yes"}
-
-    def joined(*parts: list[PersonaRun]) -> list[PersonaRun]:
-        return [
-            replace(own[0], asked=[q for one in own for q in one.asked]) for own in zip(*parts, strict=True)
-        ]
-
-    def two(condition: str, arms: dict[str, str]) -> list[PersonaRun]:
-        easy = runs((condition, 1, arms))
-        return joined(easy, runs((condition, 2, arms), wrong=wrong_of_two))
-
-    return Measured(
-        placement=joined(two("late direct", {}), two("early direct", {})),
-        transplant=joined(two("late", splices), two("early", splices)),
-        edits=joined(two("relevant", edits), two("irrelevant", idle)),
-        blocks=runs(("near", 1, {"blocks1": "agree", "blocks2": "yes"})),
-        references=runs(
-            ("referred", 1, {"between": "yes", "after": "agree"}),
-            ("independent", 1, {"between": "agree", "after": "agree"}),
-        ),
-        agents=agents(),
-        amounts=runs(("relevant", 1, {"stale": "turned", "recompute@1": "agree"})),
-        wordings=runs(("rule if", 1, {"spliced": "agree"})),
-        inside=both(),
-    )
-
-
-def chosen(**changes: Any) -> MemorySettings:
-    return settings("relevant=[1,2]", "edit_relevant=[1,2]", "sizes=[12]", "personas=10").model_copy(
-        update={"sizes": (8,), **changes}
-    )
+from tests.experiments.memory_examples import agents, answers_of, chosen, measured, reading
 
 
 @pytest.fixture(scope="module")
@@ -210,8 +97,8 @@ def test_agreement_is_nothing_where_decisions_never_vary() -> None:
 
 def test_agreement_counts_only_where_the_full_prefill_is_right() -> None:
     found = measured()
-    some = runs(("late", 1, {"spliced": "turned", "no_rotation": "yes"}), wrong=1)
-    right = runs(("late", 1, {"spliced": "agree", "no_rotation": "yes"}))
+    some = answers_of(("late", 1, {"spliced": "turned", "no_rotation": "yes"}), wrong=1)
+    right = answers_of(("late", 1, {"spliced": "agree", "no_rotation": "yes"}))
     mixed = [some[0], *right[1:]]
     scoring = made_up.scoring(chosen())
     report = summarise(replace(found, transplant=mixed), scoring)
