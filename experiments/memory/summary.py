@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from experiments.memory.agent_report import agents
+from experiments.memory.agent_report import agents, asked_in
 from experiments.memory.blocks import AFTER, BETWEEN, FAR, NEAR, NEEDS_BOTH, blocks_arm
 from experiments.memory.cells import Cell, cells, chosen, rows
 from experiments.memory.edits import IRRELEVANT, RELEVANT, STALE
@@ -15,6 +15,7 @@ from experiments.memory.measure import Measured
 from experiments.memory.reading import FULL, PersonaRun
 from experiments.memory.settings import MemorySettings
 from experiments.memory.tables import (
+    AGENT,
     AMOUNTS,
     BLOCKS,
     EDITS,
@@ -53,6 +54,10 @@ def summarise(found: Measured, scoring: Scoring[MemorySettings]) -> Report:
     by_part = {part: cells(part, runs, scoring) for part, runs in parts.items()}
     every = [one for some in by_part.values() for one in some]
     played = agents(found.agents, scoring)
+    turns = [
+        PersonaRun(run.persona, run.size, 0, asked_in(run, scoring.settings.agent_relevant))
+        for run in found.agents
+    ]
     first = [one for one in by_part[PLACEMENT] if one.size == scoring.settings.size]
     direct = [one for one in first if one.condition == f"{_LATE} direct"]
     gate = scoring.gate(direct[0].decisions(), scoring.settings.competence_threshold)
@@ -80,7 +85,7 @@ def summarise(found: Measured, scoring: Scoring[MemorySettings]) -> Report:
             *inside(found.inside, scoring),
             *_could_be_tested(headlines, (*every, played.cell), gate.passed, scoring.settings.blocks[-1]),
         ],
-        rows=[row for part, runs in parts.items() for row in rows(part, runs)],
+        rows=[row for part, runs in {**parts, AGENT: turns}.items() for row in rows(part, runs)],
     )
 
 
@@ -229,7 +234,7 @@ _RESTS_ON = {
     "edit_recompile": (EDITS, RELEVANT),
     "irrelevant_flip": (EDITS, IRRELEVANT),
     _BLOCKS: (BLOCKS, ""),
-    "agent_success": ("agent", "turns"),
+    "agent_success": (AGENT, "turns"),
     "split_penalty": (REFERENCES, NEEDS_BOTH),
 }
 

@@ -62,9 +62,7 @@ PERSONAS = 10
 GOLDS = (True, False)
 
 
-def answers_of(
-    *questions: tuple[str, int, dict[str, Any]], wrong: int = 0, size: int = 8
-) -> list[PersonaRun]:
+def answers_of(*questions: tuple[str, int, dict[str, Any]], wrong: int = 0) -> list[PersonaRun]:
     """Personas of which the first ``wrong`` are answered wrongly by the full prefill.
 
     Each question is a condition, a number of relevant settings, and by arm whether it decides as the full
@@ -88,7 +86,6 @@ def answers_of(
                 for condition, relevant, arms in questions
                 for gold in GOLDS
             ],
-            size,
         )
         for number in range(PERSONAS)
     ]

@@ -172,7 +172,7 @@ def test_an_agent_that_answers_the_contrary_is_fast_and_wrong() -> None:
 def test_rows_are_one_a_question_and_arm(report: Report) -> None:
     keys = [(row.family, row.instance, row.wording, row.arm) for row in report.rows]
     assert len(set(keys)) == len(keys)
-    assert {row.extra["part"] for row in report.rows} >= {"placement", "edits", "references"}
+    assert {row.extra["part"] for row in report.rows} >= {"placement", "edits", "references", "agent"}
 
 
 def test_figures_show_the_lines_of_their_tables(report: Report) -> None:
