@@ -10,6 +10,7 @@ from pathlib import Path
 
 from hydra.core.global_hydra import GlobalHydra
 
+from tests.experiments.small_memories import LOCOMO, MEMORY
 from tests.serving.small import SERVING
 
 ROOT = Path(__file__).parent.parent
@@ -203,23 +204,6 @@ CONFIRM = (
     f"scenarios={_CONFIRM / 'scenarios.yaml'}",
     f"preregistration={_CONFIRM / 'preregistration.yaml'}",
     "threads=1",
-)
-LOCOMO = (
-    f"path={ROOT / 'tests' / 'experiments' / 'locomo_files' / 'made_up.json'}",
-    *("model=tiny-llama", "sessions=2", "questions=3", "adversarial=true", "seams=[0,3]", "answer_tokens=4"),
-    *("bootstrap_draws=200", "threads=1"),
-)
-MEMORY = (
-    *("model=tiny-llama", "personas=2", "sizes=[8]", "relevant=[1]", "n_turns=1", "cot_personas=1"),
-    *(
-        "cot_tokens=2",
-        "seams=[0,3]",
-        "edit_relevant=[1]",
-        "edits=[in_place,erratum,recompute@4,auto,recompile]",
-    ),
-    *("blocks=[1,2]", "block_size=8", "block_personas=2", "reference_size=6", "reference_seams=[0,2]"),
-    *("agents=2", "agent_turns=2", "decide_every=1", "edit_rate=0.5", "amounts=[1]", "sweep_personas=2"),
-    *("bootstrap_draws=200", "threads=1"),
 )
 TAU2 = (
     *("model=tiny-llama", "domains=[retail]", "records=8", "loops=2", "loop_turns=2", "seam=2"),

@@ -13,7 +13,7 @@ from experiments.memory.edits import run_amounts, run_edits
 from experiments.memory.personas import Persona, persona, questions
 from experiments.memory.placement import run_placement
 from experiments.memory.prompts import Wording, lay, memory_text, talk
-from experiments.memory.reading import PersonaRun
+from experiments.memory.reading import FULL, PersonaRun
 from experiments.memory.transplant import run_transplant
 from experiments.memory.wordings import PersonaEdits, run_both, run_wordings
 from pkv_interp.cache.compute import Runner
@@ -103,6 +103,7 @@ def measure(session: Session[MemorySettings]) -> Measured:
         inside=each("inside", few, lambda one: run_both(one, wording, engine, settings), PersonaEdits),
     )
     check_agents(session, found.agents)
+    session.run.remarks += answers_remark(found.placement, settings.model.name)
     return found
 
 
@@ -181,3 +182,21 @@ def cut_remarks(sizes: Sequence[int], settings: MemorySettings, served: int | No
             f"personas of {settings.size} settings"
         )
     return told
+
+
+def answers_remark(runs: Sequence[PersonaRun], model: str) -> list[str]:
+    """That a model answers every question alike, where it does: then nothing it decides is evidence.
+
+    Args:
+        runs: all personas of the placement.
+        model: its name.
+    """
+    direct = [one for run in runs for one in run.asked if one.condition.endswith("direct")]
+    said = {one.readings[FULL].yes for one in direct}
+    if len(said) > 1:
+        return []
+    answer = "yes" if True in said else "no"
+    return [
+        f"{model} answers all {len(direct)} direct questions with {answer}: this is a record of the "
+        "machinery; read the distances of logits, exact edits, tokens and time"
+    ]

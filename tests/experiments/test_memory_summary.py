@@ -9,7 +9,8 @@ import pytest
 
 from experiments.figures.rooms import drawn_by
 from experiments.memory.agents import FIRST, SPLICED
-from experiments.memory.reading import FULL, Asked
+from experiments.memory.measure import answers_remark
+from experiments.memory.reading import FULL, Asked, PersonaRun
 from experiments.memory.settings import MARGIN
 from experiments.memory.summary import summarise
 from experiments.memory.tables import (
@@ -167,6 +168,14 @@ def test_an_agent_that_answers_the_contrary_is_fast_and_wrong() -> None:
     assert found[SPLICED].times_faster == pytest.approx(2.0)
     assert found[FIRST].agreement == 1.0
     assert found[FULL].tokens == 200
+
+
+def test_a_model_that_always_says_the_same_is_told_in_its_record() -> None:
+    found = measured()
+    assert answers_remark(found.placement, "some") == []
+    same = [Asked("late direct", 1, gold, {FULL: reading(True)}) for gold in (True, False)]
+    (told,) = answers_remark([PersonaRun("8-0", 8, 80, same)], "some")
+    assert told.startswith("some answers all 2 direct questions with yes: this is a record of the machinery")
 
 
 def test_rows_are_one_a_question_and_arm(report: Report) -> None:
