@@ -12,6 +12,8 @@ Part = Literal["K", "V", "KV"]
 Curriculum = Literal["early", "late", "mixed"]
 #: What flips in a pair of prompts: the field's value, or the trigger of the rule.
 PairKind = Literal["field", "polarity"]
+#: Attention pattern of prompts that are edited: fields isolated, and the rule after them their link or not.
+Pattern = Literal["isolated", "rule_linked"]
 #: What stands before a chunk when it is precompiled.
 Sink = Literal["none", "bos", "prefix"]
 #: Fewest and most turns of an agent's episode.

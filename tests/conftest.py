@@ -16,8 +16,8 @@ import pytest  # noqa: E402
 import torch  # noqa: E402
 from filelock import FileLock  # noqa: E402
 
-from pkv_interp.models.catalogue import load_catalogue_entry  # noqa: E402
-from pkv_interp.models.load import LoadedModel, load  # noqa: E402
+from pkv_interp.models.catalogue import ModelConfig, load_catalogue_entry  # noqa: E402
+from pkv_interp.models.load import LoadedModel, load, place  # noqa: E402
 from tests import families, runs  # noqa: E402
 from tests.serving.llama_engine import installed  # noqa: E402
 
@@ -148,6 +148,28 @@ def bench_results(small_results: Callable[[str], Path]) -> Path:
 
 
 @pytest.fixture(scope="session")
-def real_model() -> LoadedModel:
+def load_once() -> Callable[[ModelConfig], LoadedModel]:
+    """`load`, but a model that it has loaded before it gives again: no test changes the weights of one."""
+    made: dict[tuple[str, str], LoadedModel] = {}
+
+    def of(config: ModelConfig) -> LoadedModel:
+        key = str(place(config)), config.model_dump_json(exclude={"device", "dtype"})
+        if key not in made:
+            made[key] = load(config)
+        return made[key]
+
+    return of
+
+
+@pytest.fixture(scope="session")
+def real_model(load_once: Callable[[ModelConfig], LoadedModel]) -> LoadedModel:
     """The default model (SmolLM2-135M-Instruct with the gate adapter); fetched and converted on first use."""
-    return load(load_catalogue_entry("smollm2-135m-gate", device="cpu", dtype="float32"))
+    return load_once(load_catalogue_entry("smollm2-135m-gate", device="cpu", dtype="float32"))
+
+
+@pytest.fixture
+def examples_load_once(
+    monkeypatch: pytest.MonkeyPatch, load_once: Callable[[ModelConfig], LoadedModel]
+) -> None:
+    """What the texts show is run with `load_once` in the place of `load`: nearly all load the same model."""
+    monkeypatch.setattr("pkv_interp.models.load.load", load_once)

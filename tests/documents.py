@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
@@ -41,13 +42,14 @@ def blocks(text: str, document: str) -> list[Block]:
     return [Block(document, m[3], m[4], m[1] or "", m[2] or "") for m in _FENCED.finditer(text)]
 
 
-def all_blocks() -> list[Block]:
+@cache
+def all_blocks() -> tuple[Block, ...]:
     """Fenced blocks of every text."""
-    return [
+    return tuple(
         block
         for path in PATHS
         for block in blocks(path.read_text(encoding="utf-8"), path.relative_to(ROOT).as_posix())
-    ]
+    )
 
 
 def commands() -> list[str]:
@@ -63,10 +65,11 @@ def commands() -> list[str]:
     return sorted({line for line in found if line and not line.startswith("#")})
 
 
-def made_by_recipes() -> set[str]:
+@cache
+def made_by_recipes() -> frozenset[str]:
     """Names of what the recipes add: experiments, modules and models that are in no checkout."""
     new = [Path(block.path) for block in all_blocks() if block.what == "file" and "/" in block.path]
-    return {path.stem for path in new if path.parent.name in ("methods", "model")} | {
+    return frozenset(path.stem for path in new if path.parent.name in ("methods", "model")) | {
         path.parent.name for path in new if path.parts[0] == "experiments"
     }
 

@@ -30,6 +30,7 @@ FLOORS = (
 )
 
 
+@cache
 def sources() -> dict[str, Path]:
     found = {}
     for package in PACKAGES:

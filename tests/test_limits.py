@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pkv_interp.records import RunRecord, load_records
+from pkv_interp.records import RunRecord
 from pkv_interp.records.schema import Row
 from pkv_interp.stats import Estimate
 from pkv_interp.stats.recovery import recovery
@@ -17,7 +17,8 @@ from pkv_interp.tasks.families import FAMILIES
 from pkv_interp.training import wordings
 from pkv_interp.training.shared_words import shared_words
 from pkv_interp.training.skeletons import EASY_FORMS, Separators
-from tests.documents import ROOT, section, text_of
+from tests.committed import committed
+from tests.documents import section, text_of
 
 GATE = "smollm2-135m-gate"
 SHARING = {family.name for family in FAMILIES if shared_words(family).of_the_rule}
@@ -28,7 +29,7 @@ README = re.sub(r"\s+", " ", text_of("README.md"))
 
 @pytest.fixture(scope="module")
 def records() -> dict[tuple[str, str], RunRecord]:
-    return {(r.experiment, r.subject): r for r in load_records(ROOT / "results")}
+    return {(r.experiment, r.subject): r for r in committed()}
 
 
 def listed(words: tuple[str, ...]) -> str:

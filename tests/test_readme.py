@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from pkv_interp.records import RunRecord, load_records
-from tests.documents import PATHS, ROOT, blocks, section, text_of
+from pkv_interp.records import RunRecord
+from tests.committed import committed
+from tests.documents import PATHS, blocks, section, text_of
 
 README = text_of("README.md")
 RESULTS = text_of("docs/results.md")
@@ -28,7 +29,7 @@ TABLES = [
 
 @pytest.fixture(scope="module")
 def records() -> dict[tuple[str, str], RunRecord]:
-    return {(r.experiment, r.subject): r for r in load_records(ROOT / "results")}
+    return {(r.experiment, r.subject): r for r in committed()}
 
 
 def test_the_circuit_table_is_in_readme_and_every_record_has_one_in_the_results(
@@ -161,6 +162,7 @@ def test_the_experiment_example_runs_in_three_lines_and_prints_what_it_says(
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("examples_load_once")
 def test_the_composing_example_runs_in_ten_lines_and_prints_what_it_says(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -171,6 +173,7 @@ def test_the_composing_example_runs_in_ten_lines_and_prints_what_it_says(
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("examples_load_once")
 def test_the_editing_example_runs_in_ten_lines_and_prints_what_it_says(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -181,17 +184,10 @@ def test_the_editing_example_runs_in_ten_lines_and_prints_what_it_says(
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("examples_load_once")
 def test_the_example_of_an_isolated_field_runs_in_ten_lines_and_prints_what_it_says(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     code = example("Edit a field exactly")
     assert sum(bool(line) for line in code.splitlines()) == 9
     assert said("Edit a field exactly") == [printed(code, capsys).strip()]
-
-
-def test_committed_records_are_valid_and_passed_their_controls() -> None:
-    from pkv_interp.records import check
-
-    count, problems = check(ROOT / "results")
-    assert count >= 2
-    assert problems == []

@@ -47,7 +47,8 @@ def changed(text: str, diff: str) -> str:
 def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the repository in which every recipe was followed; weights and results stay out of it."""
     folder = tmp_path_factory.mktemp("recipes")
-    left_out = shutil.ignore_patterns("__pycache__", "gate_*", "*.safetensors", "*.json", "*.zst", "*.png")
+    # What is compiled comes with it: compiling all of it again takes seconds.
+    left_out = shutil.ignore_patterns("gate_*", "*.safetensors", "*.json", "*.zst", "*.png")
     for name in FOLDERS:
         shutil.copytree(ROOT / name, folder / name, ignore=left_out)
     for name in (
@@ -95,13 +96,17 @@ def test_no_recipe_takes_five_places() -> None:
         assert 1 <= len(found) < 5, what
 
 
-EDITS = """
+#: One process for all that the additions do: importing takes longer than doing it.
+ADDED = """
+import sys
 import torch
+from experiments.summarise.__main__ import main as summarise
 from pkv_interp.editing import EditableContext, field, user
 from pkv_interp.engine import Engine
 from pkv_interp.interventions import HeadPatch, HeadValue
 from pkv_interp.models.catalogue import load_catalogue_entry
 from pkv_interp.models.load import load
+from tests import runs
 
 loaded = load(load_catalogue_entry("tiny-llama"))
 text = user("The order status is ", field("order status", "pending"), ". Cancel it if pending, else deny.")
@@ -113,6 +118,7 @@ for a, b in zip(mine.cache.values, same.cache.values, strict=True):
     assert torch.equal(a, b)
 assert mine.cost.tokens == same.cost.tokens
 assert not torch.equal(mine.cache.values[-1], base.cache.values[-1])
+print("the method does what it says")
 
 engine = Engine(loaded)
 one, two = (engine.prefill([5, token, 9, 11, 7]) for token in (20, 30))
@@ -120,39 +126,57 @@ rows = [(HeadPatch(1, 0, 0),), (HeadValue(1, 0, two.z[1, 0]),), ()]
 patched, set_, plain = engine.decode(one, rows, (two,)).logits
 assert torch.equal(patched, set_)
 assert not torch.equal(patched, plain)
-print("done")
+print("the intervention does what it says")
+
+results, drawn = sys.argv[1:]
+sizes = ["model=tiny-llama", "families=[documents,alerts]", "bootstrap_draws=100"]
+runs.inside("keys_or_values", *sizes, f"results_dir={results}")
+assert summarise([results]) == 0
+runs.inside("figures", f"results_dir={results}", f"output_dir={drawn}", "png=false")
 """
 
 
-def test_the_method_and_the_intervention_do_what_they_say(copy: Path) -> None:
-    assert run(copy, "-c", EDITS).endswith("done\n")
+@pytest.fixture(scope="module")
+def ran(copy: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
+    """What `ADDED` prints, and the folder of its results and figures."""
+    folder = tmp_path_factory.mktemp("ran")
+    return run(copy, "-c", ADDED, str(folder / "results"), str(folder)), folder
 
 
-def test_the_experiment_runs_is_summarised_again_and_drawn(copy: Path, tmp_path: Path) -> None:
-    results = tmp_path / "results"
-    sizes = ["model=tiny-llama", "families=[documents,alerts]", "bootstrap_draws=100"]
-    run(copy, "-m", "experiments.keys_or_values", *sizes, f"results_dir={results}")
-    (path,) = (results / "keys_or_values").glob("*.json")
+def test_the_method_and_the_intervention_do_what_they_say(ran: tuple[str, Path]) -> None:
+    said = ran[0].splitlines()
+    assert {"the method does what it says", "the intervention does what it says"} <= set(said)
+
+
+def test_the_experiment_runs_is_summarised_again_and_drawn(ran: tuple[str, Path]) -> None:
+    said, folder = ran
+    (path,) = (folder / "results" / "keys_or_values").glob("*.json")
     record = json.loads(path.read_text())
     assert [line["part"] for line in record["tables"]["parts"]] == ["K", "V", "KV"]
     assert list(record["headline"]) == ["competence"]
-    assert "0 of them changed" in run(copy, "-m", "experiments.summarise", str(results))
-    run(copy, "-m", "experiments.figures", f"results_dir={results}", f"output_dir={tmp_path}", "png=false")
-    assert (tmp_path / "keys_or_values" / "tiny-llama" / "recovery_by_part.html").is_file()
+    assert "0 of them changed" in said
+    assert (folder / "keys_or_values" / "tiny-llama" / "recovery_by_part.html").is_file()
 
 
-def test_the_additions_keep_the_rules_of_the_house(copy: Path) -> None:
+#: Several command lines of pytest in one process, for the same reason.
+TESTS = """
+import json, sys
+import pytest
+
+for line in json.loads(sys.argv[1]):
+    assert pytest.main(["-p", "no:xdist", *line]) == 0, line
+"""
+
+
+def test_the_additions_keep_the_rules_of_the_house_and_the_contracts(copy: Path) -> None:
     new = sorted({recipe.path for recipe in RECIPES if recipe.path.endswith(".py")})
     run(copy, "-m", "ruff", "check", *new)
     run(copy, "-m", "ruff", "format", "--check", *new)
     wanted = "keys_or_values or told or arrow or summary or circles or my-qwen or methods"
-    tests = ["tests/experiments/test_configs.py", "tests/test_architecture.py", "tests/test_docs.py"]
-    out = run(copy, "-m", "pytest", "-p", "no:xdist", "-m", "not slow", "-k", wanted, *tests)
-    assert " passed" in out
-
-
-def test_the_additions_keep_the_contracts(copy: Path) -> None:
+    rules = ["tests/experiments/test_configs.py", "tests/test_architecture.py", "tests/test_docs.py"]
     added = "keys_or_values or small_run or next_tokens"
-    tests = ["tests/contracts/test_experiments.py", "tests/contracts/test_editing_methods.py"]
-    out = run(copy, "-m", "pytest", "-p", "no:xdist", "-k", added, *tests)
-    assert " passed" in out
+    contracts = ["tests/contracts/test_experiments.py", "tests/contracts/test_editing_methods.py"]
+    lines = [["-m", "not slow", "-k", wanted, *rules], ["-k", added, *contracts]]
+    out = run(copy, "-c", TESTS, json.dumps(lines))
+    # No test is a failure of its own: pytest's exit code is 5 then.
+    assert out.count(" passed") == len(lines)

@@ -11,9 +11,9 @@ from jaxtyping import Bool, Float, Int
 from experiments.agent.settings import AgentSettings
 from experiments.agent.splicing import policy_splice, spliced_in_place
 from pkv_interp.agent import ARMS, Episode, Step, Transcript, run_episode
-from pkv_interp.agent.arms import FULL
+from pkv_interp.agent.arms import COMPOSE_ONLY, FIELD_ONLY, FULL
 from pkv_interp.agent.loop import right_action
-from pkv_interp.agent.transcript import policy_span
+from pkv_interp.agent.transcript import attention_of, policy_span
 from pkv_interp.cache.compute import Runner
 from pkv_interp.measure.timing import seconds
 from pkv_interp.tasks import Style
@@ -51,10 +51,13 @@ class Checks:
         prefix_cache_equals_full: largest difference in logits over all turns.
         splice_in_place: largest difference in logits when the policy, computed after its own prefix, is put
             back there.
-        tied: turns left out of the three above, at which experts are chosen by rounding; the three are None
+        tied: turns left out of these differences, at which experts are chosen by rounding; they are None
             where no turn is left.
         stale_refused: share of actions that were right before the change which the tools refuse after it.
         current_accepted: share of actions that are right now which the tools accept.
+        field_only_equals_full: under a pattern, largest difference in logits over all turns: an isolated
+            field's refresh is exact.
+        blind_splice_equals_prefill: under a pattern, of the first turn with a composed policy, in logits.
     """
 
     stale_equals_full: float | None
@@ -63,6 +66,8 @@ class Checks:
     stale_refused: float
     current_accepted: float
     tied: int = 0
+    field_only_equals_full: float | None = None
+    blind_splice_equals_prefill: float | None = None
 
 
 @dataclass(frozen=True)
@@ -100,7 +105,8 @@ def run_arms(
         settings: of the chunk and the erratum.
         tie: logits of two experts closer than this are a tie.
     """
-    opening = Transcript.open(one, style, settings.world)
+    pattern = settings.model.pattern
+    opening = Transcript.open(one, style, settings.world, pattern)
     prompt = opening.prompt(tokenizer)
     scale = 1000 / _threads(runner)
     setup, joint = seconds(lambda: policy_splice(runner, tokenizer, prompt, settings), runner.model.device)
@@ -116,7 +122,10 @@ def run_arms(
             else run_episode(runner, opening, arm, tokenizer, history=heard, **options)
         )
     start, end = policy_span(prompt)
-    spliced = runner.extend(spliced_in_place(runner, tokenizer, prompt), prompt.ids[end:])
+    whole, composed = (attention_of(prompt, pattern, composed=on) for on in (False, True))
+    spliced = runner.extend(spliced_in_place(runner, tokenizer, prompt, whole), prompt.ids[end:])
+    first = matched[COMPOSE_ONLY.name][0].logits
+    blind = None if pattern is None else _apart(runner.prefill(prompt.ids, composed).logits, first)
     return EpisodeRun(
         {arm.name: _turns(one, own[arm.name], matched[arm.name], scale) for arm in ARMS},
         setup * scale,
@@ -124,8 +133,9 @@ def run_arms(
         _checks(
             one,
             matched,
-            _apart(spliced.logits, matched[FULL.name][0].logits),
+            {"splice_in_place": _apart(spliced.logits, matched[FULL.name][0].logits), "blind": blind},
             tie,
+            exact=pattern is not None,
         ),
     )
 
@@ -142,14 +152,22 @@ def _turns(one: Episode, own: Sequence[Step], matched: Sequence[Step], scale: fl
     )
 
 
-def _checks(one: Episode, matched: dict[str, list[Step]], splice_in_place: float, tie: float) -> Checks:
+def _checks(
+    one: Episode,
+    matched: dict[str, list[Step]],
+    first: dict[str, float | None],
+    tie: float,
+    *,
+    exact: bool,
+) -> Checks:
     """How far arms that must be equal differ, and what the tools do with stale actions.
 
     Args:
         one: the episode.
         matched: the turns of every arm at the full arm's history.
-        splice_in_place: how far the first turn is off where its policy was spliced in.
+        first: how far the first turn is off where its policy was spliced in, by check.
         tie: a turn with a choice of experts closer than this is not compared.
+        exact: the field is isolated.
     """
     # The full arm runs the whole prompt at every turn, so that it meets every tie that another arm can meet.
     told = [i for i, step in enumerate(matched[FULL.name]) if step.tie > tie]
@@ -165,10 +183,12 @@ def _checks(one: Episode, matched: dict[str, list[Step]], splice_in_place: float
     return Checks(
         stale_equals_full=_far(matched["stale"], full, same_text),
         prefix_cache_equals_full=_far(matched["prefix_cache"], full, told),
-        splice_in_place=splice_in_place if 0 in told else None,
+        splice_in_place=first["splice_in_place"] if 0 in told else None,
         stale_refused=sum(stale) / len(stale),
         current_accepted=sum(current) / len(current),
         tied=len(one.turns) - len(told),
+        field_only_equals_full=_far(matched[FIELD_ONLY.name], full, told) if exact else None,
+        blind_splice_equals_prefill=first["blind"] if 0 in told else None,
     )
 
 

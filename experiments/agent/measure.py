@@ -33,6 +33,8 @@ def measure(session: "Session[AgentSettings]") -> Measured:
     """Run every arm over every episode; the field's place decides what can be composed and refreshed."""
     settings, tokenizer = session.settings, session.tokenizer
     cases = build_cases(settings, tokenizer)
+    if session.pattern() is not None:
+        session.run.remarks.append(f"policies are blind under the pattern: sink={settings.sink} is not used")
     runner, tie = Runner.of(session.loaded.model), session.tolerance.routers
     # The first forward of a process pays for what later ones find ready.
     runner.prefill(tokenizer("warm up", add_special_tokens=False)["input_ids"])

@@ -1,9 +1,10 @@
 """Settings of the agent experiment."""
 
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Self
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
+from pkv_interp.errors import PkvError
 from pkv_interp.names import EPISODE_TURNS, Sink
 from pkv_interp.run.editing_settings import Erratum
 from pkv_interp.run.left_out import families_left_out
@@ -38,6 +39,14 @@ class AgentSettings(ScenarioSettings):
     seam: TokensOrNone = 0
     competence_threshold: Threshold = 0.8
     bootstrap_draws: Draws = 2000
+
+    @model_validator(mode="after")
+    def _nothing_to_repair(self) -> Self:
+        if self.seam and self.model.pattern is not None:
+            raise PkvError(
+                f"policies of {self.model.name} are blind, so that there is no seam to repair", "set seam=0"
+            )
+        return self
 
     def remarks(self) -> tuple[str, ...]:
         """See the base class."""

@@ -81,6 +81,14 @@ def controls(checks: Sequence[Checks], scoring: Scoring[AgentSettings]) -> list[
             [c.splice_in_place for c in checks],
             "a policy computed after its own prefix, put back there",
         ),
+        "isolated_edit_equals_prefill": (
+            [c.field_only_equals_full for c in checks],
+            "an isolated field refreshed by itself at all turns, against prefills under the pattern",
+        ),
+        "blind_splice_equals_prefill": (
+            [c.blind_splice_equals_prefill for c in checks],
+            "a blind policy spliced in, against a prefill under the pattern",
+        ),
     }
     shares = {
         "stale_refused": ([c.stale_refused for c in checks], "actions that were right before the change"),

@@ -83,11 +83,12 @@ def time_edits(context: EditableContext, task: EditTask, methods: Sequence[str],
         repeats: how often.
     """
     base, device = context.prefill(), context.runner.model.device
+    # A hoisted layout is prefilled once and then edited; that first prefill is its setup.
+    hoisted = base.edit(task.field, task.new, "hoist") if "hoist" in methods else base
     times: list[EditTime] = []
     for repeat in range(repeats):
         for method in methods:
-            # A hoisted layout is prefilled once and then edited; that first prefill is its setup.
-            start = base.edit(task.field, task.new, "hoist") if method == "hoist" else base
+            start = hoisted if method == "hoist" else base
             value = task.old if method == "hoist" else task.new
             took, state = seconds(lambda s=start, v=value, m=method: s.edit(task.field, v, m), device)
             cost = state.cost
@@ -96,7 +97,7 @@ def time_edits(context: EditableContext, task: EditTask, methods: Sequence[str],
                     method, repeat, took, cost.milliseconds, cost.tokens, cost.share, cost.prompt_surgery
                 )
             )
-            del start, state  # each would hold a cache while the next one is timed
+            del state  # each would hold a cache while the next one is timed
     return EditTimes(len(base.ids), times)
 
 

@@ -31,6 +31,7 @@ _WORKS = {
     "grid": "KV by layer<br>and position",
     "residual_grid": "residual by layer<br>and position",
     "attribution": "attribution<br>of heads",
+    "integrated_attribution": "integrated<br>attribution",
 }
 _EXPERIMENTS = {"circuit": BLUE, "patching": VERMILLION, "editing": GREEN}
 

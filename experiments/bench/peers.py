@@ -131,7 +131,7 @@ def measure_peers(session: "Session[BenchSettings]", case: Case) -> PeerResults:
 
     def compare() -> PeerResults:
         pair = run_pair(engine, case, {"prefill"})
-        routes, tools = peer_routes(engine.loaded, settings.peer_prompts, IN_ONE_TRACE)
+        routes, tools = peer_routes(engine.loaded, max(2, settings.peer_prompts), IN_ONE_TRACE)
         samples = Samples(
             settings.peer_cells, settings.peer_reruns, settings.peer_sample, settings.peer_prompts
         )
@@ -170,10 +170,10 @@ def time_work(
     """
     runs, device = _runs(ours, routes, work, samples), pair.corrupt.logits.device
     times: list[RouteTime] = []
-    wanted: Float[np.ndarray, " values"] = np.empty(0)
+    wanted: Float[np.ndarray, "rows values"] = np.empty((0, 0))
     for repeat in range(repeats):
         for run in runs:
-            kept: list[tuple[float, Float[np.ndarray, " values"] | None]] = []
+            kept: list[tuple[float, Float[np.ndarray, "rows values"] | None]] = []
             peak = peak_megabytes(lambda run=run, kept=kept: kept.append(_once(run, pair, work)), device)
             swept, found = kept[0]
             if found is None:  # a library without gradients
@@ -209,12 +209,17 @@ def _runs(ours: EngineRoute, routes: Sequence[PeerRoute], work: Work, samples: S
         if route.takes(work):
             sample = samples.cached if route.cached else samples.prompts
             # A trace of several rows is only timed fairly when it is full.
-            runs.append(_Run(route, mine[spread(len(mine), max(sample, route.batch))]))
+            runs.append(_Run(route, mine[_spread(len(mine), max(sample, route.batch))]))
     return runs
 
 
-def _once(run: _Run, pair: PairRun, work: Work) -> tuple[float, Float[np.ndarray, " values"] | None]:
-    """Seconds of the patches, and their numbers; the first time the prompt is opened before them."""
+def _spread(n: int, sample: int) -> Int[np.ndarray, " sample"]:
+    """Evenly spread; of one the middle, since the cost of a gradient falls with the layer that it ends at."""
+    return np.array([n // 2]) if sample == 1 else spread(n, sample)
+
+
+def _once(run: _Run, pair: PairRun, work: Work) -> tuple[float, Float[np.ndarray, "rows values"] | None]:
+    """Seconds of the patches, and their numbers, a line each; the first time the prompt is opened before."""
     device, route, rows = pair.corrupt.logits.device, run.route, _rows(work, run.picked)
     if run.base is None:
         run.open_seconds, run.base = seconds(lambda: route.open(pair.corrupt.ids, work), device)
@@ -226,7 +231,7 @@ def _once(run: _Run, pair: PairRun, work: Work) -> tuple[float, Float[np.ndarray
         return route.sweep(run.base, rows, pair) if rows else route.attribute(run.base, pair)
 
     swept, found = seconds(sweep, device)
-    return swept, None if found is None else found.ravel()
+    return swept, None if found is None else found.reshape(len(rows) or 1, -1)
 
 
 def _rows(work: Work, picked: Int[np.ndarray, " rows"]) -> list[Any]:

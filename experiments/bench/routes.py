@@ -3,12 +3,13 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 from jaxtyping import Float
 
 from pkv_interp.engine import Engine, Prefill
+from pkv_interp.engine.path import WayPoint, path_effects, way_points
 from pkv_interp.errors import PkvError
 from pkv_interp.interventions import HeadPatch, Intervention, ResidualEdit
 from pkv_interp.measure.heads import all_heads
@@ -21,6 +22,11 @@ from pkv_interp.reference.peers.peer import Peer
 OURS = "pkv_interp"
 #: The sweep that has no patches: a gradient gives all heads at once.
 ATTRIBUTION = "attribution"
+#: Integrated gradients on activations, as EAP-IG takes them: every layer at so many points of the way.
+INTEGRATED, STEPS = "integrated_attribution", 5
+
+#: One cell of a sweep.
+Cell: TypeAlias = Intervention | WayPoint
 
 
 @dataclass(frozen=True)
@@ -29,15 +35,15 @@ class Work:
 
     Attributes:
         name: of it.
-        rows: its patches, all of one kind; none for attribution.
+        rows: its patches, or points on the way to the donor, all of one kind; none for attribution.
     """
 
     name: str
-    rows: tuple[Intervention, ...]
+    rows: tuple[Cell, ...]
 
     @property
-    def kind(self) -> type[Intervention]:
-        """Of its patches."""
+    def kind(self) -> type[Any]:
+        """Of its rows."""
         return type(self.rows[0])
 
 
@@ -69,8 +75,8 @@ class Route(Protocol):
         """The prompt that is patched, as the work needs it."""
         ...
 
-    def sweep(self, base: Any, rows: Sequence[Intervention], pair: PairRun) -> Float[np.ndarray, " rows"]:
-        """Margins under each patch."""
+    def sweep(self, base: Any, rows: Sequence[Any], pair: PairRun) -> Float[np.ndarray, "rows *heads"]:
+        """Margins under each patch; at each point on the way, effects of its layer's heads."""
         ...
 
     def attribute(self, base: Any, pair: PairRun) -> Float[np.ndarray, "L H"] | None:
@@ -79,7 +85,7 @@ class Route(Protocol):
 
 
 def works(pair: PairRun, engine: Engine) -> list[Work]:
-    """Heads at the decision, KV by position and by (layer, position), the residual stream, attribution.
+    """Heads at the decision, KV by position and by (layer, position), the residual stream, attribution twice.
 
     Args:
         pair: its clean prompt run with capture "prefill".
@@ -94,6 +100,7 @@ def works(pair: PairRun, engine: Engine) -> list[Work]:
         Work("grid", tuple(row[0] for row in grid_rows(pair, n_layers))),
         Work("residual_grid", tuple(residuals)),
         Work(ATTRIBUTION, ()),
+        Work(INTEGRATED, way_points(n_layers, STEPS)),
     ]
 
 
@@ -114,9 +121,11 @@ class EngineRoute:
         reruns = bool(work.rows) and work.kind is ResidualEdit
         return self.engine.prefill(ids, {"prefill"} if reruns else frozenset())
 
-    def sweep(self, base: Any, rows: Sequence[Intervention], pair: PairRun) -> Float[np.ndarray, " rows"]:
-        """Margins under each patch, packed."""
+    def sweep(self, base: Any, rows: Sequence[Any], pair: PairRun) -> Float[np.ndarray, "rows *heads"]:
+        """As the route, packed."""
         given, ids = [(row,) for row in rows], pair.case.action_ids
+        if isinstance(rows[0], WayPoint):
+            return path_effects(self.engine, base, pair.clean, rows, ids).cpu().numpy()
         run = self.engine.rerun if isinstance(rows[0], ResidualEdit) else self.engine.decode
         logits = run(base, given, (pair.clean,), ids).logits
         return (logits[:, 0] - logits[:, 1]).cpu().numpy()
@@ -142,8 +151,10 @@ class PeerRoute:
         del work
         return self.peer.open(ids)
 
-    def sweep(self, base: Any, rows: Sequence[Intervention], pair: PairRun) -> Float[np.ndarray, " rows"]:
-        """Margins under each patch."""
+    def sweep(self, base: Any, rows: Sequence[Any], pair: PairRun) -> Float[np.ndarray, "rows *heads"]:
+        """As the route."""
+        if isinstance(rows[0], WayPoint):
+            return self.peer.path_effects(base, rows, pair.clean, pair.case.action_ids).cpu().numpy()
         return self.peer.sweep(base, rows, pair.clean, pair.case.action_ids).cpu().numpy()
 
     def attribute(self, base: Any, pair: PairRun) -> Float[np.ndarray, "L H"] | None:

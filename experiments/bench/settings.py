@@ -58,16 +58,16 @@ class BenchSettings(ExperimentSettings):
         "hoist",
         "auto",
         "cacheblend@0.15",
-        "suffix_recompute",
     )
     edit_added: Lengths = (16, 64, 256)
     write_fillers: Fillers = 2
     write_positions: Count = 8
     write_sample: Count = 8
+    write_repeats: Count = 2
     peer_cells: Count = 1024
     peer_reruns: Count = 16
     peer_sample: Count = 16
-    peer_prompts: Count = 2
+    peer_prompts: Count = 1
     growth_tokens: Lengths = (128, 256, 512, 1024, 2048, 4096, 8192)
     growth_cases: Lengths = (1, 2, 4, 8)
     growth_shapes: Lengths = (2, 4, 8, 16)

@@ -78,7 +78,7 @@ def measure_writes(session: "Session[BenchSettings]") -> WriteTimes:
         pair = run_pair(engine, case, {"prefill"})
         positions = [pair.notes[i] for i in spread(len(pair.notes), settings.write_positions)]
         twin = WholeLayers(session.loaded, settings.memory_budget_mb)
-        return time_writes((engine, twin), pair, positions, settings.write_sample, settings.repeats)
+        return time_writes((engine, twin), pair, positions, settings.write_sample, settings.write_repeats)
 
     found = session.once("write sweep", work, WriteTimes)
     detail = f"margins, {found.rows} patches with whole layers and {found.sample} of them one by one"

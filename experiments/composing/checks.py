@@ -40,6 +40,7 @@ class Checks:
         turned: of the first layer's keys of chunks made elsewhere, as a share of the largest.
         noise: of a prefill in two parts, in logits.
         size: no error but the largest logit, which rounding is a share of.
+        blind: of splices against prefills in which the chunks are blind, in logits; 0 where they are not.
     """
 
     own_position: float
@@ -48,6 +49,7 @@ class Checks:
     turned: float
     noise: float
     size: float
+    blind: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -63,19 +65,24 @@ class Traces:
     caches: int
 
 
-def check_splices(session: "Session[ComposingSettings]", runner: Runner, scenes: Sequence[Scene]) -> None:
+def check_splices(
+    session: "Session[ComposingSettings]", runner: Runner, scenes: Sequence[Scene], *, blind: bool = False
+) -> None:
     """Stop the run where splicing or turning does not do what it says; set the noise floor.
 
     Args:
         session: of the run.
         runner: of the model.
         scenes: a few.
+        blind: chunks are blind by the model's pattern, for which a splice is exact.
 
     Raises:
         ControlFailure: an error is too large.
     """
     tokenizer = session.tokenizer
-    found = session.once("splice checks", lambda: measure_checks(runner, tokenizer, scenes), Checks)
+    found = session.once(
+        "splice checks", lambda: measure_checks(runner, tokenizer, scenes, blind=blind), Checks
+    )
     session.size = found.size
     allowed, detail = session.tolerance, f"one scene of each of {len(scenes)} conditions"
     back = THERE_AND_BACK[session.loaded.info.dtype]
@@ -86,6 +93,9 @@ def check_splices(session: "Session[ComposingSettings]", runner: Runner, scenes:
     session.control("turned_keys", found.turned, 0.0, allowed.keys, keys)
     session.control("whole_chunk_recomputed", found.whole_chunk, 0.0, allowed.logits, logits)
     session.control("extend_equals_prefill", found.noise, 0.0, allowed.logits, logits)
+    if blind:
+        told = f"logits, spliced chunks against a prefill in which they are blind, {detail}"
+        session.control("blind_splice_equals_prefill", found.blind, 0.0, allowed.logits, told)
     traced = session.once(
         "splice traces", lambda: measure_traces(session.engine, runner, tokenizer, scenes), Traces
     )
@@ -94,16 +104,19 @@ def check_splices(session: "Session[ComposingSettings]", runner: Runner, scenes:
     session.set_noise_floor(max(found.noise, found.own_position, found.whole_chunk))
 
 
-def measure_checks(runner: Runner, tokenizer: PreTrainedTokenizerBase, scenes: Sequence[Scene]) -> Checks:
+def measure_checks(
+    runner: Runner, tokenizer: PreTrainedTokenizerBase, scenes: Sequence[Scene], *, blind: bool = False
+) -> Checks:
     """The largest errors over both sides of the scenes.
 
     Args:
         runner: of the model.
         tokenizer: of the model.
         scenes: a few.
+        blind: hold splices against prefills in which the chunks are blind.
     """
     found = [
-        _of_prompt(runner, SplicedPrompt(runner, tokenizer, prompt.ids, scene.spans, {}))
+        _of_prompt(runner, SplicedPrompt(runner, tokenizer, prompt.ids, scene.spans, {}), blind)
         for scene in scenes
         for _, prompt in scene.sides
     ]
@@ -114,6 +127,7 @@ def measure_checks(runner: Runner, tokenizer: PreTrainedTokenizerBase, scenes: S
         turned=max(one.turned for one in found),
         noise=max(one.noise for one in found),
         size=max(one.size for one in found),
+        blind=max(one.blind for one in found),
     )
 
 
@@ -140,7 +154,7 @@ def measure_traces(
     return Traces(max(apart), len(apart))
 
 
-def _of_prompt(runner: Runner, prompt: SplicedPrompt) -> Checks:
+def _of_prompt(runner: Runner, prompt: SplicedPrompt, blind: bool) -> Checks:
     extended = prompt.decide(prompt.full.cache.slice(0, prompt.stop))
     spliced, upto = prompt.spliced(), prompt.ids[: prompt.stop]
     repaired = link_repair(runner, spliced, prompt.spans, upto, 10**9)
@@ -156,6 +170,7 @@ def _of_prompt(runner: Runner, prompt: SplicedPrompt) -> Checks:
         turned=first_keys_apart(spliced, prompt.full.cache.slice(0, prompt.stop)),
         noise=float((extended - prompt.full.logits).abs().max()),
         size=size_of(prompt.full.logits),
+        blind=float((prompt.decide(spliced) - prompt.decide(prompt.blinded())).abs().max()) if blind else 0.0,
     )
 
 

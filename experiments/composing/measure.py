@@ -81,7 +81,7 @@ def measure(session: "Session[ComposingSettings]") -> Measured:
         raise PkvError(f"{settings.model.name} serves {limit} positions", f"use two lengths up to {limit}")
     chosen = settings.chosen(settings.families)
     checked = [build_scene(name, chosen[0], 0, tokenizer, settings) for name in CHECKED]
-    check_splices(session, runner, checked)
+    check_splices(session, runner, checked, blind=session.pattern() is not None)
     conditions = {name: _condition(session, runner, name, chosen) for name in settings.conditions}
     # A model that serves fewer positions is measured as far as it goes, and the record says so.
     left_out = [TooLong("lengths", length, limit) for length in settings.lengths if length > limit]
@@ -91,7 +91,8 @@ def measure(session: "Session[ComposingSettings]") -> Measured:
             grown = _grown(curve, size, chosen, tokenizer, settings)
             if max(len(scene.case.clean) for scene in grown) <= limit:
                 stage = f"{curve} {size}"
-                curves.append(CurvePoint(curve, size, _scenes(session, runner, stage, grown, Arms(FEW))))
+                few = Arms(FEW, blind=settings.model.pattern is not None)
+                curves.append(CurvePoint(curve, size, _scenes(session, runner, stage, grown, few)))
             else:
                 left_out.append(TooLong(curve, size, limit))
     return Measured(
@@ -131,7 +132,8 @@ def _condition(
     }
 
     def one(scene: Scene) -> SceneResult:
-        arms = Arms(repairs, settings.blend_share, strangers.get(scene.case.family, ()))
+        stranger = strangers.get(scene.case.family, ())
+        arms = Arms(repairs, settings.blend_share, stranger, settings.model.pattern is not None)
         return measure_scene(runner, tokenizer, scene, arms)
 
     return session.each(condition, scenes, one, SceneResult).of(scenes)

@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
+from pkv_interp.cache import AttentionLayout
 from pkv_interp.cache.compute import Computed, Runner
 from pkv_interp.cache.frozen import FrozenCache
 from pkv_interp.composing import Chunk, cacheblend_repair, join, link_repair, precompile, splice
@@ -14,6 +15,8 @@ from pkv_interp.prompts.blocks import Span
 
 #: Arm that every scene has; the reference is the full prefill.
 TRANSPLANT = "transplant"
+#: Arm of a model whose policies are blind: a prefill in which the chunks' tokens see each other alone.
+FULL_BLIND = "full_blind"
 
 
 @dataclass(frozen=True)
@@ -25,11 +28,13 @@ class Arms:
         share: of the chunk that the CacheBlend arm recomputes; None leaves the arm out.
         stranger: ids of an unrelated context; given, chunks precompiled after it, after BOS alone and after
             the other side's prefix, where that differs, are arms as well.
+        blind: chunks are blind by the model's pattern, and the prefill that says so is an arm.
     """
 
     repairs: tuple[int, ...]
     share: float | None = None
     stranger: tuple[int, ...] = ()
+    blind: bool = False
 
 
 class SplicedPrompt:
@@ -72,6 +77,11 @@ class SplicedPrompt:
         """The splice of the chunks."""
         return splice(self.runner, self.prefix, *self.chunks)
 
+    def blinded(self) -> FrozenCache:
+        """A prefill up to the chunks' end in which each chunk sees itself alone."""
+        layout = AttentionLayout(self.stop, blind=self.spans)
+        return self.runner.prefill(self.ids[: self.stop], layout).cache
+
     def prepared(self, context: Sequence[int], *, bos: bool = False) -> FrozenCache:
         """The splice of chunks that were precompiled after other tokens, each on its own."""
         sink = "bos" if bos else "prefix"
@@ -94,6 +104,8 @@ class SplicedPrompt:
             TRANSPLANT: lambda: spliced,
             "no_rotation": lambda: join([self.prefix, *(chunk.cache for chunk in self.chunks)]),
         }
+        if wanted.blind:
+            found[FULL_BLIND] = self.blinded
         # Of one chunk the first tokens are its seam; those of every chunk are EPIC's link tokens.
         name = "seam" if len(self.spans) == 1 else "epic"
         for k in wanted.repairs:

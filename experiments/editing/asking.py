@@ -84,16 +84,17 @@ def _ask(context: EditableContext, change: tuple[str, str], actions: Sequence[st
         actions: the action that the text with the new value calls for, then the other one.
         wording: of the erratum that is asked with.
     """
-    told = context.edit(*change, "auto", options=actions, wording=wording).diagnostic
-    assert told is not None
+    edited = context.edit(*change, "auto", options=actions, wording=wording)
+    told = edited.diagnostic
+    assert told is not None or edited.exact  # of an edit that is exact nothing is asked
     only = context.edit(*change, "field_only").decide(actions)
     full = context.edit(*change, "full_reprefill").decide(actions)
     return Asked(
-        said=not told.enough,
+        said=told is not None and not told.enough,
         needed=only.choice != full.choice,
         field_only=compared(only, actions, full),
         full=scored(full, actions),
-        tokens=told.cost.tokens,
-        milliseconds=told.cost.milliseconds,
+        tokens=0 if told is None else told.cost.tokens,
+        milliseconds=0.0 if told is None else told.cost.milliseconds,
         context=len(context.prefill().ids),
     )

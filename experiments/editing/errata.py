@@ -124,8 +124,8 @@ def _prefill_difference(base: State, changed: State) -> float:
     By causality they are one and the same: the erratum's effect is how the model reads an update.
     """
     suffix = base.context.renderer.after(changed.suffix())
-    plain = base.context.runner.prefill((*changed.ids, *suffix)).logits
-    return float((changed.logits() - plain).abs().max())
+    whole = base.context.runner.prefill((*changed.ids, *suffix), base.cache.layout).logits
+    return float((changed.logits() - whole).abs().max())
 
 
 def _kept(base: State, changed: State) -> bool:

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 #: Both recompute all that the field can have changed, so they must agree.
 EQUAL = ("suffix_recompute", "full_reprefill")
+#: Exact where fields are isolated.
+EXACT = "field_only"
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,7 @@ class Measured:
 def measure(session: "Session[EditingSettings]") -> Measured:
     """Rank positions on instances of their own, then measure every stage on the others."""
     settings, loaded, engine = session.settings, session.loaded, session.engine
+    pattern = session.pattern()
     source = SceneSource.of(settings, session.tokenizer)
     source = replace(source, n_ranking=settings.tried(settings.rank_instances))
     cases, ranking, screened = _chosen(session, source)
@@ -76,6 +79,8 @@ def measure(session: "Session[EditingSettings]") -> Measured:
         FrontierEdit,
     )
     _check_frontier(session, frontier.all())
+    if pattern is not None:
+        _check_isolated(session, frontier.all())
     traced = session.each(
         "traced",
         cases.traced,
@@ -160,6 +165,16 @@ def _check_frontier(session: "Session[EditingSettings]", found: Sequence[Frontie
             session.tolerance.logits,
             f"logits, recompute from the field on against a prefill, {len(found)} edits",
         )
+
+
+def _check_isolated(session: "Session[EditingSettings]", found: Sequence[FrontierEdit]) -> None:
+    """An isolated field's edit is a prefill under the pattern, by construction."""
+    apart = [one.methods[EXACT].decision.margin_error for one in found if EXACT in one.methods]
+    if apart:
+        session.control(
+            "isolated_edit_equals_prefill", max(apart), 0.0, session.tolerance.logits,
+            f"logits, an isolated field's edit against a prefill under the pattern, {len(apart)} edits",
+        )  # fmt: skip
 
 
 def _check_traced(session: "Session[EditingSettings]", found: Sequence[TracedEdit]) -> None:

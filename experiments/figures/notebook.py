@@ -28,13 +28,14 @@ def results() -> Path:
     return above if not place.is_dir() and above.is_dir() else place
 
 
-def newest(experiment: str, subject: str | None = None) -> RunRecord | None:
+def newest(experiment: str, subject: str | None = None, asked: str = "layout") -> RunRecord | None:
     """The record of a subject; None, with a line, where there is none.
 
     Args:
         experiment: its name.
-        subject: a model, with ``@`` and the layout where that is not the usual one. None: the preferred
-            model, or else the newest record of any.
+        subject: a model, with ``@`` and what was asked for where that is not the usual one. None: the
+            preferred model, or else the newest record of any.
+        asked: the setting that stands after the ``@``.
     """
     place = results()
     records = load_records(place, experiment=experiment) if place.is_dir() else []
@@ -43,8 +44,8 @@ def newest(experiment: str, subject: str | None = None) -> RunRecord | None:
         say(remark)
     wanted = [record for record in found if record.subject == (subject or PREFERRED)]
     if not (wanted if subject else found):
-        model, _, layout = (subject or "").partition("@")
-        given = f" model={model}" * bool(model) + f" layout={layout}" * bool(layout)
+        model, _, value = (subject or "").partition("@")
+        given = f" model={model}" * bool(model) + f" {asked}={value}" * bool(value)
         say(
             f"{experiment}: no record{f' of {subject}' * bool(subject)} under {place}; "
             f"make one with `python -m experiments.{experiment}{given}`"

@@ -70,7 +70,7 @@ def check(loaded: LoadedModel, scene: EditScene, cuts: Mapping[str, Cut] = CUTS)
     for state in (versions.old, versions.new):
         want = state.logits()
         whole = (*state.ids, *state.context.renderer.after(state.suffix()))
-        once = state.context.runner.prefill(whole).logits
+        once = state.context.runner.prefill(whole, state.cache.layout).logits
         noise = float((once - want).abs().max())
         for blocks in (EDITED, *cuts.values()):
             own = at_own_position(loaded, state, blocks).logits()

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from transformers import PreTrainedTokenizerBase
 
+from pkv_interp.cache import AttentionLayout
 from pkv_interp.cache.compute import Runner
 from pkv_interp.cache.frozen import FrozenCache
 from pkv_interp.composing import precompile, splice
@@ -49,12 +50,17 @@ def composed(loaded: LoadedModel, state: State, cut: Cut) -> State:
         state: recomputed whole.
         cut: blocks of each chunk.
     """
-    cache = compose(Runner.of(loaded.model), loaded.tokenizer, state.ids, _spans(state, cut))
+    runner, spans = Runner.of(loaded.model), _spans(state, cut)
+    cache = compose(runner, loaded.tokenizer, state.ids, spans, state.cache.layout)
     return replace(state, cache=cache, method="composed", fresh=False)
 
 
 def compose(
-    runner: Runner, tokenizer: PreTrainedTokenizerBase, ids: tuple[int, ...], spans: Sequence[Span]
+    runner: Runner,
+    tokenizer: PreTrainedTokenizerBase,
+    ids: tuple[int, ...],
+    spans: Sequence[Span],
+    layout: AttentionLayout | None = None,
 ) -> FrozenCache:
     """A cache of ``ids`` whose spans, one after the other, are spliced chunks.
 
@@ -63,15 +69,30 @@ def compose(
         tokenizer: of the model.
         ids: the context.
         spans: of the chunks.
+        layout: who sees whom in the context; where there is one, chunks are blind to each other and to what
+            stands before them, and the cache says so.
 
     Raises:
         PkvError: a span does not begin where the one before it ends.
     """
     if any(one[1] != two[0] for one, two in zip(spans, spans[1:], strict=False)):
         raise PkvError(f"the chunks {spans} do not follow one another", "cut the prompt into whole blocks")
-    chunks = [precompile(runner, tokenizer, ids[start:stop]) for start, stop in spans]
-    prefix = runner.prefill(ids[: spans[0][0]]).cache
-    return _extended(runner, splice(runner, prefix, *chunks), ids)
+    if layout is None:
+        chunks = [precompile(runner, tokenizer, ids[start:stop]) for start, stop in spans]
+        prefix = runner.prefill(ids[: spans[0][0]]).cache
+        return _extended(runner, splice(runner, prefix, *chunks), ids)
+    chunks = [
+        precompile(runner, tokenizer, ids[start:stop], blind=True, layout=_inside(layout, start, stop))
+        for start, stop in spans
+    ]
+    first = spans[0][0]
+    prefix = runner.prefill(ids[:first], _inside(layout, 0, first)).cache
+    return _extended(runner, splice(runner, prefix, *chunks, end=layout.end), ids)
+
+
+def _inside(layout: AttentionLayout, start: int, stop: int) -> AttentionLayout:
+    """Who sees whom in a part of a context, which comes before the last block."""
+    return replace(layout.within(start, stop).moved(-start), end=stop - start)
 
 
 def at_own_position(loaded: LoadedModel, state: State, cut: Cut) -> State:
@@ -84,7 +105,8 @@ def at_own_position(loaded: LoadedModel, state: State, cut: Cut) -> State:
     """
     runner, spans = Runner.of(loaded.model), _spans(state, cut)
     prefix = state.cache.slice(0, spans[0][0])
-    made = spliced_in_context(runner, loaded.tokenizer, prefix, state.ids, spans)
+    layout = state.cache.layout
+    made = spliced_in_context(runner, loaded.tokenizer, prefix, state.ids, spans, layout)
     return replace(state, cache=_extended(runner, made, state.ids), fresh=False)
 
 

@@ -1,5 +1,6 @@
 """What the keystone experiment measures: edits on both caches, and cuts into chunks."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,10 @@ if TYPE_CHECKING:
     from pkv_interp.run.session import Session
 
 
+#: Exact where fields are isolated.
+EXACT = "field_only"
+
+
 @dataclass(frozen=True)
 class Measured:
     """All that was measured.
@@ -28,9 +33,20 @@ class Measured:
     cuts: list[SceneCuts]
 
 
+def isolated_apart(edits: Sequence[SceneEdits]) -> list[float]:
+    """How far margins after an isolated field's edit are from those of the new text, on either cache."""
+    return [
+        abs(cache.methods[EXACT].margin - cache.new)
+        for one in edits
+        for cache in (one.recomputed, one.composed)
+        if EXACT in cache.methods
+    ]
+
+
 def measure(session: "Session[KeystoneSettings]") -> Measured:
     """Check splices, rank positions on instances of their own, edit and cut the others."""
     settings, engine = session.settings, session.engine
+    pattern = session.pattern()
     source = SceneSource.of(settings, session.tokenizer)
     style = source.style(settings.n_fillers)  # the field before the rule
     scenes = source.scenes(style, settings.instances)
@@ -45,6 +61,13 @@ def measure(session: "Session[KeystoneSettings]") -> Measured:
         SceneEdits,
     ).of(scenes)
     session.control("positions_agree", float(np.mean([one.aligned for one in edits])), 1.0, 0.0, ALIGNED)
+    if pattern is not None:
+        apart = isolated_apart(edits)
+        session.control(
+            "isolated_edit_equals_prefill", max(apart, default=0.0), 0.0, session.tolerance.logits,
+            "logits, margins after an isolated field's edit against those of a cache made from the new text, "
+            f"recomputed and composed, {len(apart)} of them",
+        )  # fmt: skip
     one_way = scenes[::2]
     cuts = session.each("cuts", one_way, lambda scene: cut_up(engine, scene, settings.cuts), SceneCuts).of(
         one_way

@@ -13,7 +13,7 @@ from pkv_interp.records import RunRecord
 _ARMS = {
     "full": "full prefill",
     "spliced": "sessions spliced",
-    "no_rotation": "spliced, keys not turned",
+    "no_rotation": "keys not turned",
     "no_history": "no history",
 }
 
@@ -53,7 +53,7 @@ def answers(record: RunRecord) -> go.Figure:
         )
     figure.update_yaxes(title="mean over questions", range=[0, 1.05], row=1, col=1)
     figure.update_yaxes(title="agreement with the full prefill", range=[0, 1.05], row=1, col=2)
-    figure.update_layout(barmode="group", legend=LEGEND_ABOVE, height=520, margin={"t": 150})
+    figure.update_layout(barmode="group", legend=LEGEND_ABOVE, height=620, margin={"t": 150, "b": 120})
     sample = _sample(largest(lines, "n"), largest(lines, "n_families"))
     return entitle(figure, record, "Answers over a spliced history", sample)
 
@@ -76,7 +76,7 @@ def cost(record: RunRecord) -> go.Figure:
                 col=col,
             )
         figure.update_yaxes(title=f"{unit}, all histories", row=1, col=col)
-    figure.update_layout(barmode="group", legend=LEGEND_ABOVE, margin={"t": 140})
+    figure.update_layout(barmode="group", legend=LEGEND_ABOVE, height=560, margin={"t": 140, "b": 120})
     return entitle(figure, record, "A history in the cache", "before the question, which every arm runs")
 
 

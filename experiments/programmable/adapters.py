@@ -76,5 +76,7 @@ def opened(value: Any) -> Any:
     return AdapterChoice.open(value) if isinstance(value, str | Path) else value
 
 
+#: An adapter.
+GivenAdapter = Annotated[AdapterChoice, BeforeValidator(opened)]
 #: An adapter, or none.
-Adapter = Annotated[AdapterChoice, BeforeValidator(opened)] | None
+Adapter = GivenAdapter | None

@@ -1,11 +1,21 @@
 """What is measured: edits of every length and place, pairs of two splits."""
 
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any
 
+from experiments.programmable.hops import HOPS
 from experiments.programmable.settings import ProgrammableSettings
+from pkv_interp.errors import PkvError
 from pkv_interp.measure.edit_scenes import EditScene, SceneSource, alternating
-from pkv_interp.tasks import Case, Style, field_case, polarity_case
+from pkv_interp.tasks import Case, Family, Style, field_case, polarity_case
+from pkv_interp.tasks.off_template import Template, off_template_case
+from pkv_interp.tasks.quads import Quad, quad
+
+#: Draws of a family that are tried for its pair outside the template.
+_DRAWS = 8
 
 
 @dataclass(frozen=True)
@@ -18,6 +28,9 @@ class Cases:
         pairs: field pairs of held-out families, the field early.
         ranking: polarity pairs of discovery families, whose heads are ranked.
         attended: by place, field pairs of held-out families that rank positions and are not scored.
+        hops: field pairs outside the template with none, one and two rules; a template is a case's wording.
+        quads: of held-out families, the field early.
+        closed: the first of ``pairs``.
         source: that edits are drawn from.
     """
 
@@ -26,6 +39,9 @@ class Cases:
     pairs: list[Case]
     ranking: list[Case]
     attended: dict[str, list[Case]]
+    hops: list[Case]
+    quads: list[Quad]
+    closed: list[Case]
     source: SceneSource
 
     def of_place(self, place: str, number: int | None = None) -> list[EditScene]:
@@ -60,10 +76,11 @@ def build_cases(settings: ProgrammableSettings, tokenizer: Any) -> Cases:
     )
     chosen = world.choose(settings.split("discovery", settings.discovery))
     recipe: dict[str, Any] = {"seed": settings.seed, "style": style, "scenarios": world}
+    pairs = [field_case(family, source.n_ranking, tokenizer, **recipe) for family in source.families]
     return Cases(
         short=scenes(source, first),
         long=[scene for fillers in longer for scene in scenes(few, fillers)],
-        pairs=[field_case(family, source.n_ranking, tokenizer, **recipe) for family in source.families],
+        pairs=pairs,
         ranking=[
             polarity_case(family, index, tokenizer, **recipe)
             for family in chosen
@@ -73,5 +90,43 @@ def build_cases(settings: ProgrammableSettings, tokenizer: Any) -> Cases:
             place: source.ranking_cases(source.style(first, late=late))
             for place, late in (("early", False), ("late", True))
         },
+        hops=[case for template in HOPS for case in _hops(settings, template, source, tokenizer)],
+        quads=[
+            quad(family, source.n_ranking, tokenizer, **recipe)
+            for family in source.families[: settings.probe_families]
+        ],
+        closed=pairs[: settings.path_families],
         source=source,
     )
+
+
+def _hops(
+    settings: ProgrammableSettings, template: Template, source: SceneSource, tokenizer: Any
+) -> list[Case]:
+    """A pair of each of the first families of which some draw makes one in a template.
+
+    Raises:
+        PkvError: none does under this tokenizer.
+    """
+
+    def made(family: Family) -> Iterator[Case]:
+        style = Style(chat=settings.chat, thinking=settings.model.thinking, layout=settings.layout)
+        for index in range(_DRAWS):
+            with suppress(PkvError):
+                yield off_template_case(
+                    template,
+                    family,
+                    index,
+                    tokenizer,
+                    seed=settings.seed,
+                    style=style,
+                    scenarios=source.scenarios,
+                )
+
+    found = [case for family in source.families for case in islice(made(family), 1)][: settings.hop_families]
+    if not found:
+        raise PkvError(
+            f"no draw of the template '{template}' makes a pair under this tokenizer",
+            "name other families with held_out",
+        )
+    return found

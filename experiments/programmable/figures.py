@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 import pandas as pd
 import plotly.graph_objects as go
 
+from experiments.programmable.inside_figures import COLOURS, closed_paths, conflict, decodability, hops
 from experiments.programmable.tables import ArmLine, CostLine
 from pkv_interp.plots.curves import chance_line
 from pkv_interp.plots.tables import entitle, error_bars, largest, pick, sample_of, table
@@ -18,7 +19,6 @@ _ARMS = {
     "field_only_isolated": "isolated field, edited",
     "rule_linked": "isolated field and its rule, run again",
 }
-_COLOURS = {"base": GREY, "gate": BLUE, "programmable": GREEN, "reader": ORANGE, "control": VERMILLION}
 _COSTS = {
     "isolated": ("isolated field", GREEN),
     "rule_linked": ("isolated field and its rule", BLUE),
@@ -34,7 +34,7 @@ def decisions(record: RunRecord) -> go.Figure:
     frame = table(record, ArmLine)
     short = pick(frame, fillers=int(min(frame["fillers"].tolist())))
     figure = go.Figure()
-    for role, colour in _COLOURS.items():
+    for role, colour in COLOURS.items():
         for place, symbol in (("early", "circle"), ("late", "diamond-open")):
             part = pick(short, role=role, place=place)
             part = pd.DataFrame(part[part["arm"].isin(list(_ARMS))])
@@ -71,4 +71,11 @@ def cost(record: RunRecord) -> go.Figure:
     return entitle(figure, record, "What editing again and again costs", f"{largest(frame, 'n')} contexts")
 
 
-FIGURES: Mapping[str, Callable[[RunRecord], go.Figure]] = {"decisions": decisions, "cost": cost}
+FIGURES: Mapping[str, Callable[[RunRecord], go.Figure]] = {
+    "decisions": decisions,
+    "cost": cost,
+    "conflict": conflict,
+    "hops": hops,
+    "decodability": decodability,
+    "paths": closed_paths,
+}

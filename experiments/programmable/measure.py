@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from experiments.programmable.cases import Cases, build_cases
+from experiments.programmable.conflict import ConflictMargins
 from experiments.programmable.cost import Costs, edit_costs
 from experiments.programmable.drifting import Drift, drift
 from experiments.programmable.edits import EditMargins, edit_margins, long_margins
+from experiments.programmable.inside import Inside, check_inside, measure_conflict, measure_inside
 from experiments.programmable.mechanism import HeadMargins, PartMargins, heads_of, parts_of
 from experiments.programmable.settings import BASE, GATE, PROGRAMMABLE, ProgrammableSettings
 from experiments.programmable.splices import SpliceMargins, splice_margins
@@ -41,6 +43,7 @@ class RoleMeasured:
         parts: field pairs of held-out families.
         heads: polarity pairs of discovery families.
         chat: loss on held-out chats; None where none were asked for.
+        inside: what its decisions rest on.
     """
 
     edits: list[EditMargins]
@@ -49,6 +52,7 @@ class RoleMeasured:
     parts: list[PartMargins]
     heads: list[HeadMargins]
     chat: ChatLoss | None
+    inside: Inside
 
 
 @dataclass(frozen=True)
@@ -56,17 +60,23 @@ class Measured:
     """All that was measured.
 
     Attributes:
-        pairs: field pairs that parts of the cache were measured on.
+        pairs: field pairs that parts of the cache and conflicts were measured on.
+        hops: field pairs outside the template.
+        closed: of the pairs, those that paths were closed in.
         roles: by role, base and gate first.
         absent: roles of which there is no adapter.
         costs: of edits, by the run's own model: they do not depend on what weights have learnt.
+        doses: conflicts of adapters of more and more training, in the order that they were given.
         criteria: text of the preregistration.
     """
 
     pairs: list[Case]
+    hops: list[Case]
+    closed: list[Case]
     roles: dict[str, RoleMeasured]
     absent: list[str]
     costs: list[Costs]
+    doses: dict[str, list[ConflictMargins]]
     criteria: str
 
 
@@ -94,7 +104,16 @@ def measure(session: "Session[ProgrammableSettings]") -> Measured:
         role: _role(session, weights, role, cases, replies, attention if role == GATE else None)
         for role in weights.roles
     }
+    doses = {
+        name: measure_conflict(session, lambda name=name: weights.engine(name), name, cases)
+        for name in weights.doses
+    }
     _control(session, roles)
+    check_inside(
+        session,
+        {role: mine.inside for role, mine in roles.items()},
+        {role: [one.parts["notes_only"] for one in mine.parts] for role, mine in roles.items()},
+    )
     costs = session.each(
         "cost",
         cases.of_place("early", settings.cost_families),
@@ -104,7 +123,16 @@ def measure(session: "Session[ProgrammableSettings]") -> Measured:
     absent = [role for role, adapter in settings.given.items() if adapter is None]
     for role in absent:
         session.run.remarks.append(f"no {role} adapter was given: its rows and headlines are withheld")
-    return Measured(cases.pairs, roles, absent, list(costs), settings.preregistration.path.read_text("utf-8"))
+    return Measured(
+        pairs=cases.pairs,
+        hops=cases.hops,
+        closed=cases.closed,
+        roles=roles,
+        absent=absent,
+        costs=list(costs),
+        doses=doses,
+        criteria=settings.preregistration.path.read_text("utf-8"),
+    )
 
 
 def _role(
@@ -160,7 +188,8 @@ def _role(
     chat = None
     if replies.chats:
         chat = session.once(f"{role}/chat loss", lambda: weights.chat_loss(role, replies), ChatLoss)
-    return RoleMeasured([*short, *long], splices, drifts, parts, heads, chat)
+    inside = measure_inside(session, lambda: weights.engine(role), role, cases)
+    return RoleMeasured([*short, *long], splices, drifts, parts, heads, chat, inside)
 
 
 def _control(session: "Session[ProgrammableSettings]", roles: dict[str, RoleMeasured]) -> None:

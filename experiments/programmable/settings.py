@@ -5,14 +5,23 @@ from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
-from experiments.programmable.adapters import Adapter
+from experiments.programmable.adapters import Adapter, GivenAdapter
 from experiments.programmable.claims import parse
 from pkv_interp.errors import PkvError
 from pkv_interp.models.catalogue import CATALOGUE
 from pkv_interp.run.data_file import DataFile, opened
 from pkv_interp.run.left_out import families_left_out
 from pkv_interp.run.scenario_settings import ScenarioSettings, of_split
-from pkv_interp.run.values import AnyNames, Count, CountOrNone, Draws, FillerCounts, Switch, Threshold
+from pkv_interp.run.values import (
+    AnyNames,
+    Count,
+    CountOrNone,
+    Draws,
+    FillerCounts,
+    Shares,
+    Switch,
+    Threshold,
+)
 
 #: What a run is judged by where no other file is named.
 PREREGISTRATION = CATALOGUE.parent / "preregistration_programmable.yaml"
@@ -42,11 +51,20 @@ class ProgrammableSettings(ScenarioSettings):
     programmable: Adapter = None
     reader: Adapter = None
     control: Adapter = None
+    doses: tuple[GivenAdapter, ...] = ()
     links: CountOrNone = 0
     drift_edits: Count = 28
     drift_families: Count = 4
     head_pairs: Count = 1
     read_heads: Count = 12
+    strengths: Shares = (0.25, 0.5, 0.75)
+    hop_families: Count = 6
+    probe_families: Annotated[int, Field(strict=True, ge=2, le=10_000)] = 16
+    probe_layers: Count = 6
+    probe_folds: Annotated[int, Field(strict=True, ge=2, le=100)] = 5
+    probe_shuffles: Count = 3
+    path_families: Count = 8
+    random_draws: Count = 1
     cost_edits: Count = 20
     cost_families: Count = 2
     chats: CountOrNone = 16
@@ -75,6 +93,16 @@ class ProgrammableSettings(ScenarioSettings):
             parse(self.preregistration.path.read_text("utf-8"), self.preregistration.name)
         return self
 
+    @model_validator(mode="after")
+    def _doses_differ(self) -> Self:
+        names = [dose.name for dose in self.doses]
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice is not None:
+            raise PkvError(
+                f"'doses' names two adapters '{twice}'", "give each a folder of another name, once"
+            )
+        return self
+
     def used_families(self) -> list[str]:
         """See the base class."""
         return [*self.split("discovery", self.discovery), *self.split("held_out", self.held_out)]
@@ -88,6 +116,11 @@ class ProgrammableSettings(ScenarioSettings):
     def given(self) -> Mapping[str, Adapter]:
         """Adapters by role, None where there is none."""
         return {role: getattr(self, role) for role in ADAPTERS}
+
+    @property
+    def mixing(self) -> tuple[float, ...]:
+        """Strengths of the notes in a conflict, with both ends."""
+        return tuple(sorted({0.0, *self.strengths, 1.0}))
 
     @property
     def families(self) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from experiments.programmable.claims import parse
 from experiments.programmable.edits import EditMargins
 from experiments.programmable.figures_of import figures_of, right, share
 from experiments.programmable.headlines import headlines
+from experiments.programmable.inside_lines import inside_lines
 from experiments.programmable.judging import judge
 from experiments.programmable.measure import Measured, RoleMeasured
 from experiments.programmable.overlap import overlap
@@ -51,6 +52,7 @@ def summarise(found: Measured, scoring: Scoring[ProgrammableSettings]) -> Report
         if line.one == GATE:
             figures[line.other]["jaccard"] = line.estimate
     stated, withheld = headlines(found, figures, _latency(found, scoring))
+    inside, inside_rows = inside_lines(found, scoring)
     criteria = parse(found.criteria).criteria
     return Report(
         gate=gate.competence,
@@ -62,12 +64,13 @@ def summarise(found: Measured, scoring: Scoring[ProgrammableSettings]) -> Report
             *(_drift(role, mine) for role, mine in found.roles.items()),
             *parts,
             *shared,
+            *inside,
             *_costs(found),
             *_chats(found),
             *(judge(one, figures, gate.passed) for one in criteria),
             *withheld,
         ],
-        rows=rows,
+        rows=[*rows, *inside_rows],
     )
 
 

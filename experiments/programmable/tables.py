@@ -69,6 +69,95 @@ class OverlapLine(EstimateRow):
 
 
 @dataclass(frozen=True)
+class ConflictLine(EstimateRow):
+    """Share of decisions that go with the field where the notes say something else.
+
+    Attributes:
+        model: a role, or an adapter of so much training.
+        dose: its place among the adapters of more and more training, from 1; None for a role.
+        strength: of the notes, from 0 (the field's own) to 1.
+        recovery: of the margin, 0 as the field has it and 1 as the notes have it.
+    """
+
+    table = "conflict"
+    model: str
+    dose: int | None
+    strength: float
+    recovery: float
+
+
+@dataclass(frozen=True)
+class CrossingLine(TableRow):
+    """The first measured strength of the notes at which half of the decisions or more go with them.
+
+    Attributes:
+        right: share of the pairs that are decided right on both sides, with nothing mixed.
+        strength: None where most decisions go with the field at every strength.
+    """
+
+    table = "conflict_crossing"
+    model: str
+    right: float
+    strength: float | None
+    strength_ci_low: float | None
+    strength_ci_high: float | None
+    n: int
+
+
+@dataclass(frozen=True)
+class HopLine(EstimateRow):
+    """Share of right decisions by rules between value and action, and by who may look at the field.
+
+    Attributes:
+        hops: rules.
+        kept: of the decisions that are right in plain prompts, the share that stays so; None where none is.
+    """
+
+    table = "hops"
+    role: str
+    arm: str
+    hops: int
+    template: str
+    kept: float | None
+
+
+@dataclass(frozen=True)
+class DecodableLine(EstimateRow):
+    """Share of prompts whose conclusion a probe reads off one place and layer, families held out.
+
+    Attributes:
+        shuffled: the same with shuffled labels.
+    """
+
+    table = "decodability"
+    role: str
+    pattern: str
+    place: str
+    layer: int
+    shuffled: float
+
+
+@dataclass(frozen=True)
+class PathLine(EstimateRow):
+    """What is left of the gap between both prompts with a path closed."""
+
+    table = "paths"
+    role: str
+    path: str
+    clean_right: float
+    corrupt_right: float
+
+
+@dataclass(frozen=True)
+class LookLine(EstimateRow):
+    """Attention of the decision token, a mean over layers and heads, by what it falls on."""
+
+    table = "attention"
+    role: str
+    on: str
+
+
+@dataclass(frozen=True)
 class CostLine(TableRow):
     """Tokens and milliseconds of edits with their decisions, added up, a mean over contexts."""
 

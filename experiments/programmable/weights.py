@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from experiments.programmable.adapters import AdapterChoice
 from experiments.programmable.settings import BASE, GATE, ProgrammableSettings
 from pkv_interp.engine import Engine
 from pkv_interp.models.load import LoadedModel, load_adapted
@@ -52,14 +53,19 @@ class Weights:
         base = (BASE,) if settings.base and settings.model.adapter is not None else ()
         return (*base, GATE, *(role for role, adapter in settings.given.items() if adapter is not None))
 
+    @property
+    def doses(self) -> dict[str, AdapterChoice]:
+        """Adapters of more and more training, by the name that their stages have."""
+        return {f"dose {dose.name}": dose for dose in self.session.settings.doses}
+
     def engine(self, role: str) -> Engine:
-        """The engine of a role."""
+        """The engine of a role or a dose."""
         if role == GATE:
             return self.session.engine
         if self._kept is None or self._kept[0] != role:
             self._kept = None  # let go of one before the next is loaded
             settings = self.session.settings
-            adapter = None if role == BASE else settings.given[role]
+            adapter = None if role == BASE else {**settings.given, **self.doses}[role]
             loaded = load_adapted(settings.model, None if adapter is None else adapter.path)
             self._kept = (role, Engine(loaded, settings.memory_budget_mb))
         return self._kept[1]

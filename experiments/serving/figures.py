@@ -29,24 +29,26 @@ def _look(names: list[str]) -> dict[str, tuple[str, str]]:
 
 def first_token_by_load(record: RunRecord) -> go.Figure:
     """90th percentile of the time to first token by load, up to capacity; above it the queue decides."""
-    frame = table(record, LoadLine)
-    look = _look(list(dict.fromkeys(frame["arm"])))
+    frame = pick(table(record, LoadLine), above_capacity=False).iloc[::-1]
+    look = _look(list(dict.fromkeys(frame["arm"][::-1])))
     figure = go.Figure()
-    for arm in dict.fromkeys(frame["arm"]):
-        part = pick(frame, arm=arm, above_capacity=False)
+    loads = sorted(set(frame["load"]))
+    for load, colour in zip(loads, (SKY, BLUE, INK), strict=False):
+        part = pick(frame, load=load)
         figure.add_scatter(
-            x=part["load"],
-            y=part["p90"],
-            error_y=error_bars(estimates(part, "p90"), look[arm][1]),
-            mode="lines+markers",
-            name=look[arm][0],
-            line={"color": look[arm][1]},
+            x=part["p90"],
+            y=[look[arm][0] for arm in part["arm"]],
+            error_x=error_bars(estimates(part, "p90"), colour),
+            mode="markers",
+            orientation="h",
+            name=f"{load:g} of capacity",
+            marker={"color": colour, "size": 9},
         )
-    figure.update_xaxes(title="arrivals as a share of the arm's own capacity")
-    figure.update_yaxes(title="seconds to first token, 90th percentile", type="log")
-    figure.update_layout(legend=LEGEND_ABOVE, margin={"t": 150}, height=560)
+    figure.update_xaxes(title="seconds to first token, 90th percentile", type="log", dtick="D2")
+    figure.update_yaxes(automargin=True)
+    figure.update_layout(scattermode="group", legend=LEGEND_ABOVE, margin={"t": 125}, height=560)
     sample = f"{largest(frame, 'runs')} runs, {largest(frame, 'n')} requests a point; bars: 95 % over runs"
-    return entitle(figure, record, "Time to first token under load", sample)
+    return entitle(figure, record, "Time to first token, by share of each arm's own capacity", sample)
 
 
 def capacity_and_right(record: RunRecord) -> go.Figure:
@@ -77,7 +79,7 @@ def capacity_and_right(record: RunRecord) -> go.Figure:
 
 
 def update_by_length(record: RunRecord) -> go.Figure:
-    """Milliseconds from a change to the first token, by the length of the prompt."""
+    """Seconds from a change to the first token, by the length of the prompt."""
     frame = table(record, UpdateLine)
     look = _look(list(dict.fromkeys(frame["method"])))
     figure = go.Figure()
@@ -85,15 +87,16 @@ def update_by_length(record: RunRecord) -> go.Figure:
         part = pick(frame, method=method)
         figure.add_scatter(
             x=part["tokens"],
-            y=part["total_ms"],
+            y=part["total_ms"] / 1000,
             mode="lines+markers",
             name=look[method][0],
             line={"color": look[method][1]},
         )
-    figure.update_xaxes(title="tokens of the prompt", type="log")
-    figure.update_yaxes(title="ms from the change to the first token", type="log")
+    lengths = sorted(set(frame["tokens"].round().astype(int)))
+    figure.update_xaxes(title="tokens of the prompt", type="log", tickvals=lengths)
+    figure.update_yaxes(title="seconds from the change to the first token", type="log", dtick="D2")
     figure.update_layout(legend=LEGEND_ABOVE, margin={"t": 150}, height=560)
-    sample = f"{largest(frame, 'n')} prompts a length; editing and writing the cache included"
+    sample = f"prompts a length: {largest(frame, 'n')}; editing and writing the cache included"
     return entitle(figure, record, "One update through the engine", sample)
 
 

@@ -60,13 +60,19 @@ class ServingSettings(ScenarioSettings):
     loads: Loads = (0.5, 0.8, 1.3)
     runs: Annotated[int, Field(strict=True, ge=3, le=1000)] = 3
     fault_scenes: Annotated[int, Field(strict=True, ge=4, le=1000)] = 6
-    lengths: Sizes = (256, 1024, 4096)
+    lengths: Sizes = (256, 1024, 8000)
     latency_repeats: Count = 1
     competence_threshold: Threshold = 0.8
     bootstrap_draws: Draws = 2000
 
     @model_validator(mode="after")
     def _goes_together(self) -> Self:
+        if self.model.pattern is not None:
+            raise PkvError(
+                f"prompts of {self.model.name} are read under an attention pattern, and caches are "
+                "exported to servers that know no attention pattern",
+                "set model.pattern=null, or choose another model",
+            )
         here = self.scenarios is None or self.scenarios.is_here
         if here and not self.laid_out.swaps:
             raise PkvError(

@@ -130,7 +130,7 @@ def _headlines(
     return [
         *out,
         *(
-            Headline(f"right_share_{name}", one, "share of served answers that are right", bounds=SHARE)
+            plain(f"right_share_{name}", one, "share of served answers that are right", SHARE)
             for name, one in right.items()
         ),
     ]

@@ -17,7 +17,7 @@ _ARMS = {
     "erratum": ("erratum", GREEN),
     "field_only": ("field only", PURPLE),
     "field_last": ("field last", SKY),
-    "unified": ("policy spliced, field and erratum", BLUE),
+    "unified": ("unified", BLUE),
     "stale": ("stale", VERMILLION),
 }
 _SPLIT = "held-out"

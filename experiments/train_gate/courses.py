@@ -3,10 +3,13 @@
 from typing import Any
 
 from experiments.train_gate.settings import TrainGateSettings
+from pkv_interp.errors import PkvError
 from pkv_interp.models.adapter import find_adapter
 from pkv_interp.models.adapter_file import WEIGHTS_FILE
 from pkv_interp.models.hashing import file_sha256
 from pkv_interp.models.load import LoadedModel, load_adapted
+from pkv_interp.prompts.links import LINK
+from pkv_interp.prompts.special import following
 from pkv_interp.training.courses import Memories, Programmable
 from pkv_interp.training.layout_course import programmable_course
 from pkv_interp.training.layout_losses import LayoutLosses, kinds_of
@@ -41,6 +44,24 @@ def course_of(settings: TrainGateSettings, base: LoadedModel, options: TrainSett
         made = reader_course(asked, *given, ReplacedLosses(asked.active, writer))
     facts = {**made.facts, "start": None if start is None else file_sha256(start / WEIGHTS_FILE)}
     return Course(made.batches, made.losses, made.groups, facts)
+
+
+def soft_tokens(settings: TrainGateSettings, tokenizer: Any) -> tuple[int, ...]:
+    """Tokens whose embeddings alone are trained; none where an adapter is.
+
+    Raises:
+        PkvError: a link is not one token of this model.
+    """
+    asked = settings.course
+    if not isinstance(asked, Programmable) or asked.trained != "link_tokens":
+        return ()
+    found = following(LINK, tokenizer)
+    if len(found) != 1:
+        raise PkvError(
+            f"the link '{LINK}' is {len(found)} tokens of {settings.model.name}, and one is trained",
+            "train an adapter instead (course.trained=adapter)",
+        )
+    return tuple(found)
 
 
 def _plain(settings: TrainGateSettings, base: LoadedModel) -> Any:

@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import Progress
 
-from experiments.train_gate.courses import course_of
+from experiments.train_gate.courses import course_of, soft_tokens
 from experiments.train_gate.settings import TrainGateSettings
 from pkv_interp.errors import PkvError
 from pkv_interp.files import atomic_write
@@ -77,7 +77,7 @@ def fit(settings: TrainGateSettings) -> Fitted:
         seed=settings.seed,
     )
     course = course_of(settings, base, options)  # before peft puts its layers into the model
-    model = add_lora(base.model, options)
+    model = add_lora(base.model, options, soft_tokens(settings, base.tokenizer))
     if settings.start is not None:
         start_from(model, find_adapter(settings.start), options)
     with Progress(console=Console(stderr=True)) as bar:

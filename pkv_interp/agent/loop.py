@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from jaxtyping import Float
@@ -11,11 +11,13 @@ from torch import Tensor
 
 from pkv_interp.agent.arms import Arm
 from pkv_interp.agent.episodes import Episode
-from pkv_interp.agent.transcript import Span, Transcript, field_span, policy_span
+from pkv_interp.agent.transcript import Span, Transcript, attention_of, field_span, policy_span
 from pkv_interp.agent.world import Outcome
+from pkv_interp.cache import AttentionLayout
 from pkv_interp.cache.compute import Computed, Runner
 from pkv_interp.cache.frozen import FrozenCache
 from pkv_interp.cache.routing import closest_choice
+from pkv_interp.editing.attention import own_and_links
 from pkv_interp.measure.decision import token_margin
 from pkv_interp.measure.timing import seconds
 from pkv_interp.prompts.readout import action_ids
@@ -93,10 +95,11 @@ def run_episode(
             transcript = transcript.stating(now.value)
         world.open(now.record)
         prompt = transcript.prompt(tokenizer)
+        layout = attention_of(prompt, opening.pattern, composed=arm.composed)
         with closest_choice(runner.model) as tie:
             took, (done, tokens) = seconds(
-                lambda p=prompt, k=kept: (
-                    _first(runner, p, arm, splice) if k is None else _next(runner, p.ids, arm, k, field)
+                lambda p=prompt, k=kept, a=layout: (
+                    _first(runner, p, arm, splice, a) if k is None else _next(runner, p.ids, arm, k, field, a)
                 ),
                 runner.model.device,
             )
@@ -120,26 +123,42 @@ def run_episode(
     return steps
 
 
-def _first(runner: Runner, prompt: Prompt, arm: Arm, splice: Splice | None) -> tuple[Computed, int]:
+def _first(
+    runner: Runner, prompt: Prompt, arm: Arm, splice: Splice | None, layout: AttentionLayout | None
+) -> tuple[Computed, int]:
     """The first turn's cache and logits, and how many tokens were run."""
     ids = prompt.ids
     if not arm.composed or splice is None:
-        return runner.prefill(ids), len(ids)
+        return runner.prefill(ids, layout), len(ids)
     start, end = policy_span(prompt)
-    composed, again = splice(runner.prefill(ids[:start]).cache)
+    before = None if layout is None else layout.within(0, start)
+    composed, again = splice(runner.prefill(ids[:start], before).cache)
+    if layout is not None:
+        composed = replace(composed, layout=layout)  # of the whole prompt: the field may come after the chunk
     return runner.extend(composed, ids[end:]), start + again + len(ids) - end
 
 
-def _next(runner: Runner, ids: tuple[int, ...], arm: Arm, kept: _Kept, field: Span) -> tuple[Computed, int]:
+def _next(
+    runner: Runner,
+    ids: tuple[int, ...],
+    arm: Arm,
+    kept: _Kept,
+    field: Span,
+    layout: AttentionLayout | None,
+) -> tuple[Computed, int]:
     """A later turn's cache and logits, and how many tokens were run."""
     if arm.reprefill == "all":
-        return runner.prefill(ids), len(ids)
+        return runner.prefill(ids, layout), len(ids)
     cache, before, refreshed = kept.cache, kept.ids, 0
     value = ids[field[0] : field[1]]
     if arm.refresh and before[field[0] : field[1]] != value:
-        cache = runner.recompute(cache, range(*field), value).cache
-        before, refreshed = (*before[: field[0]], *value, *before[field[1] :]), len(value)
+        before = (*before[: field[0]], *value, *before[field[1] :])
+        again = own_and_links(layout, tuple(range(*field)))
+        cache, refreshed = runner.recompute(cache, again, [before[at] for at in again]).cache, len(again)
     same = next((i for i, (a, b) in enumerate(zip(before, ids, strict=False)) if a != b), len(before))
+    if layout is not None and cache.layout is not None:
+        same = min(same, cache.layout.end)  # the turn's request has read the field; the log has not
+        cache = replace(cache, layout=layout)
     return runner.extend(cache.slice(0, same), ids[same:]), refreshed + len(ids) - same
 
 

@@ -11,7 +11,10 @@ from typing import Any
 
 from pkv_interp.agent.episodes import Episode
 from pkv_interp.agent.world import Outcome
+from pkv_interp.cache import AttentionLayout
 from pkv_interp.errors import PkvError
+from pkv_interp.measure.patterns import pattern_layout
+from pkv_interp.names import Pattern
 from pkv_interp.prompts.errata import erratum_line
 from pkv_interp.prompts.segments import Prompt, Segment
 from pkv_interp.tasks import Instance, Scenarios, Style, default_scenarios
@@ -32,6 +35,7 @@ class Transcript:
         value: the field's value as the session block states it.
         log: lines so far.
         scenarios: where rules and layouts come from.
+        pattern: attention pattern that prompts are prefilled under; None: every token sees all before it.
     """
 
     episode: Episode
@@ -40,17 +44,26 @@ class Transcript:
     value: str
     log: tuple[Segment, ...] = ()
     scenarios: Scenarios = field(default_factory=default_scenarios)
+    pattern: Pattern | None = None
 
     @classmethod
-    def open(cls, episode: Episode, style: Style, scenarios: Scenarios | None = None) -> Transcript:
+    def open(
+        cls,
+        episode: Episode,
+        style: Style,
+        scenarios: Scenarios | None = None,
+        pattern: Pattern | None = None,
+    ) -> Transcript:
         """The first turn.
 
         Args:
             episode: to be run.
             style: how its prompts are laid out.
             scenarios: those that the episode was made from; None for the packaged ones.
+            pattern: of the model, where its catalogue entry names one.
         """
-        return cls(episode, style, 0, episode.turns[0].value, scenarios=scenarios or default_scenarios())
+        known = scenarios or default_scenarios()
+        return cls(episode, style, 0, episode.turns[0].value, scenarios=known, pattern=pattern)
 
     def stating(self, value: str) -> Transcript:
         """The same turn whose session block states another value."""
@@ -89,6 +102,28 @@ class Transcript:
         first, *others = (*between, last)
         first = replace(first, segments=(*notes, *first.segments))
         return instance.prompt((system, first, *others), tokenizer)
+
+
+def attention_of(prompt: Prompt, pattern: Pattern | None, *, composed: bool) -> AttentionLayout | None:
+    """Who sees whom in a turn's prompt; None where the model has no pattern.
+
+    The field is isolated, and the request and what follows are the last block. The log is kept from turn to
+    turn and is none of it: lines that had read the field would hold what it was. A policy that is composed is
+    blind; one that is not is the field's link where it stands after it and the pattern asks so.
+
+    Args:
+        prompt: of the turn.
+        pattern: of the model.
+        composed: the policy is a chunk.
+    """
+    if pattern is None:
+        return None
+    end = prompt.spans["conversation"][0]
+    if not composed:
+        return pattern_layout(prompt, ("field",), pattern, end)
+    made = pattern_layout(prompt, ("field",), "isolated", end)
+    assert made is not None  # the field stands before the request
+    return replace(made, blind=(policy_span(prompt),))
 
 
 def policy_span(prompt: Prompt) -> Span:

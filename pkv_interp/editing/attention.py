@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeAlias
+
 from pkv_interp.cache import AttentionLayout
 from pkv_interp.errors import PkvError
 from pkv_interp.prompts.rendering import Head
 
+#: A layout in tokens of one text, or what makes one for each text that a context comes to have.
+GivenLayout: TypeAlias = AttentionLayout | Callable[[Head], AttentionLayout | None]
 
-def attention_of(head: Head, given: AttentionLayout | None) -> AttentionLayout | None:
+
+def attention_of(head: Head, given: GivenLayout | None) -> AttentionLayout | None:
     """Who sees whom in a head; what is appended to it, the question and the answer are the last block.
 
     Args:
         head: rendered messages.
-        given: the context's own layout, in tokens of its text.
+        given: the context's own layout, or what makes one.
 
     Raises:
         PkvError: a layout was given and fields are marked as isolated, or it is for a text of another length.
@@ -28,6 +34,8 @@ def attention_of(head: Head, given: AttentionLayout | None) -> AttentionLayout |
             f"the field '{marked[0]}' is isolated and the context has a layout of its own",
             "give one of the two",
         )
+    if callable(given):
+        return given(head)
     if given.end != length:
         raise PkvError(
             f"the layout's last block begins at {given.end}, and the context has {length} tokens",

@@ -12,7 +12,7 @@ from transformers import PreTrainedModel
 from pkv_interp.cache import AttentionLayout, FrozenCache
 from pkv_interp.cache.compute import Runner
 from pkv_interp.cache.state import weights_state_of
-from pkv_interp.editing.attention import attention_of
+from pkv_interp.editing.attention import GivenLayout, attention_of
 from pkv_interp.editing.cost import Cost, Stopwatch
 from pkv_interp.editing.layout import Layout
 from pkv_interp.editing.state import State
@@ -43,7 +43,7 @@ class EditableContext:
         cue: str = "Action:",
         chat: bool = True,
         thinking: bool | None = None,
-        layout: AttentionLayout | None = None,
+        layout: GivenLayout | None = None,
     ) -> None:
         """Read the messages; nothing is run yet.
 
@@ -55,7 +55,8 @@ class EditableContext:
             cue: opens the answer; the decision is the token after it.
             chat: use the chat template where the tokenizer has one.
             thinking: the template's thinking switch, None to leave it alone.
-            layout: who sees whom, in tokens of the context as written; by default what isolated fields ask.
+            layout: who sees whom, in tokens of the context as written, or a function from rendered messages,
+                which serves values of any length; by default what isolated fields ask.
 
         Raises:
             PkvError: messages or text of another type, no field, a field twice, an empty value, a template

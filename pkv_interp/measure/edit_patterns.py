@@ -6,14 +6,14 @@ from dataclasses import dataclass, replace
 from pkv_interp.cache import AttentionLayout
 from pkv_interp.editing import EditableContext
 from pkv_interp.measure.edit_scenes import EditScene
+from pkv_interp.measure.patterns import RULE, rule_span
 from pkv_interp.models.load import LoadedModel
 from pkv_interp.prompts.blocks import BLOCKS
 from pkv_interp.prompts.links import link_text
 from pkv_interp.prompts.rendering import Head
 from pkv_interp.prompts.segments import PLAIN, Message, Segment
 
-#: Names of the pieces of a rule's statement, and of the links that are put after it.
-_RULE = ("rule", "trigger", "action_act", "action_other")
+#: Name of the links that are put after a rule's statement.
 LINKS = "links"
 
 
@@ -46,7 +46,8 @@ class Patterns:
         plain = context_of(loaded, scene, messages)
         names = (scene.task.field, *scene.task.bystanders)
         head = plain.renderer.head(messages)
-        rule = rule_span(head)
+        rule = rule_span(head.prompt)
+        assert rule is not None  # every scene has one
         early = head.prompt.spans[scene.task.field][1] <= rule[0]
         if links and early:
             linked = with_links(messages, links)
@@ -57,12 +58,6 @@ class Patterns:
         if not early:
             return cls(plain, isolated, None)
         return cls(plain, isolated, context_of(loaded, scene, messages, _layout(head, names[:1], rule)))
-
-
-def rule_span(head: Head) -> tuple[int, int]:
-    """Tokens of the rule's statement, half open."""
-    spans = [head.prompt.spans[name] for name in _RULE if name in head.prompt.spans]
-    return min(start for start, _ in spans), max(stop for _, stop in spans)
 
 
 def with_links(
@@ -79,7 +74,7 @@ def with_links(
     def before(one: Segment) -> bool:
         if after_policy:
             return one.kind in BLOCKS["policy"] and bool(one.text.strip())
-        return one.name in _RULE
+        return one.name in RULE
 
     places = [(m, s) for m, mine in enumerate(messages) for s, one in enumerate(mine.segments) if before(one)]
     at, number_of = places[-1]

@@ -4,9 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, Self
 
+from pkv_interp.cache import AttentionLayout
 from pkv_interp.editing import EditableContext
+from pkv_interp.measure.patterns import pattern_layout
 from pkv_interp.models.catalogue import ModelConfig
 from pkv_interp.models.load import LoadedModel
+from pkv_interp.prompts.rendering import Head
 from pkv_interp.tasks import Case, Family, Message, Scenarios, Style, field_case
 from pkv_interp.tasks.edits import EditTask, edit_task, lookup_task
 
@@ -254,11 +257,19 @@ def open_context(
 ) -> EditableContext:
     """The scene's prompt as an editable context that ends before the question.
 
+    Of a model whose catalogue entry names an attention pattern it is one under that pattern.
+
     Args:
         loaded: the model.
         scene: whose prompt it is.
         messages: instead of the scene's own.
     """
+    pattern, names = loaded.config.pattern, (scene.task.field, *scene.task.bystanders)
+
+    def layout(head: Head) -> AttentionLayout | None:
+        assert pattern is not None
+        return pattern_layout(head.prompt, names, pattern, len(head.prompt.ids))
+
     context = EditableContext(
         loaded.model,
         loaded.tokenizer,
@@ -267,5 +278,6 @@ def open_context(
         scene.style.cue if scene.task.cue is None else scene.task.cue,
         scene.style.chat and scene.task.chat,
         scene.style.thinking,
+        None if pattern is None else layout,
     )
     return context.in_notation(scene.task.notation)

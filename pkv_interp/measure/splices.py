@@ -1,16 +1,17 @@
 """Spliced caches compared with the prefill of the same tokens."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
+from pkv_interp.cache import AttentionLayout
 from pkv_interp.cache.compute import Runner
 from pkv_interp.cache.frozen import FrozenCache
-from pkv_interp.composing import precompile, splice
+from pkv_interp.composing import join, precompile, splice
 from pkv_interp.measure.decision import kl_divergence, token_margin
 from pkv_interp.prompts.blocks import Span
 
@@ -70,6 +71,7 @@ def spliced_in_context(
     prefix: FrozenCache,
     ids: Sequence[int],
     spans: Sequence[Span],
+    layout: AttentionLayout | None = None,
 ) -> FrozenCache:
     """Chunks made after their own context and spliced where they were: a splice that has to change nothing.
 
@@ -79,12 +81,17 @@ def spliced_in_context(
         prefix: cache of ``ids`` up to the first span.
         ids: the prompt.
         spans: of the chunks, one after the other without a gap.
+        layout: who sees whom in the prompt; chunks are then cut from prefills under it.
 
     Returns:
         The cache up to the end of the last span.
     """
     cache = prefix
     for start, stop in spans:
+        if layout is not None:
+            made = runner.prefill(ids[:stop], layout).cache
+            cache = replace(join([cache, made.slice(start, stop)]), layout=layout)
+            continue
         chunk = precompile(runner, tokenizer, ids[start:stop], context=ids[:start], sink="prefix")
         cache = splice(runner, cache, chunk)
     return cache

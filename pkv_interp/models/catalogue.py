@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from yaml import YAMLError
 
 from pkv_interp.errors import PkvError, short, suggestion
+from pkv_interp.names import Pattern
 from pkv_interp.paths import expanded
 from pkv_interp.plain import plain
 
@@ -58,6 +59,8 @@ class ModelConfig(BaseModel):
         attention: "auto" is sdpa where the architecture has it and eager elsewhere.
         device: "auto" is the first of cuda, mps, cpu that is there.
         thinking: the chat template's ``enable_thinking`` switch; None where the template has none.
+        pattern: attention pattern that prompts are prefilled under where fields are edited or chunks moved:
+            fields isolated and policies blind. None: every token sees all before it.
         quantise_4bit: hold the weights as 4-bit NF4 (bitsandbytes, on a GPU or a CPU).
         seed: seed of random weights ("tiny" only).
     """
@@ -77,6 +80,7 @@ class ModelConfig(BaseModel):
     attention: Literal["auto", "sdpa", "eager"] = "auto"
     device: Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")] = "auto"
     thinking: bool | None = None
+    pattern: Pattern | None = None
     quantise_4bit: bool = False
     seed: Annotated[int, Field(ge=0, le=2**32 - 1)] = 0
 

@@ -136,7 +136,7 @@ def _question(record: RunRecord) -> str:
 
 
 def newest_of_each_model(records: Iterable[RunRecord]) -> tuple[list[RunRecord], list[str]]:
-    """The newest record of each experiment, model and layout, and a line on each that has several."""
+    """The newest record of each experiment and subject, and a line on each that has several."""
     groups: dict[tuple[str, str], list[RunRecord]] = {}
     for record in sorted(records, key=lambda record: record.started_at):
         groups.setdefault((record.experiment, record.subject), []).append(record)

@@ -189,9 +189,9 @@ class RunRecord(BaseModel):
 
     @property
     def subject(self) -> str:
-        """What figures and tables are of: the model, with the layout of its prompts where one was named."""
-        layout = self.config.get("layout")
-        return f"{self.model_name}@{layout}" if isinstance(layout, str) else self.model_name
+        """What figures and tables are of: the model, with the layout and the engine where these are named."""
+        asked = (self.config.get(name) for name in ("layout", "engine"))
+        return "@".join([self.model_name, *(value for value in asked if isinstance(value, str))])
 
     @field_validator("model")
     @classmethod

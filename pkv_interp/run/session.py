@@ -18,6 +18,7 @@ from pkv_interp.measure.pairs import run_pair
 from pkv_interp.models.load import LoadedModel, load
 from pkv_interp.models.spec import ModelSpec
 from pkv_interp.models.tokenizer import load_tokenizer
+from pkv_interp.names import Pattern
 from pkv_interp.reference.verify import BridgeCheck, checked_by_default, verify_with_bridge
 from pkv_interp.run.provenance import check_provenance
 from pkv_interp.run.screen import Candidates, Kept, keep
@@ -91,6 +92,16 @@ class Session(Generic[S]):
     def tolerance(self) -> Tolerance:
         """Allowed errors in the model's dtype, for logits of the model's size where that is known."""
         return tolerance_of(self.loaded.info.dtype).for_logits_of(self.size)
+
+    def pattern(self) -> Pattern | None:
+        """The attention pattern that the model's prompts are prefilled under; the record says so."""
+        named = self.settings.model.pattern
+        if named is not None:
+            self.run.remarks.append(
+                f"prompts that are edited or composed are prefilled under the model's pattern '{named}', "
+                "full prefills of edited prompts as well"
+            )
+        return named
 
     def rng(self, name: str) -> np.random.Generator:
         """The experiment's random stream of that name."""

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from hashlib import sha256
 from typing import Any, Self, TypeVar
 
 import httpx
@@ -202,7 +203,9 @@ class Client:
                     said += choice.get("text") or ""
                     usage = event.get("usage") or usage
         except (httpx.HTTPError, PkvError, ValueError) as error:
-            return Reply(failed=type(error).__name__, seconds=time.perf_counter() - began)
+            # What a server says when it refuses is the one thing that mends it.
+            why = error.cause if isinstance(error, PkvError) else type(error).__name__
+            return Reply(failed=why, seconds=time.perf_counter() - began)
         seconds = time.perf_counter() - began
         try:
             cached = int((usage.get("prompt_tokens_details") or {})["cached_tokens"])
@@ -233,7 +236,8 @@ class Client:
         }
         if self.engine == "vllm":
             body["return_tokens_as_token_ids"] = True
-            body |= {"cache_salt": prompt.salt} if prompt.salt else {}
+            # A salt here is any text; vLLM takes 128 characters, and none that stands in a path.
+            body |= {"cache_salt": sha256(prompt.salt.encode()).hexdigest()} if prompt.salt else {}
             body |= {} if prompt.cache is None else {"kv_transfer_params": {"pkv": prompt.cache}}
         elif prompt.cache is not None:
             raise PkvError("a plain client names no cache to this engine", "ask through LlamaClient")

@@ -1,6 +1,6 @@
 """What adapters for programmable caches are trained on beside the gate's schedule, as settings say it."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -9,6 +9,8 @@ from pkv_interp.training.schedule import Share
 #: What is learnt at the decision: the answer, or the teacher's distribution there, over both actions or over
 #: the vocabulary.
 Objective = Literal["answers", "distil_actions", "distil_vocabulary"]
+#: What is trained: matrices of low rank all over the model, or the embedding of the link token alone.
+Trained = Literal["adapter", "link_tokens"]
 #: Where a reader's adapter acts: at the decision token alone, from the last block on, or everywhere.
 Active = Literal["decision", "question", "all"]
 
@@ -24,6 +26,7 @@ class Programmable(BaseModel):
         links: link tokens after each rule, where the field stands before it; ``rule``: the rule itself is
             the link.
         objective: the answers alone, or distillation of the adapter that training starts from.
+        trained: everything else stays as training starts from it.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -34,16 +37,28 @@ class Programmable(BaseModel):
     all_fields: Share = 0.5
     links: Annotated[int, Field(strict=True, ge=0, le=16)] | Literal["rule"] = 0
     objective: Objective = "answers"
+    trained: Trained = "adapter"
 
     @property
     def link_tokens(self) -> int:
         """Link tokens that are written after a rule."""
         return 0 if self.links == "rule" else self.links
 
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What the weights after a step depend on, as JSON holds it.
+
+        What is trained is told where it is not the adapter, so that checkpoints of before go on.
+        """
+        told = self.model_dump(mode="json")
+        return told if self.trained != "adapter" else {k: v for k, v in told.items() if k != "trained"}
+
     @model_validator(mode="after")
     def _links_are_read(self) -> Self:
         if self.links and not self.isolated:
             raise ValueError("links read isolated fields, and no field is isolated")
+        if self.trained == "link_tokens" and not self.link_tokens:
+            raise ValueError("link tokens are to be trained, and links are none")
         return self
 
 

@@ -147,4 +147,4 @@ def programmable_course(
     def draw(stage: Stage, own: tuple[int, int, int], progress: float) -> list[LayoutSequence]:
         return draw_pair(course, stage, own, progress, longest, tokenizer)
 
-    return Course(paired_batches(stages, seed, draw), losses, layout_batches, course.model_dump(mode="json"))
+    return Course(paired_batches(stages, seed, draw), losses, layout_batches, course.facts)

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -58,8 +58,14 @@ class TrainSettings:
         return {"stages": stages, **{name: getattr(self, name) for name in kept}}
 
 
-def add_lora(model: Any, settings: TrainSettings) -> PeftModel:
-    """Wrap the model with a fresh adapter on all seven projections; initial values are seeded."""
+def add_lora(model: Any, settings: TrainSettings, soft: Sequence[int] = ()) -> PeftModel:
+    """Wrap the model with a fresh adapter on all seven projections; initial values are seeded.
+
+    Args:
+        model: without an adapter.
+        settings: rank, alpha and seed.
+        soft: tokens whose embeddings are trained, and then nothing else is.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
         config = LoraConfig(
@@ -67,9 +73,13 @@ def add_lora(model: Any, settings: TrainSettings) -> PeftModel:
             lora_alpha=settings.alpha,
             target_modules=list(PROJECTIONS),
             task_type="CAUSAL_LM",
+            trainable_token_indices=list(soft) or None,
         )
         wrapped = get_peft_model(model, config)
     assert isinstance(wrapped, PeftModel)
+    if soft:
+        for name, parameter in wrapped.named_parameters():
+            parameter.requires_grad_("trainable_tokens" in name)
     return wrapped
 
 
@@ -247,4 +257,7 @@ def write_adapter(model: PeftModel, settings: TrainSettings, directory: Path) ->
         "inference_mode": True,
         "base_model_name_or_path": settings.base,
     }
+    soft = model.peft_config["default"].to_dict().get("trainable_token_indices")
+    if soft:
+        config["trainable_token_indices"] = soft
     (directory / "adapter_config.json").write_text(json.dumps(config, indent=1) + "\n")

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from experiments.agent.tables import LAYOUTS, ArmPair, Cost, Design, LayoutShare
-from pkv_interp.records import RunRecord, load_records
+from pkv_interp.records import RunRecord
 from pkv_interp.records.tables import first_of, rows_of
-from tests.documents import ROOT, text_of
+from tests.committed import committed
+from tests.documents import text_of
 
 RESULTS = text_of("docs/results.md")
 SAID = re.sub(r"\s+", " ", RESULTS[RESULTS.index("\n## Agent") : RESULTS.index("\n## Where the notes")])
@@ -20,7 +21,7 @@ LATE, EARLY = LAYOUTS[True], LAYOUTS[False]
 
 @pytest.fixture(scope="module")
 def record() -> RunRecord:
-    (found,) = load_records(ROOT / "results", experiment="agent")
+    (found,) = committed("agent")
     return found
 
 

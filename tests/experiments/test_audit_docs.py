@@ -7,18 +7,17 @@ import re
 import pytest
 
 from experiments.audit.tables import CasesLine, FindingLine, KindLine, PairLine
-from pkv_interp.records import RunRecord, load_records
+from pkv_interp.records import RunRecord
 from pkv_interp.records.tables import rows_of
-from tests.documents import ROOT, text_of
+from tests.committed import committed
+from tests.documents import text_of
 
 SAID = re.sub(r"\s+", " ", text_of("docs/audit.md"))
 
 
 @pytest.fixture(scope="module")
 def record() -> RunRecord:
-    (found,) = [
-        one for one in load_records(ROOT / "results", experiment="audit") if one.subject == "published"
-    ]
+    (found,) = [one for one in committed("audit") if one.subject == "published"]
     return found
 
 

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from experiments.confirm.tables import NOT_APPLICABLE, ClaimLine
-from pkv_interp.records import RunRecord, load_records
+from pkv_interp.records import RunRecord
 from pkv_interp.records.tables import rows_of
+from tests.committed import committed
 
 ROOT = Path(__file__).parents[2]
 GATES = ("smollm2-135m-gate", "gemma3-270m-gate")
@@ -19,7 +20,7 @@ GATES = ("smollm2-135m-gate", "gemma3-270m-gate")
 
 @pytest.fixture(scope="module")
 def confirmed() -> dict[str, RunRecord]:
-    return {record.model_name: record for record in load_records(ROOT / "results", experiment="confirm")}
+    return {record.model_name: record for record in committed("confirm")}
 
 
 @pytest.fixture(scope="module")

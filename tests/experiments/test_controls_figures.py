@@ -8,10 +8,10 @@ import pytest
 
 from experiments.controls import figures
 from experiments.figures.rooms import drawn_by
-from pkv_interp.records import RunRecord, load_records
-from tests.runs import ROOT
+from pkv_interp.records import RunRecord
+from tests.committed import committed
 
-RECORDS = {record.subject: record for record in load_records(ROOT / "results", experiment="controls")}
+RECORDS = {record.subject: record for record in committed("controls")}
 
 
 @pytest.fixture(params=sorted(RECORDS))

@@ -11,12 +11,12 @@ from experiments.docs.audited import remark, unchanged_pairs
 from experiments.docs.tables import Records, filled
 from pkv_interp.errors import PkvError
 from pkv_interp.plots.tables import NOT_COMPETENT
-from pkv_interp.records import load_records
 from pkv_interp.records.competence import Competence
 from pkv_interp.records.published import Figure
 from pkv_interp.records.tables import interval
 from pkv_interp.run.right_pairs import RightPairs
 from pkv_interp.stats import Estimate
+from tests.committed import committed
 
 ROOT = Path(__file__).parents[2]
 MODEL = "smollm2-135m-gate"
@@ -24,7 +24,7 @@ MODEL = "smollm2-135m-gate"
 
 @pytest.fixture(scope="module")
 def records() -> Records:
-    return {(r.experiment, r.model_name): r for r in load_records(ROOT / "results")}
+    return {(r.experiment, r.model_name): r for r in committed()}
 
 
 def made(marker: str, records: Records) -> list[list[str]]:

@@ -14,7 +14,7 @@ from pkv_interp.errors import PkvError
 from pkv_interp.plots.tables import NOT_COMPETENT
 from pkv_interp.records import RunRecord, load_records
 from pkv_interp.records.tables import TableAbsent
-from tests import runs
+from tests.committed import committed
 
 over_every = pytest.mark.parametrize("draw", FIGURES.values(), ids=list(FIGURES))
 Draw = Callable[[RunRecord], Any]
@@ -41,7 +41,7 @@ def test_a_record_without_the_table_is_refused(draw: Draw, record: RunRecord) ->
 
 
 def test_the_committed_record_is_drawn() -> None:
-    for found in load_records(runs.ROOT / "results", experiment="editing"):
+    for found in committed("editing"):
         absent = set()
         for name, draw in FIGURES.items():
             try:

@@ -51,6 +51,8 @@ CONTROLS = {
     "editing": ENGINE | {"suffix_recompute_equals_full", "trace_equals_api", "erratum_is_a_prefill"},
 }
 
+#: The experiment that is held against TransformerLens on every family.
+VERIFIED = "circuit"
 #: The small run of every experiment is on this one.
 FIRST, *OTHERS = families.FAMILIES
 
@@ -71,11 +73,15 @@ def test_it_runs_and_its_controls_pass(
     tmp_path: Path,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    given = (*SMALLEST[experiment], f"model=tiny-{family}", f"results_dir={tmp_path}")
+    # Every room asks the same of TransformerLens: once for each family is enough.
+    twin = "verify=auto" if experiment == VERIFIED else "verify=none"
+    given = (*SMALLEST[experiment], f"model=tiny-{family}", twin, f"results_dir={tmp_path}")
     runs.inside(experiment, *runs.last(*given))
     (record,) = load_records(tmp_path)
     assert (record.model_name, record.status) == (f"tiny-{family}", "success")
     assert {control.name for control in record.controls} >= CONTROLS[experiment]
     assert all(control.passed for control in record.controls)
+    if experiment == VERIFIED and not any("not verified" in remark for remark in record.remarks):
+        assert "engine_equals_bridge" in {control.name for control in record.controls}
     printed = " ".join("".join(capfd.readouterr()).split())
     assert f"controls: {len(record.controls)} passed; record: {record.path}" in printed

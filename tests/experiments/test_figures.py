@@ -14,7 +14,7 @@ from experiments.figures.settings import FiguresSettings
 from pkv_interp.errors import PkvError
 from pkv_interp.plots.save import find_browser
 from pkv_interp.plots.tables import NOT_COMPETENT
-from tests import runs
+from tests.refused import refused
 
 
 def settings(results: Path, out: Path, **changes: object) -> FiguresSettings:
@@ -84,8 +84,6 @@ def test_models_can_be_chosen(circuit_results: Path, tmp_path: Path) -> None:
         figures(settings(circuit_results, tmp_path, models=["qwen3-8b"]))
 
 
-def test_no_record_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
-    done = runs.run("experiments.figures", f"results_dir={tmp_path}")
-    assert done.returncode == 2
-    (line,) = done.stderr.splitlines()
+def test_no_record_is_one_line_and_exit_code_2(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    line = refused(capfd, "figures", f"results_dir={tmp_path}")
     assert "no finished record to draw from; run `python -m experiments.circuit` first" in line

@@ -179,6 +179,7 @@ def test_the_gate_of_the_crossover_is_the_adapter_of_the_entry(tmp_path: Path) -
     stages = [{"steps": 2, "lessons": "rules", "lr": (0.05, 0.05), "batch": 2}]
     schedules = {"stages": stages, "prefill_stages": stages}
     common = {**numbers, **schedules, "curricula": ("mixed",), "families": ("orders", "alerts")}
+    common |= {"verify": "none"}
     first = find("origin").run(
         model="tiny-llama", work_dir=tmp_path / "work", results_dir=tmp_path / "a", reader_seeds=1, **common
     )

@@ -33,6 +33,7 @@ SIZES: dict[str, Any] = {
     "random_draws": 2,
     "top_k": [1, 2],
     "bootstrap_draws": 100,
+    "verify": "none",
 }
 
 

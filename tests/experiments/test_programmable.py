@@ -14,7 +14,6 @@ import torch
 
 from experiments.programmable import splices
 from experiments.programmable.adapters import AdapterChoice
-from experiments.programmable.cases import build_cases
 from experiments.programmable.cost import edit_costs
 from experiments.programmable.drifting import drift, steps
 from experiments.programmable.edits import edit_margins
@@ -25,8 +24,9 @@ from experiments.programmable.splices import splice_margins
 from pkv_interp.cache import AttentionLayout
 from pkv_interp.editing import State
 from pkv_interp.errors import PkvError
-from pkv_interp.measure.edit_patterns import LINKS, Patterns, rule_span, with_links
+from pkv_interp.measure.edit_patterns import LINKS, Patterns, with_links
 from pkv_interp.measure.edit_scenes import EditScene, SceneSource
+from pkv_interp.measure.patterns import rule_span
 from pkv_interp.models.load import LoadedModel
 from pkv_interp.plots.tables import NOT_COMPETENT
 from pkv_interp.records import RunRecord, load_records
@@ -53,21 +53,6 @@ def small(**changes: Any) -> ProgrammableSettings:
     made = compose_settings("programmable", *runs.PROGRAMMABLE)
     assert isinstance(made, ProgrammableSettings)
     return made.model_copy(update=changes)
-
-
-def test_directions_are_even_and_ranking_prompts_are_not_scored() -> None:
-    asked = small(instances=2, held_out=("documents", "alerts", "posts", "claims"))
-    cases = build_cases(asked, tiny("llama").tokenizer)
-    for place in ("early", "late"):
-        mine = cases.of_place(place)
-        assert sum(one.task.matches for one in mine) == len(mine) / 2 == 4
-        by_family = {
-            name: {one.task.matches for one in mine if one.family == name} for name in asked.families
-        }
-        assert set(map(len, by_family.values())) == {2}
-    ranked = {case.instance for pairs in cases.attended.values() for case in pairs}
-    assert not ranked & {case.instance for case in cases.pairs}
-    assert not ranked & {one.task.instance.rsplit("-", 1)[0] for one in [*cases.short, *cases.long]}
 
 
 def scene_of(place: str = "early") -> tuple[LoadedModel, EditScene]:
@@ -122,14 +107,21 @@ class TestRecord:
     def test_figures_are_drawn_and_marked(self, name: str, record: RunRecord):
         figure: Any = FIGURES[name](record)
         assert NOT_COMPETENT in figure.layout.title.text
-        assert len(figure.data) == {"decisions": 2, "cost": 6}[name]
+        drawn = {"decisions": 2, "cost": 6, "conflict": 2, "hops": 4, "decodability": 8, "paths": 1}
+        assert len(figure.data) == drawn[name]
 
     def test_an_adapter_that_is_given_is_measured_on_the_same_cases(
         self, adapter: Path, record: RunRecord, tmp_path: Path
     ):
         runs.inside(
             "programmable",
-            *runs.last(*runs.PROGRAMMABLE, f"programmable={adapter}", "chats=0", f"results_dir={tmp_path}"),
+            *runs.last(
+                *runs.PROGRAMMABLE,
+                f"programmable={adapter}",
+                f"doses=[{adapter}]",
+                "chats=0",
+                f"results_dir={tmp_path}",
+            ),
         )
         (made,) = load_records(tmp_path)
         by_role = {
@@ -142,6 +134,8 @@ class TestRecord:
         given: Any = made.config["programmable"]
         assert given["name"] == "trained"
         assert made.key != record.key
+        conflict = {x["model"]: x["value"] for x in lines_of(made, "conflict") if x["strength"] == 0.5}
+        assert list(conflict) == ["gate", "programmable", "dose trained"]
         (shared,) = lines_of(made, "read_heads")
         assert (shared["one"], shared["other"]) == ("gate", "programmable")
         withheld = {line["headline"]: line["reason"] for line in lines_of(made, "withheld")}
@@ -176,7 +170,7 @@ class TestPatterns:
         made = Patterns.of(loaded, scene, 3)
         head = made.plain.renderer.head(with_links(scene.task.messages, 3))
         start, stop = head.prompt.spans[LINKS]
-        assert rule_span(head)[1] == start
+        assert rule_span(head.prompt)[1] == start
         assert "".join(head.prompt.tokens[start:stop]) == " => => =>"
         layout = made.isolated.prefill().cache.layout
         assert layout is not None
@@ -273,6 +267,7 @@ class TestSettings:
             ({"programmable": "nowhere"}, "there is no adapter 'nowhere'"),
             ({"reader": "smollm2-135m-base"}, "smollm2-135m-base has no adapter"),
             ({"held_out": ["documents"]}, "name at least two families"),
+            ({"doses": ["smollm2-135m-gate"] * 2}, "'doses' names two adapters 'smollm2-135m-gate'"),
             ({"layout": "python_script"}, "the rule of the layout 'python_script' is code"),
         ],
     )

@@ -27,6 +27,21 @@ def small(**changes: object) -> ProgrammableSettings:
     return made.model_copy(update=changes)
 
 
+def test_directions_are_even_and_ranking_prompts_are_not_scored() -> None:
+    asked = small(instances=2, held_out=("documents", "alerts", "posts", "claims"))
+    cases = build_cases(asked, tiny("llama").tokenizer)
+    for place in ("early", "late"):
+        mine = cases.of_place(place)
+        assert sum(one.task.matches for one in mine) == len(mine) / 2 == 4
+        by_family = {
+            name: {one.task.matches for one in mine if one.family == name} for name in asked.families
+        }
+        assert set(map(len, by_family.values())) == {2}
+    ranked = {case.instance for pairs in cases.attended.values() for case in pairs}
+    assert not ranked & {case.instance for case in cases.pairs}
+    assert not ranked & {one.task.instance.rsplit("-", 1)[0] for one in [*cases.short, *cases.long]}
+
+
 def test_a_long_prompt_has_no_error_of_an_edit_that_nothing_measured():
     loaded = tiny("llama")
     source = SceneSource.of(small(), loaded.tokenizer)
@@ -69,7 +84,7 @@ def test_link_tokens_stand_in_the_prompts_of_the_adapter_that_was_trained_with_t
     seen: list[int] = []
     for name in ("edit_margins", "long_margins", "splice_margins", "drift"):
         monkeypatch.setattr(measure, name, lambda _, __, links, *___: seen.append(links))
-    for name in ("parts_of", "heads_of"):
+    for name in ("parts_of", "heads_of", "measure_inside"):
         monkeypatch.setattr(measure, name, lambda *_: None)
 
     def each(_: str, cases: list[Any], work: Any, __: type) -> Any:

@@ -2,23 +2,38 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from experiments.programmable.claims import parse
+from experiments.programmable.closing import ClosedMargins
+from experiments.programmable.conflict import ConflictMargins
 from experiments.programmable.cost import ArmCost, Costs
+from experiments.programmable.decoding import Decodable
 from experiments.programmable.drifting import Drift
 from experiments.programmable.edits import EditMargins
 from experiments.programmable.figures_of import figures_of
+from experiments.programmable.hops import HOPS, HopMargins
+from experiments.programmable.inside import Inside
 from experiments.programmable.measure import Measured, RoleMeasured
 from experiments.programmable.mechanism import HeadMargins, PartMargins
 from experiments.programmable.overlap import overlap
 from experiments.programmable.settings import PREREGISTRATION, ProgrammableSettings
 from experiments.programmable.splices import SpliceMargins
 from experiments.programmable.summary import summarise
-from experiments.programmable.tables import ClaimLine, WithheldLine
+from experiments.programmable.tables import (
+    ClaimLine,
+    ConflictLine,
+    CrossingLine,
+    DecodableLine,
+    HopLine,
+    LookLine,
+    PathLine,
+    WithheldLine,
+)
 from experiments.programmable.weights import ChatLoss
 from pkv_interp.errors import PkvError
 from pkv_interp.measure.competence import Decision
@@ -41,6 +56,22 @@ def edit(family: str, margins: dict[str, float], fillers: int = 2) -> EditMargin
         family, "held_out", f"{family}-{fillers}", "w", family == "orders", "early", fillers, 100, margins,
         dict.fromkeys(margins, 1), 0.0, (True, True),
     )  # fmt: skip
+
+
+def inside() -> Inside:
+    """Of two field pairs: notes win from strength 0.5 on, and two rules are too many for the last block."""
+    looked = {"plain": (2.0, -2.0), "isolated": (2.0, 1.0)}
+    right = np.zeros((2, 4, 1, 2))
+    right[0] = 1.0
+    decodable = Decodable(["orders", "alerts"], [2], right, np.full_like(right, 0.5))
+    closed = ClosedMargins(2.0, -2.0, {"block_field": (0.5, -0.5)}, 0.0, {"field": 0.25, "rest": 0.75})
+    return Inside(
+        [ConflictMargins(2.0, -2.0, mixed) for mixed in ([-2.0, 1.0, 2.0], [-2.0, -1.0, 2.0])],
+        [HopMargins(looked, 0.0)] * 3,
+        0.0,
+        decodable,
+        [closed] * 2,
+    )
 
 
 def role(
@@ -73,6 +104,7 @@ def role(
         parts=[PartMargins(2.0, -2.0, (decided[0], decided[1]), parts) for _ in range(2)],
         heads=[HeadMargins(n, 2.0, -2.0, effects - 2.0) for n in names],
         chat=ChatLoss(chat, 16),
+        inside=inside(),
     )
 
 
@@ -80,6 +112,7 @@ def made_up(trained: RoleMeasured | None, **sizes: int) -> Report:
     loaded = tiny("llama")
     world = small().world
     pairs = [field_case(f, 0, loaded.tokenizer, seed=0) for f in world.choose(["orders", "alerts"])]
+    hops = [replace(pairs[0], wording=name) for name in HOPS]
     roles = {"gate": role(-1.0, 0.0, 2.0, (0, 1), **sizes)}
     if trained is not None:
         roles["programmable"] = trained
@@ -91,7 +124,8 @@ def made_up(trained: RoleMeasured | None, **sizes: int) -> Report:
         )
     ]
     absent = ["reader", "control"] + ([] if trained is not None else ["programmable"])
-    found = Measured(pairs, roles, absent, costs, PREREGISTRATION.read_text("utf-8"))
+    doses = {"dose step-00050": inside().conflict}
+    found = Measured(pairs, hops, pairs, roles, absent, costs, doses, PREREGISTRATION.read_text("utf-8"))
     return summarise(found, scoring(small(read_heads=2)))
 
 
@@ -170,6 +204,39 @@ class TestSummary:
         how: Any = {"seed": 0, "draws": 100}
         assert overlap(one, same, 2, how).value == 1.0
         assert overlap(one, other, 2, how).value == 0.0
+
+
+class TestInside:
+    def test_what_wins_a_conflict_is_told_by_strength_and_by_dose(self):
+        report = made_up(role(2.0, 0.0, 2.0, (0, 1)))
+        lines = [line for line in report.tables if isinstance(line, ConflictLine)]
+        assert {line.model: line.dose for line in lines} == {
+            "gate": None, "programmable": None, "dose step-00050": 1,
+        }  # fmt: skip
+        told = [(line.strength, line.value, line.recovery) for line in lines if line.model == "gate"]
+        assert told == [(0.0, 1.0, 0.0), (0.5, 0.5, pytest.approx(0.5)), (1.0, 0.0, pytest.approx(1.0))]
+        crossings = [line for line in report.tables if isinstance(line, CrossingLine)]
+        assert [line.strength for line in crossings] == [0.5] * 3
+        assert {line.right for line in crossings} == {1.0}
+
+    def test_hops_and_paths_are_told_against_plain_prompts(self):
+        report = made_up(None)
+        hops = [line for line in report.tables if isinstance(line, HopLine)]
+        assert {(line.hops, line.arm): (line.value, line.kept) for line in hops} == {
+            (number, arm): share
+            for number in range(3)
+            for arm, share in (("plain", (1.0, 1.0)), ("isolated", (0.5, 0.5)))
+        }
+        (path,) = [line for line in report.tables if isinstance(line, PathLine)]
+        assert (path.path, path.value) == ("block_field", pytest.approx(0.25))
+        looks = {line.on: line.value for line in report.tables if isinstance(line, LookLine)}
+        assert looks == {"field": 0.25, "rest": 0.75}
+
+    def test_what_is_decoded_is_told_beside_shuffled_labels(self):
+        lines = [line for line in made_up(None).tables if isinstance(line, DecodableLine)]
+        assert len(lines) == 8
+        assert {line.pattern: line.value for line in lines} == {"plain": 1.0, "isolated": 0.0}
+        assert {line.shuffled for line in lines} == {0.5}
 
 
 class TestCriteria:

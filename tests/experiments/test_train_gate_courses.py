@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from experiments.train_gate.courses import soft_tokens
 from experiments.train_gate.experiment import EXPERIMENT
 from experiments.train_gate.fitting import fit
 from experiments.train_gate.settings import TrainGateSettings
@@ -129,3 +130,16 @@ def test_recipes_go_on_from_the_gate_for_equally_many_steps(recipe: str, course:
     assert made.start == "gate_smollm2_135m"
     assert made.steps == 600
     assert made.snapshots[:2] == [50, 100]
+
+
+def test_the_soft_recipe_trains_one_token_of_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = compose("train_gate", "+recipe=programmable_soft")
+    assert isinstance(asked, TrainGateSettings)
+    assert asked.start == "gate_smollm2_135m"
+    monkeypatch.setattr("experiments.train_gate.courses.following", lambda *_: [5])
+    assert soft_tokens(asked, None) == (5,)
+    monkeypatch.setattr("experiments.train_gate.courses.following", lambda *_: [5, 6])
+    with pytest.raises(PkvError, match="is 2 tokens of smollm2-135m-base"):
+        soft_tokens(asked, None)
+    assert soft_tokens(asked.model_copy(update={"course": Programmable(links=2)}), None) == ()
+    assert soft_tokens(asked.model_copy(update={"course": None}), None) == ()

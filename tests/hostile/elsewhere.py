@@ -13,6 +13,9 @@ ELSEWHERE |= dict.fromkeys(_FAULTS, "test_serving_faults.py")
 ELSEWHERE |= dict.fromkeys(("stale_fails", "right_succeeds"), "test_tau2.py")
 _PROGRAMMABLE = ("isolated_edit_equals_prefill", "blind_splice_equals_prefill")
 ELSEWHERE |= dict.fromkeys(_PROGRAMMABLE, "test_programmable_roles.py")
+_INSIDE = {"conflict_ends_equal_patches", "isolation_equals_knockout"}
+_INSIDE |= {"isolated_field_leaves_no_trace", "cut_off_field_leaves_no_gap"}
+ELSEWHERE |= dict.fromkeys(_INSIDE, "test_programmable_inside.py")
 _LOCOMO = {
     "session_at_own_position",
     "whole_sessions_run_anew",

@@ -51,6 +51,14 @@ def swapped_heads(patch: Patch) -> None:
     patch.setattr(Engine, "attribute", wrong)
 
 
+def swapped_heads_on_the_way(patch: Patch) -> None:
+    """Effects of heads on the way to a donor come back in another order."""
+    from experiments.bench import routes
+
+    right = routes.path_effects
+    patch.setattr(routes, "path_effects", lambda *arguments: right(*arguments).roll(1, 1))
+
+
 def swapped_suffixes(patch: Patch) -> None:
     """Results of rows that edit the prefill come back in another order."""
     right = Engine.rerun
@@ -174,15 +182,6 @@ def without_context(patch: Patch) -> None:
 
     patch.setattr(
         splices, "precompile", lambda runner, tokenizer, ids, **_: precompile(runner, tokenizer, ids)
-    )
-
-
-def splice_in_place_without_context(patch: Patch) -> None:
-    """The agent's policy is made alone where it was asked for after its prefix."""
-    from experiments.agent import splicing
-
-    patch.setattr(
-        splicing, "precompile", lambda runner, tokenizer, ids, **_: precompile(runner, tokenizer, ids)
     )
 
 

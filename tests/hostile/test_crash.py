@@ -21,6 +21,7 @@ from pkv_interp.records.archive import Head, archive_path
 from pkv_interp.records.environment import environment
 from pkv_interp.records.find import PARTIAL
 from pkv_interp.streams import stream
+from tests.records.children import in_child
 from tests.records.examples import ARRAYS, INFO, Measured, filled, open_run
 from tests.records.test_run import Part
 
@@ -77,23 +78,6 @@ def assert_goes_on(results: Path, undisturbed: RunRecord) -> None:
     assert not (results / PARTIAL).exists()
     assert list(results.rglob("*.part")) == []
     assert len(list(results.rglob("*.json"))) == 1
-
-
-def in_child(act: Callable[[], object], killed_after: float | None = None) -> int:
-    """Run ``act`` in a copy of this process, killed after some seconds; returns the signal that ended it."""
-    child = os.fork()
-    if child == 0:
-        code = 1
-        try:
-            act()
-            code = 0
-        finally:
-            os._exit(code)
-    if killed_after is not None:
-        time.sleep(killed_after)
-        os.kill(child, signal.SIGKILL)
-    status = os.waitpid(child, 0)[1]
-    return os.WTERMSIG(status) if os.WIFSIGNALED(status) else -os.WEXITSTATUS(status)
 
 
 @pytest.fixture

@@ -92,6 +92,14 @@ def test_records_of_two_layouts_do_not_stand_in_for_each_other(tmp_path: Path) -
     assert remarks == []
 
 
+def test_records_of_two_engines_do_not_stand_in_for_each_other(tmp_path: Path) -> None:
+    finished(tmp_path, config={"layout": None, "engine": "llama"})
+    finished(tmp_path, config={"layout": "yaml", "engine": "vllm"})
+    chosen, remarks = newest_of_each_model(load_records(tmp_path))
+    assert [one.subject for one in chosen] == ["tiny-llama@llama", "tiny-llama@yaml@vllm"]
+    assert remarks == []
+
+
 @pytest.mark.parametrize("version", [3, 10**9])
 def test_a_newer_record_is_not_called_damaged(tmp_path: Path, version: int) -> None:
     """T14: nobody is told to delete what a later version reads."""

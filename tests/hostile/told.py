@@ -29,6 +29,7 @@ PEERS: dict[str, tuple[Any, ...]] = {
     "grid": (s.swapped_rows, "grid"),
     "residual_grid": (s.swapped_suffixes, "residual_grid", "nnsight"),
     "attribution": (s.swapped_heads, "attribution"),
+    "integrated_attribution": (s.swapped_heads_on_the_way, "integrated_attribution"),
 }
 
 

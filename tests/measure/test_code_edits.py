@@ -216,7 +216,7 @@ def test_own_code_may_name_its_errata(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("experiment", ["editing", "keystone"])
 def test_it_runs_from_end_to_end(experiment: str, tmp_path: Path) -> None:
-    less = ["layout=python_script", "families=[orders,alerts]"]
+    less = ["layout=python_script", "families=[orders,alerts]", "verify=none"]
     fewer = {
         "editing": ["methods=[stale,erratum,hoist,full_reprefill]", "top_k=[1]", "turns=2", "traced_cases=1",
                     "horizon_cases=1", "ask_with=[]"],

@@ -1,4 +1,4 @@
-"""The kernel that the tests of a notebook share."""
+"""The kernel that the tests of all notebooks share."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import pytest
 from tests.notebooks.executing import Kernel
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def kernel() -> Iterator[Kernel]:
-    """Started with the first notebook that a test file runs in it, ended with the file."""
+    """Started with the first notebook that a worker runs in it, ended with the session."""
     made = Kernel()
     yield made
     made.close()

@@ -3,9 +3,6 @@
 import errno
 import os
 import signal
-import subprocess
-import sys
-import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +12,7 @@ from pkv_interp import files
 from pkv_interp.errors import PkvError
 from pkv_interp.records import Interrupted, check, read
 from pkv_interp.records.archive import archive_path
+from tests.records.children import in_child
 from tests.records.examples import fill, filled, finished, measure, open_run
 from tests.records.test_run import Part, carry_out, once
 
@@ -120,51 +118,43 @@ def test_unwritable_results_folder_is_told(tmp_path: Path) -> None:
         carry_out(run, body)
 
 
-SWEEP = """
-import os, signal, sys
-from pathlib import Path
-from tests.records.examples import fill, open_run
-from tests.records.test_run import Part
+def sweep(results: Path, told: Path, die_at: str) -> None:
+    """Two models, one after another, each in three parts; a file is told of every part that is computed."""
 
-results, die_at = Path(sys.argv[1]), sys.argv[2]
-for model in ("a", "b"):
-    with open_run(results, model={"name": model}) as run:
-        if run.done:
-            print("skip", model, flush=True)
-            continue
-        for i in range(3):
-            def compute(i=i):
-                if f"{model}{i}" == die_at:
-                    os.kill(os.getpid(), signal.SIGKILL)
-                print("compute", model, i, flush=True)
-                return Part(i)
-            run.stages.once(f"part/{i}", compute, Part, lambda: 0.0)
-        fill(run)
-"""
+    def tell(line: str) -> None:
+        with told.open("a") as file:
+            file.write(f"{line}\n")
+
+    for model in ("a", "b"):
+        with open_run(results, model={"name": model}) as run:
+            if run.done:
+                tell(f"skip {model}")
+                continue
+            for i in range(3):
+
+                def compute(model: str = model, i: int = i) -> Part:
+                    if f"{model}{i}" == die_at:
+                        os.kill(os.getpid(), signal.SIGKILL)
+                    tell(f"compute {model} {i}")
+                    return Part(i)
+
+                run.stages.once(f"part/{i}", compute, Part, lambda: 0.0)
+            fill(run)
 
 
 def test_kill_9_loses_at_most_the_current_part(tmp_path: Path) -> None:
-    root = Path(__file__).parents[2]
-
-    def sweep(die_at: str) -> tuple[int, list[str]]:
-        done = subprocess.run(
-            [sys.executable, "-c", textwrap.dedent(SWEEP), str(tmp_path), die_at],
-            cwd=root,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=120,
-        )
-        return done.returncode, done.stdout.splitlines()
-
-    code, lines = sweep("b2")
-    assert code == -signal.SIGKILL
+    """In copies of this process: a new one would import for seconds what this one has imported."""
+    results, told = tmp_path / "results", tmp_path / "told"
+    assert in_child(lambda: sweep(results, told, "b2")) == signal.SIGKILL
+    lines = told.read_text().splitlines()
     assert lines == ["compute a 0", "compute a 1", "compute a 2", "compute b 0", "compute b 1"]
-    statuses = sorted(read(path).status for path in (tmp_path / "probe").glob("*.json"))
+    statuses = sorted(read(path).status for path in (results / "probe").glob("*.json"))
     assert statuses == ["started", "success"]
-    assert check(tmp_path) == (2, [])
-    assert sweep("never") == (0, ["skip a", "compute b 2"])
-    assert check(tmp_path) == (2, [])
+    assert check(results) == (2, [])
+    told.unlink()
+    assert in_child(lambda: sweep(results, told, "never")) == 0
+    assert told.read_text().splitlines() == ["skip a", "compute b 2"]
+    assert check(results) == (2, [])
 
 
 def test_left_over_parts_of_a_killed_write_are_removed(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from pkv_interp.engine import Engine
+from pkv_interp.engine.path import WayPoint, path_effects
 from pkv_interp.errors import PkvError
 from pkv_interp.interventions import HeadPatch, KVPatch, ResidualEdit
 from pkv_interp.measure.pairs import PairRun, decode_margins, rerun_margins, run_pair
@@ -77,6 +78,21 @@ def test_a_peer_gives_the_first_order_effects_of_the_engine(name: str, run: tupl
     assert found is not None
     assert np.abs(want).max() > 1e-3
     assert found.numpy() == pytest.approx(want, abs=1e-5)
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_a_peer_gives_the_effects_on_the_way_of_the_engine(name: str, run: tuple[Engine, PairRun]) -> None:
+    engine, pair = run
+    peer, ids = MAKERS[name](engine.loaded), pair.case.action_ids
+    base, points = peer.open(pair.corrupt.ids), [WayPoint(0, 0.5), WayPoint(2, 1.0), WayPoint(2, 0.25)]
+    if WayPoint not in peer.takes:
+        with pytest.raises(PkvError, match="gives no effects on the way"):
+            peer.path_effects(base, points, pair.clean, ids)
+        return
+    found = peer.path_effects(base, points, pair.clean, ids).numpy()
+    want = path_effects(engine, pair.corrupt, pair.clean, points, ids).numpy()
+    assert np.abs(want).max(-1).min() > 1e-4
+    assert found == pytest.approx(want, abs=1e-5)
 
 
 def test_invokes_add_nothing_to_one_gradient(run: tuple[Engine, PairRun]) -> None:

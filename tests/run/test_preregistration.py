@@ -12,6 +12,7 @@ from pkv_interp.errors import PkvError
 from pkv_interp.models.catalogue import CATALOGUE
 from pkv_interp.run.claims import EQUIVALENCE_FLOOR
 from pkv_interp.run.preregistration_file import load, parse
+from tests.committed import committed
 
 FILE = CATALOGUE.parent / "preregistration.yaml"
 
@@ -58,11 +59,9 @@ def test_the_packaged_file_is_whole_and_is_a_draft_or_final() -> None:
 
 
 def test_its_models_are_those_of_committed_records() -> None:
-    from pkv_interp.records import load_records
-
     known = {
         record.model_name: (record.weights, record.model["weight_sha256"], record.model["adapter_sha256"])
-        for record in load_records(CATALOGUE.parents[1] / "results" / "circuit")
+        for record in committed("circuit")
     }
     named = {
         name: (entry.weights, entry.weight_sha256, entry.adapter_sha256)

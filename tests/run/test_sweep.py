@@ -203,9 +203,12 @@ def test_submitit_runs_each_on_its_own(tmp_path: Path) -> None:
 
 FOUR = """
 import os, sys
+from submitit.core.core import Job
 from experiments.circuit.settings import CircuitSettings
 from pkv_interp.errors import PkvError
 from pkv_interp.run.command import command
+
+Job._results_timeout_s = 1  # it waits so long for a file system that is slow to show what a job has left
 
 def act(settings):
     if settings.seed == 1:

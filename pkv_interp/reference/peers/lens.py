@@ -17,6 +17,7 @@ from transformers.cache_utils import DynamicCache
 
 from pkv_interp.cache import FrozenCache
 from pkv_interp.cache.forward import reset_rotation
+from pkv_interp.engine.path import WayPoint
 from pkv_interp.engine.results import Prefill
 from pkv_interp.interventions import HeadPatch, Intervention, ResidualEdit
 from pkv_interp.models.load import LoadedModel
@@ -45,7 +46,7 @@ class LensPeer(Peer):
 
     name = "transformer_lens"
     tool = "transformer_lens"
-    takes = OVER_PROMPT
+    takes = (*OVER_PROMPT, WayPoint)
 
     def __init__(self, loaded: LoadedModel, bridge: Any = None) -> None:
         """Copy the model and build the bridge."""
@@ -102,6 +103,22 @@ class LensPeer(Peer):
             grads = torch.autograd.grad(margin(_first(out)[0, -1], action_ids), kept)
         return effects([g[0, -1] for g in grads], [z[0, -1] for z in kept], donor, self.spec.n_heads)
 
+    @torch.enable_grad()
+    def path_effects(
+        self, base: Opened, points: Sequence[WayPoint], donor: Prefill, action_ids: tuple[int, int]
+    ) -> Float[Tensor, "points H"]:
+        """As the peer, a forward and a backward for each point: the way of EAP-IG's code on activations."""
+        reset_rotation(self.bridge)
+        found = []
+        for point in points:
+            kept: list[Tensor] = []
+            hook = partial(_on_the_way, kept, donor.z[point.layer], point.share)
+            out = self._run(base, [(f"blocks.{point.layer}.attn.hook_z", hook)])
+            own, put = kept
+            (slope,) = torch.autograd.grad(margin(_first(out)[0, -1], action_ids), [put])
+            found.append((slope * (donor.z[point.layer] - own)).float().sum(-1))
+        return torch.stack(found)
+
     def _run(self, base: Opened, hooks: list[tuple[str, Callable[..., Any]]]) -> Any:
         return self.bridge.run_with_hooks(
             torch.tensor([list(base.ids)], device=self.device), fwd_hooks=hooks, return_type="logits"
@@ -112,7 +129,7 @@ class LensCachedPeer(LensPeer):
     """Hooks of a ``TransformerBridge`` on the decision token alone, over a cached prefix, row by row."""
 
     name = "transformer_lens_cached"
-    takes = OVER_CACHE
+    takes = (*OVER_CACHE, WayPoint)
 
     @torch.no_grad()
     def open(self, ids: Sequence[int]) -> Opened:
@@ -164,6 +181,17 @@ def _keep(kept: list[Tensor], acts: Tensor, hook: Any) -> Tensor:
     del hook
     kept.append(acts)
     return acts  # heads are a view that the bridge makes for the hook: what is returned is what is read on
+
+
+def _on_the_way(kept: list[Tensor], towards: Tensor, share: float, acts: Tensor, hook: Any) -> Tensor:
+    """The last token's heads at a share of the way; keeps what they were and what they are set to."""
+    del hook
+    own = acts[0, -1].detach()
+    put = (own + share * (towards - own)).requires_grad_()
+    kept += [own, put]
+    edited = acts.detach().clone()
+    edited[0, -1] = put
+    return edited
 
 
 def _put(value: Tensor, head: int, acts: Tensor, hook: Any) -> Tensor:

@@ -13,13 +13,14 @@ from torch import Tensor
 from transformers.cache_utils import DynamicCache, DynamicLayer
 
 from pkv_interp.cache import FrozenCache
+from pkv_interp.engine.path import WayPoint
 from pkv_interp.engine.results import Prefill
 from pkv_interp.errors import PkvError
 from pkv_interp.interventions import HeadPatch, Intervention, KVPatch, ResidualEdit
 
 #: Patches of runs over the whole prompt, and of runs of the decision token over a cache.
-OVER_PROMPT: tuple[type[Intervention], ...] = (HeadPatch, ResidualEdit)
-OVER_CACHE: tuple[type[Intervention], ...] = (HeadPatch, KVPatch)
+OVER_PROMPT: tuple[type[Any], ...] = (HeadPatch, ResidualEdit)
+OVER_CACHE: tuple[type[Any], ...] = (HeadPatch, KVPatch)
 
 
 @dataclass(frozen=True)
@@ -52,13 +53,14 @@ class Peer(ABC):
     Attributes:
         name: in tables.
         tool: name of the library.
-        takes: kinds of patches that it gives exactly as the engine does.
+        takes: kinds of patches that it gives exactly as the engine does, and `WayPoint` where it gives
+            effects on the way to a donor.
         batch: rows that it runs together.
     """
 
     name: ClassVar[str]
     tool: ClassVar[str]
-    takes: ClassVar[tuple[type[Intervention], ...]]
+    takes: ClassVar[tuple[type[Any], ...]]
     batch: int = 1
 
     @property
@@ -88,6 +90,17 @@ class Peer(ABC):
     ) -> Float[Tensor, "L H"] | None:
         """First-order effects of the decision token's heads; None where the library has no gradients."""
         del base, donor, action_ids
+
+    def path_effects(
+        self, base: Opened, points: Sequence[WayPoint], donor: Prefill, action_ids: tuple[int, int]
+    ) -> Float[Tensor, "points H"]:
+        """First-order effects of a layer's heads at points on the way to the donor, as the engine's.
+
+        Raises:
+            PkvError: the library's gradients are not used for it; `WayPoint` is not among what it ``takes``.
+        """
+        del base, points, donor, action_ids
+        raise PkvError(f"{self.name} gives no effects on the way to a donor", "ask one that takes WayPoint")
 
 
 def margin(logits: Float[Tensor, " vocab"], action_ids: tuple[int, int]) -> Float[Tensor, ""]:

@@ -18,6 +18,7 @@ from transformers.cache_utils import DynamicCache
 
 from pkv_interp.cache import FrozenCache
 from pkv_interp.cache.forward import reset_rotation
+from pkv_interp.engine.path import WayPoint
 from pkv_interp.engine.results import Prefill
 from pkv_interp.interventions import HeadPatch, Intervention, ResidualEdit
 from pkv_interp.models.load import LoadedModel
@@ -107,12 +108,37 @@ class TracePeer(Peer):
         grads = torch.autograd.grad(margin(logits, action_ids), list(zs))
         return effects([g[0, -1] for g in grads], [z[0, -1] for z in zs], donor, self.spec.n_heads)
 
+    @torch.enable_grad()
+    def path_effects(
+        self, base: Opened, points: Sequence[WayPoint], donor: Prefill, action_ids: tuple[int, int]
+    ) -> Float[Tensor, "points H"]:
+        """As the peer: one trace for each point, over a cache alone; invokes add nothing to it."""
+        if WayPoint not in self.takes:
+            return super().path_effects(base, points, donor, action_ids)
+        ids, _ = self._asked(base, HeadPatch(0, 0, 0), donor)
+        layers, found = self.model.model.layers, list[Tensor]()
+        reset_rotation(self.model._module)
+        for point in points:
+            _, cache = self._asked(base, HeadPatch(0, 0, 0), donor)
+            towards = donor.z[point.layer].flatten()
+            # fmt: off
+            with self.model.trace(input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=1):
+                z = layers[point.layer].self_attn.o_proj.input
+                own = z[0, -1].detach().save()
+                put = (own + point.share * (towards - own)).requires_grad_().save()
+                layers[point.layer].self_attn.o_proj.input = _with_last(z, put)
+                logits = self.model.output.logits[0, -1].save()
+            # fmt: on
+            (slope,) = torch.autograd.grad(margin(logits, action_ids), [put])
+            found.append((slope * (towards - own)).float().reshape(self.spec.n_heads, -1).sum(-1))
+        return torch.stack(found)
+
 
 class TraceCachedPeer(TracePeer):
     """One trace of the decision token over the cached prefix for every patch."""
 
     name = "nnsight_cached"
-    takes = OVER_CACHE
+    takes = (*OVER_CACHE, WayPoint)
 
     @torch.no_grad()
     def open(self, ids: Sequence[int]) -> Opened:
@@ -171,6 +197,7 @@ class InvokeCachedPeer(TraceCachedPeer, InvokePeer):
     """Several invokes of the decision token, each over a copy of the cached prefix of its own."""
 
     name = "nnsight_cached_invokes"
+    takes = OVER_CACHE
 
     def _group(self, base: Opened, rows: Sequence[Intervention], donor: Prefill) -> list[Tensor]:
         ids = torch.tensor([[base.ids[-1]]], device=self.device)
@@ -182,6 +209,13 @@ def _with_head(z: Float[Tensor, "1 S width"], row: HeadPatch, donor: Prefill) ->
     put, width = z.clone(), donor.z.shape[-1]
     put[:, -1, row.head * width : (row.head + 1) * width] = donor.z[row.layer, row.head]
     return put
+
+
+def _with_last(z: Float[Tensor, "1 S width"], put: Float[Tensor, " width"]) -> Float[Tensor, "1 S width"]:
+    """A copy with the last token's heads put in, and nothing before them in the graph."""
+    copied = z.detach().clone()
+    copied[0, -1] = put
+    return copied
 
 
 def _with_residual(out: Float[Tensor, "1 S d_model"], row: ResidualEdit) -> Float[Tensor, "1 S d_model"]:
