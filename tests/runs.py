@@ -10,6 +10,7 @@ from pathlib import Path
 
 from hydra.core.global_hydra import GlobalHydra
 
+from tests.experiments.small_memories import LOCOMO, MEMORY
 from tests.serving.small import SERVING
 
 ROOT = Path(__file__).parent.parent
@@ -198,11 +199,6 @@ CONFIRM = (
     f"preregistration={_CONFIRM / 'preregistration.yaml'}",
     "threads=1",
 )
-LOCOMO = (
-    f"path={ROOT / 'tests' / 'experiments' / 'locomo_files' / 'made_up.json'}",
-    *("model=tiny-llama", "sessions=2", "questions=3", "adversarial=true", "seams=[0,3]", "answer_tokens=4"),
-    *("bootstrap_draws=200", "threads=1"),
-)
 TAU2 = (
     *("model=tiny-llama", "domains=[retail]", "records=8", "loops=2", "loop_turns=2", "seam=2"),
     *("bootstrap_draws=200", "threads=1"),
@@ -233,6 +229,7 @@ ARGUMENTS = {
     "keystone": KEYSTONE,
     "layouts": LAYOUTS,
     "locomo": LOCOMO,
+    "memory": MEMORY,
     "origin": ORIGIN,
     "patching": PATCHING,
     "programmable": PROGRAMMABLE,

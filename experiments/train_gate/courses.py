@@ -10,9 +10,10 @@ from pkv_interp.models.hashing import file_sha256
 from pkv_interp.models.load import LoadedModel, load_adapted
 from pkv_interp.prompts.links import LINK
 from pkv_interp.prompts.special import following
-from pkv_interp.training.courses import Programmable
+from pkv_interp.training.courses import Memories, Programmable
 from pkv_interp.training.layout_course import programmable_course
 from pkv_interp.training.layout_losses import LayoutLosses, kinds_of
+from pkv_interp.training.memory_course import memory_course
 from pkv_interp.training.reader_course import reader_course
 from pkv_interp.training.replaced_losses import ReplacedLosses
 from pkv_interp.training.trainer import Course, TrainSettings
@@ -31,7 +32,9 @@ def course_of(settings: TrainGateSettings, base: LoadedModel, options: TrainSett
         return None
     start = None if settings.start is None else find_adapter(settings.start)
     given = (options.stages, options.seed, options.longest, base.tokenizer)
-    if isinstance(asked, Programmable):
+    if isinstance(asked, Memories):
+        made = memory_course(asked, *given)
+    elif isinstance(asked, Programmable):
         teacher = None if asked.objective == "answers" else _plain(settings, base)
         made = programmable_course(
             asked, *given, LayoutLosses(kinds_of(base.model), asked.objective, teacher)

@@ -99,5 +99,33 @@ class Reader(BaseModel):
         return self
 
 
+class Memories(BaseModel):
+    """Training on lists of settings, with a rule about one or two of them, mixed with the gate's own prompts.
+
+    Attributes:
+        kind: names this course.
+        lines: settings of the shortest list, and of the longest one at the end of a stage.
+        two: share of lists whose rule reads two settings.
+        late: share of lists that stand after what was said.
+        kept: share of pairs that are the stage's own examples, so that what was learned before is kept.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Literal["memory"] = "memory"
+    lines: tuple[
+        Annotated[int, Field(strict=True, ge=2, le=300)], Annotated[int, Field(strict=True, ge=2, le=300)]
+    ] = (4, 40)
+    two: Share = 0.5
+    late: Share = 0.6
+    kept: Share = 0.35
+
+    @model_validator(mode="after")
+    def _rising(self) -> Self:
+        if self.lines[0] > self.lines[1]:
+            raise ValueError(f"lists of {self.lines[0]} settings at least and {self.lines[1]} at most")
+        return self
+
+
 #: A course, told by its kind.
-AnyCourse = Annotated[Programmable | Reader, Field(discriminator="kind")]
+AnyCourse = Annotated[Programmable | Reader | Memories, Field(discriminator="kind")]

@@ -14,7 +14,7 @@ from experiments.train_gate.settings import TrainGateSettings
 from pkv_interp.errors import PkvError
 from pkv_interp.records import RunRecord
 from pkv_interp.training import chat
-from pkv_interp.training.courses import Programmable, Reader
+from pkv_interp.training.courses import Memories, Programmable, Reader
 from pkv_interp.training.schedule import Stage
 from tests.experiments.configs import compose
 
@@ -120,6 +120,7 @@ def test_distillation_needs_an_adapter_to_distil(place: Path) -> None:
         ("programmable_control", Programmable(isolated=0.0, blind=0.0, objective="distil_actions")),
         ("reader", Reader()),
         ("reader_random", Reader(edited=0.0, random=0.4)),
+        ("memory", Memories()),
     ],
 )
 def test_recipes_go_on_from_the_gate_for_equally_many_steps(recipe: str, course: Any) -> None:

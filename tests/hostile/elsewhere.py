@@ -25,3 +25,15 @@ _LOCOMO = {
 ELSEWHERE |= dict.fromkeys(_LOCOMO, "test_locomo_controls.py")
 _ARCHITECTURES = ("operations_exact_or_refused", "appended_equals_whole")
 ELSEWHERE |= dict.fromkeys(_ARCHITECTURES, "test_architectures.py")
+_MEMORY = {
+    "memory_at_own_position",
+    "memory_run_anew",
+    "recompiled_equals_written",
+    "all_recomputed_equals_written",
+    "edited_setting_equals_written",
+    "edit_moves_nothing_else",
+    "golds_follow_from_the_text",
+    "same_tokens",
+    "prefix_cache_equals_prefill",
+}
+ELSEWHERE |= dict.fromkeys(_MEMORY, "test_memory_controls.py")

@@ -14,7 +14,7 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
 
 def test_all_of_them_are_found() -> None:
-    told = {"circuit", "mechanism", "editing", "composing", "origin"}
+    told = {"circuit", "mechanism", "editing", "composing", "memory", "origin"}
     assert {path.stem for path in NOTEBOOKS} >= told | {"serving", "programmable"}
 
 
@@ -26,7 +26,7 @@ def test_it_is_stored_without_outputs(path: Path) -> None:
     assert all(cell.execution_count is None for cell in notebook.cells if cell.cell_type == "code")
 
 
-@pytest.mark.parametrize("name", ["mechanism", "editing", "composing", "origin", "serving"])
+@pytest.mark.parametrize("name", ["mechanism", "editing", "composing", "memory", "origin", "serving"])
 def test_its_text_states_no_measured_figure(name: str) -> None:
     notebook = nbformat.read(ROOT / "notebooks" / f"{name}.ipynb", as_version=4)
     text = "".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")

@@ -1,0 +1,83 @@
+"""A memory made once and spliced into a conversation, with seams, against the prefill of the same tokens."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from experiments.memory.personas import Persona, questions
+from experiments.memory.prompts import PLACEMENTS, Laid, Wording, lay, talk
+from experiments.memory.reading import FULL, Asked, PersonaRun, read_arms
+from experiments.memory.settings import MemorySettings
+from pkv_interp.composing import join
+from pkv_interp.memory import CompiledMemory, Conversation
+
+#: Keys that were not turned: a splice that must not work, and no memory at all.
+NO_ROTATION, NO_MEMORY = "no_rotation", "no_memory"
+
+
+def seam_arm(k: int) -> str:
+    """Name of the arm whose blocks are spliced with a seam of ``k`` tokens."""
+    return f"seam{k}" if k else "spliced"
+
+
+def compiled(persona: Persona, wording: Wording) -> CompiledMemory:
+    """A persona's memory, prefilled alone."""
+    return persona.memory().precompile(wording.loaded.model, wording.loaded.tokenizer)
+
+
+def begun(wording: Wording, ids: tuple[int, ...]) -> Conversation:
+    """A conversation that begins with these tokens."""
+    return Conversation.begin(wording.loaded.model, wording.loaded.tokenizer, ids)
+
+
+def appended(conversation: Conversation, ids: tuple[int, ...]) -> Conversation:
+    """A conversation with more after it, if there is more."""
+    return conversation.append(ids) if ids else conversation
+
+
+def unturned(opening: Conversation, memory: CompiledMemory) -> Conversation:
+    """The splice without its rotation: keys say that they stand where they were made.
+
+    Args:
+        opening: what stands before the memory.
+        memory: that is spliced.
+    """
+    spliced = opening.attach(memory)
+    assert opening.cache is not None
+    return replace(spliced, cache=join([opening.cache, *(chunk.cache for chunk in memory.chunks)]))
+
+
+def run_transplant(persona: Persona, wording: Wording, settings: MemorySettings) -> PersonaRun:
+    """Ask a persona's questions of its memory in place, spliced, and spliced with seams."""
+    memory = compiled(persona, wording)
+    said = talk(settings.n_turns, settings.seed, persona.instance)
+    asked: list[Asked] = []
+    for placement in PLACEMENTS:
+        laid = lay(wording, persona, placement, said)
+        arms = spliced_arms(laid, memory, wording, settings.seams)
+        costs = {arm: one.total.tokens for arm, one in arms.items()}
+        for relevant in settings.edit_relevant:
+            for one in questions(persona, relevant, settings.seed, each=settings.each):
+                words = wording.question(laid.text, one)
+                asked.append(Asked(placement, relevant, one.gold, read_arms(wording, arms, words, costs)))
+    return PersonaRun(persona.instance, len(persona.settings), memory.length, asked)
+
+
+def spliced_arms(
+    laid: Laid, memory: CompiledMemory, wording: Wording, seams: tuple[int, ...]
+) -> dict[str, Conversation]:
+    """Conversations with the memory in place, spliced by seam, with keys not turned, and without it.
+
+    Args:
+        laid: what stands around the memory.
+        memory: as it was prefilled alone.
+        wording: of the model.
+        seams: first tokens that are run in their place.
+    """
+    opening = begun(wording, laid.before)
+    arms = {FULL: begun(wording, (*laid.before, *memory.ids, *laid.after))}
+    for k in seams:
+        arms[seam_arm(k)] = appended(opening.attach(memory, seam=k), laid.after)
+    arms[NO_ROTATION] = appended(unturned(opening, memory), laid.after)
+    arms[NO_MEMORY] = appended(opening, laid.after)
+    return arms

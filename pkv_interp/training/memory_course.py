@@ -1,0 +1,136 @@
+"""The course on memories: a list of settings, what was said, and a rule about one or two of them."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from pkv_interp.errors import PkvError
+from pkv_interp.training import memory_words as words
+from pkv_interp.training.courses import Memories
+from pkv_interp.training.draws import filler, pick, two
+from pkv_interp.training.examples import Example, Turn
+from pkv_interp.training.layout_course import paired_batches
+from pkv_interp.training.losses import micro_batches, supervised_losses
+from pkv_interp.training.schedule import Stage
+from pkv_interp.training.tokens import TokenSequence, encode_example
+from pkv_interp.training.trainer import Course
+from pkv_interp.training.vocabulary import ACTIONS
+
+#: Draws of a pair whose answers are one token each.
+_TRIES = 400
+#: Salt of the random streams.
+_STREAM = 18
+#: Share of lessons whose answers are yes and no; the others have two actions.
+_YES_NO = 0.6
+#: Sentences of what was said at most.
+_SAID = 6
+
+
+def lesson(rng: np.random.Generator, course: Memories, progress: float, right: bool) -> Example:
+    """One list of settings and a rule; from one seed, both answers differ in one setting's value alone.
+
+    Args:
+        rng: draws everything that is not given.
+        course: lengths and shares.
+        progress: through the stage: lists get longer.
+        right: all settings of the rule have the value that it asks for; otherwise one of them has the other.
+    """
+    relevant = 2 if rng.random() < course.two else 1
+    wanted, other = words.VALUES[int(rng.integers(len(words.VALUES)))]
+    yes, no = ("yes", "no") if rng.random() < _YES_NO else two(rng, ACTIONS)
+    low, high = course.lines
+    size = int(rng.integers(low, max(low, round(low + (high - low) * progress)) + 1))
+    names = _names(rng, size)
+    deciding = [int(i) for i in rng.permutation(size)[:relevant]]
+    values = [pick(rng, (wanted, other)) for _ in names]
+    for i in deciding:
+        values[i] = wanted
+    violator = deciding[int(rng.integers(relevant))]
+    if not right:
+        values[violator] = other
+    line = pick(rng, words.LINES)
+    lines = [
+        line.format(c=pick(rng, words.CATEGORIES), n=name, v=value, o=pick(rng, words.NOTES))
+        for name, value in zip(names, values, strict=True)
+    ]
+    memory = "\n".join([pick(rng, words.TITLES), *lines])
+    said = "\n".join(filler(rng) for _ in range(int(rng.integers(_SAID + 1))))
+    late = rng.random() < course.late
+    rule = pick(rng, words.TWO if relevant == 2 else words.ONE).format(
+        s=f"the {names[deciding[0]]}", t=f"the {names[deciding[-1]]}", v=wanted, a=yes, b=no
+    )
+    asked = f"{rule} {pick(rng, words.REQUESTS).format(a=yes, b=no)}"
+    parts = [said, memory] if late else [memory, said]
+    text = "\n\n".join(part for part in (*parts, asked) if part)
+    turn = Turn(text, pick(rng, words.CUES), yes if right else no)
+    return Example(f"memory{relevant}", pick(rng, words.ROLES), (turn,), True)
+
+
+def _names(rng: np.random.Generator, size: int) -> list[str]:
+    """Names of which many share a word, so that both words have to be read."""
+    side = min(len(words.THINGS), max(2, round((1.5 * size) ** 0.5)))
+    things = [words.THINGS[int(i)] for i in rng.permutation(len(words.THINGS))[:side]]
+    parts = [words.PARTS[int(i)] for i in rng.permutation(len(words.PARTS))]
+    parts = parts[: max(2, -(-3 * size // (2 * side)))]
+    pairs = [f"{thing} {part}" for thing in things for part in parts]
+    if size > len(pairs):
+        raise PkvError(f"a list of {size} settings was asked for", f"there are names for {len(pairs)}")
+    return [pairs[int(i)] for i in rng.permutation(len(pairs))[:size]]
+
+
+def draw_memory(
+    course: Memories, stage: Stage, seed: tuple[int, int, int], progress: float, longest: int, tokenizer: Any
+) -> list[TokenSequence]:
+    """Two sequences that differ in one setting's value, or two of the stage's own examples.
+
+    Args:
+        course: lengths and shares.
+        stage: of the training; its own examples keep what was learned before.
+        seed: of the pair: training, step and number.
+        progress: through the stage.
+        longest: neutral sentences of the stage's own examples.
+        tokenizer: pairs with an answer that it splits are drawn again.
+
+    Raises:
+        PkvError: the tokenizer has too few of the words.
+    """
+    last: PkvError | None = None
+    for attempt in range(_TRIES):
+        rng = np.random.default_rng([*seed, _STREAM, attempt])
+        kept = rng.random() < course.kept
+        drawn = int(rng.integers(2**31))
+        try:
+            if kept:
+                pair = stage.model_copy(update={"batch": 2}).examples(drawn, 0, progress, longest)
+            else:
+                pair = [
+                    lesson(np.random.default_rng(drawn), course, progress, right) for right in (True, False)
+                ]
+            return [encode_example(one, tokenizer) for one in pair]
+        except PkvError as error:
+            last = error
+    raise PkvError(
+        f"after {_TRIES} draws no pair has answers of this tokenizer ({last and last.cause})",
+        "train a model whose tokenizer has more of the words in pkv_interp/training/vocabulary.py",
+    )
+
+
+def memory_course(
+    course: Memories, stages: Sequence[Stage], seed: int, longest: int, tokenizer: Any
+) -> Course:
+    """The course of a training; the same seed and step give the same batch.
+
+    Args:
+        course: lengths and shares.
+        stages: of the training.
+        seed: of the training.
+        longest: neutral sentences of the stages' own examples.
+        tokenizer: of the model.
+    """
+
+    def draw(stage: Stage, own: tuple[int, int, int], progress: float) -> list[TokenSequence]:
+        return draw_memory(course, stage, own, progress, longest, tokenizer)
+
+    facts = course.model_dump(mode="json")
+    return Course(paired_batches(stages, seed, draw), supervised_losses, micro_batches, facts)

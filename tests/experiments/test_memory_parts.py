@@ -1,0 +1,94 @@
+"""The parts of the experiment on memories: what each asks, edits, cuts and plays, and what that costs."""
+
+from __future__ import annotations
+
+import pytest
+
+from experiments.memory.agents import episode
+from experiments.memory.blocks import cut, referring
+from experiments.memory.edits import STALE, Scene, capped, toggled
+from experiments.memory.personas import persona, questions
+from experiments.memory.placement import run_placement
+from experiments.memory.prompts import lay, memory_text, talk
+from experiments.memory.reading import FULL
+from pkv_interp.cache.compute import Runner
+from pkv_interp.engine import Engine
+from tests.experiments.memory_examples import settings, someone, wording
+from tests.families import tiny
+
+
+def test_the_full_prefill_of_a_placement_is_what_the_model_says_to_the_whole_text() -> None:
+    one, asked = someone(), settings()
+    found = run_placement(one, wording(), asked, reasons=False)
+    laid = lay(wording(), one, "early", talk(asked.n_turns, asked.seed, one.instance))
+    ids = (*laid.before, *wording().ids(memory_text(one.memory())), *laid.after)
+    words_ = wording().question(laid.text, questions(one, 1, asked.seed)[0])
+    logits = Runner.of(tiny("llama").model).prefill((*ids, *words_)).logits
+    yes, no = wording().answers
+    assert found.asked[0].condition == "early direct"
+    assert found.asked[0].readings[FULL].margin == pytest.approx(float(logits[yes] - logits[no]), abs=1e-4)
+
+
+def test_a_toggled_setting_is_edited_by_each_method_at_its_cost() -> None:
+    scene = Scene.of(someone(), wording(), settings())
+    one = questions(scene.persona, 1, 0)[0]
+    found = toggled(
+        scene, one, one.toggled, ("in_place", "erratum", "recompute@2", "recompile"), Engine(tiny("llama"))
+    )
+    tokens = {method: ran for method, (_, ran) in found.items()}
+    span = scene.memory.blocks[0].state.spans[one.names[0]]
+    assert tokens[STALE] == 0
+    assert tokens["in_place"] == span[1] - span[0]
+    assert tokens["recompute@2"] == tokens["in_place"] + 2
+    assert tokens["recompile"] == len(scene.memory.blocks[0].state.ids)
+    assert tokens[FULL] == found[FULL][0].length
+    text = tiny("llama").tokenizer.decode(list(found["in_place"][0].ids))
+    assert f"] {one.names[0]}: disabled" in text
+    old = tiny("llama").tokenizer.decode(list(found[STALE][0].ids))
+    assert f"] {one.names[0]}: enabled" in old
+    assert found["erratum"][0].ids[: found[STALE][0].length] == found[STALE][0].ids
+    assert capped("recompute@16", 3) == "recompute@3"
+    assert capped("recompute@all", 3) == "recompute@all"
+
+
+def test_positions_are_ranked_by_the_attention_of_the_decision() -> None:
+    scene = Scene.of(someone(), wording(), settings())
+    one = questions(scene.persona, 1, 0)[0]
+    words_ = wording().question(scene.laid.text, one)
+    ranked = scene.ranking(one.names[0], words_, Engine(tiny("llama")))
+    state = scene.memory.blocks[0].state
+    assert sorted(ranked) == list(range(state.spans[one.names[0]][1], len(state.ids)))
+    whole = Engine(tiny("llama")).prefill((*scene.opening.attach(scene.memory).ids, *words_), {"attention"})
+    # Of a prefill of the same tokens, close to the splice's: the most attended is the same.
+    moved = scene.opening.length - scene.memory.blocks[0].start
+    weights = whole.need("attn").double().mean((0, 1))
+    best = max(ranked, key=lambda at: float(weights[at + moved]))
+    assert best in ranked[:3]
+
+
+def test_a_definition_and_its_line_are_cut_apart_or_not_in_one_text() -> None:
+    one = someone()
+    target = one.settings[5]
+    lines, at = referring(one, "focus hour", target)
+    between, after = cut(lines, at + 1), cut(lines, at + 2)
+    assert memory_text(between) == memory_text(after)
+    first, second = ("".join(s.text for s in block) for block in between.blocks)
+    assert first.endswith(f"focus hour follows the value of: {target.name}\n")
+    assert second.startswith(f"- [{target.category}] {target.name}: ")
+    assert f"] {target.name}: " in "".join(s.text for s in after.blocks[0])
+
+
+def test_the_turns_of_an_agent_change_what_is_asked_and_golds_go_round() -> None:
+    asked = settings("sizes=[24]", "agent_turns=12", "decide_every=3", "edit_rate=0.25")
+    golds: list[bool] = []
+    for number in range(4):
+        one = persona(0, number, 24)
+        turns = episode(one, asked, number)
+        assert len(turns) == 12
+        assert sum(turn.change is not None for turn in turns) == 3
+        assert [turn.question is not None for turn in turns] == [False, False, True] * 4
+        for turn in turns:
+            one = one.changed(*turn.change) if turn.change else one
+            assert turn.persona == one
+        golds += [bool(turn.gold) for turn in turns if turn.question is not None]
+    assert sum(golds) * 2 == len(golds)
