@@ -1,0 +1,222 @@
+"""What the page asks of the model: each view's numbers, computed once and kept."""
+
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from typing import Any, TypeVar
+
+import numpy as np
+from jaxtyping import Float
+
+from experiments.explore.chunks import REPAIRS, Cut, Moved, move
+from experiments.explore.desk import Answer, Desk, Report
+from experiments.explore.edits import USUAL, Compared, Link, compare, follow
+from experiments.explore.heads import Curve, Site, curve, head_effects, sweep
+from experiments.explore.notes import Joint, band, grid_margins, joint_margins, recovery, word_margins
+from experiments.explore.opened import Opened, opened
+from experiments.explore.pair import Maker, Pair
+from experiments.explore.settings import ExploreSettings
+from experiments.explore.state import Compose, Own, Scenario, State, Step
+from pkv_interp.cache.compute import Runner
+from pkv_interp.engine import Engine
+from pkv_interp.errors import PkvError
+from pkv_interp.measure.pairs import PairRun, run_pair
+from pkv_interp.models.load import LoadedModel
+from pkv_interp.streams import stream
+
+T = TypeVar("T")
+Source = Scenario | Own
+#: Pairs whose caches are kept: one on the page, and those that the reader goes back to.
+_PAIRS = 3
+_READING = frozenset({"attention"})
+#: What heads that write need: their outputs at every position.
+_WRITING = frozenset({"attention", "prefill"})
+
+
+class Explorer:
+    """A loaded model, and what was computed with it. Every method answers at once or says how far it is."""
+
+    def __init__(self, loaded: LoadedModel, settings: ExploreSettings, desk: Desk | None = None) -> None:
+        self.loaded, self.settings = loaded, settings
+        self.engine = Engine(loaded, settings.memory_budget_mb)
+        self.runner = Runner.of(loaded.model)
+        self.maker = Maker(loaded.tokenizer, loaded.config.thinking, settings.world, settings.seed)
+        self.desk = desk or Desk()
+        self._runs: OrderedDict[Hashable, tuple[Pair, PairRun]] = OrderedDict()
+
+    @property
+    def n_layers(self) -> int:
+        """Layers of the model."""
+        return self.engine.spec.n_layers
+
+    def _run(self, source: Source, capture: frozenset[str] = _READING) -> tuple[Pair, PairRun]:
+        """The pair of a source, run; called by the desk's thread alone."""
+        key = (source, capture)
+        if key not in self._runs:
+            pair = self.maker.make(source)
+            self._check_served(pair)
+            self._runs[key] = pair, run_pair(self.engine, pair.case, capture)
+            while len(self._runs) > _PAIRS:
+                self._runs.popitem(last=False)
+        self._runs.move_to_end(key)
+        return self._runs[key]
+
+    def _check_served(self, pair: Pair) -> None:
+        limit = self.runner.positions.limit
+        if limit is not None and len(pair.case.clean) > limit:
+            raise PkvError(
+                f"the prompt has {len(pair.case.clean)} tokens, and the model serves {limit}", "shorten it"
+            )
+
+    def _ask(self, key: Hashable, work: Callable[[Report], T], wait: float) -> Answer[T]:
+        return self.desk.ask(key, work, wait)
+
+    def opened(self, source: Source, wait: float = 0.0) -> Answer[Opened]:
+        """Both prompts and their decisions."""
+
+        def work(_: Report) -> Opened:
+            pair, run = self._run(source)
+            return opened(pair, run, self.loaded.tokenizer)
+
+        return self._ask(("opened", source), work, wait)
+
+    def words(self, state: State, wait: float = 0.0) -> Answer[Float[np.ndarray, " notes"]]:
+        """Recovery of each single word of the notes."""
+        part, layers = state.notes.part, band(state.notes.layers, self.n_layers)
+
+        def work(report: Report) -> Float[np.ndarray, " notes"]:
+            _, run = self._run(state.source)
+            return recovery(word_margins(self.engine, run, part, layers, report), run)
+
+        return self._ask(("words", state.source, part, layers), work, wait)
+
+    def joint(self, state: State, wait: float = 0.0) -> Answer[Joint]:
+        """Margins with the chosen words patched together.
+
+        Words that cannot be patched, outside of the prompt or at its end, are refused in the answer.
+        """
+        part, layers = state.notes.part, band(state.notes.layers, self.n_layers)
+        words = tuple(sorted(set(state.notes.words)))
+
+        def work(_: Report) -> Joint:
+            _, run = self._run(state.source)
+            return joint_margins(self.engine, run, words, part, layers)
+
+        return self._ask(("joint", state.source, part, layers, words), work, wait)
+
+    def grid(self, state: State, wait: float = 0.0) -> Answer[Float[np.ndarray, "layers notes"]]:
+        """Recovery of each word in each single layer."""
+        part = state.notes.part
+
+        def work(report: Report) -> Float[np.ndarray, "layers notes"]:
+            _, run = self._run(state.source)
+            return recovery(grid_margins(self.engine, run, part, report), run)
+
+        return self._ask(("grid", state.source, part), work, wait)
+
+    def site(self, state: State) -> Site:
+        """Where heads are patched: at the decision, or at the chosen words."""
+        words = tuple(sorted(set(state.notes.words))) if state.heads.site == "write" else None
+        return Site(words, state.heads.mode)
+
+    def _headed(self, state: State, site: Site) -> PairRun:
+        if site.words == ():
+            raise PkvError("no word is chosen", "choose words in the view Notes: heads are patched there")
+        return self._run(state.source, _READING if site.words is None else _WRITING)[1]
+
+    def heads(self, state: State, wait: float = 0.0) -> Answer[Float[np.ndarray, "layers heads"]]:
+        """The effect of every single head."""
+        site = self.site(state)
+
+        def work(report: Report) -> Float[np.ndarray, "layers heads"]:
+            return sweep(self.engine, self._headed(state, site), site, report)
+
+        return self._ask(("heads", state.source, site), work, wait)
+
+    def curve(
+        self, state: State, effects: Float[np.ndarray, "layers heads"], wait: float = 0.0
+    ) -> Answer[Curve]:
+        """Growing sets of heads, by the effects of single ones."""
+        site = self.site(state)
+
+        def work(report: Report) -> Curve:
+            run = self._headed(state, site)
+            rng = stream(self.settings.seed, "explore", "heads")
+            return curve(self.engine, run, effects, site, rng, report)
+
+        return self._ask(("curve", state.source, site), work, wait)
+
+    def chosen_heads(self, state: State, wait: float = 0.0) -> Answer[float]:
+        """The effect of the chosen heads together."""
+        site, heads = self.site(state), tuple(sorted(set(state.heads.chosen)))
+
+        def work(report: Report) -> float:
+            run = self._headed(state, site)
+            return float(head_effects(self.engine, run, [heads], site, report)[0])
+
+        return self._ask(("chosen", state.source, site, heads), work, wait)
+
+    def edits(self, state: State, wait: float = 0.0) -> Answer[Compared]:
+        """The change of the field by each method."""
+        edit, methods = state.edit, state.edit.methods or USUAL
+
+        def work(report: Report) -> Compared:
+            pair, _ = self._run(state.source)
+            step = Step(field=pair.field, value=edit.value.strip() or pair.values[1], method="")
+            context = pair.context(self.loaded)
+            return compare(context, step, methods, pair.case.actions, edit.wording, report)
+
+        return self._ask(("edits", state.source, edit.value, edit.wording, methods), work, wait)
+
+    def chain(self, state: State, wait: float = 0.0) -> Answer[tuple[Link, ...]]:
+        """The chain of edits, step by step."""
+        edit = state.edit
+
+        def work(report: Report) -> tuple[Link, ...]:
+            pair, _ = self._run(state.source)
+            return follow(
+                pair.context(self.loaded), edit.chain, pair.case.actions, edit.wording, report
+            )
+
+        return self._ask(("chain", state.source, edit.wording, edit.chain), work, wait)
+
+    def moved(
+        self, state: State, *, along: bool = False, wait: float = 0.0
+    ) -> Answer[dict[str, dict[int, Moved]]]:
+        """The chunk in its place on both prompts, with the chosen repair or along the curve of repairs."""
+        compose = state.compose
+
+        def work(report: Report) -> dict[str, dict[int, Moved]]:
+            pair, _ = self._run(state.source)
+            case, cut = pair.case, cut_of(compose, pair)
+            repairs = tuple(k for k in REPAIRS if k <= cut.length) if along else (cut.repair,)
+            return {
+                side: self._moved(prompt.ids, pair, cut, repairs, report)
+                for side, prompt in (("clean", case.clean), ("corrupt", case.corrupt))
+            }
+
+        where = compose.span, compose.to, None if along else compose.repair
+        return self._ask(("moved", state.source, where), work, wait)
+
+    def _moved(self, ids: Any, pair: Pair, cut: Cut, repairs: Any, report: Report) -> dict[int, Moved]:
+        tokenizer = self.loaded.tokenizer
+        return move(self.runner, tokenizer, ids, pair.case.action_ids, cut, repairs, report)
+
+
+def cut_of(compose: Compose, pair: Pair) -> Cut:
+    """The chunk that a state asks for; without one, the rule, or else the words after the field."""
+    if compose.span is not None:
+        start, stop = compose.span
+    else:
+        start, stop = usual_span(pair)
+    to = start if compose.to is None else compose.to
+    return Cut(start, stop, to, min(compose.repair, stop - start))
+
+
+def usual_span(pair: Pair) -> tuple[int, int]:
+    """The rule where the prompt has one, else the changed span and a few words after it."""
+    kinds = pair.case.clean.kinds
+    rule = [i for i, kind in enumerate(kinds) if kind in ("rule", "trigger", "action")]
+    if rule:
+        return rule[0], rule[-1] + 1
+    start, stop = pair.case.change
+    return start, min(stop + 8, len(pair.case.clean) - 1)
