@@ -22,6 +22,7 @@ from pkv_interp.errors import PkvError
 from pkv_interp.measure.pairs import PairRun, run_pair
 from pkv_interp.models.load import LoadedModel
 from pkv_interp.streams import stream
+from pkv_interp.tasks import Scenarios
 
 T = TypeVar("T")
 Source = Scenario | Own
@@ -48,27 +49,53 @@ class Explorer:
         """Layers of the model."""
         return self.engine.spec.n_layers
 
+    @property
+    def world(self) -> Scenarios:
+        """Scenarios that can be chosen."""
+        return self.maker.world
+
     def _run(self, source: Source, capture: frozenset[str] = _READING) -> tuple[Pair, PairRun]:
         """The pair of a source, run; called by the desk's thread alone."""
         key = (source, capture)
         if key not in self._runs:
             pair = self.maker.make(source)
-            self._check_served(pair)
+            self.runner.positions.check_served(len(pair.case.clean))
             self._runs[key] = pair, run_pair(self.engine, pair.case, capture)
             while len(self._runs) > _PAIRS:
                 self._runs.popitem(last=False)
         self._runs.move_to_end(key)
         return self._runs[key]
 
-    def _check_served(self, pair: Pair) -> None:
-        limit = self.runner.positions.limit
-        if limit is not None and len(pair.case.clean) > limit:
-            raise PkvError(
-                f"the prompt has {len(pair.case.clean)} tokens, and the model serves {limit}", "shorten it"
-            )
+    def _ask(self, what: str, state: State, work: Callable[[Report], T], wait: float) -> Answer[T]:
+        return self.desk.ask(self.key(what, state), work, wait)
 
-    def _ask(self, key: Hashable, work: Callable[[Report], T], wait: float) -> Answer[T]:
-        return self.desk.ask(key, work, wait)
+    def key(self, what: str, state: State) -> tuple[Hashable, ...]:
+        """What a view's result is kept under: all that it depends on.
+
+        Args:
+            what: of the view.
+            state: of the page.
+        """
+        notes, edit, compose, site = state.notes, state.edit, state.compose, self.site(state)
+        layers = band(notes.layers, self.n_layers)
+        rest: dict[str, tuple[Hashable, ...]] = {
+            "opened": (),
+            "words": (notes.part, layers),
+            "joint": (notes.part, layers, tuple(sorted(set(notes.words)))),
+            "grid": (notes.part,),
+            "heads": (site,),
+            "curve": (site,),
+            "chosen": (site, tuple(sorted(set(state.heads.chosen)))),
+            "edits": (edit.value.strip(), edit.wording, edit.methods or USUAL),
+            "chain": (edit.wording, edit.chain),
+            "moved": (compose.span, compose.to, compose.repair),
+            "along": (compose.span, compose.to),
+        }
+        return (what, state.source, *rest[what])
+
+    def kept(self, what: str, state: State) -> Any:
+        """A view's result that is there already; None where it is not."""
+        return self.desk.kept(self.key(what, state))
 
     def opened(self, source: Source, wait: float = 0.0) -> Answer[Opened]:
         """Both prompts and their decisions."""
@@ -77,7 +104,7 @@ class Explorer:
             pair, run = self._run(source)
             return opened(pair, run, self.loaded.tokenizer)
 
-        return self._ask(("opened", source), work, wait)
+        return self._ask("opened", State(source=source), work, wait)
 
     def words(self, state: State, wait: float = 0.0) -> Answer[Float[np.ndarray, " notes"]]:
         """Recovery of each single word of the notes."""
@@ -87,7 +114,7 @@ class Explorer:
             _, run = self._run(state.source)
             return recovery(word_margins(self.engine, run, part, layers, report), run)
 
-        return self._ask(("words", state.source, part, layers), work, wait)
+        return self._ask("words", state, work, wait)
 
     def joint(self, state: State, wait: float = 0.0) -> Answer[Joint]:
         """Margins with the chosen words patched together.
@@ -101,7 +128,7 @@ class Explorer:
             _, run = self._run(state.source)
             return joint_margins(self.engine, run, words, part, layers)
 
-        return self._ask(("joint", state.source, part, layers, words), work, wait)
+        return self._ask("joint", state, work, wait)
 
     def grid(self, state: State, wait: float = 0.0) -> Answer[Float[np.ndarray, "layers notes"]]:
         """Recovery of each word in each single layer."""
@@ -111,7 +138,7 @@ class Explorer:
             _, run = self._run(state.source)
             return recovery(grid_margins(self.engine, run, part, report), run)
 
-        return self._ask(("grid", state.source, part), work, wait)
+        return self._ask("grid", state, work, wait)
 
     def site(self, state: State) -> Site:
         """Where heads are patched: at the decision, or at the chosen words."""
@@ -130,7 +157,7 @@ class Explorer:
         def work(report: Report) -> Float[np.ndarray, "layers heads"]:
             return sweep(self.engine, self._headed(state, site), site, report)
 
-        return self._ask(("heads", state.source, site), work, wait)
+        return self._ask("heads", state, work, wait)
 
     def curve(
         self, state: State, effects: Float[np.ndarray, "layers heads"], wait: float = 0.0
@@ -143,7 +170,7 @@ class Explorer:
             rng = stream(self.settings.seed, "explore", "heads")
             return curve(self.engine, run, effects, site, rng, report)
 
-        return self._ask(("curve", state.source, site), work, wait)
+        return self._ask("curve", state, work, wait)
 
     def chosen_heads(self, state: State, wait: float = 0.0) -> Answer[float]:
         """The effect of the chosen heads together."""
@@ -153,7 +180,7 @@ class Explorer:
             run = self._headed(state, site)
             return float(head_effects(self.engine, run, [heads], site, report)[0])
 
-        return self._ask(("chosen", state.source, site, heads), work, wait)
+        return self._ask("chosen", state, work, wait)
 
     def edits(self, state: State, wait: float = 0.0) -> Answer[Compared]:
         """The change of the field by each method."""
@@ -165,7 +192,7 @@ class Explorer:
             context = pair.context(self.loaded)
             return compare(context, step, methods, pair.case.actions, edit.wording, report)
 
-        return self._ask(("edits", state.source, edit.value, edit.wording, methods), work, wait)
+        return self._ask("edits", state, work, wait)
 
     def chain(self, state: State, wait: float = 0.0) -> Answer[tuple[Link, ...]]:
         """The chain of edits, step by step."""
@@ -177,7 +204,7 @@ class Explorer:
                 pair.context(self.loaded), edit.chain, pair.case.actions, edit.wording, report
             )
 
-        return self._ask(("chain", state.source, edit.wording, edit.chain), work, wait)
+        return self._ask("chain", state, work, wait)
 
     def moved(
         self, state: State, *, along: bool = False, wait: float = 0.0
@@ -194,8 +221,7 @@ class Explorer:
                 for side, prompt in (("clean", case.clean), ("corrupt", case.corrupt))
             }
 
-        where = compose.span, compose.to, None if along else compose.repair
-        return self._ask(("moved", state.source, where), work, wait)
+        return self._ask("along" if along else "moved", state, work, wait)
 
     def _moved(self, ids: Any, pair: Pair, cut: Cut, repairs: Any, report: Report) -> dict[int, Moved]:
         tokenizer = self.loaded.tokenizer
