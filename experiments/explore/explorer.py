@@ -200,9 +200,7 @@ class Explorer:
 
         def work(report: Report) -> tuple[Link, ...]:
             pair, _ = self._run(state.source)
-            return follow(
-                pair.context(self.loaded), edit.chain, pair.case.actions, edit.wording, report
-            )
+            return follow(pair.context(self.loaded), edit.chain, pair.case.actions, edit.wording, report)
 
         return self._ask("chain", state, work, wait)
 

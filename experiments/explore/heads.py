@@ -41,7 +41,7 @@ class Curve:
     Attributes:
         sizes: number of heads.
         top: effect by size.
-        random: effects of each draw, by size.
+        random: effects of each draw, by size; NaN where the layers have too few others for such a set.
     """
 
     sizes: tuple[int, ...]
@@ -106,12 +106,12 @@ def curve(
     order = top_heads(np.nan_to_num(effects), sizes[-1])
     sets: list[Sequence[Head]] = [order[:size] for size in sizes]
     for size in sizes:
-        # A set that uses up its layers leaves fewer others; what there is stands for it.
-        sets += [
-            random_heads_like(order[:size], engine.spec.n_heads, rng) or order[:0] for _ in range(DRAWS)
-        ]
+        sets += [random_heads_like(order[:size], engine.spec.n_heads, rng) for _ in range(DRAWS)]
     found = head_effects(engine, pair, sets, site, report)
-    return Curve(sizes, found[: len(sizes)], found[len(sizes) :].reshape(len(sizes), DRAWS))
+    drawn = found[len(sizes) :].reshape(len(sizes), DRAWS)
+    # A set that uses up its layers leaves fewer others, and a smaller set is no control for it.
+    counts = np.array([len(one) for one in sets[len(sizes) :]]).reshape(len(sizes), DRAWS)
+    return Curve(sizes, found[: len(sizes)], np.where(counts == np.array(sizes)[:, None], drawn, np.nan))
 
 
 def _row(heads: Sequence[Head], site: Site) -> Row:

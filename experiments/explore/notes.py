@@ -73,9 +73,7 @@ def word_margins(
     return in_parts(engine, pair, rows, report)
 
 
-def joint_margins(
-    engine: Engine, pair: PairRun, words: Sequence[int], part: Part, layers: Layers
-) -> Joint:
+def joint_margins(engine: Engine, pair: PairRun, words: Sequence[int], part: Part, layers: Layers) -> Joint:
     """Margins with words patched together, and what they are held against.
 
     Args:

@@ -59,7 +59,10 @@ def page(explorer: Explorer, search: str | None) -> Any:
             *([html.P(refused, className="banner", role="alert", id="link-refused")] if refused else []),
             prompt.head(),
             html.Div(
-                [_tab(view, shown.view) for view in VIEWS], role="tablist", className="tabs", **{"aria-label": "views"}
+                [_tab(view, shown.view) for view in VIEWS],
+                role="tablist",
+                className="tabs",
+                **{"aria-label": "views"},
             ),
             html.Main(
                 [
@@ -119,7 +122,11 @@ def register(app: Dash, explorer: Explorer) -> None:
 
 
 def _stores(shown: Shown) -> list[Any]:
-    edit_asked = {"value": shown.edit.value, "wording": shown.edit.wording, "methods": list(shown.edit.methods)}
+    edit_asked = {
+        "value": shown.edit.value,
+        "wording": shown.edit.wording,
+        "methods": list(shown.edit.methods),
+    }
     plain = shown.model_dump(mode="json")
     values = {
         "view": shown.view,

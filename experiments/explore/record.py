@@ -80,11 +80,13 @@ def _value(answer: Any) -> Any:
 
 
 def _controls(explorer: Explorer, found: Opened, made: Joint, state: State) -> list[Control]:
-    """Own columns move nothing; all clean columns give the clean prompt back, where all layers are patched."""
+    """Own columns move nothing; all clean columns in all layers give the clean prompt back."""
     allowed = tolerance_of(explorer.loaded.info.dtype).logits
     controls = [control("self_patch", made.itself, found.corrupt.margin, allowed, "margin in logits")]
     if state.notes.layers in (None, (0, explorer.n_layers - 1)) and state.notes.part == "KV":
-        controls.append(control("full_patch", made.everything, found.clean.margin, allowed, "margin in logits"))
+        controls.append(
+            control("full_patch", made.everything, found.clean.margin, allowed, "margin in logits")
+        )
     return controls
 
 
@@ -135,7 +137,13 @@ def _tables(explorer: Explorer, state: State, found: Opened, words: Any) -> dict
     if heads is not None and np.isfinite(heads).all():
         site = explorer.site(state)
         tables["heads"] = [
-            {"site": state.heads.site, "mode": site.mode, "layer": la, "head": h, "effect": float(heads[la, h])}
+            {
+                "site": state.heads.site,
+                "mode": site.mode,
+                "layer": la,
+                "head": h,
+                "effect": float(heads[la, h]),
+            }
             for la, h in np.ndindex(*heads.shape)
         ]
     effect = explorer.kept("chosen", state)

@@ -51,7 +51,8 @@ def _scenario(explorer: Explorer, source: Scenario) -> tuple[list[str], list[str
     return imports, [
         f"scenarios = {made}",
         f"family = scenarios.by_name[{source.family!r}]",
-        f"recipe = dict(seed={explorer.maker.seed}, style={style}, wordings={wordings!r}, scenarios=scenarios)",
+        f"style = {style}",
+        f"recipe = dict(seed={explorer.maker.seed}, style=style, wordings={wordings!r}, scenarios=scenarios)",
         f"case = {kind}(family, {source.index}, tokenizer, **recipe)",
         "clean, corrupt, actions, ids = case.clean, case.corrupt, case.actions, case.action_ids",
         "changed = case.change",
@@ -151,7 +152,7 @@ def _edit(state: State, pair: Pair) -> tuple[list[str], list[str]]:
         lines += [
             f"task = edit_task(family, {state.source.index}, tokenizer, matches=False, **recipe)",
             "messages, question = task.messages, task.question",
-            "cue = task.cue or recipe['style'].cue",
+            "cue = task.cue or style.cue",
         ]
         imports = ["from pkv_interp.tasks.edits import edit_task"]
         chat, notation = "task.chat", "task.notation"
@@ -167,28 +168,27 @@ def _edit(state: State, pair: Pair) -> tuple[list[str], list[str]]:
         f").in_notation({notation})",
         f"full = context.edit({pair.field!r}, {value!r}, 'full_reprefill').decide(actions)",
     ]
+    lines.append("methods = {")
     for method in edit.methods or USUAL:
-        options = "".join(
-            f", {name}={option!r}" for name, option in options_of(method, pair.case.actions, edit.wording).items()
-        )
-        lines += [
-            "try:",
-            f"    state = context.edit({pair.field!r}, {value!r}, {method!r}{options})",
-            "    now = state.decide(actions)",
-            f"    print({method!r}, now.choice, now.margin, float(kl_divergence(now.logits, full.logits)), "
-            "state.cost.tokens)",
-            "except PkvError as error:",
-            f"    print({method!r}, error)",
-        ]
+        lines.append(f"    {method!r}: {options_of(method, pair.case.actions, edit.wording)!r},")
+    lines += [
+        "}",
+        "for method, options in methods.items():",
+        "    try:",
+        f"        state = context.edit({pair.field!r}, {value!r}, method, **options)",
+        "    except PkvError as error:",
+        "        print(method, error)",
+        "        continue",
+        "    now = state.decide(actions)",
+        "    kl = float(kl_divergence(now.logits, full.logits))",
+        "    print(method, now.choice, now.margin, kl, state.cost.tokens)",
+    ]
     if edit.chain:
         lines.append("state = context.prefill()")
     for step in edit.chain:
-        options = "".join(
-            f", {name}={option!r}"
-            for name, option in options_of(step.method, pair.case.actions, edit.wording).items()
-        )
+        options = options_of(step.method, pair.case.actions, edit.wording)
         lines += [
-            f"state = state.edit({step.field!r}, {step.value!r}, {step.method!r}{options})",
+            f"state = state.edit({step.field!r}, {step.value!r}, {step.method!r}, **{options!r})",
             f'print("chain", {step.value!r}, state.decide(actions).margin)',
         ]
     return [

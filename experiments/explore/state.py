@@ -1,4 +1,4 @@
-"""What the page shows, as one value: prompt, choices of every view. It is what a permalink and a record hold."""
+"""What the page shows, as one value: prompt and choices of every view, for a permalink and a record."""
 
 from typing import Annotated, Any, Literal
 
@@ -160,7 +160,9 @@ def state_of(values: Any, what: str = "the state") -> State:
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"]) or "it"
-        raise PkvError(f"{what} cannot be read: {place}: {first['msg']}", "choose it in the page anew") from error
+        raise PkvError(
+            f"{what} cannot be read: {place}: {first['msg']}", "choose it in the page anew"
+        ) from error
 
 
 def source_of(values: Any) -> Scenario | Own:

@@ -14,8 +14,8 @@ from experiments.explore.views.chunks import marked, preview, repairs, table
 from experiments.explore.views.words import told as spoken
 
 _ABOUT = (
-    "A chunk is prefilled alone, turned to where it is put, and read by all that comes after it. Choose a word for its "
-    "beginning and a word for its end; nothing chosen is the rule."
+    "A chunk is prefilled alone, turned to where it is put, and read by all that comes after it. Choose a "
+    "word for its beginning and a word for its end; nothing chosen is the rule."
 )
 
 
@@ -29,7 +29,11 @@ def layout(shown: Shown, explorer: Explorer) -> Any:
             id="compose-words",
             className="text",
             role="group",
-            **{"data-picks": "ends", "data-plain": "yes", "aria-label": "words of the prompt: choose two, the chunk's ends"},
+            **{
+                "data-picks": "ends",
+                "data-plain": "yes",
+                "aria-label": "words of the prompt: choose two, the chunk's ends",
+            },
         ),
         html.Div(
             [
@@ -42,12 +46,20 @@ def layout(shown: Shown, explorer: Explorer) -> Any:
             [
                 control(
                     "Put it",
-                    dcc.Dropdown(id="compose-to", options=[], value=compose.to, placeholder="back in its place"),
+                    dcc.Dropdown(
+                        id="compose-to", options=[], value=compose.to, placeholder="back in its place"
+                    ),
                 ),
                 control(
                     "Tokens repaired",
                     dcc.Input(
-                        id="compose-repair", type="number", min=0, max=4000, step=1, value=compose.repair, debounce=0.4
+                        id="compose-repair",
+                        type="number",
+                        min=0,
+                        max=4000,
+                        step=1,
+                        value=compose.repair,
+                        debounce=0.4,
                     ),
                     hint="the chunk's first ones are run again in their new place",
                 ),

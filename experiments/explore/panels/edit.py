@@ -16,8 +16,8 @@ from experiments.explore.views.edits import bars, chain, table, timeline
 from pkv_interp.prompts.errata import DEFAULT, ERRATA
 
 _ABOUT = (
-    "The first prompt is cached, and its field is given another value by each method. A full re-prefill is what every "
-    "other is held against."
+    "The first prompt is cached, and its field is given another value by each method. A full re-prefill is "
+    "what every other is held against."
 )
 
 
@@ -38,12 +38,19 @@ def layout(shown: Shown, explorer: Explorer) -> Any:
                 ),
                 control(
                     "Erratum",
-                    dcc.Textarea(id="edit-wording", value=wording, rows=2),
-                    hint="with {field} and {value}; take the button below to use it",
+                    dcc.Textarea(id="edit-wording", value=wording, rows=3),
+                    hint="with {field} and {value}; press Edit to use it",
                 ),
                 group(
                     "Methods",
-                    dcc.Checklist(id="edit-methods", options=list(OFFERED), value=methods, className="choices mono"),
+                    dcc.Checklist(
+                        id="edit-methods",
+                        options=list(OFFERED),
+                        value=methods,
+                        inline=True,
+                        className="choices mono",
+                    ),
+                    wide=True,
                 ),
                 html.Button("Edit", id="edit-run", type="button", className="primary"),
             ],
@@ -53,13 +60,16 @@ def layout(shown: Shown, explorer: Explorer) -> Any:
         html.Div(id="edit-table", **{"aria-live": "polite"}),
         graph("edit-bars", "distance from a full re-prefill by tokens run, for each method"),
         html.H3("A chain of edits"),
-        html.P("Each step edits the state that the step before has left; a full re-prefill stands beside it."),
+        html.P(
+            "Each step edits the state that the step before has left; a full re-prefill stands beside it."
+        ),
         html.Div(
             [
                 control("Field", dcc.Dropdown(id="chain-field", options=[], clearable=False)),
                 control("Value", dcc.Input(id="chain-value", type="text", value="")),
                 control(
-                    "Method", dcc.Dropdown(id="chain-method", options=list(OFFERED), value="erratum", clearable=False)
+                    "Method",
+                    dcc.Dropdown(id="chain-method", options=list(OFFERED), value="erratum", clearable=False),
                 ),
                 html.Div(
                     [

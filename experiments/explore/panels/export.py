@@ -12,9 +12,8 @@ from experiments.explore.panels.parts import WAIT, graph, progress, radio, ticke
 from experiments.explore.permalink import pack
 from experiments.explore.record import name_of, record_of
 from experiments.explore.snippet import snippet_of
-from experiments.explore.state import VIEWS
+from experiments.explore.state import VIEWS, state_of
 from experiments.explore.state import State as Shown
-from experiments.explore.state import state_of
 from pkv_interp.errors import PkvError
 from pkv_interp.plots.tokens import token_text
 
@@ -27,7 +26,7 @@ def layout(shown: Shown, explorer: Explorer) -> Any:
     view = shown.view if shown.view in dict(_SHOWN) else "notes"
     return [
         html.H3("Permalink"),
-        html.P("The address of this page holds all that is chosen, and opens on any explorer of the same model."),
+        html.P("This page's address holds all that is chosen, and opens in any explorer of the same model."),
         html.Div(
             [
                 dcc.Input(id="link", type="text", readOnly=True, value=""),
@@ -38,18 +37,23 @@ def layout(shown: Shown, explorer: Explorer) -> Any:
         ),
         html.H3("Record"),
         html.P(
-            "JSON of the schema that the experiments' records have, with its controls: the pair and its words, and "
-            "other views as far as they were looked at."
+            "JSON of the schema that the experiments' records have, with its controls: the pair and its "
+            "words, and other views as far as they were looked at."
         ),
         html.Button("Save the record", id="record-save", type="button", className="primary"),
         dcc.Download(id="record-file"),
         html.P(id="record-refused", className="refused", role="alert"),
         html.H3("Program"),
-        html.Fieldset([html.Legend("that repeats the view"), radio("snippet-view", _SHOWN, view)], className="control"),
+        html.Fieldset(
+            [html.Legend("that repeats the view"), radio("snippet-view", _SHOWN, view)], className="control"
+        ),
         html.Button("Copy", id="snippet-copy", type="button", **{"data-copy": "snippet"}),
         html.Pre(id="snippet", className="mono", tabIndex=0),
         html.H3("Picture"),
-        html.P("The words with their recovery, as the experiments draw them. Every other figure has its own buttons."),
+        html.P(
+            "The words with their recovery, as the experiments draw them. Every other figure has buttons of "
+            "its own."
+        ),
         ticker("picture"),
         graph("picture", "the prompt's words, each coloured by the recovery of its position alone"),
     ]

@@ -16,8 +16,9 @@ from experiments.explore.views.heads import chosen, cumulative, heatmap, name
 _SITES = [("read", "read, at the decision"), ("write", "write, at the words chosen in Notes")]
 _MODES = [("patch", "put in the first prompt's output"), ("knockout", "knock out on both prompts")]
 _ABOUT = (
-    "A head that is put in has the first prompt's output; the effect is the recovery of its decision. A head that is "
-    "knocked out has its mean over both prompts on either; the effect is the part of their difference that is gone."
+    "A head that is put in has the first prompt's output; the effect is the recovery of its decision. A head "
+    "that is knocked out has its mean over both prompts on either; the effect is the part of their "
+    "difference that is gone."
 )
 _CHOSEN_HERE = (
     "Heads are ranked and scored on this one prompt, so that the curve of the best ones is too good: "
@@ -80,9 +81,7 @@ def register(app: Dash, explorer: Explorer) -> None:
         Input("dark", "data"),
         Input("heads-tick", "n_intervals"),
     )
-    def show_map(
-        source: Any, site: Any, mode: Any, words: Any, view: Any, *rest: Any
-    ) -> Any:
+    def show_map(source: Any, site: Any, mode: Any, words: Any, view: Any, *rest: Any) -> Any:
         heads, dark, _ = rest
         if view != "heads":
             return no_update, [], True

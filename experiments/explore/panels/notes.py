@@ -15,8 +15,8 @@ from experiments.explore.views.notes import by_word, coloured, grid, joint
 
 _PARTS = [("KV", "keys and values"), ("K", "keys"), ("V", "values")]
 _ABOUT = (
-    "The decision of the second prompt reads these words as the first prompt wrote them. Colour is how far that "
-    "alone takes it to the first prompt's decision: 0 is nothing, 1 all of it."
+    "The decision of the second prompt reads these words as the first prompt wrote them. Colour is how far "
+    "that alone takes it to the first prompt's decision: 0 is nothing, 1 all of it."
 )
 
 
@@ -51,7 +51,7 @@ def layout(shown: Shown, explorer: Explorer) -> Any:
             role="group",
             **{
                 "data-picks": "words",
-                "aria-label": "words of the prompt: arrow keys move, space chooses, shift and click chooses a range",
+                "aria-label": "words of the prompt: arrow keys move, space chooses, shift and click a range",
             },
         ),
         html.Div(
@@ -65,7 +65,9 @@ def layout(shown: Shown, explorer: Explorer) -> Any:
         ticker("joint"),
         graph("notes-bars", "recovery of single words, and the first prompt's attention on them"),
         html.Button("Measure every layer", id="notes-measure", type="button"),
-        html.Span(" Each word in each layer: some thousand patches, so this takes a while.", className="hint"),
+        html.Span(
+            " Each word in each layer: some thousand patches, so this takes a while.", className="hint"
+        ),
         ticker("grid"),
         graph("notes-grid", "recovery of single words in single layers"),
     ]

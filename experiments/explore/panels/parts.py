@@ -1,4 +1,4 @@
-"""Pieces that all panels are made of: labelled controls, progress, and the answer of a desk as it is shown."""
+"""Pieces that all panels are made of: labelled controls, progress, figures with their buttons."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -19,10 +19,9 @@ def control(label: str, component: Any, *, hint: str = "") -> Any:
     return html.Div([html.Label(label, htmlFor=component.id), component, *below], className="control")
 
 
-def group(label: str, component: Any, *, hint: str = "") -> Any:
-    """Several inputs under one name: radio buttons, check boxes, a slider."""
-    below = [html.Span(hint, className="hint")] if hint else []
-    return html.Fieldset([html.Legend(label), component, *below], className="control")
+def group(label: str, component: Any, *, wide: bool = False) -> Any:
+    """Several inputs under one name: radio buttons, check boxes, a slider; ``wide`` takes a whole row."""
+    return html.Fieldset([html.Legend(label), component], className="control wide" if wide else "control")
 
 
 def radio(name: str, options: Sequence[tuple[str, str]], value: str) -> dcc.RadioItems:
@@ -49,7 +48,11 @@ def graph(name: str, about: str) -> Any:
             form.upper(),
             type="button",
             className="save",
-            **{"data-save": name, "data-form": form, "aria-label": f"save the figure as {form.upper()}: {about}"},
+            **{
+                "data-save": name,
+                "data-form": form,
+                "aria-label": f"save the figure as {form.upper()}: {about}",
+            },
         )
         for form in ("png", "svg")
     ]

@@ -32,7 +32,8 @@ def preview(found: Opened, cut: Cut) -> Children:
     chunk = range(cut.to, cut.to + cut.length)
     first, last = max(0, chunk.start - 12), min(len(tokens), chunk.stop + 12)
     before, after = (
-        "".join(shown(text[tokens[i]]) for i in part) for part in (range(first, chunk.start), range(chunk.stop, last))
+        "".join(shown(text[tokens[i]]) for i in part)
+        for part in (range(first, chunk.start), range(chunk.stop, last))
     )
     moved = "".join(shown(text[tokens[i]]) for i in chunk)
     return [html.P(["… ", before, html.Mark(moved), after, " …"], className="mono preview")]
@@ -61,8 +62,8 @@ def table(found: Opened, made: Mapping[str, Mapping[int, Moved]], cut: Cut) -> C
     return [
         html.Table([html.Thead(head), html.Tbody(rows)], className="results"),
         html.P(
-            f"The chunk's {cut.length} tokens were prefilled alone and turned to their new place; {repaired} of "
-            "them were run again there. The full prefill is of the same text in the same order.",
+            f"The chunk's {cut.length} tokens were prefilled alone and turned to their new place; {repaired} "
+            "of them were run again there. The full prefill is of the same text in the same order.",
             className="dim",
         ),
     ]

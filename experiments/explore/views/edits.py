@@ -12,6 +12,7 @@ from experiments.explore.views.prompt import signed
 from experiments.explore.views.words import Children
 from pkv_interp.plots.theme import BLUE, GREY, ORANGE, SKY
 
+_PLACES = ("top right", "bottom right", "middle right", "top center")
 _HEADS = ("method", "decides", "margin", "KL to full", "tokens run", "time")
 
 
@@ -69,9 +70,13 @@ def bars(found: Compared, dark: bool) -> go.Figure:
         y=[one.kl for one in tried],
         text=[one.method for one in tried],
         mode="markers+text",
-        textposition="top center",
+        # Cheap methods lie close together: their names go round their marks.
+        textposition=[_PLACES[i % len(_PLACES)] for i in range(len(tried))],
         textfont={"size": 11},
-        marker={"size": 11, "color": [GREY if one.method == FULL else ORANGE if dark else BLUE for one in tried]},
+        marker={
+            "size": 11,
+            "color": [GREY if one.method == FULL else ORANGE if dark else BLUE for one in tried],
+        },
         hovertemplate="%{text}<br>%{x} tokens, KL %{y:.4f}<extra></extra>",
         cliponaxis=False,
     )
@@ -118,7 +123,10 @@ def chain(links: Sequence[Link], dark: bool) -> go.Figure:
         x=x, y=[link.full[1] for link in done], name="full re-prefill", line={"color": GREY, "dash": "dot"}
     )
     figure.add_scatter(
-        x=x, y=[link.after.margin for link in done], name="chain", line={"color": SKY if dark else BLUE, "width": 2.5}
+        x=x,
+        y=[link.after.margin for link in done],
+        name="chain",
+        line={"color": SKY if dark else BLUE, "width": 2.5},
     )
     dressed(figure, "Margin along the chain", dark, height=280)
     figure.update_xaxes(title_text="step", dtick=1)

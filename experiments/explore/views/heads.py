@@ -51,26 +51,33 @@ def heatmap(
     where = "at the decision" if site.words is None else f"at {len(site.words)} chosen words"
     dressed(figure, f"Each head {where}", dark, height=max(320, 14 * effects.shape[0] + 110))
     figure.update_xaxes(title_text="head", dtick=1, range=[-0.5, effects.shape[1] - 0.5])
-    figure.update_yaxes(title_text="layer", range=[-0.5, effects.shape[0] - 0.5])
+    step = 1 if effects.shape[0] <= 8 else 5
+    figure.update_yaxes(title_text="layer", dtick=step, range=[-0.5, effects.shape[0] - 0.5])
     return figure
 
 
 def cumulative(found: Curve, site: Site, dark: bool) -> go.Figure:
     """Growing sets: the best heads, and random ones of the same layers."""
     figure = go.Figure()
-    low, high = found.random.min(1), found.random.max(1)
-    sizes = list(found.sizes)
+    sizes, whole = list(found.sizes), np.isfinite(found.random).all(1)
+    low, high = found.random[whole].min(1).tolist(), found.random[whole].max(1).tolist()
+    drawn = [size for size, every in zip(sizes, whole, strict=True) if every]
     figure.add_scatter(
-        x=[*sizes, *reversed(sizes)],
-        y=[*high, *reversed(low.tolist())],
+        x=[*drawn, *reversed(drawn)],
+        y=[*high, *reversed(low)],
         fill="toself",
         fillcolor="rgba(128,128,128,0.25)",
         line={"width": 0},
+        mode="lines",
         hoverinfo="skip",
         showlegend=False,
     )
     figure.add_scatter(
-        x=sizes, y=found.random.mean(1), mode="lines+markers", name="random heads", line={"color": GREY, "dash": "dot"}
+        x=sizes,
+        y=found.random.mean(1),
+        mode="lines+markers",
+        name="random heads",
+        line={"color": GREY, "dash": "dot"},
     )
     colour = ORANGE if dark else BLUE
     figure.add_scatter(

@@ -48,7 +48,14 @@ def dressed(figure: go.Figure, title: str, dark: bool, *, height: int = 340) -> 
         font={"color": ink(dark), "size": 13, "family": "system-ui, DejaVu Sans, sans-serif"},
         title={"text": title, "font": {"size": 14}, "pad": {"l": 4, "t": 8}},
         margin={"l": 48, "r": 12, "t": 48, "b": 44},
-        legend={"bgcolor": "rgba(0,0,0,0)", "borderwidth": 0, "orientation": "h", "x": 0, "y": 1.0, "yanchor": "bottom"},
+        legend={
+            "bgcolor": "rgba(0,0,0,0)",
+            "borderwidth": 0,
+            "orientation": "h",
+            "x": 0,
+            "y": 1.0,
+            "yanchor": "bottom",
+        },
         hoverlabel={"font": {"size": 13}},
     )
     figure.update_xaxes(**axis)

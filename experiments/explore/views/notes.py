@@ -23,9 +23,7 @@ def coloured(found: Opened, effects: Float[np.ndarray, " notes"]) -> Children:
     """The clean prompt's words, those of the notes coloured by recovery and ready to be chosen."""
     case = found.pair.case
     by_position = dict(zip(found.notes, effects.tolist(), strict=True))
-    return words(
-        case.clean.tokens, case.clean.kinds, effects=by_position, framed=found.changed, pick=True
-    )
+    return words(case.clean.tokens, case.clean.kinds, effects=by_position, framed=found.changed, pick=True)
 
 
 def joint(found: Opened, made: Joint, n_words: int) -> Children:
@@ -37,7 +35,7 @@ def joint(found: Opened, made: Joint, n_words: int) -> Children:
     lines += [
         ("all words after the change", made.notes, ""),
         ("the changed words alone", made.changed, ""),
-        ("both: the clean prompt again", made.everything, ""),
+        ("both: the first prompt again", made.everything, ""),
         ("both, from itself: nothing may move", made.itself, "dim"),
     ]
     head = html.Tr([html.Th(text, scope="col") for text in ("patched", "margin", "recovery", "decides")])

@@ -24,27 +24,32 @@ def signed(value: float) -> str:
 
 def share(value: float | None) -> str:
     """A recovery; a dash where there is none."""
-    return "–" if value is None or value != value else f"{value:.2f}".replace("-", "\u2212")
+    if value is None or value != value:
+        return "–"
+    # Rounded first: what is nothing but for rounding has no sign.
+    return f"{round(value, 2) + 0.0:.2f}".replace("-", "\u2212")
 
 
 def competence(found: Opened) -> Children:
     """Both decisions of the pair, and the banner where one is wrong."""
-    sides = [_side(side) for side in (found.clean, found.corrupt)]
+    sides = [_side(*one) for one in (("first prompt", found.clean), ("other prompt", found.corrupt))]
     top: Children = [] if found.competent else [html.P(BANNER, className="banner", role="alert")]
     if not found.has_gap:
         top.append(html.P(NO_GAP, className="banner"))
     return [*top, html.Div(sides, className="sides")]
 
 
-def _side(side: Side) -> Any:
+def _side(name: str, side: Side) -> Any:
     verdict = "right" if side.right else "wrong"
     return html.Div(
         [
+            html.Span(f"{name}:", className="dim"),
             html.Span(side.value, className="value"),
             html.Span("calls for", className="dim"),
             html.Span(side.called_for, className="action"),
             html.Span(
-                f"{'✓' if side.right else '✗'} decides {side.choice}, {verdict}", className=f"verdict {verdict}"
+                f"{'✓' if side.right else '✗'} decides {side.choice}, {verdict}",
+                className=f"verdict {verdict}",
             ),
             html.Span(f"margin {signed(side.margin)} · p = {side.probability:.2f}", className="dim number"),
         ],
