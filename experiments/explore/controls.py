@@ -43,7 +43,7 @@ def read_state(
                 "methods": methods or (),
                 "chain": chain or (),
             },
-            "compose": {"span": span, "to": to, "repair": repair or 0},
+            "compose": {"span": span, "to": None if to in (None, "") else to, "repair": repair or 0},
         }
     )
 

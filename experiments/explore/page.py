@@ -6,7 +6,7 @@ from typing import Any
 from dash import ClientsideFunction, Dash, Input, Output, State, dcc, html
 
 from experiments.explore.explorer import Explorer
-from experiments.explore.panels import compose, edit, export, heads, notes, prompt
+from experiments.explore.panels import compose, edit, export, heads, notes, parts, prompt
 from experiments.explore.permalink import unpack
 from experiments.explore.state import VIEWS, Scenario, View
 from experiments.explore.state import State as Shown
@@ -58,22 +58,24 @@ def page(explorer: Explorer, search: str | None) -> Any:
             ),
             *([html.P(refused, className="banner", role="alert", id="link-refused")] if refused else []),
             prompt.head(),
-            html.Div(
-                [_tab(view, shown.view) for view in VIEWS],
-                role="tablist",
-                className="tabs",
-                **{"aria-label": "views"},
-            ),
             html.Main(
                 [
-                    html.Section(
-                        [html.H2(view.capitalize()), *PANELS[view].layout(shown, explorer)],
-                        id=f"panel-{view}",
-                        role="tabpanel",
-                        hidden=view != shown.view,
-                        **{"aria-labelledby": f"tab-{view}"},
-                    )
-                    for view in VIEWS
+                    html.Div(
+                        [_tab(view, shown.view) for view in VIEWS],
+                        role="tablist",
+                        className="tabs",
+                        **{"aria-label": "views"},
+                    ),
+                    *(
+                        html.Section(
+                            [html.H2(view.capitalize()), *PANELS[view].layout(shown, explorer)],
+                            id=f"panel-{view}",
+                            role="tabpanel",
+                            hidden=view != shown.view,
+                            **{"aria-labelledby": f"tab-{view}"},
+                        )
+                        for view in VIEWS
+                    ),
                 ],
                 id="panels",
             ),
@@ -107,7 +109,7 @@ def register(app: Dash, explorer: Explorer) -> None:
         ClientsideFunction("explore", "mode"),
         Output("scenario-box", "hidden"),
         Output("own-box", "hidden"),
-        Input("prompt-mode", "value"),
+        Input("prompt-mode", "data"),
     )
     for store, box in (("words", "notes-words"), ("ends", "compose-words")):
         app.clientside_callback(
@@ -117,6 +119,7 @@ def register(app: Dash, explorer: Explorer) -> None:
             Input(box, "children"),
             State(store, "id"),
         )
+    parts.register(app)
     for panel in PANELS.values():
         panel.register(app, explorer)
 
@@ -138,6 +141,7 @@ def _stores(shown: Shown) -> list[Any]:
         "span": plain["compose"]["span"],
         "ends": [],
         "place": shown.compose.to,
+        "heads-chosen": [f"{layer}.{head}" for layer, head in shown.heads.chosen],
         "state": None,
         "packed": "",
     }

@@ -18,7 +18,7 @@ from experiments.explore.state import State
 from pkv_interp.errors import PkvError
 from pkv_interp.models.requested import requested_weights
 from pkv_interp.records import Row, RunRecord
-from pkv_interp.records.controls import control
+from pkv_interp.records.controls import control, raise_for_controls
 from pkv_interp.records.environment import environment
 from pkv_interp.records.key import asked, digest, jsonable
 from pkv_interp.records.schema import Control
@@ -45,6 +45,8 @@ def record_of(explorer: Explorer, state: State) -> RunRecord:
     config = explorer.settings.model_dump(mode="json", exclude={"port", "browser", "threads"})
     config["state"] = state.model_dump(mode="json")
     seed, info = explorer.settings.seed, explorer.loaded.info
+    controls = _controls(explorer, found, made, state)
+    raise_for_controls(controls)
     wanted = asked(NAME, config, weights=requested_weights(explorer.settings.model), seed=seed)
     fields = {
         "key": digest([NAME, wanted.config, wanted.weights, seed]),
@@ -57,7 +59,7 @@ def record_of(explorer: Explorer, state: State) -> RunRecord:
         "seed": seed,
         "started_at": datetime.now(UTC),
         "seconds": time.monotonic() - begin,
-        "controls": _controls(explorer, found, made, state),
+        "controls": controls,
         "remarks": _remarks(found, state),
         "rows": list(_rows(explorer, state, found, made)),
         "tables": jsonable(_tables(explorer, state, found, words), "a table"),

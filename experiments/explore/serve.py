@@ -21,6 +21,13 @@ POLICY = (
     "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
     "img-src 'self' data: blob:; font-src 'self' data:; connect-src 'self'; frame-ancestors 'none'"
 )
+#: The page around the page: in English, with nothing but what the explorer itself serves.
+_HTML = """<!DOCTYPE html>
+<html lang="en">
+<head>{%metas%}<title>{%title%}</title>{%favicon%}{%css%}</head>
+<body>{%app_entry%}<footer>{%config%}{%scripts%}{%renderer%}</footer></body>
+</html>
+"""
 _NAMES = frozenset({HOST, "localhost"})
 
 
@@ -41,6 +48,8 @@ def application(explorer: Explorer) -> Dash:
         suppress_callback_exceptions=True,
         add_log_handler=False,
         assets_folder="assets",
+        index_string=_HTML,
+        meta_tags=[{"name": "viewport", "content": "width=device-width, initial-scale=1"}],
     )
     app.layout = page.frame
     page.register(app, explorer)

@@ -72,11 +72,12 @@ def shown_state(page: Any) -> State:
 
 def choose(page: Any, scenario: str) -> None:
     """Choose a scenario by its menu, and wait until the page is of it."""
-    page.click("#scenario-family")
-    page.get_by_role("option", name=scenario, exact=True).click()
+    page.select_option("#scenario-family-menu", scenario)
     field = explorer().world.by_name[scenario].field
-    page.wait_for_function("([id, words]) => document.querySelector(id).textContent.includes(words)",
-                           arg=["#prompt-tokens", field])
+    page.wait_for_function(
+        "([id, words]) => document.querySelector(id).textContent.includes(words)",
+        arg=["#prompt-tokens", field],
+    )
 
 
 def test_two_words_of_a_chosen_scenario_move_the_margin_as_the_library_says(opened: Any) -> None:
@@ -105,7 +106,7 @@ def test_two_words_of_a_chosen_scenario_move_the_margin_as_the_library_says(open
 def test_a_broken_field_says_so_and_the_last_prompt_stays(opened: Any) -> None:
     page = opened().page
     before = page.inner_text("#competence")
-    page.get_by_text("my own", exact=True).click()
+    page.get_by_role("radio", name="my own").click()
     page.fill("#own-context", "order status: [[order status pending | shipped]]")
     page.click("#own-run")
     page.wait_for_selector("#prompt-refused:has-text('no name before a colon')")
@@ -166,7 +167,7 @@ def test_a_chunk_is_chosen_by_its_ends_and_heads_by_a_click(opened: Any) -> None
     words = page.locator("#compose-words button")
     for at in (30, 36):
         words.nth(at).click()
-    page.wait_for_selector("#compose-table :text(\"chunk's 7 tokens\")")
+    page.wait_for_selector('#compose-table :text("chunk\'s 7 tokens")')
     assert shown_state(page).compose.span == (30, 37)
     show(page, "heads")
     box = page.locator("#heads-map .nsewdrag").bounding_box()

@@ -29,6 +29,22 @@ window.dash_clientside = window.dash_clientside || {};
             return [dark, String(dark)];
         },
 
+        // The next question how far work is, once the answer to the last one is here: answers never overtake.
+        again: function (asked, store) {
+            if (asked) window.setTimeout(() => window.dash_clientside.set_props(store, { data: asked }), 300);
+            return window.dash_clientside.no_update;
+        },
+
+        check: function (value, store) {
+            const chosen = new Set(Array.isArray(value) ? value : [value]);
+            document.querySelectorAll(`[data-choices="${store}"] [data-value]`).forEach((button) => {
+                const on = chosen.has(button.dataset.value);
+                button.setAttribute("aria-checked", String(on));
+                if (button.getAttribute("role") === "radio") button.tabIndex = on ? 0 : -1;
+            });
+            return window.dash_clientside.no_update;
+        },
+
         mode: function (kind) {
             return [kind !== "scenario", kind !== "own"];
         },
@@ -69,6 +85,18 @@ window.dash_clientside = window.dash_clientside || {};
         window.dash_clientside.set_props(box.dataset.picks, { data: picked(box) });
     }
 
+    function check(button) {
+        const box = button.closest("[data-choices]");
+        const several = button.getAttribute("role") === "checkbox";
+        let value = button.dataset.value;
+        if (several) {
+            const on = button.getAttribute("aria-checked") !== "true";
+            button.setAttribute("aria-checked", String(on));
+            value = [...box.querySelectorAll('[aria-checked="true"]')].map((one) => one.dataset.value);
+        }
+        window.dash_clientside.set_props(box.dataset.choices, { data: value });
+    }
+
     function walk(list, now, key) {
         const at = list.indexOf(now);
         const step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[key];
@@ -99,25 +127,36 @@ window.dash_clientside = window.dash_clientside || {};
     document.addEventListener("click", (event) => {
         const word = event.target.closest("[data-pos]");
         if (word) choose(word, event.shiftKey);
+        const chosen = event.target.closest("[data-value]");
+        if (chosen) check(chosen);
         const saving = event.target.closest("[data-save]");
         if (saving) save(saving);
         const copying = event.target.closest("[data-copy]");
         if (copying) copy(copying);
     });
 
+    document.addEventListener("change", (event) => {
+        const store = event.target.dataset && event.target.dataset.store;
+        if (!store) return;
+        window.dash_clientside.set_props(store, { data: event.target.value });
+        if (event.target.dataset.once) event.target.selectedIndex = 0;
+    });
+
+    // Of words, tabs and radio buttons one is reached by the tab key, and the others from there by arrows.
+    const WALKED = { "[data-pos]": "[data-picks]", '[role="tab"]': '[role="tablist"]', '[role="radio"]': '[role="radiogroup"]' };
+
     document.addEventListener("keydown", (event) => {
-        const word = event.target.closest && event.target.closest("[data-pos]");
-        const tab = event.target.closest && event.target.closest('[role="tab"]');
-        const now = word || tab;
-        if (!now) return;
-        const box = word ? word.closest("[data-picks]") : tab.parentElement;
-        const list = [...box.querySelectorAll(word ? "[data-pos]" : '[role="tab"]')];
+        if (!event.target.closest) return;
+        const kind = Object.keys(WALKED).find((one) => event.target.closest(one));
+        if (!kind) return;
+        const now = event.target.closest(kind);
+        const list = [...now.closest(WALKED[kind]).querySelectorAll(kind)];
         const next = walk(list, now, event.key);
         if (!next) return;
         event.preventDefault();
         now.tabIndex = -1;
         next.tabIndex = 0;
         next.focus();
-        if (tab) next.click();
+        if (kind !== "[data-pos]") next.click();
     });
 })();

@@ -8,11 +8,12 @@ from dash.exceptions import PreventUpdate
 from experiments.explore.controls import read_state
 from experiments.explore.desk import Ready
 from experiments.explore.explorer import Explorer, cut_of
-from experiments.explore.panels.parts import WAIT, control, graph, progress, ticker
+from experiments.explore.panels.parts import WAIT, control, entries, graph, menu, progress, ticker
 from experiments.explore.state import State as Shown
 from experiments.explore.views.chunks import marked, preview, repairs, table
 from experiments.explore.views.words import told as spoken
 
+_BACK = ("", "back in its place")
 _ABOUT = (
     "A chunk is prefilled alone, turned to where it is put, and read by all that comes after it. Choose a "
     "word for its beginning and a word for its end; nothing chosen is the rule."
@@ -44,12 +45,7 @@ def layout(shown: Shown, explorer: Explorer) -> Any:
         ),
         html.Div(
             [
-                control(
-                    "Put it",
-                    dcc.Dropdown(
-                        id="compose-to", options=[], value=compose.to, placeholder="back in its place"
-                    ),
-                ),
+                menu("Put it", "compose-to", [_BACK], ""),
                 control(
                     "Tokens repaired",
                     dcc.Input(
@@ -80,7 +76,7 @@ def register(app: Dash, explorer: Explorer) -> None:
     asked = (
         Input("source", "data"),
         Input("span", "data"),
-        Input("compose-to", "value"),
+        Input("compose-to", "data"),
         Input("view", "data"),
     )
 
@@ -89,14 +85,14 @@ def register(app: Dash, explorer: Explorer) -> None:
         Output("compose-preview", "children"),
         Output("compose-table", "children"),
         Output("moved-progress", "children"),
-        Output("moved-tick", "disabled"),
+        Output("moved-again", "data"),
         *asked,
         Input("compose-repair", "value"),
-        Input("moved-tick", "n_intervals"),
+        Input("moved-poke", "data"),
     )
     def show(source: Any, span: Any, to: Any, view: Any, repair: Any, _: Any) -> Any:
         if view != "compose":
-            return *(no_update,) * 3, [], True
+            return *(no_update,) * 3, [], None
         state = read_state(source, compose=(span, to, repair))
         opened = explorer.opened(state.source, WAIT)
         if not isinstance(opened, Ready):
@@ -113,17 +109,17 @@ def register(app: Dash, explorer: Explorer) -> None:
         Output("compose-curve", "figure"),
         Output("compose-curve-box", "hidden"),
         Output("along-progress", "children"),
-        Output("along-tick", "disabled"),
+        Output("along-again", "data"),
         Input("compose-measure", "n_clicks"),
         *asked[:3],
         Input("dark", "data"),
-        Input("along-tick", "n_intervals"),
+        Input("along-poke", "data"),
     )
     def show_curve(_clicks: Any, source: Any, span: Any, to: Any, dark: Any, _: Any) -> Any:
         state = read_state(source, compose=(span, to, 0))
-        asked_for = ctx.triggered_id in ("compose-measure", "along-tick")
+        asked_for = ctx.triggered_id in ("compose-measure", "along-poke")
         if not asked_for and explorer.kept("along", state) is None:
-            return no_update, True, [], True
+            return no_update, True, [], None
         opened = explorer.opened(state.source, WAIT)
         if not isinstance(opened, Ready):
             return no_update, True, *progress(opened, "running both prompts")
@@ -156,13 +152,13 @@ def register(app: Dash, explorer: Explorer) -> None:
         return [start, min(stop + 8, len(opened.value.pair.case.clean) - 1)], []
 
     @app.callback(
-        Output("compose-to", "options"),
-        Output("compose-to", "value"),
+        Output("compose-to-menu", "children"),
+        Output("compose-to", "data"),
         Output("place", "data"),
         Input("source", "data"),
         Input("span", "data"),
         Input("view", "data"),
-        State("compose-to", "value"),
+        State("compose-to", "data"),
         State("place", "data"),
     )
     def places(source: Any, span: Any, view: Any, to: Any, linked: Any) -> Any:
@@ -174,10 +170,11 @@ def register(app: Dash, explorer: Explorer) -> None:
         cut = cut_of(state.compose, opened.value.pair)
         rest = [i for i in range(len(prompt)) if not cut.start <= i < cut.stop]
         options = [
-            {"label": f"before word {position}, “{spoken(prompt.tokens[position])}”", "value": place}
+            (str(place), f"before word {position}, “{spoken(prompt.tokens[position])}”")
             for place, position in enumerate(rest)
         ]
         # A menu forgets what it does not offer yet, so that a permalink's place is kept beside it.
-        wanted = to if to is not None else linked
-        stays = ctx.triggered_id in (None, "view") and wanted is not None and wanted < len(rest)
-        return options, wanted if stays else None, None
+        wanted = str(linked) if to in (None, "") and linked is not None else to or ""
+        stays = ctx.triggered_id in (None, "view") and wanted in dict(options)
+        chosen = wanted if stays else ""
+        return entries([_BACK, *options], chosen), chosen, None

@@ -9,7 +9,7 @@ from experiments.explore.controls import read_state
 from experiments.explore.desk import Ready
 from experiments.explore.edits import FULL, OFFERED, USUAL
 from experiments.explore.explorer import Explorer
-from experiments.explore.panels.parts import WAIT, control, graph, group, progress, ticker
+from experiments.explore.panels.parts import WAIT, checks, control, entries, graph, menu, progress, ticker
 from experiments.explore.state import LONGEST_CHAIN
 from experiments.explore.state import State as Shown
 from experiments.explore.views.edits import bars, chain, table, timeline
@@ -41,17 +41,7 @@ def layout(shown: Shown, explorer: Explorer) -> Any:
                     dcc.Textarea(id="edit-wording", value=wording, rows=3),
                     hint="with {field} and {value}; press Edit to use it",
                 ),
-                group(
-                    "Methods",
-                    dcc.Checklist(
-                        id="edit-methods",
-                        options=list(OFFERED),
-                        value=methods,
-                        inline=True,
-                        className="choices mono",
-                    ),
-                    wide=True,
-                ),
+                checks("Methods", "edit-methods", [(one, one) for one in OFFERED], methods),
                 html.Button("Edit", id="edit-run", type="button", className="primary"),
             ],
             className="controls",
@@ -65,12 +55,9 @@ def layout(shown: Shown, explorer: Explorer) -> Any:
         ),
         html.Div(
             [
-                control("Field", dcc.Dropdown(id="chain-field", options=[], clearable=False)),
+                menu("Field", "chain-field", [], ""),
                 control("Value", dcc.Input(id="chain-value", type="text", value="")),
-                control(
-                    "Method",
-                    dcc.Dropdown(id="chain-method", options=list(OFFERED), value="erratum", clearable=False),
-                ),
+                menu("Method", "chain-method", [(one, one) for one in OFFERED], "erratum"),
                 html.Div(
                     [
                         html.Button("Add the step", id="chain-add", type="button", className="primary"),
@@ -94,7 +81,7 @@ def register(app: Dash, explorer: Explorer) -> None:
         Output("edit", "data"),
         Input("edit-run", "n_clicks"),
         Input("edit-value", "value"),
-        Input("edit-methods", "value"),
+        Input("edit-methods", "data"),
         State("edit-wording", "value"),
         prevent_initial_call=True,
     )
@@ -106,16 +93,16 @@ def register(app: Dash, explorer: Explorer) -> None:
         Output("edit-table", "children"),
         Output("edit-bars", "figure"),
         Output("edits-progress", "children"),
-        Output("edits-tick", "disabled"),
+        Output("edits-again", "data"),
         Input("source", "data"),
         Input("edit", "data"),
         Input("view", "data"),
         Input("dark", "data"),
-        Input("edits-tick", "n_intervals"),
+        Input("edits-poke", "data"),
     )
     def show_edits(source: Any, edit: Any, view: Any, dark: Any, _: Any) -> Any:
         if view != "edit":
-            return no_update, no_update, [], True
+            return no_update, no_update, [], None
         state = read_state(source, edit=(edit["value"], edit["wording"], edit["methods"], ()))
         answer = explorer.edits(state, WAIT)
         told = progress(answer, "editing")
@@ -128,20 +115,20 @@ def register(app: Dash, explorer: Explorer) -> None:
         Output("chain-line", "figure"),
         Output("chain-line-box", "hidden"),
         Output("chain-progress", "children"),
-        Output("chain-tick", "disabled"),
+        Output("chain-again", "data"),
         Input("source", "data"),
         Input("chain", "data"),
         Input("edit", "data"),
         Input("view", "data"),
         Input("dark", "data"),
-        Input("chain-tick", "n_intervals"),
+        Input("chain-poke", "data"),
     )
     def show_chain(source: Any, steps: Any, edit: Any, view: Any, dark: Any, _: Any) -> Any:
         if view != "edit":
-            return no_update, no_update, no_update, [], True
+            return no_update, no_update, no_update, [], None
         state = read_state(source, edit=("", edit["wording"], (), steps))
         if not state.edit.chain:
-            return timeline(()), no_update, True, [], True
+            return timeline(()), no_update, True, [], None
         answer = explorer.chain(state, WAIT)
         told = progress(answer, "following the chain")
         if not isinstance(answer, Ready):
@@ -154,9 +141,9 @@ def register(app: Dash, explorer: Explorer) -> None:
         Input("chain-back", "n_clicks"),
         Input("source", "data"),
         State("chain", "data"),
-        State("chain-field", "value"),
+        State("chain-field", "data"),
         State("chain-value", "value"),
-        State("chain-method", "value"),
+        State("chain-method", "data"),
         prevent_initial_call=True,
     )
     def change(_add: Any, _back: Any, _source: Any, steps: Any, field: Any, value: Any, method: Any) -> Any:
@@ -170,8 +157,8 @@ def register(app: Dash, explorer: Explorer) -> None:
         return [*steps, {"field": field, "value": value.strip(), "method": method or FULL}]
 
     @app.callback(
-        Output("chain-field", "options"),
-        Output("chain-field", "value"),
+        Output("chain-field-menu", "children"),
+        Output("chain-field", "data"),
         Output("chain-value", "value"),
         Input("source", "data"),
         Input("view", "data"),
@@ -182,4 +169,4 @@ def register(app: Dash, explorer: Explorer) -> None:
             raise PreventUpdate
         pair = opened.value.pair
         named = [s.name for m in pair.messages for s in m.segments if s.kind == "field" and s.name]
-        return named, pair.field, pair.values[1]
+        return entries([(one, one) for one in named], pair.field), pair.field, pair.values[1]

@@ -44,9 +44,7 @@ def layout(shown: Shown, explorer: Explorer) -> Any:
         dcc.Download(id="record-file"),
         html.P(id="record-refused", className="refused", role="alert"),
         html.H3("Program"),
-        html.Fieldset(
-            [html.Legend("that repeats the view"), radio("snippet-view", _SHOWN, view)], className="control"
-        ),
+        radio("that repeats the view", "snippet-view", _SHOWN, view),
         html.Button("Copy", id="snippet-copy", type="button", **{"data-copy": "snippet"}),
         html.Pre(id="snippet", className="mono", tabIndex=0),
         html.H3("Picture"),
@@ -72,16 +70,16 @@ def register(app: Dash, explorer: Explorer) -> None:
         Output("packed", "data"),
         Input("view", "data"),
         Input("source", "data"),
-        Input("notes-part", "value"),
+        Input("notes-part", "data"),
         Input("notes-layers", "value"),
         Input("words", "data"),
-        Input("heads-site", "value"),
-        Input("heads-mode", "value"),
-        Input("heads-chosen", "value"),
+        Input("heads-site", "data"),
+        Input("heads-mode", "data"),
+        Input("heads-chosen", "data"),
         Input("edit", "data"),
         Input("chain", "data"),
         Input("span", "data"),
-        Input("compose-to", "value"),
+        Input("compose-to", "data"),
         Input("compose-repair", "value"),
         State("place", "data"),
     )
@@ -94,14 +92,14 @@ def register(app: Dash, explorer: Explorer) -> None:
             notes=(part, None if tuple(layers or ()) == (0, last) else layers, words),
             heads=(site, mode, heads),
             edit=(edit["value"], edit["wording"], edit["methods"], chain),
-            compose=(span, linked if to is None else to, repair),
+            compose=(span, linked if to in (None, "") else to, repair),
         )
         return state.model_dump(mode="json"), pack(state)
 
     @app.callback(
         Output("snippet", "children"),
         Input("state", "data"),
-        Input("snippet-view", "value"),
+        Input("snippet-view", "data"),
     )
     def program(values: Any, view: Any) -> Any:
         if not values or values["view"] != "export":
@@ -130,18 +128,18 @@ def register(app: Dash, explorer: Explorer) -> None:
     @app.callback(
         Output("picture", "figure"),
         Output("picture-progress", "children"),
-        Output("picture-tick", "disabled"),
+        Output("picture-again", "data"),
         Input("state", "data"),
-        Input("picture-tick", "n_intervals"),
+        Input("picture-poke", "data"),
     )
     def picture(values: Any, _: Any) -> Any:
         if not values or values["view"] != "export":
-            return no_update, [], True
+            return no_update, [], None
         state = state_of(values)
         answer = explorer.words(state, WAIT)
         if not isinstance(answer, Ready):
             return no_update, *progress(answer, "patching every word")
         try:
-            return token_text(record_of(explorer, state)), [], True
+            return token_text(record_of(explorer, state)), [], None
         except PkvError as error:
             return no_update, [html.Span(str(error), className="refused")], True

@@ -3,13 +3,13 @@
 from typing import Any
 
 import numpy as np
-from dash import Dash, Input, Output, State, ctx, dcc, html, no_update
+from dash import Dash, Input, Output, State, ctx, html, no_update
 from dash.exceptions import PreventUpdate
 
 from experiments.explore.controls import read_state
 from experiments.explore.desk import Ready
 from experiments.explore.explorer import Explorer
-from experiments.explore.panels.parts import WAIT, control, graph, group, progress, radio, ticker
+from experiments.explore.panels.parts import WAIT, choice_buttons, graph, menu, progress, radio, ticker
 from experiments.explore.state import State as Shown
 from experiments.explore.views.heads import chosen, cumulative, heatmap, name
 
@@ -29,26 +29,33 @@ _CHOSEN_HERE = (
 def layout(shown: Shown, explorer: Explorer) -> Any:
     """The panel."""
     spec = explorer.engine.spec
-    options: list[Any] = [name(la, h) for la in range(spec.n_layers) for h in range(spec.n_heads)]
-    picked = [name(*head) for head in shown.heads.chosen]
-    heads = dcc.Dropdown(
-        id="heads-chosen",
-        options=options,
-        value=[one for one in picked if one in options],
-        multi=True,
-        placeholder="layer.head, or click in the figure",
-    )
+    every = [name(la, h) for la in range(spec.n_layers) for h in range(spec.n_heads)]
+    picked = [one for one in (name(*head) for head in shown.heads.chosen) if one in every]
+    offered = [("", "add a head ..."), *((one, one) for one in every)]
     return [
         html.P(_ABOUT),
         html.Div(
             [
-                group("Heads that", radio("heads-site", _SITES, shown.heads.site)),
-                group("What is done", radio("heads-mode", _MODES, shown.heads.mode)),
-                control("Chosen heads", heads),
+                radio("Heads that", "heads-site", _SITES, shown.heads.site),
+                radio("What is done", "heads-mode", _MODES, shown.heads.mode),
+                menu("Layer and head", "heads-add", offered, "", once=True),
             ],
             className="controls",
         ),
-        html.Div(html.Button("Choose the best twelve", id="heads-best", type="button"), className="buttons"),
+        html.Div(
+            [
+                html.Button("Choose the best twelve", id="heads-best", type="button"),
+                html.Button("Clear", id="heads-clear", type="button"),
+            ],
+            className="buttons",
+        ),
+        html.Div(
+            choice_buttons([(one, one) for one in picked], picked, several=True),
+            id="heads-picked",
+            className="choices",
+            role="group",
+            **{"data-choices": "heads-chosen", "aria-label": "chosen heads: press one to leave it out"},
+        ),
         html.Div(id="heads-joint", **{"aria-live": "polite"}),
         ticker("chosen"),
         ticker("heads"),
@@ -63,8 +70,8 @@ def register(app: Dash, explorer: Explorer) -> None:
     """What happens when the controls are used."""
     asked = (
         Input("source", "data"),
-        Input("heads-site", "value"),
-        Input("heads-mode", "value"),
+        Input("heads-site", "data"),
+        Input("heads-mode", "data"),
         Input("words", "data"),
         Input("view", "data"),
     )
@@ -75,16 +82,16 @@ def register(app: Dash, explorer: Explorer) -> None:
     @app.callback(
         Output("heads-map", "figure"),
         Output("heads-progress", "children"),
-        Output("heads-tick", "disabled"),
+        Output("heads-again", "data"),
         *asked,
-        Input("heads-chosen", "value"),
+        Input("heads-chosen", "data"),
         Input("dark", "data"),
-        Input("heads-tick", "n_intervals"),
+        Input("heads-poke", "data"),
     )
     def show_map(source: Any, site: Any, mode: Any, words: Any, view: Any, *rest: Any) -> Any:
         heads, dark, _ = rest
         if view != "heads":
-            return no_update, [], True
+            return no_update, [], None
         state = state_of(source, site, mode, words, heads)
         answer = explorer.heads(state, WAIT)
         told = progress(answer, "patching every head")
@@ -95,14 +102,14 @@ def register(app: Dash, explorer: Explorer) -> None:
     @app.callback(
         Output("heads-curve", "figure"),
         Output("curve-progress", "children"),
-        Output("curve-tick", "disabled"),
+        Output("curve-again", "data"),
         *asked,
         Input("dark", "data"),
-        Input("curve-tick", "n_intervals"),
+        Input("curve-poke", "data"),
     )
     def show_curve(source: Any, site: Any, mode: Any, words: Any, view: Any, dark: Any, _: Any) -> Any:
         if view != "heads":
-            return no_update, [], True
+            return no_update, [], None
         state = state_of(source, site, mode, words)
         effects = explorer.heads(state, WAIT)
         if not isinstance(effects, Ready):
@@ -117,16 +124,16 @@ def register(app: Dash, explorer: Explorer) -> None:
     @app.callback(
         Output("heads-joint", "children"),
         Output("chosen-progress", "children"),
-        Output("chosen-tick", "disabled"),
+        Output("chosen-again", "data"),
         *asked,
-        Input("heads-chosen", "value"),
-        Input("chosen-tick", "n_intervals"),
+        Input("heads-chosen", "data"),
+        Input("chosen-poke", "data"),
     )
     def show_chosen(source: Any, site: Any, mode: Any, words: Any, view: Any, *rest: Any) -> Any:
         heads, _ = rest
         state = state_of(source, site, mode, words, heads)
         if view != "heads" or not state.heads.chosen or explorer.site(state).words == ():
-            return [], [], True
+            return [], [], None
         answer = explorer.chosen_heads(state, WAIT)
         told = progress(answer, "patching the chosen heads")
         if not isinstance(answer, Ready):
@@ -134,27 +141,42 @@ def register(app: Dash, explorer: Explorer) -> None:
         return chosen(answer.value, state.heads.chosen, explorer.site(state)), *told
 
     @app.callback(
-        Output("heads-chosen", "value"),
+        Output("heads-chosen", "data"),
         Input("heads-map", "clickData"),
         Input("heads-best", "n_clicks"),
-        State("heads-chosen", "value"),
-        State("source", "data"),
-        State("heads-site", "value"),
-        State("heads-mode", "value"),
+        Input("heads-clear", "n_clicks"),
+        Input("heads-add", "data"),
+        Input("source", "data"),
+        State("heads-chosen", "data"),
+        State("heads-site", "data"),
+        State("heads-mode", "data"),
         State("words", "data"),
         prevent_initial_call=True,
     )
-    def choose(click: Any, _: Any, heads: Any, source: Any, site: Any, mode: Any, words: Any) -> Any:
-        heads = list(heads or [])
-        if ctx.triggered_id == "heads-best":
+    def choose(click: Any, _b: Any, _c: Any, added: Any, source: Any, *rest: Any) -> Any:
+        heads, site, mode, words = rest
+        heads, asked_by = list(heads or []), ctx.triggered_id
+        if asked_by in ("heads-clear", "source"):
+            return []
+        if asked_by == "heads-best":
             answer = explorer.heads(state_of(source, site, mode, words), WAIT)
             if not isinstance(answer, Ready):
                 raise PreventUpdate
-            order = np.argsort(-np.nan_to_num(answer.value), axis=None, kind="stable")[:12]
             n_heads = answer.value.shape[1]
+            order = np.argsort(-np.nan_to_num(answer.value), axis=None, kind="stable")[:12]
             return [name(int(i) // n_heads, int(i) % n_heads) for i in order]
-        point = (click or {}).get("points", [{}])[0]
-        if not isinstance(point.get("x"), int) or not isinstance(point.get("y"), int):
+        one = added if asked_by == "heads-add" else _clicked(click)
+        if not one:
             raise PreventUpdate
-        one = name(point["y"], point["x"])
-        return [h for h in heads if h != one] if one in heads else [*heads, one]
+        return [head for head in heads if head != one] if one in heads else [*heads, one]
+
+    @app.callback(Output("heads-picked", "children"), Input("heads-chosen", "data"))
+    def show_picked(heads: Any) -> Any:
+        return choice_buttons([(one, one) for one in heads or ()], heads or (), several=True)
+
+
+def _clicked(click: Any) -> str:
+    """The head of a click in the figure; nothing where it is of none."""
+    point = (click or {}).get("points", [{}])[0]
+    layer, head = point.get("y"), point.get("x")
+    return name(layer, head) if isinstance(layer, int) and isinstance(head, int) else ""

@@ -9,7 +9,7 @@ from experiments.explore.controls import read_state
 from experiments.explore.desk import Ready
 from experiments.explore.explorer import Explorer
 from experiments.explore.notes import band
-from experiments.explore.panels.parts import WAIT, graph, group, progress, radio, ticker
+from experiments.explore.panels.parts import WAIT, graph, progress, radio, ticker
 from experiments.explore.state import State as Shown
 from experiments.explore.views.notes import by_word, coloured, grid, joint
 
@@ -28,18 +28,25 @@ def layout(shown: Shown, explorer: Explorer) -> Any:
         html.P(_ABOUT),
         html.Div(
             [
-                group("Put in", radio("notes-part", _PARTS, shown.notes.part)),
-                group(
-                    "Layers",
-                    dcc.RangeSlider(
-                        id="notes-layers",
-                        min=0,
-                        max=last,
-                        step=1,
-                        value=[first, min(stop, last)],
-                        marks={0: "0", last: str(last)},
-                        allowCross=False,
-                    ),
+                radio("Put in", "notes-part", _PARTS, shown.notes.part),
+                html.Div(
+                    [
+                        html.Span("Layers", id="layers-label", className="label"),
+                        dcc.RangeSlider(
+                            id="notes-layers",
+                            min=0,
+                            max=last,
+                            step=1,
+                            value=[first, min(stop, last)],
+                            marks={0: "0", last: str(last)},
+                            allowCross=False,
+                            allow_direct_input=False,
+                            tooltip={"placement": "bottom", "always_visible": True},
+                        ),
+                    ],
+                    className="control",
+                    role="group",
+                    **{"aria-labelledby": "layers-label"},
                 ),
             ],
             className="controls",
@@ -75,21 +82,21 @@ def layout(shown: Shown, explorer: Explorer) -> Any:
 
 def register(app: Dash, explorer: Explorer) -> None:
     """What happens when the controls are used."""
-    asked = (Input("source", "data"), Input("notes-part", "value"), Input("notes-layers", "value"))
+    asked = (Input("source", "data"), Input("notes-part", "data"), Input("notes-layers", "value"))
 
     @app.callback(
         Output("notes-words", "children"),
         Output("notes-bars", "figure"),
         Output("words-progress", "children"),
-        Output("words-tick", "disabled"),
+        Output("words-again", "data"),
         *asked,
         Input("view", "data"),
         Input("dark", "data"),
-        Input("words-tick", "n_intervals"),
+        Input("words-poke", "data"),
     )
     def show_words(source: Any, part: Any, layers: Any, view: Any, dark: Any, _: Any) -> Any:
         if view != "notes":
-            return no_update, no_update, [], True
+            return no_update, no_update, [], None
         state = read_state(source, notes=(part, layers, ()))
         opened = explorer.opened(state.source, WAIT)
         if not isinstance(opened, Ready):
@@ -105,15 +112,15 @@ def register(app: Dash, explorer: Explorer) -> None:
     @app.callback(
         Output("notes-joint", "children"),
         Output("joint-progress", "children"),
-        Output("joint-tick", "disabled"),
+        Output("joint-again", "data"),
         *asked,
         Input("words", "data"),
         Input("view", "data"),
-        Input("joint-tick", "n_intervals"),
+        Input("joint-poke", "data"),
     )
     def show_joint(source: Any, part: Any, layers: Any, words: Any, view: Any, _: Any) -> Any:
         if view != "notes":
-            return no_update, [], True
+            return no_update, [], None
         state = read_state(source, notes=(part, layers, words))
         opened = explorer.opened(state.source, WAIT)
         if not isinstance(opened, Ready):
@@ -129,7 +136,7 @@ def register(app: Dash, explorer: Explorer) -> None:
         Input("notes-best", "n_clicks"),
         Input("notes-clear", "n_clicks"),
         Input("source", "data"),
-        State("notes-part", "value"),
+        State("notes-part", "data"),
         State("notes-layers", "value"),
         prevent_initial_call=True,
     )
@@ -147,19 +154,19 @@ def register(app: Dash, explorer: Explorer) -> None:
         Output("notes-grid", "figure"),
         Output("notes-grid-box", "hidden"),
         Output("grid-progress", "children"),
-        Output("grid-tick", "disabled"),
+        Output("grid-again", "data"),
         Input("notes-measure", "n_clicks"),
         Input("source", "data"),
-        Input("notes-part", "value"),
+        Input("notes-part", "data"),
         Input("dark", "data"),
-        Input("grid-tick", "n_intervals"),
+        Input("grid-poke", "data"),
     )
     def show_grid(_clicks: Any, source: Any, part: Any, dark: Any, _: Any) -> Any:
         state = read_state(source, notes=(part, None, ()))
         # It is measured when it is asked for; what is there already is shown at once.
-        asked_for = ctx.triggered_id in ("notes-measure", "grid-tick")
+        asked_for = ctx.triggered_id in ("notes-measure", "grid-poke")
         if not asked_for and explorer.kept("grid", state) is None:
-            return no_update, True, [], True
+            return no_update, True, [], None
         opened = explorer.opened(state.source, WAIT)
         if not isinstance(opened, Ready):
             return no_update, True, *progress(opened, "running both prompts")

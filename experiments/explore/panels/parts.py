@@ -1,16 +1,49 @@
-"""Pieces that all panels are made of: labelled controls, progress, figures with their buttons."""
+"""Pieces that all panels are made of: labelled controls, progress, figures with their buttons.
 
+Radio buttons, check boxes and menus are the page's own: those of Dash tell a screen reader that they are what they
+are not. Each has a store of its name, which holds its value; ``assets/explore.js`` fills it.
+"""
+
+import time
 from collections.abc import Sequence
 from typing import Any
 
-from dash import dcc, html
+from dash import ClientsideFunction, Dash, Input, Output, State, dcc, html
 
-from experiments.explore.desk import Answer, Failed, Ready, Running
+from experiments.explore.desk import Answer, Failed, Running
 from experiments.explore.views.look import CONFIG, empty
 from experiments.explore.views.words import Children
 
-#: Milliseconds between two questions how far work is, and seconds that a first question waits for the answer.
-POLL, WAIT = 350, 1.2
+#: Seconds that a first question waits for the answer, before the page says how far it is.
+WAIT = 1.2
+#: Every ticker of the page.
+TICKERS = (
+    "opened",
+    "words",
+    "joint",
+    "grid",
+    "heads",
+    "curve",
+    "chosen",
+    "edits",
+    "chain",
+    "moved",
+    "along",
+    "picture",
+)
+#: Every set of buttons of which one is chosen, or several.
+CHOICES = (
+    "prompt-mode",
+    "scenario-flip",
+    "scenario-late",
+    "own-chat",
+    "notes-part",
+    "heads-site",
+    "heads-mode",
+    "edit-methods",
+    "snippet-view",
+)
+Options = Sequence[tuple[str, str]]
 
 
 def control(label: str, component: Any, *, hint: str = "") -> Any:
@@ -19,26 +52,96 @@ def control(label: str, component: Any, *, hint: str = "") -> Any:
     return html.Div([html.Label(label, htmlFor=component.id), component, *below], className="control")
 
 
-def group(label: str, component: Any, *, wide: bool = False) -> Any:
-    """Several inputs under one name: radio buttons, check boxes, a slider; ``wide`` takes a whole row."""
-    return html.Fieldset([html.Legend(label), component], className="control wide" if wide else "control")
+def radio(label: str, name: str, options: Options, value: str) -> Any:
+    """Buttons of which one is chosen; the store ``name`` has its value."""
+    return _choices(label, name, options, value, (value,))
 
 
-def radio(name: str, options: Sequence[tuple[str, str]], value: str) -> dcc.RadioItems:
-    """Radio buttons in a row."""
-    listed: list[Any] = [{"label": label, "value": key} for key, label in options]
-    return dcc.RadioItems(id=name, options=listed, value=value, inline=True, className="choices")
+def checks(label: str, name: str, options: Options, chosen: Sequence[str]) -> Any:
+    """Buttons of which any number are chosen; the store ``name`` has the list."""
+    return _choices(label, name, options, list(chosen), tuple(chosen))
+
+
+def _choices(label: str, name: str, options: Options, data: Any, chosen: tuple[str, ...]) -> Any:
+    several = isinstance(data, list)
+    return html.Div(
+        [
+            html.Span(label, id=f"{name}-label", className="label"),
+            html.Div(
+                choice_buttons(options, chosen, several=several),
+                id=f"{name}-choices",
+                className="choices",
+                role="group" if several else "radiogroup",
+                **{"data-choices": name, "aria-labelledby": f"{name}-label"},
+            ),
+            dcc.Store(id=name, data=data),
+        ],
+        className="control wide" if len(options) > 6 else "control",
+    )
+
+
+def choice_buttons(options: Options, chosen: Sequence[str], *, several: bool) -> Children:
+    """The buttons alone, one of them reached by the tab key and the others by arrows where one is chosen."""
+    return [
+        html.Button(
+            text,
+            type="button",
+            role="checkbox" if several else "radio",
+            tabIndex=0 if several or key in chosen else -1,
+            **{"data-value": key, "aria-checked": "true" if key in chosen else "false"},
+        )
+        for key, text in options
+    ]
+
+
+def menu(label: str, name: str, options: Options, value: str, *, once: bool = False) -> Any:
+    """A menu; the store ``name`` has the value of what is chosen; ``once``: it then shows its first entry again."""
+    more = {"data-once": "yes"} if once else {}
+    return html.Div(
+        [
+            html.Label(label, htmlFor=f"{name}-menu"),
+            html.Select(entries(options, value), id=f"{name}-menu", **{"data-store": name}, **more),
+            dcc.Store(id=name, data=value),
+        ],
+        className="control",
+    )
+
+
+def entries(options: Options, value: str) -> Children:
+    """What stands in a menu."""
+    return [
+        html.Option(text, value=key, selected="selected" if key == value else None) for key, text in options
+    ]
 
 
 def ticker(name: str) -> Any:
-    """Where a piece of work says how far it is, and what asks it."""
+    """Where a piece of work says how far it is. The page asks again once it has had the last answer."""
     return html.Div(
         [
-            dcc.Interval(id=f"{name}-tick", interval=POLL, disabled=True),
+            dcc.Store(id=f"{name}-again"),
+            dcc.Store(id=f"{name}-poke"),
             html.Div(id=f"{name}-progress", role="status", **{"aria-live": "polite"}),
         ],
         className="ticker",
     )
+
+
+def register(app: Dash) -> None:
+    """What the page does by itself with these pieces."""
+    for name in TICKERS:
+        app.clientside_callback(
+            ClientsideFunction("explore", "again"),
+            Output(f"{name}-progress", "title"),
+            Input(f"{name}-again", "data"),
+            State(f"{name}-poke", "id"),
+        )
+    for name in CHOICES:
+        app.clientside_callback(
+            ClientsideFunction("explore", "check"),
+            Output(f"{name}-choices", "title"),
+            Input(name, "data"),
+            State(name, "id"),
+        )
 
 
 def graph(name: str, about: str) -> Any:
@@ -65,18 +168,13 @@ def graph(name: str, about: str) -> Any:
     )
 
 
-def progress(answer: Answer[Any], what: str) -> tuple[Children, bool]:
-    """What the ticker shows of an answer, and whether it may stop asking."""
+def progress(answer: Answer[Any], what: str) -> tuple[Children, float | None]:
+    """What the ticker shows of an answer, and a number that is new each time where it must ask again."""
     if isinstance(answer, Running):
         if not answer.total:
-            return [html.Span(f"{what} …"), html.Progress(max="1")], False
+            return [html.Span(f"{what} …"), html.Progress(max="1")], time.monotonic()
         done = f"{100 * answer.share:.0f}"
-        return [html.Span(f"{what}: {done} %"), html.Progress(max="100", value=done)], False
+        return [html.Span(f"{what}: {done} %"), html.Progress(max="100", value=done)], time.monotonic()
     if isinstance(answer, Failed):
         return [html.Span(answer.line, className="refused", role="alert")], True
-    return [], True
-
-
-def ready(answer: Answer[Any]) -> bool:
-    """Whether there is a result."""
-    return isinstance(answer, Ready)
+    return [], None

@@ -8,7 +8,7 @@ from dash.exceptions import PreventUpdate
 from experiments.explore.desk import Failed, Ready
 from experiments.explore.explorer import Explorer
 from experiments.explore.own import own_of
-from experiments.explore.panels.parts import WAIT, control, group, progress, radio, ticker
+from experiments.explore.panels.parts import WAIT, checks, control, menu, progress, radio, ticker
 from experiments.explore.state import Own, Scenario, source_of
 from experiments.explore.state import State as Shown
 from experiments.explore.views.prompt import competence, tokens
@@ -24,8 +24,24 @@ _EXAMPLE = Own(
     cue="Answer:",
     actions=("up", "down"),
 )
-_SCENARIO = ("family", "wording", "flip", "index", "fillers", "late")
-_OWN = ("system", "context", "question", "cue", "first", "second", "chat")
+#: Controls of either kind of prompt, and where each keeps its value.
+_SCENARIO = {
+    "family": "data",
+    "wording": "data",
+    "flip": "data",
+    "index": "value",
+    "fillers": "value",
+    "late": "data",
+}
+_OWN = {
+    "system": "value",
+    "context": "value",
+    "question": "value",
+    "cue": "value",
+    "first": "value",
+    "second": "value",
+    "chat": "data",
+}
 
 
 def layout(shown: Shown, explorer: Explorer) -> Any:
@@ -35,7 +51,7 @@ def layout(shown: Shown, explorer: Explorer) -> Any:
     own = source if isinstance(source, Own) else _EXAMPLE
     modes = [("scenario", "a scenario"), ("own", "my own")]
     return [
-        group("Prompt", radio("prompt-mode", modes, source.kind)),
+        radio("Prompt", "prompt-mode", modes, source.kind),
         html.Div(_scenario(scenario, explorer), id="scenario-box", className="controls"),
         html.Div(_own(own), id="own-box", className="controls own"),
         html.P(id="prompt-refused", className="refused", role="alert"),
@@ -45,23 +61,15 @@ def layout(shown: Shown, explorer: Explorer) -> Any:
 
 def _scenario(source: Scenario, explorer: Explorer) -> list[Any]:
     world = explorer.world
-    families: list[Any] = [{"label": f.name.replace("_", " "), "value": f.name} for f in world.families]
-    rules: list[Any] = [{"label": name.replace("_", " "), "value": name} for name in world.rules]
+    families = [(f.name, f.name.replace("_", " ")) for f in world.families]
+    rules = [("", "the instance's own"), *((name, name.replace("_", " ")) for name in world.rules)]
     flips = [("field", "the field"), ("rule", "what the rule names")]
     late = [("no", "before the rule"), ("yes", "after it")]
     return [
-        control(
-            "Scenario",
-            dcc.Dropdown(id="scenario-family", options=families, value=source.family, clearable=False),
-        ),
-        control(
-            "Wording of the rule",
-            dcc.Dropdown(
-                id="scenario-wording", options=rules, value=source.wording, placeholder="the instance's own"
-            ),
-        ),
-        group("The prompts differ in", radio("scenario-flip", flips, source.flip)),
-        group("The field stands", radio("scenario-late", late, "yes" if source.late else "no")),
+        menu("Scenario", "scenario-family", families, source.family),
+        menu("Wording of the rule", "scenario-wording", rules, source.wording or ""),
+        radio("The prompts differ in", "scenario-flip", flips, source.flip),
+        radio("The field stands", "scenario-late", late, "yes" if source.late else "no"),
         control("Instance", _number("scenario-index", source.index, 9999)),
         control("Neutral sentences", _number("scenario-fillers", source.fillers, 40)),
         html.Button("Write my own from this", id="own-from", type="button"),
@@ -81,12 +89,7 @@ def _own(own: Own) -> list[Any]:
         control("The answer opens with", dcc.Input(id="own-cue", type="text", value=own.cue)),
         control("Action for the first value", dcc.Input(id="own-first", type="text", value=own.actions[0])),
         control("Action for the other value", dcc.Input(id="own-second", type="text", value=own.actions[1])),
-        dcc.Checklist(
-            id="own-chat",
-            options=[{"label": "through the chat template", "value": "chat"}],
-            value=["chat"] if own.chat else [],
-            className="choices",
-        ),
+        checks("Rendered", "own-chat", [("chat", "through the chat template")], ["chat"] if own.chat else []),
         html.Button("Run this prompt", id="own-run", type="button", className="primary"),
     ]
 
@@ -105,8 +108,8 @@ def register(app: Dash, explorer: Explorer) -> None:
         Output("source", "data"),
         Output("prompt-refused", "children"),
         Input("own-run", "n_clicks"),
-        *(Input(f"scenario-{name}", "value") for name in _SCENARIO),
-        *(State(f"own-{name}", "value") for name in _OWN),
+        *(Input(f"scenario-{name}", prop) for name, prop in _SCENARIO.items()),
+        *(State(f"own-{name}", prop) for name, prop in _OWN.items()),
         prevent_initial_call=True,
     )
     def choose(_: Any, *values: Any) -> Any:
@@ -125,8 +128,8 @@ def register(app: Dash, explorer: Explorer) -> None:
         return source.model_dump(mode="json"), ""
 
     @app.callback(
-        *(Output(f"own-{name}", "value") for name in _OWN),
-        Output("prompt-mode", "value"),
+        *(Output(f"own-{name}", prop) for name, prop in _OWN.items()),
+        Output("prompt-mode", "data"),
         Input("own-from", "n_clicks"),
         State("source", "data"),
         prevent_initial_call=True,
@@ -143,9 +146,9 @@ def register(app: Dash, explorer: Explorer) -> None:
         Output("competence", "children"),
         Output("prompt-tokens", "children"),
         Output("opened-progress", "children"),
-        Output("opened-tick", "disabled"),
+        Output("opened-again", "data"),
         Input("source", "data"),
-        Input("opened-tick", "n_intervals"),
+        Input("opened-poke", "data"),
     )
     def show(source: Any, _: Any) -> Any:
         answer = explorer.opened(source_of(source), WAIT)
@@ -159,7 +162,8 @@ def _read_scenario(given: dict[str, Any]) -> dict[str, Any] | None:
     # A number that is just being typed is none.
     if given["index"] is None or given["fillers"] is None:
         return None
-    return {"kind": "scenario", **given, "late": given["late"] == "yes"}
+    wording = given["wording"] or None
+    return {"kind": "scenario", **given, "wording": wording, "late": given["late"] == "yes"}
 
 
 def _read_own(given: dict[str, Any]) -> dict[str, Any]:
