@@ -26,12 +26,14 @@ def layout(shown: Shown, explorer: Explorer) -> Any:
     view = shown.view if shown.view in dict(_SHOWN) else "notes"
     return [
         html.H3("Permalink"),
-        html.P("This page's address holds all that is chosen, and opens in any explorer of the same model."),
+        html.Label(
+            "This page's address holds all that is chosen, and opens in any explorer of the same model.",
+            htmlFor="link",
+        ),
         html.Div(
             [
                 dcc.Input(id="link", type="text", readOnly=True, value=""),
                 html.Button("Copy", id="link-copy", type="button", **{"data-copy": "link"}),
-                html.Span(id="link-copied", role="status"),
             ],
             className="copy",
         ),

@@ -1,7 +1,7 @@
 """Pieces that all panels are made of: labelled controls, progress, figures with their buttons.
 
-Radio buttons, check boxes and menus are the page's own: those of Dash tell a screen reader that they are what they
-are not. Each has a store of its name, which holds its value; ``assets/explore.js`` fills it.
+Radio buttons, check boxes and menus are the page's own: those of Dash tell a screen reader that they are
+what they are not. Each has a store of its name, which holds its value; ``assets/explore.js`` fills it.
 """
 
 import time
@@ -95,7 +95,7 @@ def choice_buttons(options: Options, chosen: Sequence[str], *, several: bool) ->
 
 
 def menu(label: str, name: str, options: Options, value: str, *, once: bool = False) -> Any:
-    """A menu; the store ``name`` has the value of what is chosen; ``once``: it then shows its first entry again."""
+    """A menu; the store ``name`` has what is chosen; with ``once`` it shows its first entry again."""
     more = {"data-once": "yes"} if once else {}
     return html.Div(
         [

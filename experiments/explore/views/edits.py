@@ -12,6 +12,13 @@ from experiments.explore.views.prompt import signed
 from experiments.explore.views.words import Children
 from pkv_interp.plots.theme import BLUE, GREY, ORANGE, SKY
 
+#: A table that is wider than a telephone can be scrolled by keys, too.
+_SCROLLED: dict[str, Any] = {
+    "className": "scroll",
+    "tabIndex": 0,
+    "role": "region",
+    "aria-label": "methods side by side",
+}
 _PLACES = ("top right", "bottom right", "middle right", "top center")
 _HEADS = ("method", "decides", "margin", "KL to full", "tokens run", "time")
 
@@ -34,7 +41,7 @@ def table(found: Compared) -> Children:
         *(_row(one, full) for one in found.tried),
     ]
     return [
-        html.Div(html.Table([html.Thead(head), html.Tbody(rows)], className="results"), className="scroll"),
+        html.Div(html.Table([html.Thead(head), html.Tbody(rows)], className="results"), **_SCROLLED),
         html.P(
             "KL, in nats, is that of the full re-prefill's next-token distribution from the method's. "
             "Times are of this one run on this machine.",
@@ -64,6 +71,7 @@ def _row(one: Tried, full: str | None) -> Any:
 def bars(found: Compared, dark: bool) -> go.Figure:
     """KL to the full re-prefill against tokens run: cheap and close is at the lower left."""
     tried = [one for one in found.tried if not one.refused]
+    most = max((one.tokens for one in tried), default=0)
     figure = go.Figure()
     figure.add_scatter(
         x=[one.tokens for one in tried],
@@ -71,7 +79,9 @@ def bars(found: Compared, dark: bool) -> go.Figure:
         text=[one.method for one in tried],
         mode="markers+text",
         # Cheap methods lie close together: their names go round their marks.
-        textposition=[_PLACES[i % len(_PLACES)] for i in range(len(tried))],
+        textposition=[
+            _PLACES[i % len(_PLACES)] if 2 * one.tokens < most else "top left" for i, one in enumerate(tried)
+        ],
         textfont={"size": 11},
         marker={
             "size": 11,
