@@ -17,7 +17,7 @@ from experiments.explore.permalink import pack
 from experiments.explore.state import State
 from pkv_interp.errors import PkvError
 from pkv_interp.models.requested import requested_weights
-from pkv_interp.records import Row, RunRecord
+from pkv_interp.records import Competence, Row, RunRecord
 from pkv_interp.records.controls import control, raise_for_controls
 from pkv_interp.records.environment import environment
 from pkv_interp.records.key import asked, digest, jsonable
@@ -25,6 +25,7 @@ from pkv_interp.records.schema import Control
 from pkv_interp.records.store import file_name
 from pkv_interp.records.tables import by_table
 from pkv_interp.run.tokens import token_table
+from pkv_interp.stats import Estimate
 from pkv_interp.tolerances import tolerance_of
 
 NAME = "explore"
@@ -60,6 +61,7 @@ def record_of(explorer: Explorer, state: State) -> RunRecord:
         "started_at": datetime.now(UTC),
         "seconds": time.monotonic() - begin,
         "controls": controls,
+        "competence": _competence(found, info.random_weights),
         "remarks": _remarks(found, state),
         "rows": list(_rows(explorer, state, found, made)),
         "tables": jsonable(_tables(explorer, state, found, words), "a table"),
@@ -90,6 +92,15 @@ def _controls(explorer: Explorer, found: Opened, made: Joint, state: State) -> l
             control("full_patch", made.everything, found.clean.margin, allowed, "margin in logits")
         )
     return controls
+
+
+def _competence(found: Opened, random_weights: bool) -> Competence:
+    """Of this very pair: right on both sides, or not competent; random weights are right by luck alone."""
+    sides = {"match": found.clean.right, "mismatch": found.corrupt.right}
+    accuracy = Estimate(value=sum(sides.values()) / 2, n_families=1, n_instances=2)
+    passed = found.competent and not random_weights
+    per_value = {name: float(right) for name, right in sides.items()}
+    return Competence(accuracy=accuracy, per_value=per_value, threshold=1.0, passed=passed)
 
 
 def _remarks(found: Opened, state: State) -> list[str]:

@@ -1,5 +1,6 @@
 """Serving the page on this machine, and on no other."""
 
+import socket
 import sys
 import time
 import webbrowser
@@ -72,6 +73,25 @@ def _guard(server: Flask) -> None:
         return response
 
 
+def check_port(port: int) -> None:
+    """Refuse a port that is taken, before a model is loaded for it.
+
+    Raises:
+        PkvError: it is.
+    """
+    with socket.socket() as probe:
+        # As the server itself does: a port that was let go a moment ago is free.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError as error:
+            raise _taken(port) from error
+
+
+def _taken(port: int) -> PkvError:
+    return PkvError(f"port {port} of {HOST} cannot be used", "set port=0 for any free one")
+
+
 def listening(app: Dash, port: int) -> BaseWSGIServer:
     """A server that listens; requests wait until it serves.
 
@@ -81,7 +101,7 @@ def listening(app: Dash, port: int) -> BaseWSGIServer:
     try:
         return make_server(HOST, port, app.server, threaded=True, request_handler=_Quiet)
     except (OSError, SystemExit) as error:
-        raise PkvError(f"port {port} of {HOST} cannot be used", "set port=0 for any free one") from error
+        raise _taken(port) from error
 
 
 def serve(settings: ExploreSettings) -> None:
@@ -91,6 +111,7 @@ def serve(settings: ExploreSettings) -> None:
         PkvError: the model cannot be loaded, or the port is taken.
     """
     begin = time.monotonic()
+    check_port(settings.port)
     explorer = Explorer(load(settings.model), settings)
     server = listening(application(explorer), settings.port)
     address = f"http://{HOST}:{server.server_port}"

@@ -32,6 +32,8 @@ def test_it_listens_on_this_machine_alone_and_says_where_a_port_is_taken() -> No
         assert server.server_address[0] == "127.0.0.1"
         with pytest.raises(PkvError, match=f"port {server.server_port} .* port=0"):
             serve.listening(app, server.server_port)
+        with pytest.raises(PkvError, match="port=0"):
+            serve.check_port(server.server_port)
     finally:
         server.server_close()
 

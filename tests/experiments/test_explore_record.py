@@ -61,7 +61,10 @@ def test_a_record_is_read_and_checked_like_any_other(tmp_path: Path) -> None:
     assert rows["words"].patched == value(explorer().joint(state, PATIENCE)).words
     assert rows["edit/erratum"].patched == next(one.margin for one in tried if one.method == "erratum")
     assert len(again.tables["tokens"]) == len(explorer().maker.make(SCENARIO).case.clean)
-    assert token_text(again).layout.height > 100
+    drawn = token_text(again)
+    assert again.competence is not None
+    assert not again.competence.passed  # its weights are random
+    assert "not competent" in drawn.layout.title.text
 
 
 def test_no_record_where_a_control_fails(monkeypatch: pytest.MonkeyPatch) -> None:
