@@ -82,40 +82,55 @@ def options_of(method: str, actions: Sequence[str], wording: str) -> dict[str, o
     return {name: value for name, value in has.items() if name in takes}
 
 
-def compare(
-    context: EditableContext,
-    step: Step,
-    methods: Sequence[str],
-    actions: Sequence[str],
-    wording: str,
-    report: Report,
-) -> Compared:
-    """One change by several methods, each from the context as written.
+class Change:
+    """One change of a context by any methods; what was tried with one wording is not run again.
 
     Args:
         context: the clean prompt.
-        step: field and new value; its method is not read.
-        methods: names, with their amounts.
+        field: to be changed.
+        value: its new value.
         actions: the first prompt's, then the other's.
-        wording: of errata.
-        report: is told how far it is.
-
-    Raises:
-        PkvError: the value cannot be written at all, by a full re-prefill either.
     """
-    report(0, len(methods) + 1)
-    base = context.prefill()
-    before = base.decide(actions)
-    full = base.edit(step.field, step.value, FULL).decide(actions)
-    found = []
-    for number, method in enumerate(methods, 1):
-        report(number, len(methods) + 1)
-        try:
-            made = base.edit(step.field, step.value, method, **options_of(method, actions, wording))
-            found.append(_tried(method, made, made.decide(actions), full))
-        except PkvError as error:
-            found.append(Tried(method, refused=str(error)))
-    return Compared((before.choice, before.margin), tuple(found))
+
+    def __init__(self, context: EditableContext, field: str, value: str, actions: Sequence[str]) -> None:
+        self._context, self._field, self._value, self._actions = context, field, value, actions
+        self._full: tuple[State, Decision] | None = None
+        self._tried: dict[str, Tried] = {}
+
+    def compare(self, methods: Sequence[str], wording: str, report: Report) -> Compared:
+        """The change by several methods, each from the context as written.
+
+        Args:
+            methods: names, with their amounts.
+            wording: of errata.
+            report: is told how far it is.
+
+        Raises:
+            PkvError: the value cannot be written at all, by a full re-prefill either.
+        """
+        report(0, len(methods) + 1)
+        base = self._context.prefill()
+        before = base.decide(self._actions)
+        if self._full is None:
+            state = base.edit(self._field, self._value, FULL)
+            self._full = state, state.decide(self._actions)
+        found = []
+        for number, method in enumerate(methods, 1):
+            report(number, len(methods) + 1)
+            found.append(self._try(base, self._full, method, wording))
+        return Compared((before.choice, before.margin), tuple(found))
+
+    def _try(self, base: State, full: tuple[State, Decision], method: str, wording: str) -> Tried:
+        options = options_of(method, self._actions, wording)
+        key = f"{method} {options}"
+        if key not in self._tried:
+            try:
+                made = full[0] if method == FULL else base.edit(self._field, self._value, method, **options)
+                decision = full[1] if method == FULL else made.decide(self._actions)
+                self._tried[key] = _tried(method, made, decision, full[1])
+            except PkvError as error:
+                self._tried[key] = Tried(method, refused=str(error))
+        return self._tried[key]
 
 
 def follow(

@@ -2,21 +2,23 @@
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
+from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
 from jaxtyping import Float
 
-from experiments.explore.chunks import REPAIRS, Cut, Moved, move
+from experiments.explore.chunks import REPAIRS, Cut, Moved, Mover
 from experiments.explore.desk import Answer, Desk, Report
-from experiments.explore.edits import USUAL, Compared, Link, compare, follow
+from experiments.explore.edits import USUAL, Change, Compared, Link, follow
 from experiments.explore.heads import Curve, Site, curve, head_effects, sweep
 from experiments.explore.notes import Joint, band, grid_margins, joint_margins, recovery, word_margins
 from experiments.explore.opened import Opened, opened
 from experiments.explore.pair import Maker, Pair
 from experiments.explore.settings import ExploreSettings
-from experiments.explore.state import Compose, Own, Scenario, State, Step
+from experiments.explore.state import Compose, Own, Scenario, State
 from pkv_interp.cache.compute import Runner
+from pkv_interp.editing import EditableContext
 from pkv_interp.engine import Engine
 from pkv_interp.errors import PkvError
 from pkv_interp.measure.pairs import PairRun, run_pair
@@ -25,6 +27,7 @@ from pkv_interp.streams import stream
 from pkv_interp.tasks import Scenarios
 
 T = TypeVar("T")
+K = TypeVar("K", bound=Hashable)
 Source = Scenario | Own
 #: Pairs whose caches are kept: one on the page, and those that the reader goes back to.
 _PAIRS = 3
@@ -42,6 +45,9 @@ class Explorer:
         self.runner = Runner.of(loaded.model)
         self.maker = Maker(loaded.tokenizer, loaded.config.thinking, settings.world, settings.seed)
         self.desk = desk or Desk()
+        self._mover = Mover(self.runner, loaded.tokenizer)
+        self._contexts: OrderedDict[Source, EditableContext] = OrderedDict()
+        self._changes: OrderedDict[tuple[Source, str], Change] = OrderedDict()
         self._runs: OrderedDict[Hashable, tuple[Pair, PairRun]] = OrderedDict()
 
     @property
@@ -56,20 +62,17 @@ class Explorer:
 
     def _run(self, source: Source, capture: frozenset[str] = _READING) -> tuple[Pair, PairRun]:
         """The pair of a source, run; called by the desk's thread alone."""
-        key = (source, capture)
-        if key not in self._runs:
-            pair = self.maker.make(source)
-            self.runner.positions.check_served(len(pair.case.clean))
-            self._runs[key] = pair, run_pair(self.engine, pair.case, capture)
-            while len(self._runs) > _PAIRS:
-                self._runs.popitem(last=False)
-        self._runs.move_to_end(key)
-        return self._runs[key]
+        return _kept(self._runs, (source, capture), lambda: self._made(source, capture))
+
+    def _made(self, source: Source, capture: frozenset[str]) -> tuple[Pair, PairRun]:
+        pair = self.maker.make(source)
+        self.runner.positions.check_served(len(pair.case.clean))
+        return pair, run_pair(self.engine, pair.case, capture)
 
     def _ask(self, what: str, state: State, work: Callable[[Report], T], wait: float) -> Answer[T]:
         return self.desk.ask(self.key(what, state), work, wait)
 
-    def key(self, what: str, state: State) -> tuple[Hashable, ...]:
+    def key(self, what: str, state: State) -> tuple[Any, ...]:
         """What a view's result is kept under: all that it depends on.
 
         Args:
@@ -100,7 +103,7 @@ class Explorer:
     def opened(self, source: Source, wait: float = 0.0) -> Answer[Opened]:
         """Both prompts and their decisions."""
 
-        def work(_: Report) -> Opened:
+        def work(_report: Report) -> Opened:
             pair, run = self._run(source)
             return opened(pair, run, self.loaded.tokenizer)
 
@@ -124,7 +127,7 @@ class Explorer:
         part, layers = state.notes.part, band(state.notes.layers, self.n_layers)
         words = tuple(sorted(set(state.notes.words)))
 
-        def work(_: Report) -> Joint:
+        def work(_report: Report) -> Joint:
             _, run = self._run(state.source)
             return joint_margins(self.engine, run, words, part, layers)
 
@@ -187,12 +190,20 @@ class Explorer:
         edit, methods = state.edit, state.edit.methods or USUAL
 
         def work(report: Report) -> Compared:
-            pair, _ = self._run(state.source)
-            step = Step(field=pair.field, value=edit.value.strip() or pair.values[1], method="")
-            context = pair.context(self.loaded)
-            return compare(context, step, methods, pair.case.actions, edit.wording, report)
+            return self._change(state).compare(methods, edit.wording, report)
 
         return self._ask("edits", state, work, wait)
+
+    def _context(self, source: Source) -> EditableContext:
+        """The clean prompt as an editable context, whose prefill is kept for other edits of it."""
+        pair, _ = self._run(source)
+        return _kept(self._contexts, source, lambda: pair.context(self.loaded))
+
+    def _change(self, state: State) -> Change:
+        pair, _ = self._run(state.source)
+        value, context = state.edit.value.strip() or pair.values[1], self._context(state.source)
+        make = partial(Change, context, pair.field, value, pair.case.actions)
+        return _kept(self._changes, (state.source, value), make)
 
     def chain(self, state: State, wait: float = 0.0) -> Answer[tuple[Link, ...]]:
         """The chain of edits, step by step."""
@@ -200,7 +211,7 @@ class Explorer:
 
         def work(report: Report) -> tuple[Link, ...]:
             pair, _ = self._run(state.source)
-            return follow(pair.context(self.loaded), edit.chain, pair.case.actions, edit.wording, report)
+            return follow(self._context(state.source), edit.chain, pair.case.actions, edit.wording, report)
 
         return self._ask("chain", state, work, wait)
 
@@ -215,15 +226,21 @@ class Explorer:
             case, cut = pair.case, cut_of(compose, pair)
             repairs = tuple(k for k in REPAIRS if k <= cut.length) if along else (cut.repair,)
             return {
-                side: self._moved(prompt.ids, pair, cut, repairs, report)
+                side: self._mover.move(prompt.ids, case.action_ids, cut, repairs, report)
                 for side, prompt in (("clean", case.clean), ("corrupt", case.corrupt))
             }
 
         return self._ask("along" if along else "moved", state, work, wait)
 
-    def _moved(self, ids: Any, pair: Pair, cut: Cut, repairs: Any, report: Report) -> dict[int, Moved]:
-        tokenizer = self.loaded.tokenizer
-        return move(self.runner, tokenizer, ids, pair.case.action_ids, cut, repairs, report)
+
+def _kept(place: OrderedDict[K, T], key: K, make: Callable[[], T]) -> T:
+    """What is kept under a key, made where it is not there; the oldest go."""
+    if key not in place:
+        place[key] = make()
+        while len(place) > _PAIRS:
+            place.popitem(last=False)
+    place.move_to_end(key)
+    return place[key]
 
 
 def cut_of(compose: Compose, pair: Pair) -> Cut:

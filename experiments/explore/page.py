@@ -10,6 +10,7 @@ from experiments.explore.panels import compose, edit, export, heads, notes, part
 from experiments.explore.permalink import unpack
 from experiments.explore.state import VIEWS, Scenario, View
 from experiments.explore.state import State as Shown
+from experiments.explore.views.words import wild
 from pkv_interp.errors import PkvError
 
 PANELS: dict[View, ModuleType] = {
@@ -53,7 +54,7 @@ def page(explorer: Explorer, search: str | None) -> Any:
                 [
                     html.H1("pkv explorer"),
                     html.Span(explorer.loaded.info.name, className="model mono"),
-                    html.Button("Dark", id="theme", type="button", **{"aria-pressed": "false"}),
+                    html.Button("Dark", id="theme", type="button", **wild({"aria-pressed": "false"})),
                 ]
             ),
             *([html.P(refused, className="banner", role="alert", id="link-refused")] if refused else []),
@@ -64,7 +65,7 @@ def page(explorer: Explorer, search: str | None) -> Any:
                         [_tab(view, shown.view) for view in VIEWS],
                         role="tablist",
                         className="tabs",
-                        **{"aria-label": "views"},
+                        **wild({"aria-label": "views"}),
                     ),
                     *(
                         html.Section(
@@ -72,7 +73,7 @@ def page(explorer: Explorer, search: str | None) -> Any:
                             id=f"panel-{view}",
                             role="tabpanel",
                             hidden=view != shown.view,
-                            **{"aria-labelledby": f"tab-{view}"},
+                            **wild({"aria-labelledby": f"tab-{view}"}),
                         )
                         for view in VIEWS
                     ),
@@ -155,5 +156,5 @@ def _tab(view: View, shown: View) -> Any:
         type="button",
         role="tab",
         tabIndex=0 if view == shown else -1,
-        **{"aria-selected": "true" if view == shown else "false", "aria-controls": f"panel-{view}"},
+        **wild({"aria-selected": "true" if view == shown else "false", "aria-controls": f"panel-{view}"}),
     )

@@ -4,7 +4,6 @@ import socket
 import sys
 import time
 import webbrowser
-from typing import Any
 
 from dash import Dash
 from flask import Flask, Response, abort, request
@@ -35,7 +34,7 @@ _NAMES = frozenset({HOST, "localhost"})
 class _Quiet(WSGIRequestHandler):
     """Requests leave no line each."""
 
-    def log_request(self, *_: Any) -> None:
+    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
         """Say nothing."""
 
 

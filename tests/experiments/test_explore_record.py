@@ -64,7 +64,7 @@ def test_a_record_is_read_and_checked_like_any_other(tmp_path: Path) -> None:
     drawn = token_text(again)
     assert again.competence is not None
     assert not again.competence.passed  # its weights are random
-    assert "not competent" in drawn.layout.title.text
+    assert "not competent" in drawn.to_plotly_json()["layout"]["title"]["text"]
 
 
 def test_no_record_where_a_control_fails(monkeypatch: pytest.MonkeyPatch) -> None:

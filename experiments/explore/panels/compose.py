@@ -12,6 +12,7 @@ from experiments.explore.panels.parts import WAIT, control, entries, graph, menu
 from experiments.explore.state import State as Shown
 from experiments.explore.views.chunks import marked, preview, repairs, table
 from experiments.explore.views.words import told as spoken
+from experiments.explore.views.words import wild
 
 _BACK = ("", "back in its place")
 _ABOUT = (
@@ -30,11 +31,13 @@ def layout(shown: Shown, explorer: Explorer) -> Any:
             id="compose-words",
             className="text",
             role="group",
-            **{
-                "data-picks": "ends",
-                "data-plain": "yes",
-                "aria-label": "words of the prompt: choose two, the chunk's ends",
-            },
+            **wild(
+                {
+                    "data-picks": "ends",
+                    "data-plain": "yes",
+                    "aria-label": "words of the prompt: choose two, the chunk's ends",
+                }
+            ),
         ),
         html.Div(
             [
@@ -64,7 +67,7 @@ def layout(shown: Shown, explorer: Explorer) -> Any:
         ),
         html.Div(id="compose-preview"),
         ticker("moved"),
-        html.Div(id="compose-table", **{"aria-live": "polite"}),
+        html.Div(id="compose-table", **wild({"aria-live": "polite"})),
         html.Button("Measure other repairs", id="compose-measure", type="button"),
         ticker("along"),
         graph("compose-curve", "distance from a full prefill by number of repaired tokens"),

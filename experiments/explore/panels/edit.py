@@ -13,6 +13,7 @@ from experiments.explore.panels.parts import WAIT, checks, control, entries, gra
 from experiments.explore.state import LONGEST_CHAIN
 from experiments.explore.state import State as Shown
 from experiments.explore.views.edits import bars, chain, table, timeline
+from experiments.explore.views.words import wild
 from pkv_interp.prompts.errata import DEFAULT, ERRATA
 
 _ABOUT = (
@@ -47,7 +48,7 @@ def layout(shown: Shown, explorer: Explorer) -> Any:
             className="controls",
         ),
         ticker("edits"),
-        html.Div(id="edit-table", **{"aria-live": "polite"}),
+        html.Div(id="edit-table", **wild({"aria-live": "polite"})),
         graph("edit-bars", "distance from a full re-prefill by tokens run, for each method"),
         html.H3("A chain of edits"),
         html.P(
@@ -69,7 +70,7 @@ def layout(shown: Shown, explorer: Explorer) -> Any:
             className="controls",
         ),
         ticker("chain"),
-        html.Div(id="chain-steps", **{"aria-live": "polite"}),
+        html.Div(id="chain-steps", **wild({"aria-live": "polite"})),
         graph("chain-line", "margin after every step, and that of a full re-prefill"),
     ]
 

@@ -14,6 +14,7 @@ from experiments.explore.record import name_of, record_of
 from experiments.explore.snippet import snippet_of
 from experiments.explore.state import VIEWS, state_of
 from experiments.explore.state import State as Shown
+from experiments.explore.views.words import wild
 from pkv_interp.errors import PkvError
 from pkv_interp.plots.tokens import token_text
 
@@ -33,7 +34,7 @@ def layout(shown: Shown, explorer: Explorer) -> Any:
         html.Div(
             [
                 dcc.Input(id="link", type="text", readOnly=True, value=""),
-                html.Button("Copy", id="link-copy", type="button", **{"data-copy": "link"}),
+                html.Button("Copy", id="link-copy", type="button", **wild({"data-copy": "link"})),
             ],
             className="copy",
         ),
@@ -47,7 +48,7 @@ def layout(shown: Shown, explorer: Explorer) -> Any:
         html.P(id="record-refused", className="refused", role="alert"),
         html.H3("Program"),
         radio("that repeats the view", "snippet-view", _SHOWN, view),
-        html.Button("Copy", id="snippet-copy", type="button", **{"data-copy": "snippet"}),
+        html.Button("Copy", id="snippet-copy", type="button", **wild({"data-copy": "snippet"})),
         html.Pre(id="snippet", className="mono", tabIndex=0),
         html.H3("Picture"),
         html.P(

@@ -12,6 +12,7 @@ from experiments.explore.explorer import Explorer
 from experiments.explore.panels.parts import WAIT, choice_buttons, graph, menu, progress, radio, ticker
 from experiments.explore.state import State as Shown
 from experiments.explore.views.heads import chosen, cumulative, heatmap, name
+from experiments.explore.views.words import wild
 
 _SITES = [("read", "read, at the decision"), ("write", "write, at the words chosen in Notes")]
 _MODES = [("patch", "put in the first prompt's output"), ("knockout", "knock out on both prompts")]
@@ -54,9 +55,9 @@ def layout(shown: Shown, explorer: Explorer) -> Any:
             id="heads-picked",
             className="choices",
             role="group",
-            **{"data-choices": "heads-chosen", "aria-label": "chosen heads: press one to leave it out"},
+            **wild({"data-choices": "heads-chosen", "aria-label": "chosen heads: press one to leave it out"}),
         ),
-        html.Div(id="heads-joint", **{"aria-live": "polite"}),
+        html.Div(id="heads-joint", **wild({"aria-live": "polite"})),
         ticker("chosen"),
         ticker("heads"),
         graph("heads-map", "effect of every single head by layer; click one to choose it"),

@@ -12,6 +12,7 @@ from experiments.explore.notes import band
 from experiments.explore.panels.parts import WAIT, graph, progress, radio, ticker
 from experiments.explore.state import State as Shown
 from experiments.explore.views.notes import by_word, coloured, grid, joint
+from experiments.explore.views.words import wild
 
 _PARTS = [("KV", "keys and values"), ("K", "keys"), ("V", "values")]
 _ABOUT = (
@@ -46,7 +47,7 @@ def layout(shown: Shown, explorer: Explorer) -> Any:
                     ],
                     className="control",
                     role="group",
-                    **{"aria-labelledby": "layers-label"},
+                    **wild({"aria-labelledby": "layers-label"}),
                 ),
             ],
             className="controls",
@@ -56,10 +57,12 @@ def layout(shown: Shown, explorer: Explorer) -> Any:
             id="notes-words",
             className="text",
             role="group",
-            **{
-                "data-picks": "words",
-                "aria-label": "words of the prompt: arrow keys move, space chooses, shift and click a range",
-            },
+            **wild(
+                {
+                    "data-picks": "words",
+                    "aria-label": "words of the prompt: arrow keys move, space chooses, shift and click a range",
+                }
+            ),
         ),
         html.Div(
             [
@@ -68,7 +71,7 @@ def layout(shown: Shown, explorer: Explorer) -> Any:
             ],
             className="buttons",
         ),
-        html.Div(id="notes-joint", **{"aria-live": "polite"}),
+        html.Div(id="notes-joint", **wild({"aria-live": "polite"})),
         ticker("joint"),
         graph("notes-bars", "recovery of single words, and the first prompt's attention on them"),
         html.Button("Measure every layer", id="notes-measure", type="button"),

@@ -12,7 +12,7 @@ from dash import ClientsideFunction, Dash, Input, Output, State, dcc, html
 
 from experiments.explore.desk import Answer, Failed, Running
 from experiments.explore.views.look import CONFIG, empty
-from experiments.explore.views.words import Children
+from experiments.explore.views.words import Children, wild
 
 #: Seconds that a first question waits for the answer, before the page says how far it is.
 WAIT = 1.2
@@ -72,7 +72,7 @@ def _choices(label: str, name: str, options: Options, data: Any, chosen: tuple[s
                 id=f"{name}-choices",
                 className="choices",
                 role="group" if several else "radiogroup",
-                **{"data-choices": name, "aria-labelledby": f"{name}-label"},
+                **wild({"data-choices": name, "aria-labelledby": f"{name}-label"}),
             ),
             dcc.Store(id=name, data=data),
         ],
@@ -88,7 +88,7 @@ def choice_buttons(options: Options, chosen: Sequence[str], *, several: bool) ->
             type="button",
             role="checkbox" if several else "radio",
             tabIndex=0 if several or key in chosen else -1,
-            **{"data-value": key, "aria-checked": "true" if key in chosen else "false"},
+            **wild({"data-value": key, "aria-checked": "true" if key in chosen else "false"}),
         )
         for key, text in options
     ]
@@ -96,11 +96,11 @@ def choice_buttons(options: Options, chosen: Sequence[str], *, several: bool) ->
 
 def menu(label: str, name: str, options: Options, value: str, *, once: bool = False) -> Any:
     """A menu; the store ``name`` has what is chosen; with ``once`` it shows its first entry again."""
-    more = {"data-once": "yes"} if once else {}
+    more: dict[str, Any] = {"data-once": "yes"} if once else {}
     return html.Div(
         [
             html.Label(label, htmlFor=f"{name}-menu"),
-            html.Select(entries(options, value), id=f"{name}-menu", **{"data-store": name}, **more),
+            html.Select(entries(options, value), id=f"{name}-menu", **wild({"data-store": name}), **more),
             dcc.Store(id=name, data=value),
         ],
         className="control",
@@ -120,7 +120,7 @@ def ticker(name: str) -> Any:
         [
             dcc.Store(id=f"{name}-again"),
             dcc.Store(id=f"{name}-poke"),
-            html.Div(id=f"{name}-progress", role="status", **{"aria-live": "polite"}),
+            html.Div(id=f"{name}-progress", role="status", **wild({"aria-live": "polite"})),
         ],
         className="ticker",
     )
@@ -151,11 +151,13 @@ def graph(name: str, about: str) -> Any:
             form.upper(),
             type="button",
             className="save",
-            **{
-                "data-save": name,
-                "data-form": form,
-                "aria-label": f"save the figure as {form.upper()}: {about}",
-            },
+            **wild(
+                {
+                    "data-save": name,
+                    "data-form": form,
+                    "aria-label": f"save the figure as {form.upper()}: {about}",
+                }
+            ),
         )
         for form in ("png", "svg")
     ]

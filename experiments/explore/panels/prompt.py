@@ -12,6 +12,7 @@ from experiments.explore.panels.parts import WAIT, checks, control, menu, progre
 from experiments.explore.state import Own, Scenario, source_of
 from experiments.explore.state import State as Shown
 from experiments.explore.views.prompt import competence, tokens
+from experiments.explore.views.words import wild
 from pkv_interp.errors import PkvError
 
 #: Seconds that a new prompt is waited for, so that a broken one changes nothing.
@@ -97,7 +98,8 @@ def _own(own: Own) -> list[Any]:
 def head() -> Any:
     """What stands above all views: competence of the pair."""
     return html.Section(
-        [html.Div(id="competence"), ticker("opened")], **{"aria-label": "the model's decisions on this pair"}
+        [html.Div(id="competence"), ticker("opened")],
+        **wild({"aria-label": "the model's decisions on this pair"}),
     )
 
 

@@ -59,9 +59,10 @@ def heatmap(
 def cumulative(found: Curve, site: Site, dark: bool) -> go.Figure:
     """Growing sets: the best heads, and random ones of the same layers."""
     figure = go.Figure()
-    sizes, whole = list(found.sizes), np.isfinite(found.random).all(1)
+    sizes = list(found.sizes)
+    whole = [row for row, effects in enumerate(found.random) if np.isfinite(effects).all()]
     low, high = found.random[whole].min(1).tolist(), found.random[whole].max(1).tolist()
-    drawn = [size for size, every in zip(sizes, whole, strict=True) if every]
+    drawn = [sizes[row] for row in whole]
     figure.add_scatter(
         x=[*drawn, *reversed(drawn)],
         y=[*high, *reversed(low)],

@@ -10,7 +10,7 @@ from pkv_interp.plots.theme import DIVERGING, INK, TEMPLATE
 DARK_DIVERGING = [[0.0, "#A9D8F7"], [0.25, "#2E7CB0"], [0.5, "#1B1E24"], [0.75, "#C2622A"], [1.0, "#FFC79A"]]
 _DARK_INK, _DARK_GRID, _GRID = "#E8E8E8", "#3A3F47", "#E4E4E4"
 #: What is left out of plotly's bar of buttons, and no mark of its maker.
-CONFIG: dict[str, Any] = {
+CONFIG: Any = {
     "displaylogo": False,
     "responsive": True,
     "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d", "toImage"],

@@ -1,6 +1,7 @@
 """Effects of words: the prompt's words coloured, bars beside attention, and the grid of layers."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
@@ -100,7 +101,7 @@ def _names(found: Opened) -> list[str]:
     return [f"word {p} {shown(tokens[p]).strip()}" for p in found.notes]
 
 
-def _label(figure: go.Figure, found: Opened, place: dict[str, int]) -> None:
+def _label(figure: go.Figure, found: Opened, place: dict[str, Any]) -> None:
     """The words along the axis, where there is room for them."""
     tokens = found.pair.case.clean.tokens
     if len(found.notes) <= _LABELLED:

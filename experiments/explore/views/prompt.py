@@ -5,7 +5,7 @@ from typing import Any
 from dash import html
 
 from experiments.explore.opened import Opened, Side
-from experiments.explore.views.words import Children, kind_legend, words
+from experiments.explore.views.words import Children, kind_legend, wild, words
 
 #: Stands above everything of a pair that the model does not decide right.
 BANNER = (
@@ -72,7 +72,7 @@ def tokens(found: Opened) -> Children:
     text = words(case.clean.tokens, case.clean.kinds, framed=found.changed)
     return [
         *about,
-        html.Div(text, className="text", role="group", **{"aria-label": "the prompt as tokens"}),
+        html.Div(text, className="text", role="group", **wild({"aria-label": "the prompt as tokens"})),
         html.P(kind_legend(case.clean.kinds), className="legend"),
         html.Div([_likeliest(side) for side in (found.clean, found.corrupt)], className="sides"),
     ]

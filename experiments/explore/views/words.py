@@ -11,6 +11,11 @@ Children = list[Any]
 _TOLD = 40
 
 
+def wild(values: Mapping[str, str]) -> dict[str, Any]:
+    """Attributes of an element whose names are no words of Python: ``aria-label``, ``data-pos``."""
+    return dict(values)
+
+
 def shown(token: str) -> str:
     """A token as it is drawn: line breaks and tabs visible."""
     return token.replace("\n", "↵").replace("\t", "→").replace("\r", "") or "∅"
