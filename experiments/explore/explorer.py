@@ -27,7 +27,7 @@ from pkv_interp.streams import stream
 from pkv_interp.tasks import Scenarios
 
 T = TypeVar("T")
-K = TypeVar("K", bound=Hashable)
+K = TypeVar("K")
 Source = Scenario | Own
 #: Pairs whose caches are kept: one on the page, and those that the reader goes back to.
 _PAIRS = 3

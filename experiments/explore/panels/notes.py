@@ -60,7 +60,7 @@ def layout(shown: Shown, explorer: Explorer) -> Any:
             **wild(
                 {
                     "data-picks": "words",
-                    "aria-label": "words of the prompt: arrow keys move, space chooses, shift and click a range",
+                    "aria-label": "words: arrow keys move, space chooses, shift and click a range",
                 }
             ),
         ),
