@@ -14,6 +14,7 @@ from experiments.explore.state import LONGEST_CHAIN
 from experiments.explore.state import State as Shown
 from experiments.explore.views.edits import bars, chain, table, timeline
 from experiments.explore.views.words import wild
+from pkv_interp.editing import METHODS
 from pkv_interp.prompts.errata import DEFAULT, ERRATA
 
 _ABOUT = (
@@ -47,6 +48,9 @@ def layout(shown: Shown, explorer: Explorer) -> Any:
             ],
             className="controls",
         ),
+        html.Details(
+            [html.Summary("What the methods do"), html.Dl([part for one in OFFERED for part in _told(one)])]
+        ),
         ticker("edits"),
         html.Div(id="edit-table", **wild({"aria-live": "polite"})),
         graph("edit-bars", "distance from a full re-prefill by tokens run, for each method"),
@@ -73,6 +77,11 @@ def layout(shown: Shown, explorer: Explorer) -> Any:
         html.Div(id="chain-steps", **wild({"aria-live": "polite"})),
         graph("chain-line", "margin after every step, and that of a full re-prefill"),
     ]
+
+
+def _told(method: str) -> list[Any]:
+    """A method and what it does, in its own words."""
+    return [html.Dt(method, className="mono"), html.Dd(METHODS[method.partition("@")[0]].summary)]
 
 
 def register(app: Dash, explorer: Explorer) -> None:

@@ -16,7 +16,7 @@ from experiments.explore.views.words import wild
 
 _PARTS = [("KV", "keys and values"), ("K", "keys"), ("V", "values")]
 _ABOUT = (
-    "The decision of the second prompt reads these words as the first prompt wrote them. Colour is how far "
+    "The decision of the other prompt reads these words as the first prompt wrote them. Colour is how far "
     "that alone takes it to the first prompt's decision: 0 is nothing, 1 all of it."
 )
 
