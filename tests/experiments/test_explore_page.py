@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 
+from experiments.explore.notes import Joint
 from experiments.explore.state import State
 from pkv_interp.errors import PkvError
-from tests.experiments.explore_examples import explorer
+from tests.experiments.explore_examples import PATIENCE, SCENARIO, explorer, value
 
 pytest.importorskip("dash", reason="needs the extra `explore`")
 
 from experiments.explore import page, serve  # noqa: E402
 from experiments.explore.permalink import pack  # noqa: E402
+from experiments.explore.views import notes, prompt  # noqa: E402
 
 
 def test_a_page_of_elsewhere_reads_nothing() -> None:
@@ -46,3 +51,28 @@ def test_an_address_opens_its_state_and_a_broken_one_the_first_scenario() -> Non
     assert first.source.kind == "scenario"
     unknown = State.model_validate({"source": {"kind": "scenario", "family": "nowhere"}})
     assert "nowhere" in page.opening(explorer(), f"?s={pack(unknown)}")[1]
+
+
+def told(children: object) -> str:
+    """All text of some pieces of the page."""
+    if isinstance(children, str):
+        return children
+    if isinstance(children, list | tuple):
+        return " ".join(told(child) for child in children)
+    return told(getattr(children, "children", None) or "")
+
+
+def test_a_wrong_side_and_a_gap_that_is_none_are_said_above_everything() -> None:
+    found = value(explorer().opened(SCENARIO, PATIENCE))
+    right = replace(found, clean=replace(found.clean, right=True), corrupt=replace(found.corrupt, right=True))
+    one_wrong = replace(right, corrupt=replace(right.corrupt, right=False))
+    assert prompt.BANNER in told(prompt.competence(one_wrong))
+    assert prompt.BANNER not in told(prompt.competence(right))
+    assert prompt.NO_GAP not in told(prompt.competence(right))
+    level = replace(found, corrupt=replace(found.corrupt, margin=found.clean.margin))
+    assert prompt.NO_GAP in told(prompt.competence(level))
+    made = Joint(None, 1.0, 1.0, 1.0, 1.0)
+    assert "–" in told(notes.joint(level, made, 0))
+    nothing = np.full(len(found.notes), np.nan)
+    assert len(notes.coloured(level, nothing)) >= len(found.pair.case.clean)
+    assert notes.grid(level, np.full((3, len(found.notes)), np.nan), dark=True).data
