@@ -9,7 +9,7 @@ LLAMA ?= .venv-llama
 VLLM ?= .venv-vllm
 
 .PHONY: help setup circuit summarise figures docs support bench guard gate test lint fmt types pytest fuzz test-slurm upgrade-check clean
-.PHONY: serving-llama serving-vllm
+.PHONY: serving-llama serving-vllm explore
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -40,6 +40,9 @@ docs: $(READY) ## fill the tables of README and docs from the committed records
 
 bench: $(READY) ## packed engine against one by one and other libraries, edits, growth (keep the machine idle)
 	$(PY) -m experiments.bench results_dir=$(RESULTS)
+
+explore: $(READY) ## a live explorer at http://127.0.0.1:8050 (MODEL=qwen3-0.6b for another model)
+	$(PY) -m experiments.explore $(if $(MODEL),model=$(MODEL))
 
 guard: $(READY) ## ratios of speed against the stored ones, after the tests in CI
 	$(PY) -m experiments.bench.guard

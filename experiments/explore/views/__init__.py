@@ -1,0 +1,1 @@
+"""From numbers to what is seen: pure functions to plotly figures and pieces of the page."""

@@ -1,0 +1,78 @@
+"""The explorer's server: of this machine alone, with nothing from elsewhere."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from experiments.explore.notes import Joint
+from experiments.explore.state import State
+from pkv_interp.errors import PkvError
+from tests.experiments.explore_examples import PATIENCE, SCENARIO, explorer, value
+
+pytest.importorskip("dash", reason="needs the extra `explore`")
+
+from experiments.explore import page, serve  # noqa: E402
+from experiments.explore.permalink import pack  # noqa: E402
+from experiments.explore.views import notes, prompt  # noqa: E402
+
+
+def test_a_page_of_elsewhere_reads_nothing() -> None:
+    client = serve.application(explorer()).server.test_client()
+    here = client.get("/", headers={"Host": "127.0.0.1:8050"})
+    assert here.status_code == 200
+    assert "default-src 'self'" in here.headers["Content-Security-Policy"]
+    assert "http" not in here.headers["Content-Security-Policy"]
+    assert client.get("/", headers={"Host": "localhost"}).status_code == 200
+    for host in ("evil.example", "127.0.0.1.evil.example:8050", "evil.example:8050"):
+        assert client.get("/", headers={"Host": host}).status_code == 403
+
+
+def test_it_listens_on_this_machine_alone_and_says_where_a_port_is_taken() -> None:
+    app = serve.application(explorer())
+    server = serve.listening(app, 0)
+    try:
+        assert server.server_address[0] == "127.0.0.1"
+        with pytest.raises(PkvError, match=f"port {server.server_port} .* port=0"):
+            serve.listening(app, server.server_port)
+        with pytest.raises(PkvError, match="port=0"):
+            serve.check_port(server.server_port)
+    finally:
+        server.server_close()
+
+
+def test_an_address_opens_its_state_and_a_broken_one_the_first_scenario() -> None:
+    state = State(view="compose")
+    assert page.opening(explorer(), f"?s={pack(state)}") == (state, "")
+    first, told = page.opening(explorer(), "?s=zz")
+    assert "damaged" in told
+    assert first.source.kind == "scenario"
+    unknown = State.model_validate({"source": {"kind": "scenario", "family": "nowhere"}})
+    assert "nowhere" in page.opening(explorer(), f"?s={pack(unknown)}")[1]
+
+
+def told(children: object) -> str:
+    """All text of some pieces of the page."""
+    if isinstance(children, str):
+        return children
+    if isinstance(children, list | tuple):
+        return " ".join(told(child) for child in children)
+    return told(getattr(children, "children", None) or "")
+
+
+def test_a_wrong_side_and_a_gap_that_is_none_are_said_above_everything() -> None:
+    found = value(explorer().opened(SCENARIO, PATIENCE))
+    right = replace(found, clean=replace(found.clean, right=True), corrupt=replace(found.corrupt, right=True))
+    one_wrong = replace(right, corrupt=replace(right.corrupt, right=False))
+    assert prompt.BANNER in told(prompt.competence(one_wrong))
+    assert prompt.BANNER not in told(prompt.competence(right))
+    assert prompt.NO_GAP not in told(prompt.competence(right))
+    level = replace(found, corrupt=replace(found.corrupt, margin=found.clean.margin))
+    assert prompt.NO_GAP in told(prompt.competence(level))
+    made = Joint(None, 1.0, 1.0, 1.0, 1.0)
+    assert "–" in told(notes.joint(level, made, 0))
+    nothing = np.full(len(found.notes), np.nan)
+    assert len(notes.coloured(level, nothing)) >= len(found.pair.case.clean)
+    assert notes.grid(level, np.full((3, len(found.notes)), np.nan), dark=True).data
