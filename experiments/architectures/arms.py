@@ -7,7 +7,8 @@ import torch
 
 from pkv_interp.editing import Decision, State
 from pkv_interp.editing.decision import option_ids, read_decision
-from pkv_interp.measure.edit_scenes import EditScene, Readable, open_context
+from pkv_interp.measure.edit_scenes import EditScene, open_context
+from pkv_interp.models.readable import Readable
 
 #: The arms that bring the new value; the stale one says nothing of it.
 EDITED = ("full", "erratum", "hoisted")

@@ -8,12 +8,13 @@ from experiments.architectures.arms import SceneArms, read_arms
 from experiments.architectures.checks import judge
 from experiments.architectures.settings import ArchitecturesSettings
 from pkv_interp.cache.layer_cache import cache_form
-from pkv_interp.measure.edit_scenes import EditScene, Readable, SceneSource
+from pkv_interp.measure.edit_scenes import EditScene, SceneSource
 from pkv_interp.measure.reach import Tried, survey
 from pkv_interp.models.architecture_table import ARCHITECTURES
 from pkv_interp.models.architectures import tiny_architecture
 from pkv_interp.models.catalogue import ModelConfig, load_catalogue_entry
 from pkv_interp.models.load_text import info_of_table
+from pkv_interp.models.readable import Readable
 from pkv_interp.models.spec import ModelInfo
 from pkv_interp.models.tiny_tokenizer import tiny_tokenizer
 from pkv_interp.models.tokenizer import prepared

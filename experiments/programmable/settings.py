@@ -51,7 +51,7 @@ class ProgrammableSettings(ScenarioSettings):
     programmable: Adapter = None
     reader: Adapter = None
     control: Adapter = None
-    doses: tuple[GivenAdapter, ...] = ()
+    doses: Annotated[tuple[GivenAdapter, ...], Field(max_length=64)] = ()
     links: CountOrNone = 0
     drift_edits: Count = 28
     drift_families: Count = 4

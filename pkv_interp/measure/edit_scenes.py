@@ -4,12 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, Self
 
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
-
 from pkv_interp.cache import AttentionLayout
 from pkv_interp.editing import EditableContext
 from pkv_interp.measure.patterns import pattern_layout
 from pkv_interp.models.catalogue import ModelConfig
+from pkv_interp.models.readable import Readable
 from pkv_interp.prompts.rendering import Head
 from pkv_interp.tasks import Case, Family, Message, Scenarios, Style, field_case
 from pkv_interp.tasks.edits import EditTask, edit_task, lookup_task
@@ -251,25 +250,6 @@ def alternating(scenes: Sequence[EditScene]) -> list[EditScene]:
     for scene in scenes:
         families.setdefault(scene.family, []).append(scene)
     return [mine[at % 2] for at, mine in enumerate(families.values())]
-
-
-class Readable(Protocol):
-    """A loaded model with its tokenizer, whether or not the engine reads it."""
-
-    @property
-    def model(self) -> PreTrainedModel:
-        """The model."""
-        ...
-
-    @property
-    def tokenizer(self) -> PreTrainedTokenizerBase:
-        """Its tokenizer."""
-        ...
-
-    @property
-    def config(self) -> ModelConfig:
-        """What was asked for."""
-        ...
 
 
 def open_context(

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import numpy as np
 from rich.console import Console
@@ -20,6 +20,7 @@ from pkv_interp.models.spec import ModelInfo, ModelSpec
 from pkv_interp.models.tokenizer import load_tokenizer
 from pkv_interp.names import Pattern
 from pkv_interp.reference.verify import BridgeCheck, checked_by_default, verify_with_bridge
+from pkv_interp.run.check import Check
 from pkv_interp.run.provenance import Loaded, check_provenance
 from pkv_interp.run.screen import Candidates, Kept, keep
 from pkv_interp.run.screen_settings import ScreenSettings
@@ -37,21 +38,6 @@ if TYPE_CHECKING:
 S = TypeVar("S", bound="ExperimentSettings")
 N = TypeVar("N", bound=Named)
 T = TypeVar("T")
-
-
-class _Check(NamedTuple):
-    """A check with a known answer, as a run notes it."""
-
-    name: str
-    value: float
-    expected: float
-    tolerance: float
-    detail: str
-
-    @property
-    def passed(self) -> bool:
-        """Whether what was measured is close enough to that answer."""
-        return abs(self.value - self.expected) <= self.tolerance
 
 
 @dataclass
@@ -118,10 +104,8 @@ class Session(Generic[S]):
         """The attention pattern that the model's prompts are prefilled under; the record says so."""
         named = self.settings.model.pattern
         if named is not None:
-            self.run.remarks.append(
-                f"prompts that are edited or composed are prefilled under the model's pattern '{named}', "
-                "full prefills of edited prompts as well"
-            )
+            told = "edited and composed prompts, their full prefills too, are prefilled under the pattern"
+            self.run.remarks.append(f"{told} '{named}'")
         return named
 
     def rng(self, name: str) -> np.random.Generator:
@@ -238,14 +222,14 @@ class Session(Generic[S]):
         allowed, n = self.tolerance, f"{found.untied or len(cases)} cases"
         twin = "logits, against a cache edit in plain PyTorch on the first case"
         made = [
-            _Check("decode_equals_prefill", found.decode_equals_prefill, 0.0, allowed.logits, f"logits, {n}"),
-            _Check("batched_equals_single", found.batched_equals_single, 0.0, allowed.logits, f"logits, {n}"),
-            _Check("packed_equals_sequential", found.packed_equals_sequential, 0.0, allowed.logits, twin),
+            Check("decode_equals_prefill", found.decode_equals_prefill, 0.0, allowed.logits, f"logits, {n}"),
+            Check("batched_equals_single", found.batched_equals_single, 0.0, allowed.logits, f"logits, {n}"),
+            Check("packed_equals_sequential", found.packed_equals_sequential, 0.0, allowed.logits, twin),
         ]
         if found.self_patch is not None and found.full_patch is not None:
             over = f"recovery over the vocabulary, {n}"
-            made.append(_Check("self_patch", found.self_patch, 0.0, allowed.recovery, over))
-            made.append(_Check("full_patch", found.full_patch, 1.0, allowed.recovery, over))
+            made.append(Check("self_patch", found.self_patch, 0.0, allowed.recovery, over))
+            made.append(Check("full_patch", found.full_patch, 1.0, allowed.recovery, over))
         else:
             self.run.remarks.append(
                 f"in {self.loaded.info.dtype} rounding hides all that clean and corrupt prompts differ by: "
@@ -273,7 +257,7 @@ class Session(Generic[S]):
         self.engine.prefill_in(NARROW)
         return found.error
 
-    def _without_ties(self, made: list["_Check"], found: ControlValues, n: int) -> list["_Check"]:
+    def _without_ties(self, made: list["Check"], found: ControlValues, n: int) -> list["Check"]:
         """What may be judged of the checks where routers tie, and a remark that says so."""
         ties = "a router ties there, so that rounding chooses the experts"
         if found.tied and found.untied:

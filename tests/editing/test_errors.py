@@ -136,10 +136,12 @@ def test_a_template_that_refuses_a_role_is_named() -> None:
         EditableContext(tiny("gemma2").model, tiny_tokenizer("gemma2"), messages())
 
 
-def test_a_model_without_keys_and_values_is_refused() -> None:
-    model = MambaForCausalLM(MambaConfig(vocab_size=64, hidden_size=16, num_hidden_layers=2)).eval()
-    with pytest.raises(PkvError, match="Mamba"):
-        EditableContext(model, tiny("llama").tokenizer, messages())
+def test_a_model_without_keys_and_values_edits_nothing_in_place() -> None:
+    vocabulary = len(tiny("llama").tokenizer)
+    model = MambaForCausalLM(MambaConfig(vocab_size=vocabulary, hidden_size=16, num_hidden_layers=2)).eval()
+    base = EditableContext(model, tiny("llama").tokenizer, messages()).prefill()
+    with pytest.raises(PkvError, match="state"):
+        base.edit(FIELD, NEW, "field_only")
 
 
 def test_slow_tokenizers_and_models_in_training_are_refused() -> None:

@@ -260,7 +260,7 @@ def written_names() -> tuple[set[str], set[str]]:
                     continue
                 func, first = node.func, node.args[0]
                 called = func.attr if isinstance(func, ast.Attribute) else getattr(func, "id", "")
-                if called not in {"control", "note", "_Check"}:
+                if called not in {"control", "note", "Check"}:
                     continue
                 if isinstance(first, ast.Constant) and isinstance(first.value, str):
                     names.add(first.value)
