@@ -8,7 +8,7 @@ from dash.exceptions import PreventUpdate
 from experiments.explore.controls import read_state
 from experiments.explore.desk import Ready
 from experiments.explore.explorer import Explorer, cut_of
-from experiments.explore.panels.parts import WAIT, control, entries, graph, menu, progress, ticker
+from experiments.explore.panels.parts import WAIT, entries, graph, labelled, menu, progress, ticker
 from experiments.explore.state import State as Shown
 from experiments.explore.views.chunks import marked, preview, repairs, table
 from experiments.explore.views.words import told as spoken
@@ -49,7 +49,7 @@ def layout(shown: Shown, explorer: Explorer) -> Any:
         html.Div(
             [
                 menu("Put it", "compose-to", [_BACK], ""),
-                control(
+                labelled(
                     "Tokens repaired",
                     dcc.Input(
                         id="compose-repair",

@@ -9,7 +9,7 @@ from experiments.explore.controls import read_state
 from experiments.explore.desk import Ready
 from experiments.explore.edits import FULL, OFFERED, USUAL
 from experiments.explore.explorer import Explorer
-from experiments.explore.panels.parts import WAIT, checks, control, entries, graph, menu, progress, ticker
+from experiments.explore.panels.parts import WAIT, checks, entries, graph, labelled, menu, progress, ticker
 from experiments.explore.state import LONGEST_CHAIN
 from experiments.explore.state import State as Shown
 from experiments.explore.views.edits import bars, chain, table, timeline
@@ -33,12 +33,12 @@ def layout(shown: Shown, explorer: Explorer) -> Any:
         html.P(_ABOUT),
         html.Div(
             [
-                control(
+                labelled(
                     "New value of the field",
                     dcc.Input(id="edit-value", type="text", value=edit.value, debounce=0.6),
                     hint="empty: the other prompt's value",
                 ),
-                control(
+                labelled(
                     "Erratum",
                     dcc.Textarea(id="edit-wording", value=wording, rows=3),
                     hint="with {field} and {value}; press Edit to use it",
@@ -61,7 +61,7 @@ def layout(shown: Shown, explorer: Explorer) -> Any:
         html.Div(
             [
                 menu("Field", "chain-field", [], ""),
-                control("Value", dcc.Input(id="chain-value", type="text", value="")),
+                labelled("Value", dcc.Input(id="chain-value", type="text", value="")),
                 menu("Method", "chain-method", [(one, one) for one in OFFERED], "erratum"),
                 html.Div(
                     [

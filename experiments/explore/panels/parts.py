@@ -46,7 +46,7 @@ CHOICES = (
 Options = Sequence[tuple[str, str]]
 
 
-def control(label: str, component: Any, *, hint: str = "") -> Any:
+def labelled(label: str, component: Any, *, hint: str = "") -> Any:
     """A control with its label, and a line of help below."""
     below = [html.Span(hint, className="hint")] if hint else []
     return html.Div([html.Label(label, htmlFor=component.id), component, *below], className="control")

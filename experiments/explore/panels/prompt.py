@@ -8,7 +8,7 @@ from dash.exceptions import PreventUpdate
 from experiments.explore.desk import Failed, Ready
 from experiments.explore.explorer import Explorer
 from experiments.explore.own import own_of
-from experiments.explore.panels.parts import WAIT, checks, control, menu, progress, radio, ticker
+from experiments.explore.panels.parts import WAIT, checks, labelled, menu, progress, radio, ticker
 from experiments.explore.state import Own, Scenario, source_of
 from experiments.explore.state import State as Shown
 from experiments.explore.views.prompt import competence, tokens
@@ -71,8 +71,8 @@ def _scenario(source: Scenario, explorer: Explorer) -> list[Any]:
         menu("Wording of the rule", "scenario-wording", rules, source.wording or ""),
         radio("The prompts differ in", "scenario-flip", flips, source.flip),
         radio("The field stands", "scenario-late", late, "yes" if source.late else "no"),
-        control("Instance", _number("scenario-index", source.index, 9999)),
-        control("Neutral sentences", _number("scenario-fillers", source.fillers, 40)),
+        labelled("Instance", _number("scenario-index", source.index, 9999)),
+        labelled("Neutral sentences", _number("scenario-fillers", source.fillers, 40)),
         html.Button("Write my own from this", id="own-from", type="button"),
     ]
 
@@ -84,12 +84,12 @@ def _number(name: str, value: int, most: int) -> Any:
 def _own(own: Own) -> list[Any]:
     mark = "Mark the words that differ: [[field: value | other value]]. Errata are added after this text."
     return [
-        control("System message", dcc.Textarea(id="own-system", value=own.system, rows=2)),
-        control("Prompt", dcc.Textarea(id="own-context", value=own.context, rows=7), hint=mark),
-        control("Question, at its end", dcc.Textarea(id="own-question", value=own.question, rows=2)),
-        control("The answer opens with", dcc.Input(id="own-cue", type="text", value=own.cue)),
-        control("Action for the first value", dcc.Input(id="own-first", type="text", value=own.actions[0])),
-        control("Action for the other value", dcc.Input(id="own-second", type="text", value=own.actions[1])),
+        labelled("System message", dcc.Textarea(id="own-system", value=own.system, rows=2)),
+        labelled("Prompt", dcc.Textarea(id="own-context", value=own.context, rows=7), hint=mark),
+        labelled("Question, at its end", dcc.Textarea(id="own-question", value=own.question, rows=2)),
+        labelled("The answer opens with", dcc.Input(id="own-cue", type="text", value=own.cue)),
+        labelled("Action for the first value", dcc.Input(id="own-first", type="text", value=own.actions[0])),
+        labelled("Action for the other value", dcc.Input(id="own-second", type="text", value=own.actions[1])),
         checks("Rendered", "own-chat", [("chat", "through the chat template")], ["chat"] if own.chat else []),
         html.Button("Run this prompt", id="own-run", type="button", className="primary"),
     ]
