@@ -3,13 +3,14 @@ PYTHON ?= python3
 VENV ?= .venv
 RESULTS ?= results/local
 DRAWS ?= 1000
+NOTEBOOKS ?= records
 PY := $(VENV)/bin/python
 READY := $(VENV)/.ready
 LLAMA ?= .venv-llama
 VLLM ?= .venv-vllm
 
 .PHONY: help setup circuit summarise figures docs bench guard gate test lint fmt types pytest fuzz test-slurm upgrade-check clean
-.PHONY: serving-llama serving-vllm
+.PHONY: serving-llama serving-vllm site
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -31,6 +32,9 @@ summarise: $(READY) ## make the committed records anew from their measurements, 
 
 figures: $(READY) ## draw the figures of the committed records
 	$(PY) -m experiments.figures
+
+site: $(READY) ## build the companion site from records, docs and notebooks in outputs/site (NOTEBOOKS=all runs every one)
+	$(PY) -m experiments.site notebooks=$(NOTEBOOKS)
 
 docs: $(READY) ## fill the tables of README and docs from the committed records
 	$(PY) -m experiments.docs

@@ -110,6 +110,10 @@ COMPOSING = (
     "bootstrap_draws=200",
     "threads=1",
 )
+PROMPT = (
+    *("model=tiny-llama", "family=alerts", "n_fillers=1", "rank_instances=1", "threads=1"),
+    "methods=[stale,field_only,recompute@4,erratum,full_reprefill]",
+)
 KEYSTONE = (
     "model=tiny-llama",
     "families=[orders,alerts,posts]",
@@ -237,6 +241,7 @@ ARGUMENTS = {
     "origin": ORIGIN,
     "patching": PATCHING,
     "programmable": PROGRAMMABLE,
+    "prompt": PROMPT,
     "serving": SERVING,
     "tau2": TAU2,
     "weight_edits": WEIGHT_EDITS,
