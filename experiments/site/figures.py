@@ -76,7 +76,7 @@ class Figures:
 
     def add(self, figure: go.Figure) -> Drawn:
         """Keep a figure without its title, which the page tells in words of its own."""
-        whole = _small(go.Figure(figure).to_plotly_json())
+        whole = _small(figure.to_plotly_json())
         data, layout = whole["data"], whole["layout"]
         layout.pop("template", None)
         layout.pop("width", None)
@@ -94,7 +94,7 @@ class Figures:
         ticks = max((len(axis.get("ticktext") or ()) for axis in axes), default=0)
         text = json.dumps({"data": data, "layout": layout}, separators=(",", ":"), ensure_ascii=False)
         name = hashlib.sha256(text.encode()).hexdigest()[:12]
-        self.scripts[name] = f"pkvFigure({json.dumps(name)},{text});\n"
+        self.scripts[name] = f'pkvFigure("{name}","{packed(text)}");\n'
         wide = len(axes) > 1 or ticks >= _MANY_TICKS
         return Drawn(name, _words(title), _words(sample), NOT_COMPETENT if warned else "", height, wide)
 
@@ -112,14 +112,18 @@ class Figures:
         return drawn
 
 
-def library() -> str:
-    """Plotly and its template as a script that unpacks itself.
+def packed(text: str) -> str:
+    """A text as a page's script unpacks it.
 
-    Whole it takes four fifths of what the site may hold. A page in a folder may not fetch, so that the packed
-    form is text in a script too.
+    Whole, plotly takes four fifths of what the site may hold. A page in a folder may not fetch, so that what is
+    packed has to be text in a script.
     """
-    packed = base64.b64encode(gzip.compress(get_plotlyjs().encode(), 9, mtime=0)).decode()
+    return base64.b64encode(gzip.compress(text.encode(), 9, mtime=0)).decode()
+
+
+def library() -> str:
+    """Plotly and the template of our figures, as a script."""
     template = _small(pio.templates[TEMPLATE].to_plotly_json())
     for name in ("width", "height"):
         template["layout"].pop(name, None)
-    return f'window.pkvTemplate={json.dumps(template, separators=(",", ":"))};window.pkvPacked="{packed}";\n'
+    return f'window.pkvTemplate={json.dumps(template, separators=(",", ":"))};window.pkvPacked="{packed(get_plotlyjs())}";\n'

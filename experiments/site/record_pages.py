@@ -11,7 +11,7 @@ from pkv_interp.records import RunRecord
 from pkv_interp.records.cited import Citation
 
 #: A longer table is shown by those of its lines that a text cites; the record has the rest.
-MOST_LINES = 30
+MOST_LINES = 20
 #: Of a long text in a cell only its beginning is shown.
 _LONGEST = 120
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -23,7 +24,9 @@ LOOKS = [("wide", "light"), ("wide", "dark"), ("narrow", "light"), ("narrow", "d
 
 @pytest.fixture(scope="module")
 def site(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:  # noqa: ARG001
-    """The site of the committed records, without notebooks, whose own tests run them."""
+    """The site of the committed records, without notebooks; ``PKV_SITE`` names one that was built before."""
+    if "PKV_SITE" in os.environ:
+        return Path(os.environ["PKV_SITE"])
     folder = tmp_path_factory.mktemp("site") / "built"
     settings = {"results_dir": ROOT / "results", "output_dir": folder, "notebooks": "none"}
     build(SiteSettings.model_validate(settings))

@@ -20,12 +20,6 @@
   };
   const signed = (value, digits = 2) => (value < 0 ? "−" : "") + Math.abs(value).toFixed(digits);
   const shown = (text) => text.replaceAll("\n", "↵").replaceAll("\t", "→") || "␣";
-  const mix = (stops, x) => {
-    const i = Math.min(stops.length - 2, Math.floor(x * (stops.length - 1)));
-    const t = x * (stops.length - 1) - i;
-    return `rgb(${stops[i].map((c, k) => Math.round(c + (stops[i + 1][k] - c) * t)).join(",")})`;
-  };
-  const DIVERGING = [[0, 67, 107], [76, 154, 201], [255, 255, 255], [238, 154, 92], [163, 63, 0]];
   const reach = Math.max(...Object.values(data.parts).flatMap((p) => p.single.map(Math.abs)), 1e-9);
 
   const words = make("div", { className: "words", role: "group" });
@@ -97,8 +91,9 @@
     for (const position of live) {
       const value = single[at.get(position)];
       const one = buttons[position];
-      one.style.background = mix(DIVERGING, Math.min(1, Math.max(0, 0.5 + value / (2 * reach))));
-      one.classList.toggle("deep", Math.abs(value) > 0.62 * reach);
+      one.style.setProperty("--much", Math.min(1, Math.abs(value) / reach).toFixed(3));
+      one.classList.toggle("against", value < 0);
+      one.classList.toggle("deep", Math.abs(value) > 0.72 * reach);
       one.setAttribute("aria-pressed", String(chosen.has(position)));
       one.setAttribute("aria-label", `${data.tokens[position].text.trim() || "line break or blank"}, ${data.tokens[position].kind}, recovery ${value.toFixed(2)}`);
     }

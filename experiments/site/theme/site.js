@@ -15,11 +15,14 @@ function script(src) {
   });
 }
 
+function unpacked(text) {
+  const bytes = Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
+  return new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"))).text();
+}
+
 function library() {
   plotly ??= script(`${up}assets/plotly.js`).then(async () => {
-    const packed = Uint8Array.from(atob(window.pkvPacked), (c) => c.charCodeAt(0));
-    const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
-    const url = URL.createObjectURL(new Blob([await new Response(stream).text()], { type: "text/javascript" }));
+    const url = URL.createObjectURL(new Blob([await unpacked(window.pkvPacked)], { type: "text/javascript" }));
     await script(url);
     URL.revokeObjectURL(url);
     window.pkvPacked = null;
@@ -28,7 +31,7 @@ function library() {
   return plotly;
 }
 
-window.pkvFigure = (name, figure) => waiting.get(name)?.(figure);
+window.pkvFigure = (name, text) => waiting.get(name)?.(unpacked(text).then(JSON.parse));
 
 const figures = new Map();
 function figureOf(name) {
@@ -43,21 +46,37 @@ function figureOf(name) {
 
 const clone = (value) => JSON.parse(JSON.stringify(value));
 
-function laidOut(layout, box, wide) {
+// A long title of an axis in lines that fit beside a small figure.
+function wrapped(text, most) {
+  const lines = [""];
+  for (const word of text.split(" ")) {
+    if (lines.at(-1) && lines.at(-1).length + word.length >= most) lines.push("");
+    lines[lines.length - 1] += (lines.at(-1) ? " " : "") + word;
+  }
+  return lines.join("<br>");
+}
+
+function laidOut(figure, box, height, wide) {
+  const layout = figure.layout;
   const width = Math.max(box.clientWidth, wide ? 720 : 300);
-  const narrow = width < 620;
-  layout.width = width;
-  layout.height = parseInt(layout.height || box.querySelector(".plot").style.height, 10);
-  layout.template = window.pkvTemplate;
-  if (narrow) {
-    layout.font = { ...layout.font, size: 12 };
-    layout.margin = { ...layout.margin, l: Math.min(layout.margin?.l ?? 75, 120), r: 12 };
-    const shown = layout.showlegend !== false;
-    if (shown) {
-      layout.legend = { ...layout.legend, orientation: "h", x: 0, y: -0.22, yanchor: "top", xanchor: "left" };
-      layout.margin.b = Math.max(layout.margin?.b ?? 65, 110);
-      layout.height += 60;
-    }
+  Object.assign(layout, { width, height, template: window.pkvTemplate });
+  if (width >= 620) return layout;
+  layout.font = { ...layout.font, size: 12 };
+  layout.margin = { ...layout.margin, l: 60, r: 12 };
+  for (const [name, axis] of Object.entries(layout)) {
+    if (!/^[xy]axis/.test(name)) continue;
+    if (axis.title?.text) axis.title = { ...axis.title, text: wrapped(axis.title.text, 36), font: { size: 12 } };
+    axis.automargin = true;
+  }
+  // The legend goes below, in as many rows as it has entries at most.
+  const entries = figure.data.filter((trace) => trace.name && trace.showlegend !== false).length;
+  if (layout.showlegend !== false && entries > 1) {
+    const below = Math.max(layout.margin.b ?? 65, 80);
+    const inside = height - (layout.margin.t ?? 25) - below;
+    const rows = 22 * entries + 16;
+    layout.legend = { ...layout.legend, orientation: "v", x: 0, xanchor: "left", y: -below / inside, yanchor: "top" };
+    layout.margin.b = below + rows;
+    layout.height += rows;
   }
   return layout;
 }
@@ -68,9 +87,11 @@ async function draw(plot) {
   const box = plot.parentElement;
   const wide = plot.closest(".figure").classList.contains("wide");
   const [Plotly, figure] = await Promise.all([library(), figureOf(plot.dataset.figure)]);
-  const layout = laidOut(clone(figure.layout), box, wide);
+  plot.dataset.height ??= parseInt(plot.style.height, 10);
+  const { data, layout } = clone(figure);
+  laidOut({ data, layout }, box, Number(plot.dataset.height), wide);
   plot.style.height = `${layout.height}px`;
-  await Plotly.newPlot(plot, clone(figure.data), layout, {
+  await Plotly.newPlot(plot, data, layout, {
     displaylogo: false,
     modeBarButtonsToRemove: ["lasso2d", "select2d", "autoScale2d"],
   });
