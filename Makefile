@@ -10,7 +10,7 @@ LLAMA ?= .venv-llama
 VLLM ?= .venv-vllm
 
 .PHONY: help setup circuit summarise figures docs bench guard gate test lint fmt types pytest fuzz test-slurm upgrade-check clean
-.PHONY: serving-llama serving-vllm site
+.PHONY: serving-llama serving-vllm site chromium
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -62,7 +62,13 @@ types: $(READY)
 
 pytest: $(READY)
 	@$(MAKE) --no-print-directory serving-llama || echo "llama.cpp could not be installed: its tests are skipped"
+	@$(MAKE) --no-print-directory chromium
 	$(PY) -m pytest -n 2 --dist loadfile
+
+chromium: ## Debian's Chromium for the tests in a browser, where it is missing and the user is root
+	@command -v chromium >/dev/null || { test "$$(id -u)" = 0 && apt-get update -qq && \
+		apt-get install -qq -y chromium >/dev/null; } || \
+		echo "no Chromium: install it (apt-get install chromium), or the tests in a browser are skipped"
 
 fuzz: $(READY) ## thousands of drawn models, prompts and edits against their definitions (DRAWS=1000 of each kind)
 	PKV_FUZZ=$(DRAWS) $(PY) -m pytest -q tests/hostile/test_fuzz.py

@@ -115,8 +115,8 @@ class Figures:
 def packed(text: str) -> str:
     """A text as a page's script unpacks it.
 
-    Whole, plotly takes four fifths of what the site may hold. A page in a folder may not fetch, so that what is
-    packed has to be text in a script.
+    Whole, plotly takes four fifths of what the site may hold. A page in a folder may not fetch, so that what
+    is packed has to be text in a script.
     """
     return base64.b64encode(gzip.compress(text.encode(), 9, mtime=0)).decode()
 
@@ -126,4 +126,5 @@ def library() -> str:
     template = _small(pio.templates[TEMPLATE].to_plotly_json())
     for name in ("width", "height"):
         template["layout"].pop(name, None)
-    return f'window.pkvTemplate={json.dumps(template, separators=(",", ":"))};window.pkvPacked="{packed(get_plotlyjs())}";\n'
+    told = json.dumps(template, separators=(",", ":"))
+    return f'window.pkvTemplate={told};window.pkvPacked="{packed(get_plotlyjs())}";\n'

@@ -11,9 +11,15 @@ from pkv_interp.records import RunRecord
 
 #: What the page may be made from, best first: the first that has a record is taken.
 SUBJECTS = (
+    ("prompt", "qwen2.5-coder-0.5b@python_script"),
     ("prompt", "smollm2-135m-gate"),
     ("circuit", "qwen2.5-coder-0.5b@python_script"),
     ("circuit", "smollm2-135m-gate"),
+)
+#: What stands over a prompt that its model decides wrong.
+NOT_DECIDED = (
+    "The model decides this prompt or the other one wrong: what follows is the route of influence, and no "
+    "evidence of a conclusion."
 )
 
 
@@ -113,6 +119,9 @@ def prompt_html(record: RunRecord, up: str = "") -> str:
         f"Strongest: <code>{html.escape(best[1]['text'].strip())}</code>, which alone moves the decision "
         f"{best[0]:.2f} of the way."
     )
+    (about,) = record.tables.get("prompt") or [{"right": True}]
+    if not about["right"]:
+        told = f'<span class="warning">{NOT_DECIDED}</span> {told}'
     page = up + record_page(record)
     return (
         f'<div class="prompt"><p>{told} <a href="{page}#{place("/tables/tokens/0").rpartition("-")[0]}">'
