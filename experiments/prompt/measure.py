@@ -101,10 +101,12 @@ class Measured:
 
     Attributes:
         case: the prompt with the new value (clean) and with the old one (corrupt).
-        old, new: values of the field.
+        field: its label.
+        old, new: its values.
     """
 
     case: Case
+    field: str
     old: str
     new: str
     patches: Patches
@@ -193,4 +195,4 @@ def measure(session: "Session[PromptSettings]") -> Measured:
         allowed,
         "logits, stale and re-prefilled against the two prompts",
     )
-    return Measured(case, scene.task.old, scene.task.new, patches, edits)
+    return Measured(case, scene.task.field, scene.task.old, scene.task.new, patches, edits)

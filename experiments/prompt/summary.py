@@ -85,7 +85,7 @@ def _prompt(found: Measured) -> Prompt:
     return Prompt(
         family=case.family,
         instance=case.instance,
-        field=case.changed,
+        field=found.field,
         old=found.old.strip(),
         new=found.new.strip(),
         clean=patches.clean,
