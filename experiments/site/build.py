@@ -25,6 +25,7 @@ from pkv_interp.records.cited import Citation
 
 ROOT = Path(__file__).resolve().parents[2]
 THEME = Path(__file__).parent / "theme"
+STORY = "docs/story.md"
 #: A marker in a document for the prompt to click.
 PROMPT = "<!-- prompt -->"
 PROMPT_SCRIPTS = ("assets/prompt-data.js", "assets/prompt.js")
@@ -134,14 +135,16 @@ class Site:
         """Documents, the story among them, and the prompt."""
         record = chosen(self.records)
         self.files["assets/prompt-data.js"] = prompt_script(record).encode()
-        for path in self.documents:
-            document = path.relative_to(ROOT).as_posix()
-            text = path.read_text(encoding="utf-8")
+        texts = {
+            path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8") for path in self.documents
+        }
+        for document, text in texts.items():  # all of them before a figure is drawn
             checked_prose(text, document, self.records)
+        for document, text in texts.items():
             has_prompt = PROMPT in text
             text = text.replace(PROMPT, f"\n{prompt_html(record)}\n")
             made = render(text, document, self.sources)
-            is_story = path.stem == "story"
+            is_story = document == STORY
             if is_story:
                 made = in_scrolls(made)
             kind = "story" if is_story else "text"

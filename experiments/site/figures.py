@@ -7,6 +7,7 @@ import html
 import json
 import re
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -121,6 +122,7 @@ def packed(text: str) -> str:
     return base64.b64encode(gzip.compress(text.encode(), 9, mtime=0)).decode()
 
 
+@cache
 def library() -> str:
     """Plotly and the template of our figures, as a script."""
     template = _small(pio.templates[TEMPLATE].to_plotly_json())

@@ -108,7 +108,7 @@ def test_words_are_chosen_by_mouse_and_keys_and_answer_as_the_record_does(
     page.get_by_role("button", name="Strongest word").click()
     assert f"recovery {single[best]:.2f}" in said.inner_text()
     assert page.locator(".words button[aria-pressed=true]").count() == 1
-    page.get_by_role("button", name="Clear").click()
+    page.get_by_role("button", name="Clear", exact=True).click()
     words = page.locator(".words button")
     words.first.focus()
     for _ in range(best):
