@@ -65,7 +65,7 @@ function laidOut(figure, box, height, wide) {
   layout.margin = { ...layout.margin, l: 60, r: 12 };
   for (const [name, axis] of Object.entries(layout)) {
     if (!/^[xy]axis/.test(name)) continue;
-    if (axis.title?.text) axis.title = { ...axis.title, text: wrapped(axis.title.text, 36), font: { size: 12 } };
+    if (axis.title?.text) axis.title = { ...axis.title, text: wrapped(axis.title.text, name[0] === "x" ? 26 : 36), font: { size: 12 } };
     axis.automargin = true;
   }
   // The legend goes below, in as many rows as it has entries at most.
