@@ -51,6 +51,10 @@ class Drawn:
 
 def _small(value: Any) -> Any:
     """The value with lists for arrays and few digits."""
+    if isinstance(value, dict) and "bdata" in value:  # an array as plotly writes it into a notebook
+        found = np.frombuffer(base64.b64decode(value["bdata"]), dtype=value["dtype"])
+        shape = str(value.get("shape", len(found)))
+        return _small(found.reshape([int(size) for size in shape.split(",")]))
     if isinstance(value, dict):
         return {key: _small(inner) for key, inner in value.items()}
     if isinstance(value, np.ndarray):

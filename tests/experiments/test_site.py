@@ -9,6 +9,7 @@ import re
 import shutil
 from pathlib import Path
 
+import numpy as np
 import plotly.graph_objects as go
 import pytest
 
@@ -150,17 +151,22 @@ def test_the_library_unpacks_to_plotly() -> None:
 
 def test_equal_figures_are_stored_once_and_titles_are_the_pages() -> None:
     figures = Figures()
-    made = go.Figure(go.Bar(x=["a"], y=[0.123456789]))
+    made = go.Figure(go.Bar(x=["a"], y=np.array([0.123456789])))
+    made.add_heatmap(z=np.array([[0.5, 0.25], [0.125, 1.0]]))
     made.update_layout(
         title={"text": "<b>What</b>", "subtitle": {"text": "on <i>whom</i>"}}, margin={"t": 85}
     )
-    one, two = figures.add(made), figures.add(go.Figure(made))
+    noted = made.to_json()  # as a notebook has it, its arrays packed
+    assert noted is not None
+    assert "bdata" in noted
+    one, two = figures.add(made), figures.add(go.Figure(json.loads(noted)))
     assert one == two
     assert (one.title, one.sample, one.warning) == ("What", "on whom", "")
     (script,) = figures.scripts.values()
     (text,) = re.findall(r',"([^"]+)"', script)
     kept = json.loads(gzip.decompress(base64.b64decode(text)))
     assert kept["data"][0]["y"] == [0.1235]
+    assert kept["data"][1]["z"] == [[0.5, 0.25], [0.125, 1]]
     assert "title" not in kept["layout"]
     assert kept["layout"]["margin"]["t"] == 25
 
