@@ -25,13 +25,8 @@ SMALL = (
     "threads=1",
 )
 BLAST = (
-    "model=tiny-llama",
-    "families=[orders,documents,alerts]",
-    "fillers=[0,2]",
-    "effect_fillers=[0]",
-    "random_draws=2",
-    "bootstrap_draws=200",
-    "threads=1",
+    *("model=tiny-llama", "families=[orders,documents,alerts]", "fillers=[0,2]", "effect_fillers=[0]"),
+    *("random_draws=2", "bootstrap_draws=200", "threads=1"),
 )
 PATCHING = (
     "model=tiny-llama",
