@@ -3,13 +3,14 @@ PYTHON ?= python3
 VENV ?= .venv
 RESULTS ?= results/local
 DRAWS ?= 1000
+NOTEBOOKS ?= records
 PY := $(VENV)/bin/python
 READY := $(VENV)/.ready
 LLAMA ?= .venv-llama
 VLLM ?= .venv-vllm
 
-.PHONY: help setup circuit summarise figures docs support bench guard gate test lint fmt types pytest fuzz test-slurm upgrade-check clean
-.PHONY: serving-llama serving-vllm explore
+.PHONY: help setup circuit summarise figures site docs support bench guard gate test lint fmt types pytest fuzz test-slurm upgrade-check clean
+.PHONY: serving-llama serving-vllm explore chromium
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -34,6 +35,9 @@ figures: $(READY) ## draw the figures of the committed records
 
 support: $(READY) ## fill docs/support.md from what is tried on every tiny architecture
 	$(PY) -m experiments.architectures.document
+
+site: $(READY) ## build the companion site from records, docs and notebooks in outputs/site (NOTEBOOKS=all runs every one)
+	$(PY) -m experiments.site notebooks=$(NOTEBOOKS)
 
 docs: $(READY) ## fill the tables of README and docs from the committed records
 	$(PY) -m experiments.docs
@@ -64,7 +68,13 @@ types: $(READY)
 
 pytest: $(READY)
 	@$(MAKE) --no-print-directory serving-llama || echo "llama.cpp could not be installed: its tests are skipped"
+	@$(MAKE) --no-print-directory chromium
 	$(PY) -m pytest -n 2 --dist loadfile
+
+chromium: ## Debian's Chromium for the tests in a browser, where it is missing and the user is root
+	@command -v chromium >/dev/null || { test "$$(id -u)" = 0 && apt-get update -qq && \
+		apt-get install -qq -y chromium >/dev/null; } || \
+		echo "no Chromium: install it (apt-get install chromium), or the tests in a browser are skipped"
 
 fuzz: $(READY) ## thousands of drawn models, prompts and edits against their definitions (DRAWS=1000 of each kind)
 	PKV_FUZZ=$(DRAWS) $(PY) -m pytest -q tests/hostile/test_fuzz.py

@@ -25,12 +25,8 @@ SMALL = (
     *("bootstrap_draws=200", "threads=1"),
 )
 BLAST = (
-    "model=tiny-llama",
-    "families=[orders,documents,alerts]",
-    "fillers=[0,2]",
-    "effect_fillers=[0]",
-    "random_draws=2",
-    *("bootstrap_draws=200", "threads=1"),
+    *("model=tiny-llama", "families=[orders,documents,alerts]", "fillers=[0,2]", "effect_fillers=[0]"),
+    *("random_draws=2", "bootstrap_draws=200", "threads=1"),
 )
 PATCHING = (
     "model=tiny-llama",
@@ -104,6 +100,10 @@ COMPOSING = (
     "lengths=[96,160]",
     "rounds=2",
     *("bootstrap_draws=200", "threads=1"),
+)
+PROMPT = (
+    *("model=tiny-llama", "family=alerts", "n_fillers=1", "rank_instances=1", "threads=1"),
+    "methods=[stale,field_only,recompute@4,erratum,full_reprefill]",
 )
 KEYSTONE = (
     "model=tiny-llama",
@@ -233,6 +233,7 @@ ARGUMENTS = {
     "origin": ORIGIN,
     "patching": PATCHING,
     "programmable": PROGRAMMABLE,
+    "prompt": PROMPT,
     "serving": SERVING,
     "tau2": TAU2,
     "weight_edits": WEIGHT_EDITS,

@@ -5,5 +5,6 @@ A marked table stands between ``<!-- headlines EXPERIMENT MODEL ... -->`` or
 hand. ``headlines`` takes ``published`` for a column of published figures, and names of headlines to show
 these alone; under the table stands what the committed audit found of the pairs behind those figures.
 ``table`` takes the columns, where ``a+ci`` prints the interval too, ``a=Heading`` renames, and ``a:value``
-keeps the lines that have that value in column ``a``.
+keeps the lines that have that value in column ``a``. Single numbers in the text that cite a record
+(`pkv_interp.records.cited`) are filled as well.
 """

@@ -10,6 +10,7 @@ from pkv_interp.errors import PkvError
 from pkv_interp.files import atomic_write
 from pkv_interp.output import print_anything
 from pkv_interp.records import load_records, newest_of_each_model
+from pkv_interp.records.cited import corrected
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -35,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for path in documents():
         text = path.read_text(encoding="utf-8")
         try:
-            made = filled(text, records)
+            made = corrected(filled(text, records), records)
         except PkvError as error:
             sys.stderr.write(f"error: {path.name}: {error}\n")
             return 2

@@ -1,0 +1,136 @@
+"""The prompt to click: recoveries of its positions, as a record has them."""
+
+import html
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from experiments.site.links import place, record_page
+from pkv_interp.errors import PkvError
+from pkv_interp.records import RunRecord
+
+#: What the page may be made from, best first: the first that has a record is taken.
+SUBJECTS = (
+    ("prompt", "qwen2.5-coder-0.5b@python_script"),
+    ("prompt", "smollm2-135m-gate"),
+    ("circuit", "qwen2.5-coder-0.5b@python_script"),
+    ("circuit", "smollm2-135m-gate"),
+)
+#: What stands over a prompt that its model decides wrong.
+NOT_DECIDED = (
+    "The model decides this prompt or the other one wrong: what follows is the route of influence, and no "
+    "evidence of a conclusion."
+)
+
+
+def chosen(records: Mapping[tuple[str, str], RunRecord]) -> RunRecord:
+    """The record that the page is made from.
+
+    Raises:
+        PkvError: none of them is there.
+    """
+    for subject in SUBJECTS:
+        if subject in records:
+            return records[subject]
+    for (experiment, _), record in records.items():
+        if experiment in ("prompt", "circuit") and record.tables.get("tokens"):
+            return record
+    raise PkvError(
+        "no record has a prompt whose positions were patched", "run `python -m experiments.circuit`"
+    )
+
+
+def prompt_data(record: RunRecord) -> dict[str, Any]:
+    """What the page draws: tokens, and recovery by part of single positions, of pairs and of groups."""
+    lines = sorted(record.tables["tokens"], key=lambda line: _whole(line["position"]))
+    changed = [i for i, line in enumerate(lines) if line["changed"]]
+    first, last = changed[-1] + 1, len(lines) - 1
+    tokens = [
+        {
+            "text": line["token"],
+            "kind": line["kind"],
+            "live": first <= i < last,
+            "changed": bool(line["changed"]),
+        }
+        for i, line in enumerate(lines)
+    ]
+    parts: dict[str, Any] = {
+        "KV": {"single": [_rounded(line["recovery"]) for line in lines[first:last]], "pairs": None}
+    }
+    for line in record.tables.get("single_positions", ()):
+        parts[str(line["part"])] = {"single": _list(line["recovery"]), "pairs": None}
+    for line in record.tables.get("pairs_of_positions", ()):
+        parts[str(line["part"])]["pairs"] = _list(line["recovery"])
+    told: dict[str, Any] = dict((record.tables.get("prompt") or [{}])[0])
+    actions = [told.get("clean_action"), told.get("corrupt_action")]
+    start = (
+        f"the margin is {told['corrupt']:.2f} logits and the decision is “{actions[1]}”."
+        if told
+        else "the decision is that of the prompt as it stands."
+    )
+    return {
+        "tokens": tokens,
+        "parts": parts,
+        "groups": _groups(record),
+        "margins": {side: told[side] for side in ("clean", "corrupt")} if told else None,
+        "actions": actions,
+        "start": start,
+        "ends": [
+            f"0: as this prompt decides{f' ({actions[1]})' if told else ''}",
+            f"1: as the other prompt decides{f' ({actions[0]})' if told else ''}",
+        ],
+    }
+
+
+def _groups(record: RunRecord) -> list[dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = {}
+    for line in record.tables.get("groups", ()):
+        one = found.setdefault(
+            str(line["group"]), {"name": line["group"], "positions": line["positions"], "recovery": {}}
+        )
+        one["recovery"][str(line["part"])] = _rounded(line["recovery"])
+    return list(found.values())
+
+
+def _whole(value: Any) -> int:
+    return int(value)
+
+
+def _rounded(value: Any) -> float:
+    return round(float(value), 3)
+
+
+def _list(values: Any) -> list[float]:
+    return [_rounded(value) for value in values]
+
+
+def prompt_html(record: RunRecord, up: str = "") -> str:
+    """The place that the page's script fills, with what it is of."""
+    data = prompt_data(record)
+    words = "".join(str(token["text"]) for token in data["tokens"] if token["changed"]).strip()
+    best = max(
+        zip(data["parts"]["KV"]["single"], (t for t in data["tokens"] if t["live"]), strict=True),
+        key=lambda p: p[0],
+    )
+    told = (
+        f"Framed: <code>{html.escape(words)}</code>, the only words in which this prompt and the other one "
+        "differ. "
+        f"Coloured words were patched one at a time: their keys and values come from the other prompt. "
+        f"Strongest: <code>{html.escape(best[1]['text'].strip())}</code>, which alone moves the decision "
+        f"{best[0]:.2f} of the way."
+    )
+    (about,) = record.tables.get("prompt") or [{"right": True}]
+    if not about["right"]:
+        told = f'<span class="warning">{NOT_DECIDED}</span> {told}'
+    page = up + record_page(record)
+    return (
+        f'<div class="prompt"><p>{told} <a href="{page}#{place("/tables/tokens/0").rpartition("-")[0]}">'
+        f"{html.escape(record.experiment)}, {html.escape(record.subject)}</a></p>"
+        f'<div id="prompt"></div></div>'
+    )
+
+
+def prompt_script(record: RunRecord) -> str:
+    """The data as a script: a page in a folder may not fetch."""
+    text = json.dumps(prompt_data(record), separators=(",", ":"), ensure_ascii=False)
+    return f"window.pkvPrompt={text};\n"
