@@ -68,7 +68,6 @@ types: $(READY)
 
 pytest: $(READY)
 	@$(MAKE) --no-print-directory serving-llama || echo "llama.cpp could not be installed: its tests are skipped"
-	@$(MAKE) --no-print-directory chromium
 	$(PY) -m pytest -n 2 --dist loadfile
 
 chromium: ## Debian's Chromium for the tests in a browser, where it is missing and the user is root
