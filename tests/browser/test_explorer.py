@@ -139,6 +139,10 @@ def test_an_erratum_of_ones_own_and_a_chain_of_edits(opened: Any) -> None:
     page.wait_for_selector("#chain-steps li:has-text('erratum')")
     page.click("#chain-add")
     page.wait_for_function("() => document.querySelectorAll('#chain-steps li').length === 2")
+    for _ in range(100):  # the address follows the list
+        if len(shown_state(page).edit.chain) == 2:
+            break
+        page.wait_for_timeout(100)
     assert [step.method for step in shown_state(page).edit.chain] == ["erratum", "erratum"]
     page.click("#chain-back")
     page.wait_for_function("() => document.querySelectorAll('#chain-steps li').length === 1")

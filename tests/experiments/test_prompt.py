@@ -81,10 +81,8 @@ def test_settings_are_checked_before_a_model_loads(settings: dict[str, Any], cau
         checked(PromptSettings, settings)
 
 
-@pytest.mark.parametrize("broken", ["positions_agree", "groups_equal_states", "edits_meet_patches"])
-def test_each_control_fails_where_it_should(
-    broken: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def failed(broken: str, folder: Path) -> set[str]:
+    """Controls that fail in a run in which one thing is broken."""
     patch, edit = measuring.patch_everything, measuring.edit_everyhow
 
     def patched(*given: Any) -> Any:
@@ -101,12 +99,19 @@ def test_each_control_fails_where_it_should(
             return replace(found, lines=[replace(one, margin=one.margin + 1.0) for one in found.lines])
         return found
 
-    monkeypatch.setattr(measuring, "patch_everything", patched)
-    monkeypatch.setattr(measuring, "edit_everyhow", edited)
-    with pytest.raises((ControlFailure, SystemExit)) as stopped:
-        runs.inside("prompt", *runs.ARGUMENTS["prompt"], "verify=none", f"results_dir={tmp_path}")
-    (failed,) = load_records(tmp_path, status="error")
-    assert [one.name for one in failed.controls if not one.passed] == [broken], stopped.value
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(measuring, "patch_everything", patched)
+        monkeypatch.setattr(measuring, "edit_everyhow", edited)
+        with pytest.raises((ControlFailure, SystemExit)):
+            runs.inside("prompt", *runs.ARGUMENTS["prompt"], "verify=none", f"results_dir={folder}")
+    (record,) = load_records(folder, status="error")
+    return {one.name for one in record.controls if not one.passed}
+
+
+def test_each_control_fails_where_it_should_and_no_other_does(tmp_path: Path) -> None:
+    assert failed("positions_agree", tmp_path / "a") == {"positions_agree"}
+    assert "groups_equal_states" in failed("groups_equal_states", tmp_path / "b")
+    assert "edits_meet_patches" in failed("edits_meet_patches", tmp_path / "c")
 
 
 def test_groups_are_of_the_notes_alone(record: RunRecord) -> None:

@@ -25,6 +25,7 @@ _LOCOMO = {
 ELSEWHERE |= dict.fromkeys(_LOCOMO, "test_locomo_controls.py")
 _ARCHITECTURES = ("operations_exact_or_refused", "appended_equals_whole")
 ELSEWHERE |= dict.fromkeys(_ARCHITECTURES, "test_architectures.py")
+ELSEWHERE |= dict.fromkeys(("groups_equal_states", "edits_meet_patches"), "test_prompt.py")
 _MEMORY = {
     "memory_at_own_position",
     "memory_run_anew",
