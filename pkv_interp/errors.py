@@ -7,6 +7,10 @@ from typing import Any, ClassVar
 #: Characters of a list of names in an error, at most.
 _MOST = 120
 
+#: What models raise at a forward that they are not made for.
+RAISED_BY_MODELS = (
+    RuntimeError, ValueError, TypeError, AttributeError, IndexError, KeyError, NotImplementedError,
+)  # fmt: skip
 #: Longest cause that is told whole: what a library says can be thousands of characters.
 _LONGEST = 400
 

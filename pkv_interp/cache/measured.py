@@ -23,7 +23,7 @@ from transformers.cache_utils import DynamicCache, DynamicLayer
 from pkv_interp.cache.causal import check_causal, hidden
 from pkv_interp.cache.state import PerForm
 from pkv_interp.cache.window import Chunks, Window
-from pkv_interp.errors import PkvError
+from pkv_interp.errors import RAISED_BY_MODELS, PkvError
 from pkv_interp.tolerances import tolerance_of
 
 #: Positions that a window is narrowed to, the token itself included.
@@ -38,7 +38,6 @@ _BATCH = 32
 _WINDOW = "sliding_window"
 _STATED = (_WINDOW, "attention_chunk_size")
 _NAMES = {"float64": "double|float64", "float16": "half|float16", "bfloat16": "bfloat16"}
-_RAISED = (RuntimeError, ValueError, TypeError, AttributeError, IndexError, KeyError, NotImplementedError)
 
 
 @dataclass(frozen=True)
@@ -140,7 +139,7 @@ def _measure(model: PreTrainedModel) -> Columns:
         seen = _seen(model, base, ids[_FILLED], NARROW)
         # In chunks of two the token is the first of one, in chunks of three the second.
         again = _seen(model, base, ids[_FILLED], NARROW + 1) if stated[1] else seen
-    except _RAISED as error:
+    except RAISED_BY_MODELS as error:
         if isinstance(error, PkvError):
             raise
         refuse_dtype(error, model)

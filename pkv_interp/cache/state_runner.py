@@ -24,7 +24,7 @@ from pkv_interp.cache.positions import Positions
 from pkv_interp.cache.readable import own_cache
 from pkv_interp.cache.state import PerForm, form_of
 from pkv_interp.cache.state_cache import APPENDING, StateCache
-from pkv_interp.errors import PkvError
+from pkv_interp.errors import RAISED_BY_MODELS, PkvError
 from pkv_interp.finite import finite_logits
 from pkv_interp.ids import TokenIds
 from pkv_interp.tolerances import tolerance_of
@@ -32,7 +32,6 @@ from pkv_interp.tolerances import tolerance_of
 #: Tokens of the check: so many stand before, and so many are appended.
 _BEFORE, _AFTER, _TEXTS = 5, 4, 3
 _LONGEST = 120
-_RAISED = (RuntimeError, ValueError, TypeError, AttributeError, IndexError, KeyError, NotImplementedError)
 
 
 @dataclass(frozen=True, eq=False)
@@ -177,7 +176,7 @@ def _check(model: PreTrainedModel) -> bool:
         with fresh_rotation(model):
             _check_order(model, ids)
             missed = {alone: _missed(model, ids, alone) for alone in (False, True)}
-    except _RAISED as error:
+    except RAISED_BY_MODELS as error:
         if isinstance(error, PkvError):
             raise
         refuse_dtype(error, model)

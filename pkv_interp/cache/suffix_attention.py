@@ -23,6 +23,7 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from pkv_interp.cache.forward import at_positions, fresh_rotation
 from pkv_interp.cache.state import PerForm
 from pkv_interp.cache.window import Window
+from pkv_interp.errors import RAISED_BY_MODELS
 from pkv_interp.tolerances import tolerance_of
 
 _NAME = "pkv_interp_suffix"
@@ -200,7 +201,7 @@ def _try(model: PreTrainedModel) -> bool:
                         found.append(core(attention_mask=mask, **rest).logits.float())
                 else:
                     found.append(core(**rest).logits.float())
-            except (RuntimeError, ValueError, TypeError, IndexError, AttributeError, NotImplementedError):
+            except RAISED_BY_MODELS:
                 return False
     own, ours = found
     return bool((own - ours).abs().max() <= tolerance_of(model.dtype).layout * own.abs().max())

@@ -22,12 +22,11 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from pkv_interp.cache.forward import fresh_rotation
 from pkv_interp.cache.measured import first_ids, narrowed
-from pkv_interp.errors import PkvError
+from pkv_interp.errors import RAISED_BY_MODELS, PkvError
 
 #: Tokens of the forward: more than a narrowed window lets through.
 N_TOKENS = 8
 _NAME = "pkv_interp_recording"
-_RAISED = (RuntimeError, ValueError, TypeError, AttributeError, IndexError, KeyError, NotImplementedError)
 
 
 @dataclass(eq=False)
@@ -94,7 +93,7 @@ def record(model: PreTrainedModel) -> Recording:
         by_module = {layer.self_attn: block for layer, block in zip(layers, blocks, strict=True)}
         with narrowed(model), _attention_noted(model, by_module), fresh_rotation(model):
             out = core(input_ids=tokens, position_ids=at, past_key_values=DynamicCache(), use_cache=True)
-    except _RAISED as error:
+    except RAISED_BY_MODELS as error:
         if isinstance(error, PkvError):
             raise
         raise PkvError(

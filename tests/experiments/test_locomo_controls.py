@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -13,43 +13,20 @@ from experiments.locomo.cases import Wording, histories
 from experiments.locomo.checks import check_splices
 from pkv_interp.cache import FrozenCache
 from pkv_interp.cache.reposition import reposition
-from pkv_interp.composing import join, link_repair
+from pkv_interp.composing import join
 from pkv_interp.measure.splices import first_keys_apart
-from pkv_interp.memory import Conversation, conversation
-from pkv_interp.tolerances import tolerance_of
+from pkv_interp.memory import Conversation
 from tests.experiments.locomo_examples import made_up, settings
+from tests.experiments.noting import Break, Noting, repairs_one_token
 from tests.families import tiny
 from tests.hostile import sabotage
 
-Break = Callable[[pytest.MonkeyPatch], None]
-
-
-class Noting:
-    """A session that notes which controls fail, and stores nothing."""
-
-    def __init__(self) -> None:
-        self.loaded, self.size, self.floor = tiny("llama"), 25.0, 0.0
-        self.passed: dict[str, bool] = {}
-
-    @property
-    def tolerance(self) -> Any:
-        return tolerance_of("float32").for_logits_of(self.size)
-
-    def once(self, _name: str, compute: Callable[[], Any], _kind: type) -> Any:
-        return compute()
-
-    def control(self, name: str, value: float, expected: float, tolerance: float, detail: str) -> None:
-        assert detail
-        self.passed[name] = abs(value - expected) <= tolerance
-
-    def set_noise_floor(self, largest: float) -> None:
-        self.floor = largest
-
 
 def noted() -> Noting:
-    made, session = histories(made_up(), settings()), Noting()
+    made = histories(made_up(), settings())
+    session: Any = Noting(loaded=tiny("llama"))
     wording = Wording.of(made[0].talk, session.loaded.tokenizer, settings())
-    check_splices(session, made, wording)  # pyright: ignore[reportArgumentType]
+    check_splices(session, made, wording)
     return session
 
 
@@ -58,15 +35,6 @@ def failed(how: Break) -> set[str]:
     with pytest.MonkeyPatch.context() as patch:
         how(patch)
         return {name for name, passed in noted().passed.items() if not passed}
-
-
-def repairs_one_token(patch: pytest.MonkeyPatch) -> None:
-    """A seam of everything is a seam of one token."""
-    patch.setattr(
-        conversation,
-        "link_repair",
-        lambda runner, cache, spans, ids, _k: link_repair(runner, cache, spans, ids, 1),
-    )
 
 
 def always_turned(patch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -14,41 +13,17 @@ from experiments.memory.agents import run_agent
 from experiments.memory.checks import check_agents, check_memory
 from experiments.memory.transplant import begun, compiled, unturned
 from pkv_interp.cache.reposition import reposition
-from pkv_interp.composing import join, link_repair
+from pkv_interp.composing import join
 from pkv_interp.measure.splices import first_keys_apart
-from pkv_interp.memory import CompiledMemory, conversation
-from pkv_interp.tolerances import tolerance_of
+from pkv_interp.memory import CompiledMemory
 from tests.experiments.memory_examples import settings, someone, wording
+from tests.experiments.noting import Break, Noting, repairs_one_token
 from tests.families import tiny
 from tests.hostile import sabotage
 
-Break = Callable[[pytest.MonkeyPatch], None]
-
-
-class Noting:
-    """A session that notes which controls fail, and stores nothing."""
-
-    def __init__(self) -> None:
-        self.settings, self.size, self.floor = settings(), 25.0, 0.0
-        self.passed: dict[str, bool] = {}
-
-    @property
-    def tolerance(self) -> Any:
-        return tolerance_of("float32").for_logits_of(self.size)
-
-    def once(self, _name: str, compute: Callable[[], Any], _kind: type) -> Any:
-        return compute()
-
-    def control(self, name: str, value: float, expected: float, tolerance: float, detail: str) -> None:
-        assert detail
-        self.passed[name] = abs(value - expected) <= tolerance
-
-    def set_noise_floor(self, largest: float) -> None:
-        self.floor = largest
-
 
 def noted() -> Noting:
-    session: Any = Noting()
+    session: Any = Noting(settings=settings())
     check_memory(session, [someone()], wording())
     check_agents(session, [run_agent(someone(), 0, wording(), settings())])
     return session
@@ -59,15 +34,6 @@ def failed(how: Break) -> set[str]:
     with pytest.MonkeyPatch.context() as patch:
         how(patch)
         return {name for name, passed in noted().passed.items() if not passed}
-
-
-def repairs_one_token(patch: pytest.MonkeyPatch) -> None:
-    """A seam of everything is a seam of one token."""
-    patch.setattr(
-        conversation,
-        "link_repair",
-        lambda runner, cache, spans, ids, _k: link_repair(runner, cache, spans, ids, 1),
-    )
 
 
 def always_turned(patch: pytest.MonkeyPatch) -> None:
