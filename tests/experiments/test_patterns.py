@@ -96,7 +96,7 @@ class TestRuns:
         controls = {control.name: control.value for control in record.controls}
         assert names <= set(controls)
         assert max(controls[name] for name in names) < EQUAL
-        assert any("under the model's pattern 'rule_linked'" in remark for remark in record.remarks)
+        assert any("under the pattern 'rule_linked'" in remark for remark in record.remarks)
 
     def test_without_a_pattern_there_is_none_of_it(self, keystone_results: Path):
         record: RunRecord
