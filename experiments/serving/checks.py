@@ -77,10 +77,11 @@ def check_faults(session: "Session[ServingSettings]", found: Sequence[FaultFound
     session.control("nothing_wrong_served", float(sum(f.wrong for f in found)), 0.0, 0.0, f"wrong, {detail}")
     unchecked = sum(one.unchecked for one in found)
     session.control("faults_checked", float(unchecked), 0.0, 0.0, f"that told no log-probability, {detail}")
-    missing = asked - sum(one.answered for one in found)
-    session.control(
-        "answered_in_the_end", float(missing), 0.0, 0.0, f"without an answer in the end, {detail}"
-    )
+    unanswered = [one for one in found if one.answered < one.asked]
+    missing = sum(one.asked - one.answered for one in unanswered)
+    why = "; ".join(f"{one.told}: {', '.join(one.failed)}" for one in unanswered)
+    told = f"without an answer in the end, {detail}" + (f" ({why})" if why else "")
+    session.control("answered_in_the_end", float(missing), 0.0, 0.0, told)
     hidden = sum(not one.happened for one in found)
     session.control("faults_happened", float(hidden), 0.0, 0.0, f"that did not show, of {len(found)} faults")
 
