@@ -103,11 +103,17 @@ def test_the_kept_caches_of_a_reader_are_the_untouched_models_and_are_made_once(
     model, group = adapted("llama"), sequences("llama")
     losses = SplitLosses("reader")
     first, _ = losses(model, group[:2], fill=0)
-    kept = dict(losses.kept)
-    again, _ = losses(model, list(reversed(group)), fill=0)
-    assert [losses.kept[prefix] is cache for prefix, cache in kept.items()] == [True, True]
-    torch.testing.assert_close(again.flip(0)[:2], first, atol=1e-5, rtol=1e-5)
-    assert all(not t.requires_grad for cache in losses.kept.values() for t in cache.keys)
+    ((prefixes, columns),) = losses.kept.items()
+    before = [part.clone() for layer in columns for part in layer]
+    again, _ = losses(model, group[:2], fill=0)
+    assert losses.kept[prefixes] is columns
+    torch.testing.assert_close(again, first, atol=0, rtol=0)
+    other, _ = losses(model, list(reversed(group)), fill=0)
+    assert len(losses.kept) == 2
+    torch.testing.assert_close(other.flip(0)[:2], first, atol=1e-5, rtol=1e-5)
+    after = [part for layer in columns for part in layer]
+    assert all(torch.equal(one, two) for one, two in zip(before, after, strict=True))
+    assert not any(part.requires_grad for part in after)
 
 
 def test_a_sequence_with_two_answers_is_refused() -> None:
