@@ -15,9 +15,18 @@ from pkv_interp.models.load import LoadedModel
 from pkv_interp.names import Curriculum
 from pkv_interp.training.checkpoint import STATE
 from pkv_interp.training.curricula import Pool
+from pkv_interp.training.halves import hold_halves
 from pkv_interp.training.schedule import Stage
 from pkv_interp.training.split import Role, SplitLosses
-from pkv_interp.training.trainer import Course, TrainSettings, add_lora, snapshot_path, train, write_adapter
+from pkv_interp.training.trainer import (
+    Course,
+    TrainSettings,
+    add_lora,
+    runs_half,
+    snapshot_path,
+    train,
+    write_adapter,
+)
 
 if TYPE_CHECKING:
     from pkv_interp.run.session import Session
@@ -102,6 +111,8 @@ class Fitting:
         course = Course(lambda step: pool.batch(curriculum, options.seed, step), losses)
         # A copy: peft puts its layers into the model that it is given.
         model = add_lora(copy.deepcopy(self.bare.model), options)
+        if runs_half(options, self.bare.model.device):
+            hold_halves(model)
         with Progress(console=Console(stderr=True)) as bar:
             task = bar.add_task(arrangement.name, total=options.steps)
 

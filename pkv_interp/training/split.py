@@ -64,7 +64,8 @@ class SplitLosses:
         half = torch.is_autocast_enabled(device)
         if self.role == "reader":
             cache = self._kept(model, prefixes, fill)
-            # Of one token a row, casting all weights to bfloat16 costs more than it saves.
+            # Of one token a row, casting all weights to bfloat16 costs more than it saves. Those that are held
+            # in it (`halves.hold_halves`) multiply in it all the same.
             half = False
         else:
             cache = write(_core(model), prefixes, fill)

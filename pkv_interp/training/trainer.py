@@ -107,6 +107,11 @@ def fast_bfloat16(device: torch.device) -> bool:
     return device.type == "cuda"
 
 
+def runs_half(settings: TrainSettings, device: torch.device) -> bool:
+    """Whether a training on this device runs its matrix products in bfloat16."""
+    return fast_bfloat16(device) if settings.bfloat16 is None else settings.bfloat16
+
+
 def _step(
     model: PeftModel,
     sequences: list[TokenSequence],
@@ -120,7 +125,7 @@ def _step(
     right: dict[str, list[bool]] = {}
     total, chat_total = 0.0, 0.0
     device = torch.device(model.device)
-    half = fast_bfloat16(device) if settings.bfloat16 is None else settings.bfloat16
+    half = runs_half(settings, device)
     if course is None:
         groups = shared_batches(sequences, settings.token_budget)
     else:
