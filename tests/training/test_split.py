@@ -76,6 +76,30 @@ def test_each_part_is_run_with_its_own_weights(family: str, tmp_path: Path) -> N
     assert (found["reader"] - found["both"]).abs().max() > 1e-2
 
 
+@pytest.mark.parametrize("family", ["llama", "qwen3", "gemma2"])
+def test_a_reader_over_kept_caches_has_the_gradients_of_prompts_that_are_run_one_by_one(family: str) -> None:
+    model, group = adapted(family), sequences(family)
+    plain: list[torch.Tensor] = []
+    for one in group:
+        at, cache = one.targets[0], DynamicCache()
+        with torch.no_grad(), model.disable_adapter():
+            model(input_ids=torch.tensor([one.ids[:at]]), past_key_values=cache, use_cache=True)
+        out = model(input_ids=torch.tensor([[one.ids[at]]]), past_key_values=cache, use_cache=True)
+        plain.append(-out.logits[0, -1].float().log_softmax(-1)[one.ids[at + 1]])
+    torch.stack(plain).sum().backward()
+    expected = {n: p.grad for n, p in model.named_parameters() if p.requires_grad}
+    assert sum(float(g.abs().sum()) for g in expected.values() if g is not None) > 0
+    losses = SplitLosses("reader")
+    for _ in range(2):  # made, then kept
+        model.zero_grad(set_to_none=True)
+        found, _ = losses(model, group, fill=0)
+        found.sum().backward()
+        torch.testing.assert_close(found.detach(), torch.stack(plain).detach(), atol=1e-5, rtol=1e-5)
+        for name, parameter in model.named_parameters():
+            if parameter.requires_grad:
+                torch.testing.assert_close(parameter.grad, expected[name], atol=1e-5, rtol=1e-5, msg=name)
+
+
 def test_gradients_are_those_of_the_active_part_alone() -> None:
     model, group = adapted("llama"), sequences("llama")
     last = "model.layers.1.mlp.down_proj"
@@ -169,6 +193,9 @@ def test_seeds_share_the_pool_in_another_order_and_pairs_stay_whole() -> None:
     stages = (Stage(steps=9, lessons="rules", lr=(1e-3, 1e-3), batch=2),)
     pool = Pool(stages, 3, 2, tokenizer)
     orders = [[pool.batch("mixed", seed, step) for step in range(9)] for seed in range(3)]
+    # What was drawn is kept: a pool that is new to a batch draws the same.
+    assert [Pool(stages, 3, 2, tokenizer).batch("mixed", 2, step) for step in range(3)] == orders[2][:3]
+    assert len(pool.drawn) == 3
     sets = [{one.ids for batch in order for one in batch} for order in orders]
     assert sets[0] == sets[1] == sets[2]
     assert len(sets[0]) == 6
