@@ -39,9 +39,7 @@ class Pool:
     batches: int
     longest: int
     tokenizer: Any
-    drawn: dict[tuple[int, Kind], list[TokenSequence]] = field(
-        default_factory=dict, compare=False, repr=False
-    )
+    drawn: dict[tuple[int, Kind], list[TokenSequence]] = field(default_factory=dict, repr=False)
 
     def batch(self, curriculum: Curriculum, seed: int, step: int) -> list[TokenSequence]:
         """The batch of one step; the seed sets the order of the pool and nothing else.

@@ -1,7 +1,7 @@
 """Frozen weights that are held in bfloat16, for trainings whose matrix products run in it.
 
-Under autocast a frozen weight is cast at each use, and no cast is kept. Held as it would be cast, it gives the
-same product without that work.
+Under autocast a frozen weight is cast at each use, and no cast is kept. Held as it would be cast, it gives
+the same product without that work.
 """
 
 from typing import Any
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 
 class HalfLinear(nn.Module):
-    """A frozen linear layer in bfloat16: only its product runs in it, what comes in and goes out keeps its type."""
+    """A frozen linear layer that multiplies in bfloat16; what goes out has the type of what came in."""
 
     def __init__(self, layer: nn.Linear) -> None:
         """Hold another layer's weights, rounded."""

@@ -34,8 +34,8 @@ class SplitLosses:
 
     Attributes:
         role: ``reader``: active at the decision token alone; ``writer``: in the prefill alone; ``both``.
-        kept: what the untouched model wrote for the prefixes of a forward, by their tokens: of a pool of fixed
-            batches, each comes again as it was. Readers of one model share them.
+        kept: what the untouched model wrote for the prefixes of a forward, by their tokens: of a pool of
+            fixed batches, each comes again as it was. Readers of one model share them.
     """
 
     role: Role
@@ -64,8 +64,8 @@ class SplitLosses:
         half = torch.is_autocast_enabled(device)
         if self.role == "reader":
             cache = self._kept(model, prefixes, fill)
-            # Of one token a row, casting all weights to bfloat16 costs more than it saves. Those that are held
-            # in it (`halves.hold_halves`) multiply in it all the same.
+            # Of one token a row, casting all weights to bfloat16 costs more than it saves. Those that are
+            # held in it (`halves.hold_halves`) multiply in it all the same.
             half = False
         else:
             cache = write(_core(model), prefixes, fill)
