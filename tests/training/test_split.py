@@ -98,7 +98,8 @@ def test_a_reader_over_kept_caches_has_the_gradients_of_prompts_that_are_run_one
         found_gradients = {n: p.grad for n, p in model.named_parameters() if p.requires_grad}
         for name, gradient in expected.items():
             ours = found_gradients[name]
-            assert gradient is not None and ours is not None, name
+            assert gradient is not None, name
+            assert ours is not None, name
             # Of each matrix's largest entry: sums over rows are rounded in another order.
             off = float((ours - gradient).abs().max() / gradient.abs().max().clamp(min=1e-3))
             assert off < 1e-5, (name, off, float(gradient.abs().max()))
