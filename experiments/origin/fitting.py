@@ -15,9 +15,18 @@ from pkv_interp.models.load import LoadedModel
 from pkv_interp.names import Curriculum
 from pkv_interp.training.checkpoint import STATE
 from pkv_interp.training.curricula import Pool
+from pkv_interp.training.halves import hold_halves
 from pkv_interp.training.schedule import Stage
 from pkv_interp.training.split import Role, SplitLosses
-from pkv_interp.training.trainer import Course, TrainSettings, add_lora, snapshot_path, train, write_adapter
+from pkv_interp.training.trainer import (
+    Course,
+    TrainSettings,
+    add_lora,
+    runs_half,
+    snapshot_path,
+    train,
+    write_adapter,
+)
 
 if TYPE_CHECKING:
     from pkv_interp.run.session import Session
@@ -34,7 +43,7 @@ class Training:
 
 
 class Fitting:
-    """Trains the LoRA of each arrangement on one bare model; readers share the caches of their prefixes."""
+    """Trains the LoRA of each arrangement on one bare model; readers share the caches of their batches."""
 
     def __init__(self, session: "Session[OriginSettings]", bare: LoadedModel) -> None:
         """Prepare trainings in folders of this measurement's key, so that none is taken for another."""
@@ -43,11 +52,20 @@ class Fitting:
         parts = session.run.stages.folder
         self.folder: Path = parts if settings.work_dir is None else settings.work_dir / parts.name
         self.reader = SplitLosses("reader")
+        self._pools: dict[bool, Pool] = {}
 
     def stages(self, arrangement: Arrangement) -> tuple[Stage, ...]:
         """The schedule of an arrangement: a reader's steps are cheap, and it needs more of them."""
         settings = self.settings
         return settings.stages if arrangement.role == "reader" else settings.prefill_stages
+
+    def pool(self, arrangement: Arrangement) -> Pool:
+        """The batches of an arrangement, which all with its schedule share."""
+        reads = arrangement.role == "reader"
+        if reads not in self._pools:
+            stages = self.stages(arrangement)
+            self._pools[reads] = Pool(stages, self.settings.pool, LONGEST, self.bare.tokenizer)
+        return self._pools[reads]
 
     def options(self, arrangement: Arrangement) -> TrainSettings:
         """Settings of one training."""
@@ -89,10 +107,12 @@ class Fitting:
         if role != "reader":
             self.reader.kept.clear()  # readers come first, and these caches are large
         losses = self.reader if role == "reader" else SplitLosses(role)
-        pool = Pool(options.stages, self.settings.pool, LONGEST, self.bare.tokenizer)
+        pool = self.pool(arrangement)
         course = Course(lambda step: pool.batch(curriculum, options.seed, step), losses)
         # A copy: peft puts its layers into the model that it is given.
         model = add_lora(copy.deepcopy(self.bare.model), options)
+        if runs_half(options, self.bare.model.device):
+            hold_halves(model)
         with Progress(console=Console(stderr=True)) as bar:
             task = bar.add_task(arrangement.name, total=options.steps)
 

@@ -1,7 +1,7 @@
 """Curricula that differ in the place of the field alone, over a pool of examples that all seeds share."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, get_args
 
 import numpy as np
@@ -32,12 +32,14 @@ class Pool:
         batches: per stage and place of the field; steps beyond them take these again, in another order.
         longest: fillers at full breadth.
         tokenizer: examples whose answers are not one token are drawn again.
+        drawn: batches that were asked for, by their step and the place of the field.
     """
 
     stages: tuple[Stage, ...]
     batches: int
     longest: int
     tokenizer: Any
+    drawn: dict[tuple[int, Kind], list[TokenSequence]] = field(default_factory=dict, repr=False)
 
     def batch(self, curriculum: Curriculum, seed: int, step: int) -> list[TokenSequence]:
         """The batch of one step; the seed sets the order of the pool and nothing else.
@@ -61,9 +63,12 @@ class Pool:
         order = np.random.default_rng([seed, first, turn]).permutation(size)
         entry = int(order[place])
         kinds = _TURNS[curriculum]
-        return self._drawn(stage, first + entry, entry / max(1, size - 1), kinds[entry % len(kinds)])
+        key = first + entry, kinds[entry % len(kinds)]
+        if key not in self.drawn:
+            self.drawn[key] = self._draw(stage, key[0], entry / max(1, size - 1), key[1])
+        return list(self.drawn[key])
 
-    def _drawn(self, stage: Stage, step: int, progress: float, kind: Kind) -> list[TokenSequence]:
+    def _draw(self, stage: Stage, step: int, progress: float, kind: Kind) -> list[TokenSequence]:
         only = stage.model_copy(update={"mix": {kind: 1.0}})
         found: list[TokenSequence] = []
         for attempt in range(_TRIES):

@@ -1,7 +1,7 @@
 """Losses of a LoRA that is active in one part of a prompt alone: in its prefill, or at its decision token.
 
 The two parts are two forwards with different weights. A reader's prefill is the untouched model's and has no
-gradient, so the cache of each prefix is made once and kept; a writer's gradient flows from the decision of
+gradient, so the cache of each batch is made once and kept; a writer's gradient flows from the decision of
 the untouched model through the cache into the prefill.
 """
 
@@ -17,12 +17,13 @@ from torch import Tensor
 from transformers.cache_utils import DynamicCache, DynamicLayer
 
 from pkv_interp.cache.forward import at_positions, first_positions, fresh_rotation
-from pkv_interp.cache.frozen import FrozenCache
 from pkv_interp.errors import PkvError
 from pkv_interp.finite import finite
 from pkv_interp.models.unembedding import logits_of
 from pkv_interp.training.tokens import TokenSequence
 
+#: Keys and values of a batch of prefixes, per layer.
+Columns = tuple[tuple[Float[Tensor, "rows n_kv T d"], Float[Tensor, "rows n_kv T d"]], ...]
 Role = Literal["reader", "writer", "both"]
 ROLES: tuple[Role, ...] = get_args(Role)
 
@@ -33,12 +34,12 @@ class SplitLosses:
 
     Attributes:
         role: ``reader``: active at the decision token alone; ``writer``: in the prefill alone; ``both``.
-        kept: caches of prefixes that the untouched model wrote, by their tokens. Readers of one model share
-            them.
+        kept: what the untouched model wrote for the prefixes of a forward, by their tokens: of a pool of
+            fixed batches, each comes again as it was. Readers of one model share them.
     """
 
     role: Role
-    kept: dict[tuple[int, ...], FrozenCache] = field(default_factory=dict)
+    kept: dict[tuple[tuple[int, ...], ...], Columns] = field(default_factory=dict)
 
     def __call__(self, model: PeftModel, group: list[TokenSequence], fill: int) -> tuple[Tensor, Tensor]:
         """Loss and correctness of each sequence's last answer.
@@ -63,7 +64,8 @@ class SplitLosses:
         half = torch.is_autocast_enabled(device)
         if self.role == "reader":
             cache = self._kept(model, prefixes, fill)
-            # Of one token a row, casting all weights to bfloat16 costs more than it saves.
+            # Of one token a row, casting all weights to bfloat16 costs more than it saves. Those that are
+            # held in it (`halves.hold_halves`) multiply in it all the same.
             half = False
         else:
             cache = write(_core(model), prefixes, fill)
@@ -74,20 +76,16 @@ class SplitLosses:
         return losses, logits.argmax(-1) == gold
 
     def _kept(self, model: PeftModel, prefixes: Sequence[tuple[int, ...]], fill: int) -> DynamicCache:
-        """A batch of the untouched model's caches; those of prefixes not seen before are made and kept."""
-        new = sorted({prefix for prefix in prefixes if prefix not in self.kept}, key=len)
-        if new:
+        """The untouched model's cache of a batch; that of a batch not seen before is made and kept."""
+        key = tuple(prefixes)
+        if key not in self.kept:
             with torch.no_grad(), _adapter(model, on=False):
-                made: list[Any] = write(_core(model), new, fill).layers
+                made: list[Any] = write(_core(model), key, fill).layers
             half = torch.is_autocast_enabled(torch.device(model.device).type)
             # What a prefill in bfloat16 wrote has no more digits than that.
-            keep = (lambda t: t.to(torch.bfloat16)) if half else (lambda t: t.clone())
-            for row, prefix in enumerate(new):
-                self.kept[prefix] = FrozenCache(
-                    tuple(keep(layer.keys[row : row + 1, :, : len(prefix)]) for layer in made),
-                    tuple(keep(layer.values[row : row + 1, :, : len(prefix)]) for layer in made),
-                )
-        return _stacked([self.kept[prefix] for prefix in prefixes], _core(model).dtype)
+            dtype = torch.bfloat16 if half else _core(model).dtype
+            self.kept[key] = tuple((layer.keys.to(dtype), layer.values.to(dtype)) for layer in made)
+        return _opened(self.kept[key], _core(model).dtype)
 
 
 def _core(model: PeftModel) -> Any:
@@ -173,19 +171,13 @@ def check_windows(core: Any, length: int) -> None:
         )
 
 
-def _stacked(caches: Sequence[FrozenCache], dtype: torch.dtype) -> DynamicCache:
-    """Caches of different lengths as rows of one, padded with zeros that the mask hides."""
-    longest = max(cache.length for cache in caches)
-
-    def batch(part: str, layer: int) -> Tensor:
-        tensors = [getattr(cache, part)[layer].to(dtype) for cache in caches]
-        return torch.cat([torch.nn.functional.pad(t, (0, 0, 0, longest - t.shape[2])) for t in tensors])
-
-    stacked = DynamicCache()
-    for index in range(caches[0].n_layers):
-        keys, values = batch("keys", index), batch("values", index)
+def _opened(columns: Columns, dtype: torch.dtype) -> DynamicCache:
+    """A cache that grows beside what is kept and leaves that as it is."""
+    opened = DynamicCache()
+    for keys, values in columns:
         layer = DynamicLayer()
         layer.lazy_initialization(keys, values)
-        layer.keys, layer.values = keys, values
-        stacked.layers.append(layer)
-    return stacked
+        layer.dtype = dtype
+        layer.keys, layer.values = keys.to(dtype), values.to(dtype)
+        opened.layers.append(layer)
+    return opened

@@ -76,6 +76,35 @@ def test_each_part_is_run_with_its_own_weights(family: str, tmp_path: Path) -> N
     assert (found["reader"] - found["both"]).abs().max() > 1e-2
 
 
+@pytest.mark.parametrize("family", ["llama", "qwen3", "gemma2"])
+def test_a_reader_over_kept_caches_has_the_gradients_of_prompts_that_are_run_one_by_one(family: str) -> None:
+    model, group = adapted(family), sequences(family)
+    plain: list[torch.Tensor] = []
+    for one in group:
+        at, cache = one.targets[0], DynamicCache()
+        with torch.no_grad(), model.disable_adapter():
+            model(input_ids=torch.tensor([one.ids[:at]]), past_key_values=cache, use_cache=True)
+        out = model(input_ids=torch.tensor([[one.ids[at]]]), past_key_values=cache, use_cache=True)
+        plain.append(-out.logits[0, -1].float().log_softmax(-1)[one.ids[at + 1]])
+    torch.stack(plain).sum().backward()
+    expected = {n: p.grad for n, p in model.named_parameters() if p.requires_grad}
+    assert sum(float(g.abs().sum()) for g in expected.values() if g is not None) > 0
+    losses = SplitLosses("reader")
+    for _ in range(2):  # made, then kept
+        model.zero_grad(set_to_none=True)
+        found, _ = losses(model, group, fill=0)
+        found.sum().backward()
+        torch.testing.assert_close(found.detach(), torch.stack(plain).detach(), atol=1e-5, rtol=1e-5)
+        found_gradients = {n: p.grad for n, p in model.named_parameters() if p.requires_grad}
+        for name, gradient in expected.items():
+            ours = found_gradients[name]
+            assert gradient is not None, name
+            assert ours is not None, name
+            # Of each matrix's largest entry: sums over rows are rounded in another order.
+            off = float((ours - gradient).abs().max() / gradient.abs().max().clamp(min=1e-3))
+            assert off < 1e-5, (name, off, float(gradient.abs().max()))
+
+
 def test_gradients_are_those_of_the_active_part_alone() -> None:
     model, group = adapted("llama"), sequences("llama")
     last = "model.layers.1.mlp.down_proj"
@@ -103,11 +132,17 @@ def test_the_kept_caches_of_a_reader_are_the_untouched_models_and_are_made_once(
     model, group = adapted("llama"), sequences("llama")
     losses = SplitLosses("reader")
     first, _ = losses(model, group[:2], fill=0)
-    kept = dict(losses.kept)
-    again, _ = losses(model, list(reversed(group)), fill=0)
-    assert [losses.kept[prefix] is cache for prefix, cache in kept.items()] == [True, True]
-    torch.testing.assert_close(again.flip(0)[:2], first, atol=1e-5, rtol=1e-5)
-    assert all(not t.requires_grad for cache in losses.kept.values() for t in cache.keys)
+    ((prefixes, columns),) = losses.kept.items()
+    before = [part.clone() for layer in columns for part in layer]
+    again, _ = losses(model, group[:2], fill=0)
+    assert losses.kept[prefixes] is columns
+    torch.testing.assert_close(again, first, atol=0, rtol=0)
+    other, _ = losses(model, list(reversed(group)), fill=0)
+    assert len(losses.kept) == 2
+    torch.testing.assert_close(other.flip(0)[:2], first, atol=1e-5, rtol=1e-5)
+    after = [part for layer in columns for part in layer]
+    assert all(torch.equal(one, two) for one, two in zip(before, after, strict=True))
+    assert not any(part.requires_grad for part in after)
 
 
 def test_a_sequence_with_two_answers_is_refused() -> None:
@@ -163,6 +198,9 @@ def test_seeds_share_the_pool_in_another_order_and_pairs_stay_whole() -> None:
     stages = (Stage(steps=9, lessons="rules", lr=(1e-3, 1e-3), batch=2),)
     pool = Pool(stages, 3, 2, tokenizer)
     orders = [[pool.batch("mixed", seed, step) for step in range(9)] for seed in range(3)]
+    # What was drawn is kept: a pool that is new to a batch draws the same.
+    assert [Pool(stages, 3, 2, tokenizer).batch("mixed", 2, step) for step in range(3)] == orders[2][:3]
+    assert len(pool.drawn) == 3
     sets = [{one.ids for batch in order for one in batch} for order in orders]
     assert sets[0] == sets[1] == sets[2]
     assert len(sets[0]) == 6
