@@ -1,13 +1,13 @@
 """From sweeps by several routes to ratios: the cost of other libraries over that of the engine."""
 
-import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from experiments.bench.peers import PeerResults, RouteTime, WorkTimes
 from experiments.bench.routes import OURS
 from experiments.bench.tables import PeerRatio, PeerTime, PeerUse
 from pkv_interp.records.tables import TableRow
 from pkv_interp.run.report import NOT_NEGATIVE, Headline
+from pkv_interp.stats import Estimate
 from pkv_interp.stats.repeats import ratio_over_repeats
 
 #: Kinds of ratios, and what each is.
@@ -78,35 +78,34 @@ def _all_seconds(time: RouteTime, cells: int) -> float:
 def _ratios(lines: Sequence[PeerTime]) -> list[PeerRatio]:
     """Every peer of one work against the engine, repeat by repeat."""
     ours = {line.repeat: line for line in lines if line.route == OURS}
-    peers = {line.route: line.cached for line in lines if line.route != OURS}
+    peers = {line.route: line for line in lines if line.route != OURS}
+
+    def over_ours(route: str, kind: str) -> Estimate:
+        mine = [line for line in lines if line.route == route]
+        counted = mine[:1] if kind == MEMORY else mine  # memory is that of the first repeat
+        return ratio_over_repeats([_cost(x, kind) / _cost(ours[x.repeat], kind) for x in counted])
+
+    found = {kind: {route: over_ours(route, kind) for route in peers} for kind in (SWEEP, END_TO_END, MEMORY)}
     out = []
-    for kind in (SWEEP, END_TO_END, MEMORY):
-        fastest = _fastest(lines, list(peers), kind)
-        for route, cached in peers.items():
-            mine = [line for line in lines if line.route == route]
-            counted = mine[:1] if kind == MEMORY else mine  # memory is that of the first repeat
-            estimate = ratio_over_repeats([_cost(x, kind) / _cost(ours[x.repeat], kind) for x in counted])
-            out.append(
-                PeerRatio.of(
-                    estimate,
-                    work=mine[0].work,
-                    route=route,
-                    cached=cached,
-                    ratio=kind,
-                    fastest=route == fastest,
-                )
+    for kind, estimates in found.items():
+        fastest = _fastest(found[END_TO_END if kind == MEMORY else kind])
+        out += [
+            PeerRatio.of(
+                estimate,
+                work=peers[route].work,
+                route=route,
+                cached=peers[route].cached,
+                ratio=kind,
+                fastest=route == fastest,
             )
+            for route, estimate in estimates.items()
+        ]
     return out
 
 
-def _fastest(lines: Sequence[PeerTime], peers: Sequence[str], kind: str) -> str | None:
-    """The peer that takes least; of memory the one that is fastest with its prefill."""
-    of = END_TO_END if kind == MEMORY else kind
-
-    def middle(route: str) -> float:
-        return statistics.median(_cost(line, of) for line in lines if line.route == route)
-
-    return min(peers, key=middle, default=None)
+def _fastest(estimates: Mapping[str, Estimate]) -> str | None:
+    """The peer whose own ratio is the least: one chosen by another mean could be beaten in what is stated."""
+    return min(estimates, key=lambda route: estimates[route].value, default=None)
 
 
 def _cost(line: PeerTime, kind: str) -> float:

@@ -115,6 +115,21 @@ def test_ratios_of_made_up_times() -> None:
     assert scaled == pytest.approx([5.0, 20.0])
 
 
+def test_the_fastest_peer_is_the_one_whose_stated_ratio_is_least() -> None:
+    """By the median the one with a slow repeat would be it, and state a larger ratio than another."""
+    costs = {OURS: (1.0, 1.0, 1.0), "steady": (11.0, 11.0, 11.0), "once slow": (10.0, 10.0, 40.0)}
+    times = [
+        time(route, i, took, 10, opened=1.0)
+        for i in range(3)
+        for route, took in ((r, costs[r][i]) for r in costs)
+    ]
+    headlines, tables = peer_report(PeerResults([], {"grid": WorkTimes(10, 9, 1.0, times)}))
+    stated = {headline.name: headline.estimate.value for headline in headlines}
+    ratios = [x for x in tables if isinstance(x, PeerRatio) and x.ratio == "sweep"]
+    assert stated["peer_grid"] == pytest.approx(11.0) == min(x.value for x in ratios)
+    assert [x.route for x in ratios if x.fastest] == ["steady"]
+
+
 def test_exponents_of_made_up_costs() -> None:
     sizes = (100, 200, 400)
     made = [Cost("circuit", "sites", n, 1e-4 * n**1.5, 0.1 * n, 7.0 * n**2) for n in sizes]
