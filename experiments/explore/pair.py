@@ -131,7 +131,7 @@ class Maker:
             case,
             _messages(parts, None),
             source.question,
-            source.cue,
+            source.cue or CUE,
             source.chat,
             varied.name,
             (varied.value, str(varied.other)),

@@ -55,6 +55,12 @@ def test_an_own_prompt_is_an_aligned_pair() -> None:
     assert "Cancel or deny?" not in pair.messages[-1].text
 
 
+def test_without_a_cue_edits_are_decided_after_the_same_one_as_the_pair() -> None:
+    pair = maker().make(OWN.model_copy(update={"cue": ""}))
+    assert pair.case.clean.text.endswith("Action:")
+    assert pair.cue == "Action:"
+
+
 @pytest.mark.parametrize(
     ("change", "told"),
     [
