@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from experiments.explore.chunks import Cut
 from experiments.explore.notes import Joint
 from experiments.explore.state import State
 from pkv_interp.errors import PkvError
@@ -16,7 +17,7 @@ pytest.importorskip("dash", reason="needs the extra `explore`")
 
 from experiments.explore import page, serve  # noqa: E402
 from experiments.explore.permalink import pack  # noqa: E402
-from experiments.explore.views import notes, prompt  # noqa: E402
+from experiments.explore.views import chunks, notes, prompt  # noqa: E402
 
 
 def test_a_page_of_elsewhere_reads_nothing() -> None:
@@ -76,3 +77,13 @@ def test_a_wrong_side_and_a_gap_that_is_none_are_said_above_everything() -> None
     nothing = np.full(len(found.notes), np.nan)
     assert len(notes.coloured(level, nothing)) >= len(found.pair.case.clean)
     assert notes.grid(level, np.full((3, len(found.notes)), np.nan), dark=True).data
+
+
+def test_a_word_of_a_chunk_is_told_as_one_and_has_no_recovery() -> None:
+    found = value(explorer().opened(SCENARIO, PATIENCE))
+    words = [one for one in chunks.marked(found, Cut(20, 28, 20)) if hasattr(one, "data-pos")]
+    labels = {int(getattr(one, "data-pos")): getattr(one, "aria-label") for one in words}
+    assert sorted(labels) == list(range(len(found.pair.case.clean) - 1))
+    assert [position for position, label in labels.items() if "in the chunk" in label] == list(range(20, 28))
+    assert not any("recovery" in label for label in labels.values())
+    assert all("up" in one.className.split() for one in words[20:28])

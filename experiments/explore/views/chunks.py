@@ -19,10 +19,8 @@ _HEADS = ("prompt", "full prefill", "spliced", "decides", "KL to full")
 def marked(found: Opened, cut: Cut) -> Children:
     """The clean prompt's words, the chunk coloured, each ready to be an end of another chunk."""
     prompt = found.pair.case.clean
-    inside = dict.fromkeys(range(cut.start, cut.stop), 1.0)
-    return words(
-        prompt.tokens[:-1], prompt.kinds[:-1], effects=inside, framed=found.changed, pick=True, every=True
-    )
+    inside = range(cut.start, cut.stop)
+    return words(prompt.tokens[:-1], prompt.kinds[:-1], inside=inside, framed=found.changed, pick=True)
 
 
 def preview(found: Opened, cut: Cut) -> Children:

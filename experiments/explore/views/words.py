@@ -9,6 +9,8 @@ from dash import html
 Children = list[Any]
 #: Characters of a word as screen readers are told it.
 _TOLD = 40
+#: Percent of the strongest colour in a mixture with the page's ground: text stays legible on it.
+_DEEPEST = 72.0
 
 
 def wild(values: Mapping[str, str]) -> dict[str, Any]:
@@ -34,26 +36,27 @@ def words(
     kinds: Sequence[str],
     *,
     effects: Mapping[int, float] | None = None,
+    inside: Collection[int] = (),
     framed: Collection[int] = (),
     pick: bool = False,
-    every: bool = False,
 ) -> Children:
     """The tokens as pieces of text, or as buttons that can be chosen.
 
     Args:
         tokens: pieces of the prompt's text.
         kinds: of each.
-        effects: by position, -1 to 1 and beyond: the strength of the colour. None colours by kind.
+        effects: recovery by position, -1 to 1 and beyond: the strength of the colour. None colours by kind,
+            or those that are ``inside``.
+        inside: positions of a chunk, which are coloured alike.
         framed: positions that differ between the two prompts.
-        pick: those with an effect can be chosen.
-        every: all can be chosen, with an effect or without.
+        pick: those with an effect can be chosen; without effects all can.
     """
     found: Children = []
     largest = max([abs(value) for value in (effects or {}).values() if value == value], default=0.0)
     first = True
     for position, (token, kind) in enumerate(zip(tokens, kinds, strict=True)):
         value = (effects or {}).get(position)
-        classes = ["word", f"kind-{kind}"] if effects is None else ["word"]
+        classes = ["word", f"kind-{kind}"] if effects is None and not inside else ["word"]
         style: dict[str, str] = {}
         label = f"{told(token)}, word {position}"
         hint = f"word {position}, {kind}"
@@ -62,14 +65,19 @@ def words(
             style["--strength"] = f"{_strength(value, largest):.0f}%"
             hint += f", recovery {value:+.3f}"
             label += f", recovery {value:+.2f}"
-        elif effects is not None:
+        elif position in inside:
+            classes.append("up")
+            style["--strength"] = f"{_DEEPEST:.0f}%"
+            hint += ", in the chunk"
+            label += ", in the chunk"
+        elif effects is not None or inside:
             classes.append("still")
         if position in framed:
             classes.append("framed")
             hint += ", differs between the prompts"
             label += ", differs between the prompts"
         common: dict[str, Any] = {"className": " ".join(classes), "title": hint, "style": style}
-        if pick and (every or value is not None):
+        if pick and (effects is None or value is not None):
             aria: dict[str, Any] = {"data-pos": str(position), "aria-pressed": "false", "aria-label": label}
             found.append(
                 html.Button(shown(token), type="button", tabIndex=0 if first else -1, **common, **aria)
@@ -83,8 +91,8 @@ def words(
 
 
 def _strength(value: float, largest: float) -> float:
-    """Percent of colour in a mixture with the page's ground: text stays legible on it."""
-    return 0.0 if largest < 1e-9 else min(1.0, abs(value) / largest) * 72.0
+    """Percent of colour in a mixture with the page's ground."""
+    return 0.0 if largest < 1e-9 else min(1.0, abs(value) / largest) * _DEEPEST
 
 
 def kind_legend(kinds: Sequence[str]) -> Children:
