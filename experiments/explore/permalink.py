@@ -39,6 +39,6 @@ def unpack(link: str) -> State:
         if reader.unconsumed_tail or not reader.eof:
             raise PkvError(f"{_DAMAGED}: it is cut, or too long", _HINT)
         values = json.loads(text)
-    except (binascii.Error, zlib.error, ValueError) as error:
+    except (binascii.Error, zlib.error, ValueError, RecursionError) as error:
         raise PkvError(_DAMAGED, _HINT) from error
     return state_of(values, "the permalink")

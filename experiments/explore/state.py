@@ -7,9 +7,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from pkv_interp.errors import PkvError, short
 from pkv_interp.names import Part
 
+#: Characters of a line, so that controls let nobody write more.
+LONGEST_LINE = 400
 #: Characters of a text in a prompt: what makes some thousand tokens.
 Text = Annotated[str, Field(max_length=20_000)]
-Line = Annotated[str, Field(max_length=400)]
+Line = Annotated[str, Field(max_length=LONGEST_LINE)]
 Index = Annotated[int, Field(ge=0, le=100_000)]
 View = Literal["prompt", "notes", "heads", "edit", "compose", "export"]
 VIEWS: tuple[View, ...] = ("prompt", "notes", "heads", "edit", "compose", "export")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 
 from experiments.explore.chunks import Cut
+from experiments.explore.controls import read_state
 from experiments.explore.notes import Joint
 from experiments.explore.state import State
 from pkv_interp.errors import PkvError
@@ -16,6 +18,7 @@ from tests.experiments.explore_examples import PATIENCE, SCENARIO, explorer, val
 pytest.importorskip("dash", reason="needs the extra `explore`")
 
 from experiments.explore import page, serve  # noqa: E402
+from experiments.explore.panels import edit  # noqa: E402
 from experiments.explore.permalink import pack  # noqa: E402
 from experiments.explore.views import chunks, notes, prompt  # noqa: E402
 
@@ -61,6 +64,27 @@ def told(children: object) -> str:
     if isinstance(children, list | tuple):
         return " ".join(told(child) for child in children)
     return told(getattr(children, "children", None) or "")
+
+
+def controls(children: object) -> list[Any]:
+    """Every control in which a line of an edit is written."""
+    if isinstance(children, list | tuple):
+        return [found for child in children for found in controls(child)]
+    mine = (
+        [children] if getattr(children, "id", None) in ("edit-value", "edit-wording", "chain-value") else []
+    )
+    return [*mine, *controls(getattr(children, "children", None) or ())]
+
+
+def test_no_control_of_an_edit_takes_a_line_that_no_state_has() -> None:
+    """Longer, it would be refused where nobody is told: the page would stand still."""
+    found = controls(edit.layout(State(), explorer()))
+    assert len(found) == 3
+    for control in found:
+        most = control.maxLength
+        read_state({"kind": "scenario"}, edit=("x" * most, "x" * most, (), ()))
+        with pytest.raises(PkvError, match="cannot be read"):
+            read_state({"kind": "scenario"}, edit=("x" * (most + 1), "override", (), ()))
 
 
 def test_a_wrong_side_and_a_gap_that_is_none_are_said_above_everything() -> None:

@@ -130,7 +130,8 @@ def test_a_damaged_permalink_is_refused() -> None:
 
     bomb = packed(b'{"view": "' + b"x" * 5_000_000 + b'"}')
     unknown = packed(json.dumps({"view": "elsewhere"}).encode())
-    for link in (whole[:-9], "!!!", "abc", bomb, unknown, packed(b"[1, 2"), "A" * 20_000):
+    deep = packed(b"[" * 150_000)
+    for link in (whole[:-9], "!!!", "abc", bomb, unknown, packed(b"[1, 2"), deep, "A" * 20_000):
         with pytest.raises(PkvError):
             unpack(link)
 

@@ -10,7 +10,7 @@ from experiments.explore.desk import Ready
 from experiments.explore.edits import FULL, OFFERED, USUAL
 from experiments.explore.explorer import Explorer
 from experiments.explore.panels.parts import WAIT, checks, entries, graph, labelled, menu, progress, ticker
-from experiments.explore.state import LONGEST_CHAIN
+from experiments.explore.state import LONGEST_CHAIN, LONGEST_LINE
 from experiments.explore.state import State as Shown
 from experiments.explore.views.edits import bars, chain, table, timeline
 from experiments.explore.views.words import wild
@@ -35,12 +35,14 @@ def layout(shown: Shown, explorer: Explorer) -> Any:
             [
                 labelled(
                     "New value of the field",
-                    dcc.Input(id="edit-value", type="text", value=edit.value, debounce=0.6),
+                    dcc.Input(
+                        id="edit-value", type="text", value=edit.value, debounce=0.6, maxLength=LONGEST_LINE
+                    ),
                     hint="empty: the other prompt's value",
                 ),
                 labelled(
                     "Erratum",
-                    dcc.Textarea(id="edit-wording", value=wording, rows=3),
+                    dcc.Textarea(id="edit-wording", value=wording, rows=3, maxLength=LONGEST_LINE),
                     hint="with {field} and {value}; press Edit to use it",
                 ),
                 checks("Methods", "edit-methods", [(one, one) for one in OFFERED], methods),
@@ -61,7 +63,7 @@ def layout(shown: Shown, explorer: Explorer) -> Any:
         html.Div(
             [
                 menu("Field", "chain-field", [], ""),
-                labelled("Value", dcc.Input(id="chain-value", type="text", value="")),
+                labelled("Value", dcc.Input(id="chain-value", type="text", value="", maxLength=LONGEST_LINE)),
                 menu("Method", "chain-method", [(one, one) for one in OFFERED], "erratum"),
                 html.Div(
                     [
