@@ -33,7 +33,8 @@ def snippet_of(explorer: Explorer, state: State, pair: Pair) -> str:
         "export": lambda: _notes(state, explorer.n_layers),
     }
     source = state.source
-    imports, lines = _own(source, pair) if isinstance(source, Own) else _scenario(explorer, source)
+    own = isinstance(source, Own)
+    imports, lines = _own(explorer, source, pair) if own else _scenario(explorer, source)
     more_imports, more = shown[state.view]()
     every = sorted({*_HEAD, *imports, *more_imports}, key=lambda line: (not line.startswith("import"), line))
     loaded = f"loaded = load(load_catalogue_entry({explorer.loaded.config.name!r}))"
@@ -59,7 +60,7 @@ def _scenario(explorer: Explorer, source: Scenario) -> tuple[list[str], list[str
     ]
 
 
-def _own(source: Own, pair: Pair) -> tuple[list[str], list[str]]:
+def _own(explorer: Explorer, source: Own, pair: Pair) -> tuple[list[str], list[str]]:
     imports = [
         "from pkv_interp.editing import field, system, user",
         "from pkv_interp.prompts.readout import action_ids",
@@ -77,8 +78,9 @@ def _own(source: Own, pair: Pair) -> tuple[list[str], list[str]]:
         "    *before, last = messages(value)",
         f"    asked = on_new_line(last.text, {source.question!r})",
         '    last = Message(last.role, (*last.segments, *([Segment("decision", asked)] if asked else [])))',
-        f'    cue = Segment("decision", {source.cue or "Action:"!r}, "decision")',
-        f"    return build([*before, last], cue, tokenizer, chat={source.chat})",
+        f'    cue = Segment("decision", {pair.cue!r}, "decision")',
+        f"    rendered = dict(chat={source.chat}, thinking={explorer.maker.thinking})",
+        "    return build([*before, last], cue, tokenizer, **rendered)",
         f"clean, corrupt = prompt({pair.values[0]!r}), prompt({pair.values[1]!r})",
         "ids = action_ids(clean, actions, tokenizer)",
         f"changed = clean.spans[{pair.field!r}]",

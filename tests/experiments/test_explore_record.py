@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+from copy import copy
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 from experiments.explore import record as records_of
 from experiments.explore.record import name_of, record_of
 from experiments.explore.snippet import snippet_of
-from experiments.explore.state import Compose, Edit, Heads, Notes, Scenario, State, Step
+from experiments.explore.state import Compose, Edit, Heads, Notes, Own, Scenario, State, Step
 from pkv_interp.errors import PkvError
 from pkv_interp.plots.tokens import token_text
 from pkv_interp.records import check, read
@@ -101,6 +102,15 @@ def test_the_program_prints_the_numbers_of_the_page(source: object) -> None:
         assert (float(margin), float(kl)) == pytest.approx((one.margin, one.kl), abs=1e-4)
     (link,) = value(ask.chain(state, PATIENCE))
     assert float(edits["chain"][1]) == pytest.approx(link.after.margin, abs=1e-4)
+
+
+@pytest.mark.parametrize("source", [SCENARIO, OWN], ids=["scenario", "own"])
+def test_the_program_renders_with_the_thinking_switch_of_the_page(source: Scenario | Own) -> None:
+    ask = copy(explorer())
+    ask.maker = replace(ask.maker, thinking=False)
+    text = snippet_of(ask, State(source=source), ask.maker.make(source))
+    assert "thinking=False" in text
+    assert "thinking=None" not in text
 
 
 @pytest.mark.parametrize("mode", ["patch", "knockout"])
