@@ -10,6 +10,7 @@ import pytest
 
 from experiments.explore.chunks import Cut
 from experiments.explore.controls import read_state
+from experiments.explore.desk import Failed, Running
 from experiments.explore.notes import Joint
 from experiments.explore.state import State
 from pkv_interp.errors import PkvError
@@ -18,7 +19,7 @@ from tests.experiments.explore_examples import PATIENCE, SCENARIO, explorer, val
 pytest.importorskip("dash", reason="needs the extra `explore`")
 
 from experiments.explore import page, serve  # noqa: E402
-from experiments.explore.panels import edit  # noqa: E402
+from experiments.explore.panels import edit, parts  # noqa: E402
 from experiments.explore.permalink import pack  # noqa: E402
 from experiments.explore.views import chunks, notes, prompt  # noqa: E402
 
@@ -111,3 +112,12 @@ def test_a_word_of_a_chunk_is_told_as_one_and_has_no_recovery() -> None:
     assert [position for position, label in labels.items() if "in the chunk" in label] == list(range(20, 28))
     assert not any("recovery" in label for label in labels.values())
     assert all("up" in one.className.split() for one in words[20:28])
+
+
+def test_what_goes_on_is_asked_after_again_and_what_was_refused_is_not() -> None:
+    going_on = [parts.progress(Running(1, 2), "patching")[1] for _ in range(2)]
+    assert None not in going_on
+    assert going_on[0] != going_on[1]  # the page asks once for each new value
+    children, again = parts.progress(Failed("it is none"), "patching")
+    assert "it is none" in told(children)
+    assert again is None

@@ -145,4 +145,4 @@ def register(app: Dash, explorer: Explorer) -> None:
         try:
             return token_text(record_of(explorer, state)), [], None
         except PkvError as error:
-            return no_update, [html.Span(str(error), className="refused")], True
+            return no_update, [html.Span(str(error), className="refused")], None

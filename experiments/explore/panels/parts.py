@@ -171,12 +171,15 @@ def graph(name: str, about: str) -> Any:
 
 
 def progress(answer: Answer[Any], what: str) -> tuple[Children, float | None]:
-    """What the ticker shows of an answer, and a number that is new each time where it must ask again."""
+    """What the ticker shows of an answer, and a number that is new each time where it must ask again.
+
+    What was refused stays refused, so that nobody asks after it again.
+    """
     if isinstance(answer, Running):
         if not answer.total:
             return [html.Span(f"{what} …"), html.Progress(max="1")], time.monotonic()
         done = f"{100 * answer.share:.0f}"
         return [html.Span(f"{what}: {done} %"), html.Progress(max="100", value=done)], time.monotonic()
     if isinstance(answer, Failed):
-        return [html.Span(answer.line, className="refused", role="alert")], True
+        return [html.Span(answer.line, className="refused", role="alert")], None
     return [], None
