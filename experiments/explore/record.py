@@ -141,7 +141,8 @@ def _rows(explorer: Explorer, state: State, found: Opened, made: Joint) -> Itera
 
 
 def _tables(explorer: Explorer, state: State, found: Opened, words: Any) -> dict[str, Any]:
-    tables: dict[str, Any] = by_table(token_table(found.pair.case, np.nan_to_num(words)))
+    # Without a gap no word has a recovery, and 0 would say that it was measured.
+    tables: dict[str, Any] = by_table(token_table(found.pair.case, words)) if found.has_gap else {}
     tables["decisions"] = [
         {name: value for name, value in asdict(side).items() if name != "top"}
         for side in (found.clean, found.corrupt)
@@ -162,7 +163,8 @@ def _tables(explorer: Explorer, state: State, found: Opened, words: Any) -> dict
     effect = explorer.kept("chosen", state)
     if effect is not None and effect == effect:
         chosen = " ".join(f"{la}.{h}" for la, h in state.heads.chosen)
-        tables["chosen_heads"] = [{"heads": chosen, "mode": state.heads.mode, "effect": effect}]
+        heads_of = {"heads": chosen, "site": state.heads.site, "mode": state.heads.mode}
+        tables["chosen_heads"] = [{**heads_of, "effect": effect}]
     links = explorer.kept("chain", state)
     if links:
         tables["chain"] = [

@@ -8,9 +8,11 @@ from copy import copy
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from experiments.explore import record as records_of
+from experiments.explore.desk import Ready
 from experiments.explore.record import name_of, record_of
 from experiments.explore.snippet import snippet_of
 from experiments.explore.state import Compose, Edit, Heads, Notes, Own, Scenario, State, Step
@@ -73,13 +75,24 @@ def test_no_record_where_a_control_fails(monkeypatch: pytest.MonkeyPatch) -> Non
     sound = value(explorer().joint(state, PATIENCE))
 
     def moved(*_: object) -> object:
-        from experiments.explore.desk import Ready
-
         return Ready(replace(sound, itself=sound.itself + 1.0), 0.0)
 
     monkeypatch.setattr(records_of.Explorer, "joint", moved)
     with pytest.raises(PkvError, match="self_patch"):
         record_of(explorer(), state)
+
+
+def test_without_a_gap_no_word_has_a_recovery(monkeypatch: pytest.MonkeyPatch) -> None:
+    state = state_of()
+    found, made = (
+        value(of) for of in (explorer().opened(SCENARIO, PATIENCE), explorer().joint(state, PATIENCE))
+    )
+    level = replace(found, clean=replace(found.clean, margin=found.corrupt.margin))
+    same = replace(made, itself=level.corrupt.margin, everything=level.clean.margin)
+    words = np.full(len(found.notes), np.nan)
+    for name, shown in (("opened", level), ("joint", same), ("words", words)):
+        monkeypatch.setattr(records_of.Explorer, name, lambda *_, shown=shown: Ready(shown, 0.0))
+    assert "tokens" not in record_of(explorer(), state).tables
 
 
 def test_a_refused_prompt_has_no_record() -> None:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 from dash import ClientsideFunction, Dash, Input, Output, State, dcc, html, no_update
 from dash.exceptions import PreventUpdate
 
@@ -14,6 +15,7 @@ from experiments.explore.record import name_of, record_of
 from experiments.explore.snippet import snippet_of
 from experiments.explore.state import VIEWS, state_of
 from experiments.explore.state import State as Shown
+from experiments.explore.views.prompt import NO_GAP
 from experiments.explore.views.words import wild
 from pkv_interp.errors import PkvError
 from pkv_interp.plots.tokens import token_text
@@ -142,6 +144,8 @@ def register(app: Dash, explorer: Explorer) -> None:
         answer = explorer.words(state, WAIT)
         if not isinstance(answer, Ready):
             return no_update, *progress(answer, "patching every word")
+        if not np.isfinite(answer.value).all():
+            return no_update, [html.Span(NO_GAP, className="refused")], None
         try:
             return token_text(record_of(explorer, state)), [], None
         except PkvError as error:
