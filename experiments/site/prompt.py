@@ -119,8 +119,7 @@ def prompt_html(record: RunRecord, up: str = "") -> str:
         f"Strongest: <code>{html.escape(best[1]['text'].strip())}</code>, which alone moves the decision "
         f"{best[0]:.2f} of the way."
     )
-    (about,) = record.tables.get("prompt") or [{"right": True}]
-    if not about["right"]:
+    if not _is_right(record):
         told = f'<span class="warning">{NOT_DECIDED}</span> {told}'
     page = up + record_page(record)
     return (
@@ -128,6 +127,20 @@ def prompt_html(record: RunRecord, up: str = "") -> str:
         f"{html.escape(record.experiment)}, {html.escape(record.subject)}</a></p>"
         f'<div id="prompt"></div></div>'
     )
+
+
+def _is_right(record: RunRecord) -> bool:
+    """Whether both prompts are decided right: as the record tells it, or as margins of the example's rows do."""
+    for line in record.tables.get("prompt", ()):
+        return bool(line["right"])
+    first = record.tables["tokens"][0]
+    margins = [
+        (row.clean, row.corrupt)
+        for row in record.rows
+        if (row.family, row.instance) == (first["family"], first["instance"])
+    ]
+    known = [(a, b) for a, b in margins if a is not None and b is not None]
+    return bool(known) and all(a > 0.0 > b for a, b in known)
 
 
 def prompt_script(record: RunRecord) -> str:

@@ -148,3 +148,6 @@ def test_a_figure_tells_its_numbers(site: Path, open_page: Callable[..., Any]) -
     button.click()
     assert button.get_attribute("aria-expanded") == "true"
     assert page.locator("figcaption .table tr").count() > 2
+    long = "tableOf({ data: [{ z: Array(30).fill(Array(20).fill(1)) }] })"
+    assert page.evaluate(f"{long}.rows.length") == 1 + 400 + 1
+    assert page.evaluate(f"{long}.textContent.endsWith('200 more are in the record')")

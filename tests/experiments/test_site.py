@@ -17,7 +17,7 @@ from experiments.site import build as building
 from experiments.site.build import Site, build
 from experiments.site.figures import Figures, library
 from experiments.site.links import anchor, broken, target
-from experiments.site.prompt import prompt_data
+from experiments.site.prompt import NOT_DECIDED, prompt_data, prompt_html
 from experiments.site.settings import SiteSettings
 from experiments.site.story import CITING, checked_prose
 from pkv_interp.errors import PkvError
@@ -183,6 +183,18 @@ def test_the_prompt_has_the_recoveries_of_the_record(circuit_results: Path) -> N
     assert [token["changed"] for token in data["tokens"]] == [
         line["changed"] for line in record.tables["tokens"]
     ]
+
+
+@pytest.mark.parametrize(("clean", "corrupt", "is_right"), [(1.0, -1.0, True), (1.0, 0.5, False)])
+def test_a_prompt_that_is_decided_wrong_is_told_to_be(
+    circuit_results: Path, clean: float, corrupt: float, is_right: bool
+) -> None:
+    """A record of circuit does not tell it in a table; the margins of its example do."""
+    (record,) = load_records(circuit_results)
+    rows = [row.model_copy(update={"clean": clean, "corrupt": corrupt}) for row in record.rows]
+    shown = prompt_html(record.model_copy(update={"rows": rows}))
+    assert (NOT_DECIDED in shown) == (not is_right)
+    assert NOT_DECIDED in prompt_html(record.model_copy(update={"rows": []})), "not known is not right"
 
 
 def test_links_lead_where_the_document_meant() -> None:

@@ -116,6 +116,9 @@ function offerTable(plot, figure) {
   caption.append(" ", button, box);
 }
 
+// A longer table of a figure's numbers says how many it leaves out.
+const MOST_LINES = 400;
+
 function tableOf(figure) {
   const table = document.createElement("table");
   const rows = [["series", "x", "y", "value"]];
@@ -128,7 +131,8 @@ function tableOf(figure) {
       for (let i = 0; i < n; i++) if (trace.x?.[i] !== null) rows.push([name, trace.x?.[i] ?? i, trace.y?.[i] ?? i, trace.text?.[i] ?? ""]);
     }
   }
-  for (const [i, cells] of rows.slice(0, 401).entries()) {
+  const shown = rows.slice(0, MOST_LINES + 1);
+  for (const [i, cells] of shown.entries()) {
     const line = table.insertRow();
     for (const cell of cells) {
       const at = document.createElement(i ? "td" : "th");
@@ -136,6 +140,11 @@ function tableOf(figure) {
       at.textContent = String(cell ?? "").replace(/<[^>]+>/g, "");
       line.append(at);
     }
+  }
+  if (rows.length > shown.length) {
+    const rest = table.insertRow().insertCell();
+    rest.colSpan = shown[0].length;
+    rest.textContent = `${rows.length - shown.length} more are in the record`;
   }
   return table;
 }
