@@ -130,7 +130,7 @@ def prompt_html(record: RunRecord, up: str = "") -> str:
 
 
 def _is_right(record: RunRecord) -> bool:
-    """Whether both prompts are decided right: as the record tells it, or as margins of the example's rows do."""
+    """Whether both prompts are decided right: as the record tells it, or its margins do."""
     for line in record.tables.get("prompt", ()):
         return bool(line["right"])
     first = record.tables["tokens"][0]
