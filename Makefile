@@ -8,6 +8,8 @@ PY := $(VENV)/bin/python
 READY := $(VENV)/.ready
 LLAMA ?= .venv-llama
 VLLM ?= .venv-vllm
+# Of a network that does not answer nobody waits for longer than this.
+APT := DEBIAN_FRONTEND=noninteractive timeout 300 apt-get -qq -o Acquire::Retries=1 -o Acquire::http::Timeout=20
 
 .PHONY: help setup circuit summarise figures site docs support bench guard gate test lint fmt types pytest fuzz test-slurm upgrade-check clean
 .PHONY: serving-llama serving-vllm explore chromium
@@ -21,7 +23,7 @@ $(READY): pyproject.toml constraints.txt
 	$(PY) -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	@touch $(READY)
 
-setup: $(READY) ## create .venv and install everything (CPU build of torch)
+setup: $(READY) chromium ## create .venv and install everything (CPU build of torch), and a Chromium where root may
 
 circuit: $(READY) ## fetch the embedded model, run the circuit experiment, draw its figures
 	$(PY) -m experiments.circuit results_dir=$(RESULTS)
@@ -68,11 +70,12 @@ types: $(READY)
 
 pytest: $(READY)
 	@$(MAKE) --no-print-directory serving-llama || echo "llama.cpp could not be installed: its tests are skipped"
-	$(PY) -m pytest -n 2 --dist loadfile
+	$(PY) -m pytest -n 2 --dist loadfile -rs
 
 chromium: ## Debian's Chromium for the tests in a browser, where it is missing and the user is root
-	@command -v chromium >/dev/null || { test "$$(id -u)" = 0 && apt-get update -qq && \
-		apt-get install -qq -y chromium >/dev/null; } || \
+	@test -n "$$PKV_CHROMIUM" || command -v chromium >/dev/null || command -v chromium-browser >/dev/null || \
+		{ test "$$(id -u)" = 0 && { $(APT) update && $(APT) install -y --no-install-recommends chromium \
+		fonts-liberation fonts-dejavu-core; } >/dev/null 2>&1; } || \
 		echo "no Chromium: install it (apt-get install chromium), or the tests in a browser are skipped"
 
 fuzz: $(READY) ## thousands of drawn models, prompts and edits against their definitions (DRAWS=1000 of each kind)
