@@ -121,7 +121,8 @@ def _headlines(
     out.append(plain("ttft_p90_ratio", ratio, f"full over erratum, {share}"))
     if settings.injected[0] in arms:
         ratio = first_token_ratio(full, arms[settings.injected[0]].loads[least], 50)
-        out.append(plain("inject_ttft_ratio", ratio, f"median, full over injected edit, {share}"))
+        what = f"median, full over an injected edit that was made before, {share}"
+        out.append(plain("inject_ttft_ratio", ratio, what))
     errors = [max(one.error or 0.0 for one in scene.arms.values()) for scene in found.scenes]
     apart = mean(errors, families, bounds=UNSIGNED, **scoring.resampling)
     out.append(
