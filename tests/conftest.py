@@ -173,3 +173,11 @@ def examples_load_once(
 ) -> None:
     """What the texts show is run with `load_once` in the place of `load`: nearly all load the same model."""
     monkeypatch.setattr("pkv_interp.models.load.load", load_once)
+
+
+@pytest.fixture
+def session_loads_once(
+    monkeypatch: pytest.MonkeyPatch, load_once: Callable[[ModelConfig], LoadedModel]
+) -> None:
+    """As `examples_load_once`, for what runs an experiment."""
+    monkeypatch.setattr("pkv_interp.run.session.load", load_once)

@@ -152,6 +152,7 @@ def said(heading: str) -> list[str]:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("session_loads_once")
 def test_the_experiment_example_runs_in_three_lines_and_prints_what_it_says(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

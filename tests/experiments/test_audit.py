@@ -30,7 +30,7 @@ from pkv_interp.audit import KINDS, Checked, Record, audit
 from pkv_interp.errors import PkvError
 from pkv_interp.records import RunRecord, load_records
 from pkv_interp.records.tables import rows_of
-from tests.runs import ROOT, inside, run
+from tests.runs import ROOT, inside
 
 FOLDER = ROOT / "tests" / "audit" / "records"
 
@@ -244,7 +244,8 @@ def test_a_folder_that_cannot_be_read_is_one_line_at_once(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_its_command_line_ends_well_from_outside(tmp_path: Path) -> None:
-    done = run("experiments.audit", f"path={FOLDER}", f"results_dir={tmp_path}")
-    assert done.returncode == 0, done.stderr
-    assert "records                6.000" in done.stderr
+def test_its_command_line_ends_well_and_tells_its_figures(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    inside("audit", f"path={FOLDER}", f"results_dir={tmp_path}")
+    assert "records                6.000" in capfd.readouterr().err

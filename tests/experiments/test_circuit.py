@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import signal
-import time
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from pkv_interp.records import RunRecord, load_records
 from pkv_interp.records.__main__ import main as records_command
 from tests import runs
 from tests.experiments.configs import compose
+from tests.records.children import killed_when
 from tests.refused import refused
 
 
@@ -130,14 +130,10 @@ def test_a_notebook_runs_it_in_a_line(circuit_results: Path, tmp_path: Path) -> 
 def test_killed_midway_and_repeated_gives_the_same_results(
     circuit_results: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    process = runs.start("experiments.circuit", *runs.SMALL, f"results_dir={tmp_path}")
-    deadline = time.monotonic() + 240
-    while len(list(tmp_path.glob(".partial/*/*.zip"))) < 3 and process.poll() is None:
-        assert time.monotonic() < deadline, "no chunk was written"
-        time.sleep(0.005)
-    process.kill()
-    process.communicate()
-    assert process.returncode == -signal.SIGKILL
+    begun = killed_when(
+        lambda: runs.small("circuit", tmp_path), lambda: len(list(tmp_path.glob(".partial/*/*.zip"))) >= 3
+    )
+    assert begun == signal.SIGKILL
     started = only(tmp_path, "started")
     assert started.rows == []
 

@@ -8,11 +8,13 @@ import json
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
 import pytest
 
+from experiments.figures import rooms
 from experiments.site import build as building
 from experiments.site.build import Site, build
 from experiments.site.figures import Figures, library
@@ -24,6 +26,7 @@ from pkv_interp.errors import PkvError
 from pkv_interp.plots.tables import NOT_COMPETENT
 from pkv_interp.records import load_records, newest_of_each_model
 from pkv_interp.records.cited import wrong
+from tests.committed import committed
 from tests.documents import ROOT
 
 STORY = """# A story
@@ -65,6 +68,17 @@ def world(circuit_results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     return root
 
 
+@pytest.fixture
+def few_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One figure of each record, for builds that end before any of them is looked at."""
+    drawn = rooms.drawn_by
+
+    def few(experiment: str) -> dict[str, Any]:
+        return {name: draw for name, draw in drawn(experiment).items() if name == "token_bars"}
+
+    monkeypatch.setattr(rooms, "drawn_by", few)
+
+
 def built(world: Path, **changes: object) -> dict[str, str]:
     given = {"results_dir": world / "results", "output_dir": world / "site", "notebooks": "none"}
     build(SiteSettings.model_validate(given | changes))
@@ -92,6 +106,7 @@ def test_a_site_is_built_from_records_and_texts(world: Path) -> None:
     assert built(world) == files, "the same records give the same bytes"
 
 
+@pytest.mark.usefixtures("few_figures")
 def test_a_number_that_is_not_its_records_stops_the_build(world: Path) -> None:
     path = world / "docs" / "story.md"
     path.write_text(re.sub(r"\d\.\d+<!--", "7.77<!--", path.read_text()), encoding="utf-8")
@@ -102,6 +117,7 @@ def test_a_number_that_is_not_its_records_stops_the_build(world: Path) -> None:
     assert not (world / "site").exists()
 
 
+@pytest.mark.usefixtures("few_figures")
 def test_a_number_without_a_record_stops_the_build_in_texts_that_cite(world: Path) -> None:
     path = world / "docs" / "story.md"
     path.write_text(path.read_text() + "\nIt is 12.5 times as fast.\n", encoding="utf-8")
@@ -109,6 +125,7 @@ def test_a_number_without_a_record_stops_the_build_in_texts_that_cite(world: Pat
         built(world)
 
 
+@pytest.mark.usefixtures("few_figures")
 @pytest.mark.parametrize(
     ("old", "new", "cause"),
     [
@@ -128,6 +145,7 @@ def test_what_leads_nowhere_stops_the_build(world: Path, old: str, new: str, cau
         built(world)
 
 
+@pytest.mark.usefixtures("few_figures")
 def test_a_folder_of_something_else_is_left_alone(world: Path) -> None:
     (world / "site").mkdir()
     (world / "site" / "mine.txt").write_text("mine")
@@ -136,6 +154,7 @@ def test_a_folder_of_something_else_is_left_alone(world: Path) -> None:
     assert (world / "site" / "mine.txt").read_text() == "mine"
 
 
+@pytest.mark.usefixtures("few_figures")
 def test_a_site_that_weighs_too_much_is_not_written(world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(building, "MOST", 1000)
     with pytest.raises(PkvError, match="keep it under 1,000"):
@@ -209,7 +228,7 @@ def test_links_lead_where_the_document_meant() -> None:
 
 
 def test_every_number_of_the_committed_texts_is_its_records() -> None:
-    found, _ = newest_of_each_model(load_records(ROOT / "results"))
+    found, _ = newest_of_each_model(committed())
     records = {(record.experiment, record.subject): record for record in found}
     for document in CITING:
         text = (ROOT / document).read_text(encoding="utf-8")
