@@ -186,6 +186,16 @@ class Site:
         for name in sorted(self.used):
             self.files[f"figures/{name}.js"] = self.figures.scripts[name].encode()
 
+    def check_place(self) -> None:
+        """Refuse a folder that another site did not leave, before anything is run or drawn for it.
+
+        Raises:
+            PkvError: it holds something else.
+        """
+        folder = self.settings.output_dir
+        if folder.exists() and any(folder.iterdir()) and not (folder / "assets" / "site.js").is_file():
+            raise PkvError(f"{folder} holds something else than a site", "give an empty folder as output_dir")
+
     def write(self) -> int:
         """Write the folder anew.
 
@@ -203,9 +213,8 @@ class Site:
             raise PkvError(
                 f"the site would have {size:,} bytes, most of them in {heaviest}", f"keep it under {MOST:,}"
             )
+        self.check_place()
         folder = self.settings.output_dir
-        if folder.exists() and any(folder.iterdir()) and not (folder / "assets" / "site.js").is_file():
-            raise PkvError(f"{folder} holds something else than a site", "give an empty folder as output_dir")
         if folder.exists():
             shutil.rmtree(folder)
         for name, content in self.files.items():
@@ -230,6 +239,7 @@ def build(settings: SiteSettings) -> None:
     """
     console = Console(stderr=True, soft_wrap=True, highlight=False)
     site = Site(settings, lambda line: console.print(line, markup=False))
+    site.check_place()
     site.texts()
     site.one_prompt()
     site.records_and_notebooks()

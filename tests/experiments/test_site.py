@@ -145,8 +145,9 @@ def test_what_leads_nowhere_stops_the_build(world: Path, old: str, new: str, cau
         built(world)
 
 
-@pytest.mark.usefixtures("few_figures")
-def test_a_folder_of_something_else_is_left_alone(world: Path) -> None:
+def test_a_folder_of_something_else_is_left_alone(world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And is refused at once: notebooks take minutes."""
+    monkeypatch.setattr(Site, "texts", lambda _: pytest.fail("something was built for it"))
     (world / "site").mkdir()
     (world / "site" / "mine.txt").write_text("mine")
     with pytest.raises(PkvError, match="holds something else than a site"):
