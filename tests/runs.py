@@ -102,7 +102,7 @@ COMPOSING = (
     *("bootstrap_draws=200", "threads=1"),
 )
 PROMPT = (
-    *("model=tiny-llama", "family=alerts", "n_fillers=1", "rank_instances=1", "threads=1"),
+    *("model=tiny-llama", "family=alerts", "n_fillers=0", "rank_instances=1", "threads=1"),
     "methods=[stale,field_only,recompute@4,erratum,full_reprefill]",
 )
 KEYSTONE = (
