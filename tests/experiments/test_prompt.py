@@ -19,7 +19,6 @@ from pkv_interp.records import ControlFailure, RunRecord, load_records
 from pkv_interp.run.settings import checked
 from tests import runs
 
-
 #: What the prompt's run measures, by part.
 _WHOLE: dict[str, Any] = {}
 
@@ -86,7 +85,7 @@ def test_settings_are_checked_before_a_model_loads(settings: dict[str, Any], cau
 
 
 def failed(broken: str, folder: Path) -> set[str]:
-    """Controls that fail in a run in which one thing is broken; what is whole is measured once for all runs."""
+    """Controls that fail in a run in which one thing is broken; what is whole is measured once for all."""
     patch, edit = measuring.patch_everything, measuring.edit_everyhow
 
     def patched(*given: Any) -> Any:
