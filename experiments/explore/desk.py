@@ -61,7 +61,7 @@ Answer = Ready[T] | Running | Failed
 
 @dataclass(eq=False)
 class _Piece:
-    """A piece of work on the desk."""
+    """A piece of work on the desk; ``asked`` is until when somebody has asked after it or waits for it."""
 
     work: Work[Any]
     asked: float
@@ -96,7 +96,7 @@ class Desk:
                 piece = self._pieces[key] = _Piece(work, time.monotonic())
                 self._queue.append(key)
                 self._change.notify_all()
-            piece.asked = time.monotonic()
+            piece.asked = max(piece.asked, time.monotonic() + wait)
             self._pieces.move_to_end(key)
         piece.ended.wait(wait)
         return piece.answer or Running(piece.done, piece.total)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 from experiments.explore.desk import Desk, Failed, Ready, Report, Running
 from pkv_interp.errors import PkvError
@@ -76,3 +77,21 @@ def test_what_nobody_asks_after_gives_way_and_can_be_asked_again() -> None:
     assert desk.kept("long") is None  # it stopped at its report, half way
     again = desk.ask("long", long, SOON)
     assert isinstance(again, Ready)
+
+
+def test_what_somebody_waits_for_does_not_give_way() -> None:
+    """A record waits for its words in one question, for longer than a page is quiet between two."""
+    desk, begun, go_on = Desk(patience=0.0), threading.Event(), threading.Event()
+
+    def long(report: Report) -> str:
+        begun.set()
+        assert go_on.wait(SOON)
+        report(1, 2)
+        return "long"
+
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(desk.ask, "long", long, SOON)
+        assert begun.wait(SOON)
+        desk.ask("short", lambda _: "short")
+        go_on.set()
+        assert isinstance(waiting.result(SOON), Ready)
