@@ -1,6 +1,7 @@
 """Figures of the serving experiment: time to first token under load, capacity by arm, updates by length."""
 
 from collections.abc import Callable, Mapping
+from itertools import cycle
 
 import plotly.graph_objects as go
 
@@ -33,7 +34,7 @@ def first_token_by_load(record: RunRecord) -> go.Figure:
     look = _look(list(dict.fromkeys(frame["arm"][::-1])))
     figure = go.Figure()
     loads = sorted(set(frame["load"]))
-    for load, colour in zip(loads, (SKY, BLUE, INK), strict=False):
+    for load, colour in zip(loads, cycle((SKY, BLUE, INK)), strict=False):
         part = pick(frame, load=load)
         figure.add_scatter(
             x=part["p90"],

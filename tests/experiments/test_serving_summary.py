@@ -10,6 +10,7 @@ import pytest
 
 from experiments.serving.checks import check_answers, check_runs, check_updates
 from experiments.serving.faults import FaultFound
+from experiments.serving.figures import FIGURES
 from experiments.serving.latency import Update, Updates
 from experiments.serving.load import Cell, LoadRun
 from experiments.serving.measure import Measured, SceneFound, Side
@@ -19,7 +20,7 @@ from experiments.serving.summary import summarise
 from experiments.serving.tables import ArmLine, FaultLine, LoadLine, RatioLine, UpdateLine
 from experiments.serving.timings import first_token, first_token_ratio, first_tokens, throughput_ratio
 from pkv_interp.run.stage import Stage
-from tests.experiments.made_up import scoring
+from tests.experiments.made_up import record, scoring
 from tests.experiments.serving_examples import failed, run_of, served, settings
 
 #: Seconds to the first token of each arm, and how many requests it is right on, of 4.
@@ -100,6 +101,13 @@ def test_tables_tell_loads_above_capacity_apart() -> None:
     assert (update["field_only"].total_ms, update["field_only"].speedup) == (100.0, 4.0)
     assert update["full"].tokens == 251.0
     assert len(report.rows) == 4 * len(chosen.arms)
+
+
+def test_every_load_up_to_capacity_is_drawn() -> None:
+    chosen = settings("loads=[0.2,0.4,0.6,0.8,1.2]")
+    report = summarise(made_up(chosen), scoring(chosen))
+    figure: Any = FIGURES["first_token"](record("serving", report.tables))
+    assert [trace.name for trace in figure.data] == [f"{load} of capacity" for load in (0.2, 0.4, 0.6, 0.8)]
 
 
 def test_percentiles_are_of_a_run_and_intervals_over_runs() -> None:
