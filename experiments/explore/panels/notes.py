@@ -38,7 +38,7 @@ def layout(shown: Shown, explorer: Explorer) -> Any:
                             min=0,
                             max=last,
                             step=1,
-                            value=[first, min(stop, last)],
+                            value=[min(first, last), min(stop, last)],
                             marks={0: "0", last: str(last)},
                             allowCross=False,
                             allow_direct_input=False,
