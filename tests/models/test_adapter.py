@@ -2,6 +2,7 @@
 
 import hashlib
 import pickle
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,9 @@ from peft import IA3Config, get_peft_model
 
 from pkv_interp.errors import PkvError
 from pkv_interp.models.adapter import PACKAGED, find_adapter, merge_adapter
-from pkv_interp.models.catalogue import load_catalogue_entry
+from pkv_interp.models.catalogue import ModelConfig, load_catalogue_entry
 from pkv_interp.models.hashing import weight_sha256
-from pkv_interp.models.load import LoadedModel, load
+from pkv_interp.models.load import LoadedModel
 from pkv_interp.models.tiny import tiny_model
 from tests.models.saved import load_local, save_adapter, save_tiny
 
@@ -130,9 +131,11 @@ def test_a_damaged_or_foreign_adapter_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_gate_adapter_changes_the_real_model(real_model: LoadedModel) -> None:
+def test_the_gate_adapter_changes_the_real_model(
+    real_model: LoadedModel, load_once: Callable[[ModelConfig], LoadedModel]
+) -> None:
     info = real_model.info
-    base = load(load_catalogue_entry("smollm2-135m-base", device="cpu", dtype="float32")).info
+    base = load_once(load_catalogue_entry("smollm2-135m-base", device="cpu", dtype="float32")).info
     assert info.weight_sha256 != base.weight_sha256
     assert info.adapter_sha256 is not None
     assert (info.source, info.quantised, info.quantised_in_memory) == (

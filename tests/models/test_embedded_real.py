@@ -1,12 +1,13 @@
 """The embedded models as the registry has them: those that lie in the cache are read as they were made."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from pkv_interp.models import embedded
-from pkv_interp.models.catalogue import load_catalogue_entry
-from pkv_interp.models.load import load
+from pkv_interp.models.catalogue import ModelConfig, load_catalogue_entry
+from pkv_interp.models.load import LoadedModel, load
 
 CODER = "qwen2.5-coder-0.5b"
 TEXT = (
@@ -16,8 +17,8 @@ TEXT = (
 
 
 @pytest.mark.slow
-def test_the_real_one_has_the_shape_it_should() -> None:
-    loaded = load(load_catalogue_entry("smollm2-135m-base", device="cpu", dtype="float32"))
+def test_the_real_one_has_the_shape_it_should(load_once: Callable[[ModelConfig], LoadedModel]) -> None:
+    loaded = load_once(load_catalogue_entry("smollm2-135m-base", device="cpu", dtype="float32"))
     spec = loaded.spec
     assert (spec.n_layers, spec.n_heads, spec.n_kv_heads, spec.head_dim, spec.d_model) == (30, 9, 3, 64, 576)
     assert spec.windows == (None,) * 30
