@@ -18,6 +18,7 @@ from filelock import FileLock  # noqa: E402
 
 from pkv_interp.models.catalogue import ModelConfig, load_catalogue_entry  # noqa: E402
 from pkv_interp.models.load import LoadedModel, load, place  # noqa: E402
+from pkv_interp.records.environment import git_state  # noqa: E402
 from tests import families, runs  # noqa: E402
 from tests.serving.llama_engine import installed  # noqa: E402
 
@@ -31,6 +32,15 @@ def pytest_collection_finish() -> None:
     """What importing and collecting made lives to the end: it is looked through once, and not again."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _commit_read_once() -> Iterator[None]:
+    """Every record names the commit, which takes three programs to find out: once for all of a session."""
+    found = git_state()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pkv_interp.records.environment.git_state", lambda: found)
+        yield
 
 
 @pytest.fixture(autouse=True)

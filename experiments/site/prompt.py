@@ -29,11 +29,12 @@ def chosen(records: Mapping[tuple[str, str], RunRecord]) -> RunRecord:
     Raises:
         PkvError: none of them is there.
     """
+    has_prompt = {key: one for key, one in records.items() if one.tables.get("tokens")}
     for subject in SUBJECTS:
-        if subject in records:
-            return records[subject]
-    for (experiment, _), record in records.items():
-        if experiment in ("prompt", "circuit") and record.tables.get("tokens"):
+        if subject in has_prompt:
+            return has_prompt[subject]
+    for (experiment, _), record in has_prompt.items():
+        if experiment in ("prompt", "circuit"):
             return record
     raise PkvError(
         "no record has a prompt whose positions were patched", "run `python -m experiments.circuit`"

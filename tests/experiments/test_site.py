@@ -19,7 +19,7 @@ from experiments.site import build as building
 from experiments.site.build import Site, build
 from experiments.site.figures import Figures, library
 from experiments.site.links import anchor, broken, target
-from experiments.site.prompt import NOT_DECIDED, prompt_data, prompt_html
+from experiments.site.prompt import NOT_DECIDED, SUBJECTS, chosen, prompt_data, prompt_html
 from experiments.site.settings import SiteSettings
 from experiments.site.story import CITING, checked_prose
 from pkv_interp.errors import PkvError
@@ -203,6 +203,14 @@ def test_the_prompt_has_the_recoveries_of_the_record(circuit_results: Path) -> N
     assert [token["changed"] for token in data["tokens"]] == [
         line["changed"] for line in record.tables["tokens"]
     ]
+
+
+def test_a_record_without_a_prompt_is_passed_over(circuit_results: Path) -> None:
+    (record,) = load_records(circuit_results)
+    without = record.model_copy(update={"tables": {}})
+    assert chosen({SUBJECTS[0]: without, ("circuit", "tiny-llama"): record}) is record
+    with pytest.raises(PkvError, match="no record has a prompt"):
+        chosen({SUBJECTS[0]: without})
 
 
 @pytest.mark.parametrize(("clean", "corrupt", "is_right"), [(1.0, -1.0, True), (1.0, 0.5, False)])
