@@ -14,12 +14,12 @@ import pytest
 from experiments.site.build import MOST, build
 from experiments.site.links import broken
 from experiments.site.settings import SiteSettings
+from tests.browser.conftest import WIDTHS
 from tests.documents import ROOT
 
 pytestmark = pytest.mark.browser
 #: Pages that are looked at whole; of all others every link is followed.
 READ = ("index", "prompt", "explainer", "mechanism", "methods", "records/circuit--smollm2-135m-gate")
-LOOKS = [("wide", "light"), ("wide", "dark"), ("narrow", "light"), ("narrow", "dark")]
 
 
 @pytest.fixture(scope="module")
@@ -76,18 +76,22 @@ def test_a_page_draws_its_figures_without_an_error(
     assert watched.errors == []
 
 
-@pytest.mark.parametrize(("width", "colours"), LOOKS)
+@pytest.mark.parametrize("width", WIDTHS)
 @pytest.mark.parametrize("name", ["index", "mechanism", "records/circuit--smollm2-135m-gate"])
 def test_a_page_is_legible_and_has_no_serious_fault(
     site: Path,
     name: str,
     width: str,
-    colours: str,
     open_page: Callable[..., Any],
     serious: Callable[[Any], list[str]],
 ) -> None:
-    page = open_page(at(site, name), width, colours).page
-    assert serious(page) == []
+    page = open_page(at(site, name), width).page
+    papers = set()
+    for colours in ("light", "dark"):
+        page.emulate_media(color_scheme=colours)
+        papers.add(page.evaluate("getComputedStyle(document.body).backgroundColor"))
+        assert serious(page) == [], colours
+    assert len(papers) == 2
     across = page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
     assert across[0] <= across[1], "the page is wider than its window"
     assert (
