@@ -64,7 +64,7 @@ class BenchSettings(ExperimentSettings):
     write_positions: Count = 8
     write_sample: Count = 8
     write_repeats: Count = 2
-    peer_cells: Count = 16384
+    peer_cells: Annotated[int, Field(strict=True, gt=0, le=1_000_000)] = 16384
     peer_reruns: Count = 16
     peer_sample: Count = 16
     peer_prompts: Count = 1
