@@ -211,7 +211,8 @@ AUDIT = (f"path={ROOT / 'tests' / 'audit' / 'records'}",)
 PROGRAMMABLE = (
     *("model=tiny-llama", "discovery=[orders,support]", "held_out=[documents,alerts]", "read_heads=3"),
     *("instances=1", "fillers=[1,3]", "long_families=1", "links=1", "drift_edits=4", "drift_families=2"),
-    *("cost_edits=2", "chats=2", "strengths=[0.5]", "bootstrap_draws=100", "threads=1"),
+    *("cost_edits=2", "join_chunks=[1,2]", "join_families=2", "chats=2", "strengths=[0.5]"),
+    *("bootstrap_draws=100", "threads=1"),
 )
 #: By experiment: the smallest sizes that go through every part.
 ARGUMENTS = {

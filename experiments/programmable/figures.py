@@ -6,7 +6,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from experiments.programmable.inside_figures import COLOURS, closed_paths, conflict, decodability, hops
-from experiments.programmable.tables import ArmLine, CostLine
+from experiments.programmable.tables import ArmLine, CostLine, JoinLine
 from pkv_interp.plots.curves import chance_line
 from pkv_interp.plots.tables import entitle, error_bars, largest, pick, sample_of, table
 from pkv_interp.plots.theme import BLUE, GREEN, GREY, INK, LEGEND_ABOVE, ORANGE, VERMILLION
@@ -71,9 +71,29 @@ def cost(record: RunRecord) -> go.Figure:
     return entitle(figure, record, "What editing again and again costs", f"{largest(frame, 'n')} contexts")
 
 
+def joined(record: RunRecord) -> go.Figure:
+    """Time to the first token of a prompt with more and more chunks in it."""
+    frame = table(record, JoinLine)
+    figure = go.Figure()
+    for column, name, colour in (
+        ("spliced_ms", "chunks spliced, the rest run", GREEN),
+        ("blind_ms", "prefill under the same pattern", BLUE),
+        ("plain_ms", "plain prefill", GREY),
+    ):
+        figure.add_scatter(
+            x=frame["chunks"], y=frame[column], mode="lines+markers", name=name, line={"color": colour}
+        )
+    figure.update_xaxes(title="chunks in the prompt")
+    figure.update_yaxes(title="ms to the first token", type="log")
+    figure.update_layout(legend=LEGEND_ABOVE, margin={"t": 150})
+    sample = f"{largest(frame, 'n_families')} prompts of each; on a CPU, time of its threads added up"
+    return entitle(figure, record, "Chunks that were prefilled ahead", sample)
+
+
 FIGURES: Mapping[str, Callable[[RunRecord], go.Figure]] = {
     "decisions": decisions,
     "cost": cost,
+    "joined": joined,
     "conflict": conflict,
     "hops": hops,
     "decodability": decodability,

@@ -1,6 +1,6 @@
 """What the experiment measures: the same edits, splices and pairs on every model that there is."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,6 +10,7 @@ from experiments.programmable.cost import Costs, edit_costs
 from experiments.programmable.drifting import Drift, drift
 from experiments.programmable.edits import EditMargins, edit_margins, long_margins
 from experiments.programmable.inside import Inside, check_inside, measure_conflict, measure_inside
+from experiments.programmable.joining import Joins, join_costs
 from experiments.programmable.mechanism import HeadMargins, PartMargins, heads_of, parts_of
 from experiments.programmable.settings import BASE, GATE, PROGRAMMABLE, ProgrammableSettings
 from experiments.programmable.splices import SpliceMargins, splice_margins
@@ -66,6 +67,7 @@ class Measured:
         roles: by role, base and gate first.
         absent: roles of which there is no adapter.
         costs: of edits, by the run's own model: they do not depend on what weights have learnt.
+        joins: of prompts with many chunks, by the same model.
         doses: conflicts of adapters of more and more training, in the order that they were given.
         criteria: text of the preregistration.
     """
@@ -76,6 +78,7 @@ class Measured:
     roles: dict[str, RoleMeasured]
     absent: list[str]
     costs: list[Costs]
+    joins: list[Joins]
     doses: dict[str, list[ConflictMargins]]
     criteria: str
 
@@ -108,7 +111,15 @@ def measure(session: "Session[ProgrammableSettings]") -> Measured:
         name: measure_conflict(session, lambda name=name: weights.engine(name), name, cases)
         for name in weights.doses
     }
-    _control(session, roles)
+    chunks = cases.of_place("early")
+    joined = chunks[: settings.join_families]
+    joins = session.each(
+        "join",
+        joined,
+        lambda scene: join_costs(session.loaded, scene, chunks, settings.join_chunks),
+        Joins,
+    ).of(joined)
+    _control(session, roles, joins)
     check_inside(
         session,
         {role: mine.inside for role, mine in roles.items()},
@@ -130,6 +141,7 @@ def measure(session: "Session[ProgrammableSettings]") -> Measured:
         roles=roles,
         absent=absent,
         costs=list(costs),
+        joins=list(joins),
         doses=doses,
         criteria=settings.preregistration.path.read_text("utf-8"),
     )
@@ -192,14 +204,17 @@ def _role(
     return RoleMeasured([*short, *long], splices, drifts, parts, heads, chat, inside)
 
 
-def _control(session: "Session[ProgrammableSettings]", roles: dict[str, RoleMeasured]) -> None:
-    """Stop where what is exact by construction is not: on every model, edits and splices of short prompts.
+def _control(
+    session: "Session[ProgrammableSettings]", roles: dict[str, RoleMeasured], joins: Sequence[Joins]
+) -> None:
+    """Stop where what is exact by construction is not: on every model, edits and splices.
 
     Raises:
         ControlFailure: an error is too large.
     """
     edits = [one.apart for mine in roles.values() for one in mine.edits if one.apart is not None]
     moved = [one.apart for mine in roles.values() for one in mine.splices]
+    moved += [one.apart for join in joins for one in join.counts]
     allowed = session.tolerance.logits
     session.control(
         "isolated_edit_equals_prefill", max(edits), 0.0, allowed,

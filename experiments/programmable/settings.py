@@ -19,6 +19,7 @@ from pkv_interp.run.values import (
     Draws,
     FillerCounts,
     Shares,
+    Sizes,
     Switch,
     Threshold,
 )
@@ -67,6 +68,8 @@ class ProgrammableSettings(ScenarioSettings):
     random_draws: Count = 1
     cost_edits: Count = 20
     cost_families: Count = 2
+    join_chunks: Sizes = (1, 2, 4, 8)
+    join_families: Count = 6
     chats: CountOrNone = 16
     preregistration: Annotated[DataFile, BeforeValidator(_criteria)] = Field(default=None)  # pyright: ignore[reportAssignmentType]
     competence_threshold: Threshold = 0.8

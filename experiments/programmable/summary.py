@@ -18,6 +18,7 @@ from experiments.programmable.tables import (
     ChatLine,
     CostLine,
     DriftLine,
+    JoinLine,
     OverlapLine,
     PartLine,
     SpliceLine,
@@ -66,6 +67,7 @@ def summarise(found: Measured, scoring: Scoring[ProgrammableSettings]) -> Report
             *shared,
             *inside,
             *_costs(found),
+            *_joined(found, scoring),
             *_chats(found),
             *(judge(one, figures, gate.passed) for one in criteria),
             *withheld,
@@ -165,6 +167,27 @@ def _costs(found: Measured) -> list[CostLine]:
                     n=len(told),
                 )
             )
+    return lines
+
+
+def _joined(found: Measured, scoring: Scoring[ProgrammableSettings]) -> list[JoinLine]:
+    lines = []
+    for at in range(len(found.joins[0].counts)):
+        told, families = [one.counts[at] for one in found.joins], [one.family for one in found.joins]
+        ratio = ratio_of_means(
+            [one.plain for one in told], [one.spliced for one in told], families, **scoring.resampling
+        )
+        lines.append(
+            JoinLine.of(
+                ratio,
+                chunks=told[0].chunks,
+                length=float(np.mean([one.length for one in told])),
+                run=float(np.mean([one.run for one in told])),
+                spliced_ms=1e3 * float(np.mean([one.spliced for one in told])),
+                blind_ms=1e3 * float(np.mean([one.blind for one in told])),
+                plain_ms=1e3 * float(np.mean([one.plain for one in told])),
+            )
+        )
     return lines
 
 

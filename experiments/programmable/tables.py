@@ -170,6 +170,26 @@ class CostLine(TableRow):
 
 
 @dataclass(frozen=True)
+class JoinLine(EstimateRow):
+    """How many times sooner the first token comes with chunks spliced than after a plain prefill.
+
+    Attributes:
+        chunks: that were prefilled ahead and put in.
+        length: tokens of the prompt, a mean over prompts.
+        run: of these, tokens that were run.
+        spliced_ms, blind_ms, plain_ms: to the first token: spliced, prefilled under the same pattern, plain.
+    """
+
+    table = "joined"
+    chunks: int
+    length: float
+    run: float
+    spliced_ms: float
+    blind_ms: float
+    plain_ms: float
+
+
+@dataclass(frozen=True)
 class ChatLine(TableRow):
     """Loss on held-out chats, in nats per token, and its ratio to that of the gate's role."""
 

@@ -18,6 +18,7 @@ from experiments.programmable.edits import EditMargins
 from experiments.programmable.figures_of import figures_of
 from experiments.programmable.hops import HOPS, HopMargins
 from experiments.programmable.inside import Inside
+from experiments.programmable.joining import JoinCost, Joins
 from experiments.programmable.measure import Measured, RoleMeasured
 from experiments.programmable.mechanism import HeadMargins, PartMargins
 from experiments.programmable.overlap import overlap
@@ -123,9 +124,15 @@ def made_up(trained: RoleMeasured | None, **sizes: int) -> Report:
             {"isolated": ArmCost([20, 20], [1.0, 1.0]), "full": ArmCost([120, 120], [5.0, 5.0])},
         )
     ]
+    joins = [
+        Joins(name, [JoinCost(1, 100, 40, 1.0, 2.0, 2.0, 0.0), JoinCost(4, 280, 40, 1.0, 5.0, 5.0, 0.0)])
+        for name in ("orders", "alerts")
+    ]
     absent = ["reader", "control"] + ([] if trained is not None else ["programmable"])
     doses = {"dose step-00050": inside().conflict}
-    found = Measured(pairs, hops, pairs, roles, absent, costs, doses, PREREGISTRATION.read_text("utf-8"))
+    found = Measured(
+        pairs, hops, pairs, roles, absent, costs, joins, doses, PREREGISTRATION.read_text("utf-8")
+    )
     return summarise(found, scoring(small(read_heads=2)))
 
 
