@@ -31,19 +31,20 @@ def run_wordings(persona: Persona, wording: Wording, settings: MemorySettings) -
         for one in questions(persona, relevant, settings.seed):
             name, on = one.toggled
             value = VALUES[0] if on else VALUES[1]
-            new = scene.memory.update(name, value)
+            new, alone = scene.memory.update(name, value), scene.memory.update(name, value, "in_place")
             whole = begun(wording, (*scene.laid.before, *new.ids))
             arms: dict[str, Conversation] = {"full": whole, "spliced": scene.opening.attach(new)}
-            arms["in_place"] = scene.opening.attach(scene.memory.update(name, value, "in_place"))
+            arms["in_place"] = scene.opening.attach(alone)
+            costs = {"full": whole.length, "spliced": new.cost.tokens, "in_place": alone.cost.tokens}
             after = persona.changed(name, on).values
             gold = all(after[other] for other in one.names)
             for rule in RULES:
                 words = wording.question(scene.laid.text, one, rule=rule)
-                asked.append(Asked(f"{RULE} {rule}", relevant, gold, read_arms(wording, arms, words, {})))
+                asked.append(Asked(f"{RULE} {rule}", relevant, gold, read_arms(wording, arms, words, costs)))
             words = wording.question(scene.laid.text, one)
             told = {told: scene.memory.update(name, value, "erratum", wording=told) for told in ERRATA}
             corrected = {"full": whole, **{k: scene.opening.attach(made) for k, made in told.items()}}
-            costs = {k: made.cost.tokens for k, made in told.items()}
+            costs = {"full": whole.length, **{k: made.cost.tokens for k, made in told.items()}}
             asked.append(Asked(ERRATUM, relevant, gold, read_arms(wording, corrected, words, costs)))
     return PersonaRun(persona.instance, len(persona.settings), scene.memory.length, asked)
 

@@ -184,6 +184,7 @@ def test_the_record_has_every_part_and_arm(record: RunRecord) -> None:
     }
     arms = {line.arm for line in lines if line.part == "edits"}
     assert arms == {"full", "stale", "in_place", "erratum", "recompute@4", "auto", "recompile"}
+    assert all(line.tokens > 0 for line in lines if line.part == "wordings")
     conditions = {line.condition for line in lines if line.part == "edits"}
     assert conditions == {RELEVANT, IRRELEVANT}
     (own,) = {
