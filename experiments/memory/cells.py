@@ -156,11 +156,20 @@ class Cell:
             equivalent=tested.equivalent,
         )
 
-    def tests(self, pairs: Sequence[tuple[str, str]], values: Callable[[str], Mask]) -> list[McNemarLine]:
-        """McNemar's test of each pair of arms, with Holm over them; none where the model is not competent."""
+    def tests(
+        self, pairs: Sequence[tuple[str, str]], values: Callable[[str], Mask], keep: Mask | None = None
+    ) -> list[McNemarLine]:
+        """McNemar's test of each pair of arms, with Holm over them; none where the model is not competent.
+
+        Args:
+            pairs: of arms.
+            values: of an arm, right or agreeing by question.
+            keep: questions that count; None for all.
+        """
         if not (self.passed and pairs):
             return []
-        found = [mcnemar(values(first), values(second)) for first, second in pairs]
+        kept = np.ones(len(self.asked), bool) if keep is None else keep
+        found = [mcnemar(values(first)[kept], values(second)[kept]) for first, second in pairs]
         adjusted = holm([one.p_value for one in found])
         return [
             McNemarLine(
@@ -173,7 +182,7 @@ class Cell:
                 one.second,
                 one.p_value,
                 float(p),
-                len(self.asked),
+                int(kept.sum()),
             )
             for (first, second), one, p in zip(pairs, found, adjusted, strict=True)
         ]

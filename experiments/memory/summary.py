@@ -186,17 +186,19 @@ def _tests(by_part: dict[str, list[Cell]]) -> list[TableRow]:
             pairs = [(a, b) for i, a in enumerate(others) for b in others[i + 1 :]]
             made += one.tests(pairs, one.right)
     for one in by_part[REFERENCES]:
-        made += one.tests([(AFTER, BETWEEN)], one.agrees)
+        # To agree with a prefill that is wrong is no merit.
+        made += one.tests([(AFTER, BETWEEN)], one.agrees, one.right())
     return made
 
 
 def _flips(some: Sequence[Cell]) -> list[FlipLine]:
+    """Of edits alone: the full prefill differs from the stale splice by the splice as well."""
     return [
         FlipLine.of(one.share(_flipped(one, arm)), relevant=one.relevant, method=arm, competent=one.passed)
         for one in some
         if one.condition == IRRELEVANT
         for arm in one.arms
-        if arm != STALE
+        if arm not in (STALE, FULL)
     ]
 
 

@@ -133,6 +133,15 @@ def test_pairs_of_methods_are_tested_on_the_same_questions(report: Report) -> No
     assert (alike.first_alone, alike.second_alone, alike.p_value) == (0, 0, 1.0)
 
 
+def test_cuts_of_a_reference_are_tested_where_the_prefill_is_right() -> None:
+    arms = {"between": "yes", "after": "agree"}
+    some = replace(measured(), references=answers_of(("referred", 1, arms), wrong=1))
+    tests = lines(summarise(some, made_up.scoring(chosen())), McNemarLine)
+    (cut,) = [t for t in tests if t.part == "references"]
+    # Of ten personas one is answered wrongly by the prefill, which a cut that says yes to all agrees with.
+    assert (cut.first_alone, cut.second_alone, cut.n) == (9, 0, 18)
+
+
 def test_an_arm_is_equivalent_within_the_margin_that_was_set(report: Report) -> None:
     parity = {(p.part, p.condition, p.arm): p for p in lines(report, ParityLine)}
     same = parity["transplant", "late", "spliced"]
@@ -145,6 +154,7 @@ def test_an_irrelevant_change_is_counted_against_the_decision_before_it(report: 
     flips = {(f.relevant, f.method): f.value for f in lines(report, FlipLine)}
     assert flips[1, "in_place"] == 0.0
     assert flips[1, "erratum"] == 1.0
+    assert {method for _, method in flips} == {"in_place", "erratum", "recompile", "recompute@4"}
 
 
 def test_a_model_of_accuracy_says_why_it_is_undefined(report: Report) -> None:
