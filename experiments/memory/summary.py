@@ -246,11 +246,15 @@ def _could_be_tested(
 ) -> list[CoverageLine]:
     """Of each published comparison whether it is stated here, and otherwise what the model missed."""
     stated = {one.name for one in headlines if gate or not one.needs_gate}
+    withheld = {one.name for one in headlines} - stated
     lines: list[CoverageLine] = []
     for template, (part, condition) in _RESTS_ON.items():
         name = template.format(blocks)
         if name in stated:
             lines.append(CoverageLine(name, True, ""))
+            continue
+        if name in withheld:
+            lines.append(CoverageLine(name, False, "the record's own gate failed, that of its part did not"))
             continue
         mine = [one for one in every if one.part == part and condition in ("", one.condition)]
         told = "; ".join(

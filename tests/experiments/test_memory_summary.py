@@ -109,6 +109,15 @@ def test_agreement_counts_only_where_the_full_prefill_is_right() -> None:
     assert line.correct == 1.0
 
 
+def test_what_the_records_own_gate_withholds_is_not_laid_to_the_part() -> None:
+    wrong = answers_of(("late direct", 1, {}), ("early direct", 1, {}), wrong=10)
+    report = summarise(replace(measured(), placement=wrong), made_up.scoring(chosen()))
+    assert "edit_in_place" not in report.stated()
+    told = {line.headline: line for line in lines(report, CoverageLine)}
+    assert not any(line.tested for line in told.values())
+    assert told["edit_in_place"].why == "the record's own gate failed, that of its part did not"
+
+
 def test_random_weights_state_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     from pkv_interp.run.scoring import Scoring
 
