@@ -13,6 +13,7 @@ from experiments import find
 from experiments.architectures import document
 from experiments.architectures.arms import ARMS, EDITED, Arm, SceneArms, read_arms
 from experiments.architectures.checks import judge
+from experiments.architectures.figures import FIGURES
 from experiments.architectures.measure import Measured, ModelArms, OfTable
 from experiments.architectures.settings import ArchitecturesSettings
 from experiments.architectures.summary import arm_line, decisions_of, summarise
@@ -70,6 +71,14 @@ def test_recovery_is_over_the_edits_in_which_full_and_stale_differ(record: RunRe
         telling = [row for row in rows if float(row.clean or 0.0) > 0 > float(row.corrupt or 0.0)]
         assert (line.edits, line.discriminating) == (len(rows), len(telling))
         assert line.picked == sum(float(row.patched or 0.0) > 0 for row in telling)
+
+
+def test_what_random_weights_pick_is_drawn_as_meaning_nothing(record: RunRecord) -> None:
+    told: Any = FIGURES["arms"](record)
+    assert "what is picked means nothing" in told.layout.title.subtitle.text
+    trained = record.model_copy(update={"model": {**record.model, "random_weights": False}})
+    other: Any = FIGURES["arms"](trained)
+    assert "means nothing" not in other.layout.title.subtitle.text
 
 
 def test_one_line_of_recovery_by_hand() -> None:

@@ -214,9 +214,12 @@ def test_figures_show_the_lines_of_their_tables(report: Report) -> None:
     agent: Any = figures["agent"](record)
     seconds = {line.name: list(line.y) for line in agent.data if line.showlegend}
     assert seconds["spliced and edited"] == [1.0, 2.0]
+    half = record.model_copy(update={"config": {**record.config, "edit_rate": 0.5}})
+    drawn: Any = figures["agent"](half)
+    assert "a setting changes before 50% of the turns" in drawn.layout.title.subtitle.text
     blocks: Any = figures["blocks"](record)
     assert list(blocks.data[0].x) == [1, 2]
     assert list(blocks.data[0].y) == [1.0, 0.5]
     for name in ("placement", "splicing"):
-        drawn: Any = figures[name](record)
+        drawn = figures[name](record)
         assert len(drawn.data) >= 1
