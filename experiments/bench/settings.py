@@ -48,7 +48,7 @@ class BenchSettings(ExperimentSettings):
     repeats: Count = 3
     grid_sample: Count = 64
     memory_patches: Sizes = (64, 256, 1024, 4096)
-    edit_lengths: Lengths = (256, 512, 1024, 2048, 4096)
+    edit_lengths: Lengths = (256, 512, 1024, 2048)
     edit_methods: Methods = (
         "field_only",
         "erratum",
@@ -64,7 +64,7 @@ class BenchSettings(ExperimentSettings):
     write_positions: Count = 8
     write_sample: Count = 8
     write_repeats: Count = 2
-    peer_cells: Count = 1024
+    peer_cells: Count = 16384
     peer_reruns: Count = 16
     peer_sample: Count = 16
     peer_prompts: Count = 1

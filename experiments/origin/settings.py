@@ -34,9 +34,9 @@ class OriginSettings(ScenarioSettings):
     writer_seeds: CountOrNone = 1
     both_seeds: CountOrNone = 0
     stages: Stages = (
-        Stage(steps=150, lessons="listings", lr=(1.0e-3, 1.0e-3)),
-        Stage(steps=120, lessons="rules", lr=(1.0e-3, 7.0e-4)),
-        Stage(steps=130, lr=(7.0e-4, 5.0e-5), breadth=(0.0, 0.4), batch=8),
+        Stage(steps=110, lessons="listings", lr=(1.0e-3, 1.0e-3)),
+        Stage(steps=70, lessons="rules", lr=(1.0e-3, 7.0e-4)),
+        Stage(steps=80, lr=(7.0e-4, 5.0e-5), breadth=(0.0, 0.4), batch=8),
     )
     prefill_stages: Stages = (
         Stage(steps=40, lessons="listings", lr=(1.0e-3, 1.0e-3)),
