@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from experiments.memory.edits import STALE, Scene, asked_after, capped, toggled
+from experiments.memory.edits import STALE, Scene, asked_after, toggled
 from experiments.memory.personas import Persona, questions
 from experiments.memory.prompts import READ, Wording, named, rule_text
 from experiments.memory.reading import Asked, PersonaRun, read_arms
@@ -13,6 +13,7 @@ from experiments.memory.transplant import begun
 from experiments.memory.words import ANSWERS, ASK_DIRECT, CUE, RULES, VALUES
 from pkv_interp.editing import EditableContext
 from pkv_interp.engine import Engine
+from pkv_interp.measure.edit_decisions import clamped
 from pkv_interp.memory import Conversation
 from pkv_interp.prompts.errata import ERRATA
 from pkv_interp.prompts.segments import Message, Segment
@@ -103,7 +104,7 @@ def run_both(persona: Persona, wording: Wording, engine: Engine, settings: Memor
             prefilled = {STALE: sign * old.decide(ANSWERS).margin}
             for method in BOTH:
                 some = method.startswith("recompute@")
-                called = capped(method, len(ranked)) if some else MEMORY_METHODS[method]
+                called = clamped(method, len(ranked)) if some else MEMORY_METHODS[method]
                 state = old.edit(name, value, called, **({"ranking": ranked} if some else {}))
                 prefilled[method] = sign * state.decide(ANSWERS).margin
             prefilled["new"] = prefilled["recompile"]

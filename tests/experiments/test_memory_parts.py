@@ -6,7 +6,7 @@ import pytest
 
 from experiments.memory.agents import _Playing, episode
 from experiments.memory.blocks import cut, referring
-from experiments.memory.edits import STALE, Scene, capped, toggled
+from experiments.memory.edits import STALE, Scene, toggled
 from experiments.memory.personas import persona, questions
 from experiments.memory.placement import run_placement
 from experiments.memory.prompts import lay, memory_text, talk
@@ -50,8 +50,9 @@ def test_a_toggled_setting_is_edited_by_each_method_at_its_cost() -> None:
     old = tiny("llama").tokenizer.decode(list(found[STALE][0].ids))
     assert f"] {one.names[0]}: enabled" in old
     assert found["erratum"][0].ids[: found[STALE][0].length] == found[STALE][0].ids
-    assert capped("recompute@16", 3) == "recompute@3"
-    assert capped("recompute@all", 3) == "recompute@all"
+    after = len(scene.memory.blocks[0].state.ids) - span[1]
+    most = toggled(scene, one, one.toggled, ("recompute@4000", "recompute@all"), Engine(tiny("llama")))
+    assert most["recompute@4000"][1] == most["recompute@all"][1] == tokens["in_place"] + after
 
 
 def test_positions_are_ranked_by_the_attention_of_the_decision() -> None:
