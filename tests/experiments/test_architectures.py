@@ -84,7 +84,7 @@ def test_what_random_weights_pick_is_drawn_as_meaning_nothing(record: RunRecord)
 def test_one_line_of_recovery_by_hand() -> None:
     scenes = [
         scene(TELLING),
-        scene({**TELLING, "erratum": -0.1}),
+        scene({**TELLING, "erratum": -0.1}, "alerts"),
         scene({**TELLING, "full": -1.0}),  # the full prompt does not follow the new value: no trial
         scene({**TELLING, "stale": 1.0}),  # nor does the stale one follow the old
         scene({**TELLING, "erratum": 3.0}),
@@ -92,7 +92,10 @@ def test_one_line_of_recovery_by_hand() -> None:
     line = arm_line(model(*scenes), "erratum")
     assert (line.picked, line.discriminating, line.edits) == (2, 3, 5)
     assert line.recovery == pytest.approx(2 / 3)
-    assert (line.recovery_ci_low, line.recovery_ci_high) == wilson_ends(2, 3, 0.95)
+    # Edits of a family count as one trial: there are two families.
+    assert (line.recovery_ci_low, line.recovery_ci_high) == wilson_ends(4 / 3, 2, 0.95)
+    alone = arm_line(model(scenes[0], scenes[4]), "erratum")
+    assert (alone.recovery, alone.recovery_ci_low, alone.recovery_ci_high) == (1.0, None, None)
     assert (line.full_picks_new, line.stale_picks_old) == (0.8, 0.8)
     none = arm_line(model(scenes[2]), "hoisted")
     assert (none.recovery, none.discriminating) == (None, 0)
