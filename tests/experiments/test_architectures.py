@@ -75,10 +75,10 @@ def test_recovery_is_over_the_edits_in_which_full_and_stale_differ(record: RunRe
 
 def test_what_random_weights_pick_is_drawn_as_meaning_nothing(record: RunRecord) -> None:
     told: Any = FIGURES["arms"](record)
-    assert "what is picked means nothing" in told.layout.title.subtitle.text
+    assert "random weights, whose picks mean nothing" in told.layout.title.subtitle.text
     trained = record.model_copy(update={"model": {**record.model, "random_weights": False}})
     other: Any = FIGURES["arms"](trained)
-    assert "means nothing" not in other.layout.title.subtitle.text
+    assert "random weights" not in other.layout.title.subtitle.text
 
 
 def test_one_line_of_recovery_by_hand() -> None:
