@@ -63,7 +63,7 @@ def arm_line(model: ModelArms, arm: str) -> ArmLine:
     trials = [scene for scene in model.scenes if scene.discriminates]
     picked = sum(scene.arms[arm].margin > 0 for scene in trials)
     families = len({scene.family for scene in trials})
-    low, high = by_family(picked / len(trials), families, _LEVEL) if families > 1 else (None, None)
+    low, high = by_family(picked / len(trials), families, _LEVEL) if trials else (None, None)
     n = len(model.scenes)
     return ArmLine(
         model=model.name,
@@ -87,11 +87,12 @@ def _recoveries(model: ModelArms) -> list[Headline]:
         if line.recovery is None:
             continue
         trials = [scene for scene in model.scenes if scene.discriminates]
+        families = len({scene.family for scene in trials})
         estimate = Estimate(
             value=line.recovery,
-            ci_low=line.recovery_ci_low,
-            ci_high=line.recovery_ci_high,
-            n_families=len({scene.family for scene in trials}),
+            ci_low=line.recovery_ci_low if families > 1 else None,
+            ci_high=line.recovery_ci_high if families > 1 else None,
+            n_families=families,
             n_instances=len(trials),
         )
         what = f"new action with the {arm} prompt, where full and stale differ"

@@ -10,7 +10,7 @@ class ArmLine(TableRow):
     """Recovery of an arm over the edits where the full prompt picks the new action and the stale one the old.
 
     Without such an edit there is no recovery, and the line says so. Ends are Wilson's, of as many trials as
-    these edits have families; of one family there are none.
+    these edits have families.
     """
 
     table = "arms"

@@ -95,7 +95,8 @@ def test_one_line_of_recovery_by_hand() -> None:
     # Edits of a family count as one trial: there are two families.
     assert (line.recovery_ci_low, line.recovery_ci_high) == wilson_ends(4 / 3, 2, 0.95)
     alone = arm_line(model(scenes[0], scenes[4]), "erratum")
-    assert (alone.recovery, alone.recovery_ci_low, alone.recovery_ci_high) == (1.0, None, None)
+    assert (alone.recovery, alone.discriminating) == (1.0, 2)
+    assert (alone.recovery_ci_low, alone.recovery_ci_high) == wilson_ends(1, 1, 0.95)
     assert (line.full_picks_new, line.stale_picks_old) == (0.8, 0.8)
     none = arm_line(model(scenes[2]), "hoisted")
     assert (none.recovery, none.discriminating) == (None, 0)
