@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Bool
 
 from experiments.memory.reading import FULL, Asked, PersonaRun
-from experiments.memory.settings import MARGIN, MemorySettings
+from experiments.memory.settings import ALPHA, MARGIN, MemorySettings
 from experiments.memory.tables import ArmLine, GateLine, McNemarLine, ParityLine
 from pkv_interp.measure.competence import Decision
 from pkv_interp.records.schema import Row
@@ -70,6 +70,20 @@ class Cell:
         kept = np.ones(len(self.asked), bool) if keep is None else keep
         names = [name for name, k in zip(self.personas, kept, strict=True) if k]
         return mean(values[kept].astype(float), names, bounds=(0.0, 1.0), **self.resampling)
+
+    def difference(self, apart: np.ndarray, keep: Mask | None = None) -> Estimate:
+        """Mean of paired differences of right or agreeing answers, with its interval over personas.
+
+        Where none differs there is no spread to resample: the difference is no larger than the share of
+        questions that differ, whose interval says how large that may be.
+        """
+        kept = np.ones(len(self.asked), bool) if keep is None else keep
+        names = [name for name, k in zip(self.personas, kept, strict=True) if k]
+        found = mean(apart[kept], names, bounds=(-1.0, 1.0), **self.resampling)
+        reach = self.share(apart != 0.0, kept).ci_high
+        if apart[kept].any() or reach is None:
+            return found
+        return found.model_copy(update={"ci_low": -reach, "ci_high": reach})
 
     def by_gold(self, gold: bool) -> float:
         """Accuracy of the full prefill on one gold answer; 0 where there is no such question."""
@@ -139,21 +153,30 @@ class Cell:
         return None if any(one is None for one in found) else float(np.mean([quantity(one) for one in found]))
 
     def parity(self, arm: str) -> ParityLine | None:
-        """Accuracy of an arm less the full prefill's; None where the arm is withheld or personas are few."""
-        if not self.passed or len(set(self.personas)) < 2:
+        """Accuracy of an arm less the full prefill's; None where the arm is withheld or personas are few.
+
+        Two one-sided tests take a spread of nothing for certainty. Where no answer differs, the p value is
+        the chance of that among so many personas if a share of ``MARGIN`` of all had one that does.
+        """
+        n_personas = len(set(self.personas))
+        if not self.passed or n_personas < 2:
             return None
         apart = self.right(arm).astype(float) - self.right().astype(float)
-        tested = tost(apart, self.personas, MARGIN, **self.resampling)
+        tested = tost(apart, self.personas, MARGIN, alpha=ALPHA, **self.resampling)
+        p_value, equivalent = tested.p_value, tested.equivalent
+        if not apart.any():
+            p_value = (1.0 - MARGIN) ** n_personas
+            equivalent = p_value < ALPHA
         return ParityLine.of(
-            mean(apart, self.personas, bounds=(-1.0, 1.0), **self.resampling),
+            self.difference(apart),
             part=self.part,
             condition=self.condition,
             relevant=self.relevant,
             size=self.size,
             arm=arm,
             margin=MARGIN,
-            p_value=tested.p_value,
-            equivalent=tested.equivalent,
+            p_value=p_value,
+            equivalent=equivalent,
         )
 
     def tests(

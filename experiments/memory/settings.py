@@ -23,6 +23,8 @@ from pkv_interp.run.values import (
 
 #: Half width of the region of equivalence of accuracies, as a share; set before anything was measured.
 MARGIN = 0.05
+#: Level of each test of it.
+ALPHA = 0.05
 #: Names that a memory has of its own for methods of the editing API, and those that no memory is updated by,
 #: as ``pkv_interp.memory`` has them: to import it here would import torch.
 MEMORY_METHODS = {"in_place": "field_only", "recompile": "full_reprefill"}

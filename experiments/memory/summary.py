@@ -31,7 +31,6 @@ from experiments.memory.transplant import NO_ROTATION, seam_arm
 from pkv_interp.records.tables import TableRow
 from pkv_interp.run.report import SHARE, Headline, Report
 from pkv_interp.run.scoring import Scoring
-from pkv_interp.stats import difference
 from pkv_interp.stats.logistic import gee_logistic
 
 #: Of a splice: where the memory stands after what was said.
@@ -166,14 +165,7 @@ def _split(some: Sequence[Cell]) -> list[Headline]:
     one = chosen(some, NEEDS_BOTH)
     if one is None:
         return []
-    right = one.right()
-    names = [name for name, keep in zip(one.personas, right, strict=True) if keep]
-    lost = difference(
-        one.agrees(AFTER)[right].astype(float),
-        one.agrees(BETWEEN)[right].astype(float),
-        names,
-        **one.resampling,
-    )
+    lost = one.difference(one.agrees(AFTER).astype(float) - one.agrees(BETWEEN).astype(float), one.right())
     return [Headline("split_penalty", lost, "agreement lost by cutting a reference", bounds=_DIFFERENCE)]
 
 

@@ -25,8 +25,9 @@ from experiments.memory.tables import (
     ParityLine,
 )
 from pkv_interp.run.report import Report
+from pkv_interp.stats.intervals import wilson_ends
 from tests.experiments import made_up
-from tests.experiments.memory_examples import agents, answers_of, chosen, measured, reading
+from tests.experiments.memory_examples import agents, answers_of, asked, chosen, measured, reading, run_of
 
 
 @pytest.fixture(scope="module")
@@ -154,7 +155,19 @@ def test_cuts_of_a_reference_are_tested_where_the_prefill_is_right() -> None:
 def test_an_arm_is_equivalent_within_the_margin_that_was_set(report: Report) -> None:
     parity = {(p.part, p.condition, p.arm): p for p in lines(report, ParityLine)}
     same = parity["transplant", "late", "spliced"]
-    assert (same.equivalent, same.margin, same.value) == (True, MARGIN, 0.0)
+    # No answer of ten personas differs, which is no evidence that fewer than one in twenty does.
+    assert (same.equivalent, same.margin, same.value) == (False, MARGIN, 0.0)
+    assert same.p_value == pytest.approx(0.95**10)
+    assert (-float(same.ci_low or 0.0), same.ci_high) == (wilson_ends(0, 10, 0.95)[1],) * 2
+    arms = {"spliced": True, "no_rotation": True}
+    many = [
+        run_of(i, [asked("late", gold, gold, {**arms, "spliced": gold}) for gold in (True, False)])
+        for i in range(60)
+    ]
+    enough = summarise(replace(measured(), transplant=many), made_up.scoring(chosen()))
+    of_many = {p.arm: p for p in lines(enough, ParityLine) if p.part == "transplant"}
+    assert (of_many["spliced"].equivalent, of_many["spliced"].p_value) == (True, pytest.approx(0.95**60))
+    assert not of_many["no_rotation"].equivalent
     assert not parity["edits", "relevant", "erratum"].equivalent
     assert parity["edits", "relevant", "erratum"].value == -0.5
 
