@@ -18,6 +18,7 @@ from pkv_interp.records.tables import interval
 from pkv_interp.run.scoring import Resampling, Scoring
 from pkv_interp.stats import Estimate, holm, mean, tost
 from pkv_interp.stats.mcnemar import mcnemar
+from pkv_interp.stats.shares import share_difference
 
 _SPLIT = "memory"
 #: Which questions of a cell an arm is compared on.
@@ -71,19 +72,11 @@ class Cell:
         names = [name for name, k in zip(self.personas, kept, strict=True) if k]
         return mean(values[kept].astype(float), names, bounds=(0.0, 1.0), **self.resampling)
 
-    def difference(self, apart: np.ndarray, keep: Mask | None = None) -> Estimate:
-        """Mean of paired differences of right or agreeing answers, with its interval over personas.
-
-        Where none differs there is no spread to resample: the difference is no larger than the share of
-        questions that differ, whose interval says how large that may be.
-        """
+    def difference(self, first: Mask, second: Mask, keep: Mask | None = None) -> Estimate:
+        """First less second share of questions, with its interval over personas."""
         kept = np.ones(len(self.asked), bool) if keep is None else keep
         names = [name for name, k in zip(self.personas, kept, strict=True) if k]
-        found = mean(apart[kept], names, bounds=(-1.0, 1.0), **self.resampling)
-        reach = self.share(apart != 0.0, kept).ci_high
-        if apart[kept].any() or reach is None:
-            return found
-        return found.model_copy(update={"ci_low": -reach, "ci_high": reach})
+        return share_difference(first[kept], second[kept], names, **self.resampling)
 
     def by_gold(self, gold: bool) -> float:
         """Accuracy of the full prefill on one gold answer; 0 where there is no such question."""
@@ -168,7 +161,7 @@ class Cell:
             p_value = (1.0 - MARGIN) ** n_personas
             equivalent = p_value < ALPHA
         return ParityLine.of(
-            self.difference(apart),
+            self.difference(self.right(arm), self.right()),
             part=self.part,
             condition=self.condition,
             relevant=self.relevant,

@@ -165,7 +165,7 @@ def _split(some: Sequence[Cell]) -> list[Headline]:
     one = chosen(some, NEEDS_BOTH)
     if one is None:
         return []
-    lost = one.difference(one.agrees(AFTER).astype(float) - one.agrees(BETWEEN).astype(float), one.right())
+    lost = one.difference(one.agrees(AFTER), one.agrees(BETWEEN), one.right())
     return [Headline("split_penalty", lost, "agreement lost by cutting a reference", bounds=_DIFFERENCE)]
 
 
