@@ -178,7 +178,7 @@ def _tests(by_part: dict[str, list[Cell]]) -> list[TableRow]:
             pairs = [(a, b) for i, a in enumerate(others) for b in others[i + 1 :]]
             made += one.tests(pairs, one.right)
     for one in by_part[REFERENCES]:
-        # To agree with a prefill that is wrong is no merit.
+        # Agreement counts only where the full prefill is right.
         made += one.tests([(AFTER, BETWEEN)], one.agrees, one.right())
     return made
 
