@@ -218,6 +218,10 @@ def test_a_document_without_its_place_is_refused() -> None:
         ({"model": "tiny-llama", "architectures": ["llama"]}, "names rows of tiny-table"),
         ({"prefill_dtype": "bfloat16"}, "prompts are read whole"),
         ({"remote": "local"}, "prompts are read whole"),
+        (
+            {"model": load_catalogue_entry("tiny-llama").model_copy(update={"pattern": "isolated"})},
+            "prompts of tiny-llama are read without a pattern",
+        ),
     ],
 )
 def test_settings_that_say_nothing_are_refused_before_a_model_loads(
