@@ -148,8 +148,8 @@ class Cell:
     def parity(self, arm: str) -> ParityLine | None:
         """Accuracy of an arm less the full prefill's; None where the arm is withheld or personas are few.
 
-        Two one-sided tests take a spread of nothing for certainty. Where no answer differs, the p value is
-        the chance of that among so many personas if a share of ``MARGIN`` of all had one that does.
+        Two one-sided tests take a spread of nothing for certainty. Where no persona differs, the p value is
+        the chance of that among so many if a share of ``MARGIN`` of all did.
         """
         n_personas = len(set(self.personas))
         if not self.passed or n_personas < 2:
@@ -157,7 +157,7 @@ class Cell:
         apart = self.right(arm).astype(float) - self.right().astype(float)
         tested = tost(apart, self.personas, MARGIN, alpha=ALPHA, **self.resampling)
         p_value, equivalent = tested.p_value, tested.equivalent
-        if not apart.any():
+        if tested.estimate.value == 0.0 and tested.estimate.ci_low == tested.estimate.ci_high:
             p_value = (1.0 - MARGIN) ** n_personas
             equivalent = p_value < ALPHA
         return ParityLine.of(

@@ -65,8 +65,8 @@ class ArmLine(TableRow):
 class ParityLine(EstimateRow):
     """Accuracy of an arm less that of the full prefill, tested by two one-sided tests against ``margin``.
 
-    The interval is that of the difference at 95 %. Only of arms whose model is competent. Where no answer
-    differs at all, the interval is that of the share that differs, and equivalence takes 59 personas.
+    The interval is that of the difference at 95 %. Only of arms whose model is competent. Where no persona
+    differs, the interval is that of the share of answers that do, and equivalence takes 59 personas.
     """
 
     table = "parity"

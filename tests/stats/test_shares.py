@@ -32,6 +32,17 @@ def test_where_none_differs_the_interval_is_that_of_as_many_families() -> None:
     more = share_difference(same, same, list(range(24)), draws=500)
     assert more.ci_high is not None
     assert 0.0 < more.ci_high < top
+    turned = np.array([1, 0, 1] * 8)
+    other = np.array([0, 1, 1] * 8)
+    within = share_difference(turned, other, FAMILIES, draws=500)
+    low, high = wilson_ends(16 / 3, 8, 0.95)
+    assert (within.value, within.ci_low, within.ci_high) == (0.0, pytest.approx(-high), pytest.approx(high))
+    third, none = np.array([1, 0, 0] * 8), np.zeros(24)
+    for one, two, sign in ((third, none, 1.0), (none, third, -1.0)):
+        found = share_difference(one, two, FAMILIES, draws=500)
+        low, high = wilson_ends(8 / 3, 8, 0.95)
+        assert found.value == pytest.approx(sign / 3)
+        assert [found.ci_low, found.ci_high] == pytest.approx(sorted([sign * low, sign * high]))
     alone = share_difference(same, same, ["one"] * 24)
     assert (alone.value, alone.ci_low, alone.ci_high) == (0.0, None, None)
 
