@@ -203,8 +203,8 @@ async def server_killed(trial: Trial) -> FaultFound:
 async def caches_removed(trial: Trial) -> FaultFound:
     """The folder of exported caches disappears under load: prompts are computed in full from then on.
 
-    A cache that was there when its request was admitted, and is gone when its columns are read, ends the request
-    with an error in vLLM, as nothing else could be served from its blocks; the client asks again.
+    A cache that was there when its request was admitted, and is gone when its columns are read, ends the
+    request with an error in vLLM, as nothing else could be served from its blocks; the client asks again.
     """
     watch, arms = _Watch(trial.rig, trial.allowed), trial.arms[1:]
     requests = [(one, arm) for _ in range(2) for one in trial.scenes for arm in arms]
