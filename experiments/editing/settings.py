@@ -51,12 +51,12 @@ class EditingSettings(ScreenSettings, ScenarioSettings):
     ask_with: Annotated[tuple[Erratum, ...], Field(max_length=16)] = ("tagged",)
     top_k: Sizes = (1, 2, 4, 8, 16, 32, 64)
     rank_instances: Count = 2
-    random_draws: Count = 3
+    random_draws: Count = 2
     cot: Switch = True
     cot_cases: Count = 30
     cot_tokens: Tokens = 48
     turns: Annotated[int, Field(strict=True, ge=2, le=10_000)] = 28
-    horizon_cases: Count = 8
+    horizon_cases: Count = 6
     horizon_erratum: Erratum = "tagged"
     traced_cases: Count = 8
     read_heads: Count = 12
