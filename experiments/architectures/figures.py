@@ -69,7 +69,9 @@ def arms(record: RunRecord) -> go.Figure:
         height=max(320, 60 + 30 * frame["model"].nunique()),
         legend={**LEGEND_ABOVE, "traceorder": "reversed"},
     )
-    sample = f"{largest(frame, 'edits')} edits a model; bars: Wilson, 95 %, over edits that can tell"
+    sample = f"{largest(frame, 'edits')} edits a model; bars: Wilson, 95 %, over families"
+    if record.model.get("random_weights"):
+        sample += "; random weights, whose picks mean nothing"
     return entitle(figure, record, "An edit said in the prompt, with no cache edited", sample)
 
 

@@ -41,6 +41,10 @@ class ArchitecturesSettings(ScenarioSettings):
             raise ValueError(f"architectures names rows of {TABLE}; leave it out, or set model={TABLE}")
         if self.remote or self.prefill_dtype != "float32":
             raise ValueError("prompts are read whole and here; set remote=false and prefill_dtype=float32")
+        if self.model.pattern is not None:
+            raise ValueError(
+                f"prompts of {self.model.name} are read without a pattern; set model.pattern=null"
+            )
         return self
 
     @property

@@ -13,7 +13,7 @@ from pkv_interp.records.tables import TableRow
 from pkv_interp.run.report import NOT_NEGATIVE, SHARE, Headline, Report
 from pkv_interp.run.scoring import Scoring
 from pkv_interp.stats import Estimate
-from pkv_interp.stats.intervals import wilson_ends
+from pkv_interp.stats.intervals import by_family
 
 #: Arms whose recovery is told; that of the full prompt is what a trial is chosen by.
 TOLD = ("erratum", "hoisted")
@@ -56,10 +56,14 @@ def decisions_of(scenes: Sequence[SceneArms]) -> list[Decision]:
 
 
 def arm_line(model: ModelArms, arm: str) -> ArmLine:
-    """Recovery of one arm on one model, over the edits that can tell."""
+    """Recovery of one arm on one model, over the edits that can tell.
+
+    Both directions of an edit have the same prompts, so that the edits of a family count as one trial.
+    """
     trials = [scene for scene in model.scenes if scene.discriminates]
     picked = sum(scene.arms[arm].margin > 0 for scene in trials)
-    low, high = wilson_ends(picked, len(trials), _LEVEL) if trials else (None, None)
+    families = len({scene.family for scene in trials})
+    low, high = by_family(picked / len(trials), families, _LEVEL) if trials else (None, None)
     n = len(model.scenes)
     return ArmLine(
         model=model.name,
@@ -83,11 +87,12 @@ def _recoveries(model: ModelArms) -> list[Headline]:
         if line.recovery is None:
             continue
         trials = [scene for scene in model.scenes if scene.discriminates]
+        families = len({scene.family for scene in trials})
         estimate = Estimate(
             value=line.recovery,
-            ci_low=line.recovery_ci_low,
-            ci_high=line.recovery_ci_high,
-            n_families=len({scene.family for scene in trials}),
+            ci_low=line.recovery_ci_low if families > 1 else None,
+            ci_high=line.recovery_ci_high if families > 1 else None,
+            n_families=families,
             n_instances=len(trials),
         )
         what = f"new action with the {arm} prompt, where full and stale differ"

@@ -9,7 +9,8 @@ from pkv_interp.records.tables import TableRow
 class ArmLine(TableRow):
     """Recovery of an arm over the edits where the full prompt picks the new action and the stale one the old.
 
-    Without such an edit there is no recovery, and the line says so. Ends are Wilson's, of edits.
+    Without such an edit there is no recovery, and the line says so. Ends are Wilson's, of as many trials as
+    these edits have families.
     """
 
     table = "arms"

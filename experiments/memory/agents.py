@@ -170,12 +170,12 @@ class _Playing:
         return self.runner.extend(cache, ids).logits, len(ids)
 
     def ahead(self, ids: tuple[int, ...], words: tuple[int, ...]) -> tuple[Tensor, int]:
-        """Keep the longest beginning that is cached, run the rest and the question."""
+        """Keep the longest beginning that is cached, run the rest and the question in one forward."""
         before, cache = self.first
         same = min(len(commonprefix([before, ids])), len(ids) - 1)
-        cache = self.runner.extend(cache.slice(0, same), ids[same:]).cache
-        self.first = (ids, cache)
-        return self.runner.extend(cache, words).logits, len(ids) - same + len(words)
+        done = self.runner.extend(cache.slice(0, same), (*ids[same:], *words))
+        self.first = (ids, done.cache.slice(0, len(ids)))
+        return done.logits, len(ids) - same + len(words)
 
 
 def run_agent(persona: Persona, number: int, wording: Wording, settings: MemorySettings) -> AgentRun:

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Bool
 
 from experiments.memory.reading import FULL, Asked, PersonaRun
-from experiments.memory.settings import MARGIN, MemorySettings
+from experiments.memory.settings import ALPHA, MARGIN, MemorySettings
 from experiments.memory.tables import ArmLine, GateLine, McNemarLine, ParityLine
 from pkv_interp.measure.competence import Decision
 from pkv_interp.records.schema import Row
@@ -18,6 +18,7 @@ from pkv_interp.records.tables import interval
 from pkv_interp.run.scoring import Resampling, Scoring
 from pkv_interp.stats import Estimate, holm, mean, tost
 from pkv_interp.stats.mcnemar import mcnemar
+from pkv_interp.stats.shares import share_difference
 
 _SPLIT = "memory"
 #: Which questions of a cell an arm is compared on.
@@ -70,6 +71,12 @@ class Cell:
         kept = np.ones(len(self.asked), bool) if keep is None else keep
         names = [name for name, k in zip(self.personas, kept, strict=True) if k]
         return mean(values[kept].astype(float), names, bounds=(0.0, 1.0), **self.resampling)
+
+    def difference(self, first: Mask, second: Mask, keep: Mask | None = None) -> Estimate:
+        """First less second share of questions, with its interval over personas."""
+        kept = np.ones(len(self.asked), bool) if keep is None else keep
+        names = [name for name, k in zip(self.personas, kept, strict=True) if k]
+        return share_difference(first[kept], second[kept], names, **self.resampling)
 
     def by_gold(self, gold: bool) -> float:
         """Accuracy of the full prefill on one gold answer; 0 where there is no such question."""
@@ -139,28 +146,46 @@ class Cell:
         return None if any(one is None for one in found) else float(np.mean([quantity(one) for one in found]))
 
     def parity(self, arm: str) -> ParityLine | None:
-        """Accuracy of an arm less the full prefill's; None where the arm is withheld or personas are few."""
-        if not self.passed or len(set(self.personas)) < 2:
+        """Accuracy of an arm less the full prefill's; None where the arm is withheld or personas are few.
+
+        Two one-sided tests take a spread of nothing for certainty. Where no persona differs, the p value is
+        the chance of that among so many if a share of ``MARGIN`` of all did.
+        """
+        n_personas = len(set(self.personas))
+        if not self.passed or n_personas < 2:
             return None
         apart = self.right(arm).astype(float) - self.right().astype(float)
-        tested = tost(apart, self.personas, MARGIN, **self.resampling)
+        tested = tost(apart, self.personas, MARGIN, alpha=ALPHA, **self.resampling)
+        p_value, equivalent = tested.p_value, tested.equivalent
+        if tested.estimate.value == 0.0 and tested.estimate.ci_low == tested.estimate.ci_high:
+            p_value = (1.0 - MARGIN) ** n_personas
+            equivalent = p_value < ALPHA
         return ParityLine.of(
-            mean(apart, self.personas, bounds=(-1.0, 1.0), **self.resampling),
+            self.difference(self.right(arm), self.right()),
             part=self.part,
             condition=self.condition,
             relevant=self.relevant,
             size=self.size,
             arm=arm,
             margin=MARGIN,
-            p_value=tested.p_value,
-            equivalent=tested.equivalent,
+            p_value=p_value,
+            equivalent=equivalent,
         )
 
-    def tests(self, pairs: Sequence[tuple[str, str]], values: Callable[[str], Mask]) -> list[McNemarLine]:
-        """McNemar's test of each pair of arms, with Holm over them; none where the model is not competent."""
+    def tests(
+        self, pairs: Sequence[tuple[str, str]], values: Callable[[str], Mask], keep: Mask | None = None
+    ) -> list[McNemarLine]:
+        """McNemar's test of each pair of arms, with Holm over them; none where the model is not competent.
+
+        Args:
+            pairs: of arms.
+            values: of an arm, right or agreeing by question.
+            keep: questions that count; None for all.
+        """
         if not (self.passed and pairs):
             return []
-        found = [mcnemar(values(first), values(second)) for first, second in pairs]
+        kept = np.ones(len(self.asked), bool) if keep is None else keep
+        found = [mcnemar(values(first)[kept], values(second)[kept]) for first, second in pairs]
         adjusted = holm([one.p_value for one in found])
         return [
             McNemarLine(
@@ -173,7 +198,7 @@ class Cell:
                 one.second,
                 one.p_value,
                 float(p),
-                len(self.asked),
+                int(kept.sum()),
             )
             for (first, second), one, p in zip(pairs, found, adjusted, strict=True)
         ]

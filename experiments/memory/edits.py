@@ -13,6 +13,7 @@ from experiments.memory.settings import MemorySettings
 from experiments.memory.transplant import begun, compiled
 from experiments.memory.words import ANSWERS, ASK_DIRECT, CUE, VALUES
 from pkv_interp.engine import Engine
+from pkv_interp.measure.edit_decisions import clamped
 from pkv_interp.memory import CompiledMemory, Conversation
 
 #: The memory as it was before the edit.
@@ -94,7 +95,7 @@ def toggled(
         more: dict[str, Any] = {}
         if method.startswith("recompute@"):
             ranked = ranked or scene.ranking(setting, words, engine)
-            called = capped(method, len(ranked))
+            called = clamped(method, len(ranked))
             more = {"ranking": ranked}
         elif method == "auto":
             rule = rule_text(named(question.names), len(question.names) > 1)
@@ -104,17 +105,6 @@ def toggled(
         made = scene.memory.update(setting, value, called, **more)
         found[method] = (scene.opening.attach(made), made.cost.tokens)
     return found
-
-
-def capped(method: str, most: int) -> str:
-    """A method that recomputes some tokens, with no more of them than there are after the setting.
-
-    Args:
-        method: as it is written.
-        most: tokens after the setting.
-    """
-    name, _, amount = method.partition("@")
-    return method if amount == "all" else f"{name}@{min(int(amount), most)}"
 
 
 def asked_after(

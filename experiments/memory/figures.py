@@ -196,9 +196,10 @@ def agent(record: RunRecord) -> go.Figure:
     figure.update_yaxes(title="seconds to first token, summed", rangemode="tozero", row=1, col=1)
     figure.update_yaxes(title="tokens run, summed", rangemode="tozero", row=1, col=2)
     figure.update_layout(legend=LEGEND_ABOVE, margin={"t": 150})
-    sample = (
-        f"means of {largest(lines, 'n_families')} conversations; a quarter of the turns changes a setting"
-    )
+    rate = record.config.get("edit_rate")
+    sample = f"means of {largest(lines, 'n_families')} conversations"
+    if isinstance(rate, int | float):
+        sample += f"; a setting changes before {rate:.0%} of the turns"
     return entitle(figure, record, "A memory that changes in a conversation", sample)
 
 

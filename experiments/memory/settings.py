@@ -23,6 +23,8 @@ from pkv_interp.run.values import (
 
 #: Half width of the region of equivalence of accuracies, as a share; set before anything was measured.
 MARGIN = 0.05
+#: Level of each test of it.
+ALPHA = 0.05
 #: Names that a memory has of its own for methods of the editing API, and those that no memory is updated by,
 #: as ``pkv_interp.memory`` has them: to import it here would import torch.
 MEMORY_METHODS = {"in_place": "field_only", "recompile": "full_reprefill"}
@@ -103,9 +105,21 @@ class MemorySettings(ExperimentSettings):
             raise ValueError(f"half of {self.sizes[0]} settings are on, and {need // 2} of them have to be")
         if self.blocks[-1] > self.block_size:
             raise ValueError(f"{self.block_size} settings make no {self.blocks[-1]} blocks")
+        if 2 * self.edit_relevant[-1] > self.block_size:
+            raise ValueError(
+                f"half of {self.block_size} settings of a memory in blocks are on, and a question is about "
+                f"{self.edit_relevant[-1]}"
+            )
+        if self.reference_size < 2:
+            raise ValueError("reference_size is 1, and a reference is cut out of two settings at least")
         if self.decide_every > self.agent_turns:
             raise ValueError(f"no turn of {self.agent_turns} is the one in {self.decide_every} that decides")
         return self
+
+    def remarks(self) -> tuple[str, ...]:
+        """See the base class."""
+        there = (self.personas, "personas")
+        return self.more_than(agents=there, sweep_personas=there, cot_personas=there)
 
     @property
     def size(self) -> int:

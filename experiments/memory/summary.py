@@ -31,7 +31,6 @@ from experiments.memory.transplant import NO_ROTATION, seam_arm
 from pkv_interp.records.tables import TableRow
 from pkv_interp.run.report import SHARE, Headline, Report
 from pkv_interp.run.scoring import Scoring
-from pkv_interp.stats import difference
 from pkv_interp.stats.logistic import gee_logistic
 
 #: Of a splice: where the memory stands after what was said.
@@ -166,14 +165,7 @@ def _split(some: Sequence[Cell]) -> list[Headline]:
     one = chosen(some, NEEDS_BOTH)
     if one is None:
         return []
-    right = one.right()
-    names = [name for name, keep in zip(one.personas, right, strict=True) if keep]
-    lost = difference(
-        one.agrees(AFTER)[right].astype(float),
-        one.agrees(BETWEEN)[right].astype(float),
-        names,
-        **one.resampling,
-    )
+    lost = one.difference(one.agrees(AFTER), one.agrees(BETWEEN), one.right())
     return [Headline("split_penalty", lost, "agreement lost by cutting a reference", bounds=_DIFFERENCE)]
 
 
@@ -186,17 +178,19 @@ def _tests(by_part: dict[str, list[Cell]]) -> list[TableRow]:
             pairs = [(a, b) for i, a in enumerate(others) for b in others[i + 1 :]]
             made += one.tests(pairs, one.right)
     for one in by_part[REFERENCES]:
-        made += one.tests([(AFTER, BETWEEN)], one.agrees)
+        # Agreement counts only where the full prefill is right.
+        made += one.tests([(AFTER, BETWEEN)], one.agrees, one.right())
     return made
 
 
 def _flips(some: Sequence[Cell]) -> list[FlipLine]:
+    """Of edits alone: the full prefill differs from the stale splice by the splice as well."""
     return [
         FlipLine.of(one.share(_flipped(one, arm)), relevant=one.relevant, method=arm, competent=one.passed)
         for one in some
         if one.condition == IRRELEVANT
         for arm in one.arms
-        if arm != STALE
+        if arm not in (STALE, FULL)
     ]
 
 
@@ -244,11 +238,15 @@ def _could_be_tested(
 ) -> list[CoverageLine]:
     """Of each published comparison whether it is stated here, and otherwise what the model missed."""
     stated = {one.name for one in headlines if gate or not one.needs_gate}
+    withheld = {one.name for one in headlines} - stated
     lines: list[CoverageLine] = []
     for template, (part, condition) in _RESTS_ON.items():
         name = template.format(blocks)
         if name in stated:
             lines.append(CoverageLine(name, True, ""))
+            continue
+        if name in withheld:
+            lines.append(CoverageLine(name, False, "the record's own gate failed, that of its part did not"))
             continue
         mine = [one for one in every if one.part == part and condition in ("", one.condition)]
         told = "; ".join(

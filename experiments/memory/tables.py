@@ -65,7 +65,8 @@ class ArmLine(TableRow):
 class ParityLine(EstimateRow):
     """Accuracy of an arm less that of the full prefill, tested by two one-sided tests against ``margin``.
 
-    The interval is that of the difference at 95 %. Only of arms whose model is competent.
+    The interval is that of the difference at 95 %. Only of arms whose model is competent. Where no persona
+    differs, the interval is that of the share of answers that do, and equivalence takes 59 personas.
     """
 
     table = "parity"
@@ -81,9 +82,11 @@ class ParityLine(EstimateRow):
 
 @dataclass(frozen=True)
 class McNemarLine(TableRow):
-    """McNemar's exact test between two arms, with Holm's correction within a part and condition.
+    """McNemar's exact test between two arms.
 
-    ``first_alone`` counts questions on which the first arm alone is right (or agrees, for cross-references).
+    Holm's correction is within a part, condition and number of relevant settings. ``first_alone`` counts
+    questions on which the first arm alone is right; for cross-references those on which it alone agrees with
+    a full prefill that is right.
     """
 
     table = "tests"
@@ -101,7 +104,10 @@ class McNemarLine(TableRow):
 
 @dataclass(frozen=True)
 class FlipLine(EstimateRow):
-    """Share of decisions that change as a setting is toggled that the question is not about."""
+    """Share of decisions that a method turns as it toggles a setting that the question is not about.
+
+    They are held against the spliced memory before the edit.
+    """
 
     table = "flips"
     relevant: int

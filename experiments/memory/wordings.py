@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from experiments.memory.edits import STALE, Scene, asked_after, capped, toggled
+from experiments.memory.edits import STALE, Scene, asked_after, toggled
 from experiments.memory.personas import Persona, questions
 from experiments.memory.prompts import READ, Wording, named, rule_text
 from experiments.memory.reading import Asked, PersonaRun, read_arms
@@ -13,6 +13,7 @@ from experiments.memory.transplant import begun
 from experiments.memory.words import ANSWERS, ASK_DIRECT, CUE, RULES, VALUES
 from pkv_interp.editing import EditableContext
 from pkv_interp.engine import Engine
+from pkv_interp.measure.edit_decisions import clamped
 from pkv_interp.memory import Conversation
 from pkv_interp.prompts.errata import ERRATA
 from pkv_interp.prompts.segments import Message, Segment
@@ -31,19 +32,20 @@ def run_wordings(persona: Persona, wording: Wording, settings: MemorySettings) -
         for one in questions(persona, relevant, settings.seed):
             name, on = one.toggled
             value = VALUES[0] if on else VALUES[1]
-            new = scene.memory.update(name, value)
+            new, alone = scene.memory.update(name, value), scene.memory.update(name, value, "in_place")
             whole = begun(wording, (*scene.laid.before, *new.ids))
             arms: dict[str, Conversation] = {"full": whole, "spliced": scene.opening.attach(new)}
-            arms["in_place"] = scene.opening.attach(scene.memory.update(name, value, "in_place"))
+            arms["in_place"] = scene.opening.attach(alone)
+            costs = {"full": whole.length, "spliced": new.cost.tokens, "in_place": alone.cost.tokens}
             after = persona.changed(name, on).values
             gold = all(after[other] for other in one.names)
             for rule in RULES:
                 words = wording.question(scene.laid.text, one, rule=rule)
-                asked.append(Asked(f"{RULE} {rule}", relevant, gold, read_arms(wording, arms, words, {})))
+                asked.append(Asked(f"{RULE} {rule}", relevant, gold, read_arms(wording, arms, words, costs)))
             words = wording.question(scene.laid.text, one)
             told = {told: scene.memory.update(name, value, "erratum", wording=told) for told in ERRATA}
             corrected = {"full": whole, **{k: scene.opening.attach(made) for k, made in told.items()}}
-            costs = {k: made.cost.tokens for k, made in told.items()}
+            costs = {"full": whole.length, **{k: made.cost.tokens for k, made in told.items()}}
             asked.append(Asked(ERRATUM, relevant, gold, read_arms(wording, corrected, words, costs)))
     return PersonaRun(persona.instance, len(persona.settings), scene.memory.length, asked)
 
@@ -102,7 +104,7 @@ def run_both(persona: Persona, wording: Wording, engine: Engine, settings: Memor
             prefilled = {STALE: sign * old.decide(ANSWERS).margin}
             for method in BOTH:
                 some = method.startswith("recompute@")
-                called = capped(method, len(ranked)) if some else MEMORY_METHODS[method]
+                called = clamped(method, len(ranked)) if some else MEMORY_METHODS[method]
                 state = old.edit(name, value, called, **({"ranking": ranked} if some else {}))
                 prefilled[method] = sign * state.decide(ANSWERS).margin
             prefilled["new"] = prefilled["recompile"]

@@ -1,4 +1,8 @@
-"""Words of personas and questions. Names and categories of settings share no word with any training."""
+"""Words of personas and questions.
+
+Names and categories share no word with a field, a value, an action or a setting of any training; tests say
+so. One, "mentions", stands in a neutral sentence of the gate's prompts.
+"""
 
 #: What a setting is about, and which part of it: every setting is named by one of each.
 THINGS: tuple[str, ...] = (

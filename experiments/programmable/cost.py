@@ -13,7 +13,7 @@ from pkv_interp.models.load import LoadedModel
 
 @dataclass(frozen=True)
 class ArmCost:
-    """Tokens and seconds of each edit with its decision, in order."""
+    """Tokens and seconds of each edit with its decision, in order; see ``measure.timing`` for the clock."""
 
     tokens: list[int]
     seconds: list[float]
@@ -35,7 +35,7 @@ class Costs:
 
 
 def edit_costs(loaded: LoadedModel, scene: EditScene, links: int, edits: int) -> Costs:
-    """Edit back and forth, deciding each time. A first round of each way is run and not counted.
+    """Edit back and forth, deciding each time. A first edit by each method is run and not counted.
 
     Args:
         loaded: the model.

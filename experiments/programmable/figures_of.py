@@ -7,7 +7,8 @@ import numpy as np
 from experiments.programmable.edits import EditMargins
 from experiments.programmable.measure import RoleMeasured
 from pkv_interp.run.scoring import Resampling
-from pkv_interp.stats import Estimate, difference, mean, ratio_of_means
+from pkv_interp.stats import Estimate, mean, ratio_of_means
+from pkv_interp.stats.shares import share_difference
 
 #: Arms that must not be worse than the plain prefill, by the name of their figure.
 EDITED = {"field_only_isolated": "field_only_isolated", "rule_linked": "rule_linked"}
@@ -47,9 +48,7 @@ def figures_of(mine: RoleMeasured, gate: RoleMeasured, how: Resampling) -> dict[
             if told:
                 names = [one.family for one in told]
                 found[f"{name}_{fillers}"] = share(right(told, arm), names, how)
-                lost = difference(
-                    right(told, "full").astype(float), right(told, arm).astype(float), names, **how
-                )
+                lost = share_difference(right(told, "full"), right(told, arm), names, **how)
                 found[f"{name}_gap_{fillers}"] = lost
     short = with_arm(mine.edits, "full_old")
     size = short[0].fillers
@@ -109,5 +108,5 @@ def _spliced(mine: RoleMeasured, how: Resampling) -> dict[str, Estimate]:
         for arm in ("full", "full_blind", "splice_blind")
     }
     found = {arm: share(values, names, how) for arm, values in arms.items() if arm != "full"}
-    found["splice_gap"] = difference(arms["full"], arms["splice_blind"], names, **how)
+    found["splice_gap"] = share_difference(arms["full"], arms["splice_blind"], names, **how)
     return found

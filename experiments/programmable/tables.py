@@ -159,7 +159,10 @@ class LookLine(EstimateRow):
 
 @dataclass(frozen=True)
 class CostLine(TableRow):
-    """Tokens and milliseconds of edits with their decisions, added up, a mean over contexts."""
+    """Tokens and milliseconds of edits with their decisions, added up, a mean over contexts.
+
+    On a CPU milliseconds are the process's own time, added up over its threads.
+    """
 
     table = "cost"
     arm: str

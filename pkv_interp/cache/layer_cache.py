@@ -2,7 +2,8 @@
 
 Nothing else needs to know how an architecture is called. What a layer sees and keeps is measured
 (``cache.measured``), what it turns as well (``cache.rotation``), and that a state stands for the tokens
-before it (``cache.state_runner``); a config that states otherwise is refused there.
+before it (``cache.state_runner``). A window that a config states and no layer applies is none; a layer that
+is neither full, sliding nor chunked attention is refused, and to move keys of an unknown rotation is.
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import takewhile, zip_longest
 
 import torch
 from torch import Tensor
@@ -25,6 +26,7 @@ from pkv_interp.measure.reach_bench import (
     changed_columns,
 )
 from pkv_interp.models.catalogue import ModelConfig
+from pkv_interp.models.ending import end_tokens
 from pkv_interp.models.load import Opened, assemble, place
 from pkv_interp.reference.plain import greedy, one_by_one, reencode
 from pkv_interp.reference.sequential import Sequential
@@ -148,12 +150,15 @@ def _prefix(bench: Bench) -> float:
 
 
 def _generate(bench: Bench) -> float:
-    """Number of greedy tokens that differ from those of whole texts."""
+    """Number of greedy tokens that differ from those of whole texts, up to the one that ends them."""
     written = bench.base.generate(_WRITTEN).ids
     wanted = greedy(
         bench.runner, [*bench.base.ids, *bench.context.renderer.after(bench.base.suffix())], _WRITTEN
     )
-    return float(sum(a != b for a, b in zip(written, wanted, strict=False)))
+    ends = end_tokens(bench.model, bench.tokenizer)
+    wanted = list(takewhile(lambda token: token not in ends, wanted))
+    # A text that is too short, or none at all, is off by what it lacks.
+    return float(sum(a != b for a, b in zip_longest(written, wanted)))
 
 
 def _engine(bench: Bench) -> float:

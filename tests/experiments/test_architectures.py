@@ -13,6 +13,7 @@ from experiments import find
 from experiments.architectures import document
 from experiments.architectures.arms import ARMS, EDITED, Arm, SceneArms, read_arms
 from experiments.architectures.checks import judge
+from experiments.architectures.figures import FIGURES
 from experiments.architectures.measure import Measured, ModelArms, OfTable
 from experiments.architectures.settings import ArchitecturesSettings
 from experiments.architectures.summary import arm_line, decisions_of, summarise
@@ -72,10 +73,18 @@ def test_recovery_is_over_the_edits_in_which_full_and_stale_differ(record: RunRe
         assert line.picked == sum(float(row.patched or 0.0) > 0 for row in telling)
 
 
+def test_what_random_weights_pick_is_drawn_as_meaning_nothing(record: RunRecord) -> None:
+    told: Any = FIGURES["arms"](record)
+    assert "random weights, whose picks mean nothing" in told.layout.title.subtitle.text
+    trained = record.model_copy(update={"model": {**record.model, "random_weights": False}})
+    other: Any = FIGURES["arms"](trained)
+    assert "random weights" not in other.layout.title.subtitle.text
+
+
 def test_one_line_of_recovery_by_hand() -> None:
     scenes = [
         scene(TELLING),
-        scene({**TELLING, "erratum": -0.1}),
+        scene({**TELLING, "erratum": -0.1}, "alerts"),
         scene({**TELLING, "full": -1.0}),  # the full prompt does not follow the new value: no trial
         scene({**TELLING, "stale": 1.0}),  # nor does the stale one follow the old
         scene({**TELLING, "erratum": 3.0}),
@@ -83,7 +92,11 @@ def test_one_line_of_recovery_by_hand() -> None:
     line = arm_line(model(*scenes), "erratum")
     assert (line.picked, line.discriminating, line.edits) == (2, 3, 5)
     assert line.recovery == pytest.approx(2 / 3)
-    assert (line.recovery_ci_low, line.recovery_ci_high) == wilson_ends(2, 3, 0.95)
+    # Edits of a family count as one trial: there are two families.
+    assert (line.recovery_ci_low, line.recovery_ci_high) == wilson_ends(4 / 3, 2, 0.95)
+    alone = arm_line(model(scenes[0], scenes[4]), "erratum")
+    assert (alone.recovery, alone.discriminating) == (1.0, 2)
+    assert (alone.recovery_ci_low, alone.recovery_ci_high) == wilson_ends(1, 1, 0.95)
     assert (line.full_picks_new, line.stale_picks_old) == (0.8, 0.8)
     none = arm_line(model(scenes[2]), "hoisted")
     assert (none.recovery, none.discriminating) == (None, 0)
@@ -205,6 +218,10 @@ def test_a_document_without_its_place_is_refused() -> None:
         ({"model": "tiny-llama", "architectures": ["llama"]}, "names rows of tiny-table"),
         ({"prefill_dtype": "bfloat16"}, "prompts are read whole"),
         ({"remote": "local"}, "prompts are read whole"),
+        (
+            {"model": load_catalogue_entry("tiny-llama").model_copy(update={"pattern": "isolated"})},
+            "prompts of tiny-llama are read without a pattern",
+        ),
     ],
 )
 def test_settings_that_say_nothing_are_refused_before_a_model_loads(

@@ -16,6 +16,7 @@ from experiments.memory.measure import cut_remarks, fitting, prompt_tokens
 from experiments.memory.personas import MOST, Persona, Setting, answered, persona, questions
 from experiments.memory.prompts import PLACEMENTS, lay, memory_text, talk
 from experiments.memory.reading import FULL, concluded
+from experiments.memory.settings import MemorySettings
 from experiments.memory.tables import AgentLine, ArmLine, CoverageLine, GateLine, InsideLine
 from pkv_interp.errors import PkvError
 from pkv_interp.records import RunRecord, load_records
@@ -106,6 +107,7 @@ def test_what_cannot_be_is_refused_in_one_line() -> None:
         ("relevant=[1,8]", "half of 8 settings are on, and 8 of them have to be"),
         ("blocks=[1,16]", "8 settings make no 16 blocks"),
         ("decide_every=3", "no turn of 2 is the one in 3 that decides"),
+        ("reference_size=1", "a reference is cut out of two settings at least"),
     ],
 )
 def test_wrong_settings_are_told_in_one_line(
@@ -118,6 +120,14 @@ def test_wrong_settings_are_told_in_one_line(
     assert left.value.code == 2
     (line,) = capsys.readouterr().err.strip().splitlines()
     assert cause in line
+
+
+def test_blocks_and_counts_of_personas_are_checked_before_anything_is_run() -> None:
+    with pytest.raises(ValueError, match="half of 16 settings of a memory in blocks are on, .* about 9"):
+        MemorySettings(edit_relevant=(1, 9), block_size=16)
+    assert MemorySettings(edit_relevant=(1, 8), block_size=16).remarks() == ()
+    few = MemorySettings(personas=2, agents=3, sweep_personas=2, cot_personas=0)
+    assert few.remarks() == ("agents=3, and there are 2 personas: all are taken",)
 
 
 def test_a_memory_stands_before_what_was_said_or_after_it() -> None:
@@ -184,6 +194,7 @@ def test_the_record_has_every_part_and_arm(record: RunRecord) -> None:
     }
     arms = {line.arm for line in lines if line.part == "edits"}
     assert arms == {"full", "stale", "in_place", "erratum", "recompute@4", "auto", "recompile"}
+    assert all(line.tokens > 0 for line in lines if line.part == "wordings")
     conditions = {line.condition for line in lines if line.part == "edits"}
     assert conditions == {RELEVANT, IRRELEVANT}
     (own,) = {

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from experiments.memory.agents import episode
+from experiments.memory.agents import _Playing, episode
 from experiments.memory.blocks import cut, referring
-from experiments.memory.edits import STALE, Scene, capped, toggled
+from experiments.memory.edits import STALE, Scene, toggled
 from experiments.memory.personas import persona, questions
 from experiments.memory.placement import run_placement
 from experiments.memory.prompts import lay, memory_text, talk
 from experiments.memory.reading import FULL
+from experiments.memory.transplant import begun, compiled
+from pkv_interp.cache import FrozenCache
 from pkv_interp.cache.compute import Runner
+from pkv_interp.cache.computed import Computed
 from pkv_interp.engine import Engine
 from tests.experiments.memory_examples import settings, someone, wording
 from tests.families import tiny
@@ -47,8 +50,9 @@ def test_a_toggled_setting_is_edited_by_each_method_at_its_cost() -> None:
     old = tiny("llama").tokenizer.decode(list(found[STALE][0].ids))
     assert f"] {one.names[0]}: enabled" in old
     assert found["erratum"][0].ids[: found[STALE][0].length] == found[STALE][0].ids
-    assert capped("recompute@16", 3) == "recompute@3"
-    assert capped("recompute@all", 3) == "recompute@all"
+    after = len(scene.memory.blocks[0].state.ids) - span[1]
+    most = toggled(scene, one, one.toggled, ("recompute@4000", "recompute@all"), Engine(tiny("llama")))
+    assert most["recompute@4000"][1] == most["recompute@all"][1] == tokens["in_place"] + after
 
 
 def test_positions_are_ranked_by_the_attention_of_the_decision() -> None:
@@ -92,3 +96,33 @@ def test_the_turns_of_an_agent_change_what_is_asked_and_golds_go_round() -> None
             assert turn.persona == one
         golds += [bool(turn.gold) for turn in turns if turn.question is not None]
     assert sum(golds) * 2 == len(golds)
+
+
+def test_a_prefix_cache_with_the_memory_first_is_a_prefill_that_takes_one_forward(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    one, runner = someone(), Runner.of(tiny("llama").model)
+    memory, opening = compiled(one, wording()), begun(wording(), wording().opening)
+    begin = (*opening.ids, *memory.ids)
+    playing = _Playing(memory, opening, opening, (begin, runner.prefill(begin).cache), "in_place")
+    words_ = wording().question(memory_text(one.memory()), questions(one, 1, 0)[0])
+    name = one.settings[3].name
+    ids = begin
+    forwards: list[int] = []
+    extend = Runner.extend
+
+    def counted(self: Runner, cache: FrozenCache, more: tuple[int, ...]) -> Computed:
+        forwards.append(len(more))
+        return extend(self, cache, more)
+
+    monkeypatch.setattr(Runner, "extend", counted)
+    for said, on in (("User: hello\n", True), ("User: and now?\n", False)):
+        begin_now = (*opening.ids, *wording().ids(memory_text(one.changed(name, on).memory())))
+        ids = (*begin_now, *ids[len(begin) :], *wording().ids(said))
+        before, forwards[:] = playing.first[0], []
+        logits, tokens = playing.ahead(ids, words_)
+        same = next((i for i, (a, b) in enumerate(zip(before, ids, strict=False)) if a != b), len(before))
+        assert forwards == [tokens] == [len(ids) - same + len(words_)]
+        assert float((logits - runner.prefill((*ids, *words_)).logits).abs().max()) < 1e-4
+        assert playing.first[0] == ids
+        assert playing.first[1].length == len(ids)

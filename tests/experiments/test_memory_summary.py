@@ -25,8 +25,9 @@ from experiments.memory.tables import (
     ParityLine,
 )
 from pkv_interp.run.report import Report
+from pkv_interp.stats.intervals import wilson_ends
 from tests.experiments import made_up
-from tests.experiments.memory_examples import agents, answers_of, chosen, measured, reading
+from tests.experiments.memory_examples import agents, answers_of, asked, chosen, measured, reading, run_of
 
 
 @pytest.fixture(scope="module")
@@ -109,6 +110,15 @@ def test_agreement_counts_only_where_the_full_prefill_is_right() -> None:
     assert line.correct == 1.0
 
 
+def test_what_the_records_own_gate_withholds_is_not_laid_to_the_part() -> None:
+    wrong = answers_of(("late direct", 1, {}), ("early direct", 1, {}), wrong=10)
+    report = summarise(replace(measured(), placement=wrong), made_up.scoring(chosen()))
+    assert "edit_in_place" not in report.stated()
+    told = {line.headline: line for line in lines(report, CoverageLine)}
+    assert not any(line.tested for line in told.values())
+    assert told["edit_in_place"].why == "the record's own gate failed, that of its part did not"
+
+
 def test_random_weights_state_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     from pkv_interp.run.scoring import Scoring
 
@@ -133,10 +143,31 @@ def test_pairs_of_methods_are_tested_on_the_same_questions(report: Report) -> No
     assert (alike.first_alone, alike.second_alone, alike.p_value) == (0, 0, 1.0)
 
 
+def test_cuts_of_a_reference_are_tested_where_the_prefill_is_right() -> None:
+    arms = {"between": "yes", "after": "agree"}
+    some = replace(measured(), references=answers_of(("referred", 1, arms), wrong=1))
+    tests = lines(summarise(some, made_up.scoring(chosen())), McNemarLine)
+    (cut,) = [t for t in tests if t.part == "references"]
+    # Of ten personas one is answered wrongly by the prefill, which a cut that says yes to all agrees with.
+    assert (cut.first_alone, cut.second_alone, cut.n) == (9, 0, 18)
+
+
 def test_an_arm_is_equivalent_within_the_margin_that_was_set(report: Report) -> None:
     parity = {(p.part, p.condition, p.arm): p for p in lines(report, ParityLine)}
     same = parity["transplant", "late", "spliced"]
-    assert (same.equivalent, same.margin, same.value) == (True, MARGIN, 0.0)
+    # No answer of ten personas differs, which is no evidence that fewer than one in twenty does.
+    assert (same.equivalent, same.margin, same.value) == (False, MARGIN, 0.0)
+    assert same.p_value == pytest.approx(0.95**10)
+    assert (-float(same.ci_low or 0.0), same.ci_high) == (wilson_ends(0, 10, 0.95)[1],) * 2
+    arms = {"spliced": True, "no_rotation": True}
+    many = [
+        run_of(i, [asked("late", gold, gold, {**arms, "spliced": gold}) for gold in (True, False)])
+        for i in range(60)
+    ]
+    enough = summarise(replace(measured(), transplant=many), made_up.scoring(chosen()))
+    of_many = {p.arm: p for p in lines(enough, ParityLine) if p.part == "transplant"}
+    assert (of_many["spliced"].equivalent, of_many["spliced"].p_value) == (True, pytest.approx(0.95**60))
+    assert not of_many["no_rotation"].equivalent
     assert not parity["edits", "relevant", "erratum"].equivalent
     assert parity["edits", "relevant", "erratum"].value == -0.5
 
@@ -145,6 +176,7 @@ def test_an_irrelevant_change_is_counted_against_the_decision_before_it(report: 
     flips = {(f.relevant, f.method): f.value for f in lines(report, FlipLine)}
     assert flips[1, "in_place"] == 0.0
     assert flips[1, "erratum"] == 1.0
+    assert {method for _, method in flips} == {"in_place", "erratum", "recompile", "recompute@4"}
 
 
 def test_a_model_of_accuracy_says_why_it_is_undefined(report: Report) -> None:
@@ -195,9 +227,12 @@ def test_figures_show_the_lines_of_their_tables(report: Report) -> None:
     agent: Any = figures["agent"](record)
     seconds = {line.name: list(line.y) for line in agent.data if line.showlegend}
     assert seconds["spliced and edited"] == [1.0, 2.0]
+    half = record.model_copy(update={"config": {**record.config, "edit_rate": 0.5}})
+    drawn: Any = figures["agent"](half)
+    assert "a setting changes before 50% of the turns" in drawn.layout.title.subtitle.text
     blocks: Any = figures["blocks"](record)
     assert list(blocks.data[0].x) == [1, 2]
     assert list(blocks.data[0].y) == [1.0, 0.5]
     for name in ("placement", "splicing"):
-        drawn: Any = figures[name](record)
+        drawn = figures[name](record)
         assert len(drawn.data) >= 1

@@ -199,6 +199,13 @@ class TestSummary:
         assert wanted <= set(figures_of(one, one, how))
         assert not wanted & set(figures_of(other, other, how))
 
+    def test_four_families_without_a_difference_are_no_certain_equality(self):
+        report = made_up(role(2.0, 0.0, 2.0, (0, 1)))
+        gap = next(x for x in report.tables if isinstance(x, ClaimLine) and x.claim == "isolated_gap_2")
+        assert (gap.value, gap.outcome, gap.certain) == (0.0, "passed", False)
+        assert gap.ci_high is not None
+        assert gap.ci_high > 0.03
+
     def test_without_the_adapter_its_criteria_do_not_apply(self):
         report = made_up(None)
         assert outcomes(report)["field_only_isolated_2"] == "not applicable"

@@ -14,8 +14,9 @@ from experiments.architectures.document import DOCUMENT, filled, support_table
 from experiments.architectures.measure import ModelArms
 from pkv_interp.cache import Runner
 from pkv_interp.cache.layer_cache import cache_form
-from pkv_interp.editing import METHODS
+from pkv_interp.editing import METHODS, Generation
 from pkv_interp.measure.reach import OPERATIONS, Tried, survey
+from pkv_interp.measure.reach_bench import Bench
 from pkv_interp.models.architecture_table import ARCHITECTURES
 from pkv_interp.models.architectures import tiny_architecture
 from pkv_interp.models.tiny_tokenizer import tiny_tokenizer
@@ -130,6 +131,17 @@ def test_a_lost_state_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     found = _spoilt("mamba")
     assert not any(found[name].exact for name in ("erratum", "hoist", "prefix reuse"))
     assert found["full_reprefill"].error is not None
+
+
+@pytest.mark.parametrize("written", [(), (1,)])
+def test_a_text_that_ends_too_early_is_seen(
+    written: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = Bench(tiny_architecture("llama"), tiny_tokenizer("qwen3"))
+    assert OPERATIONS["generate"](bench) == 0.0
+    room = importlib.import_module("pkv_interp.editing.generation")
+    monkeypatch.setattr(room, "generate", lambda *_: Generation("", written, False))
+    assert OPERATIONS["generate"](bench) > 0.0
 
 
 def test_a_model_that_cannot_be_read_is_refused_in_every_operation() -> None:
