@@ -84,9 +84,8 @@ def test_no_record_where_a_control_fails(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_without_a_gap_no_word_has_a_recovery(monkeypatch: pytest.MonkeyPatch) -> None:
     state = state_of()
-    found, made = (
-        value(of) for of in (explorer().opened(SCENARIO, PATIENCE), explorer().joint(state, PATIENCE))
-    )
+    found = value(explorer().opened(SCENARIO, PATIENCE))
+    made = value(explorer().joint(state, PATIENCE))
     level = replace(found, clean=replace(found.clean, margin=found.corrupt.margin))
     same = replace(made, itself=level.corrupt.margin, everything=level.clean.margin)
     words = np.full(len(found.notes), np.nan)

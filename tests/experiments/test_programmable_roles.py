@@ -99,8 +99,8 @@ def test_link_tokens_stand_in_the_prompts_of_the_adapter_that_was_trained_with_t
     assert len(seen) == 2 * len(cases.short) + 2 + (0 if role == "base" else len(cases.long))
 
 
-def failed(edit: float, splice: float) -> set[str]:
-    """Controls that an error of an edit and one of a splice do not pass, both in logits."""
+def failed(edit: float, splice: float, join: float = 1e-6) -> set[str]:
+    """Controls that an error of an edit, of a splice and of several do not pass, in logits."""
     told: set[str] = set()
 
     def control(name: str, value: float, expected: float, tolerance: float, _: str) -> None:
@@ -112,7 +112,8 @@ def failed(edit: float, splice: float) -> set[str]:
         edits=[SimpleNamespace(apart=1e-6), SimpleNamespace(apart=edit), SimpleNamespace(apart=None)],
         splices=[SimpleNamespace(apart=splice), SimpleNamespace(apart=1e-6)],
     )
-    measure._control(session, {"gate": role})
+    joins: Any = SimpleNamespace(counts=[SimpleNamespace(apart=1e-6), SimpleNamespace(apart=join)])
+    measure._control(session, {"gate": role}, [joins])
     return told
 
 
@@ -120,3 +121,4 @@ def test_one_edit_or_splice_that_is_no_prefill_stops_the_run():
     assert failed(1e-5, 1e-5) == set()
     assert "isolated_edit_equals_prefill" in failed(0.1, 1e-5)
     assert "blind_splice_equals_prefill" in failed(1e-5, 0.1)
+    assert "blind_splice_equals_prefill" in failed(1e-5, 1e-5, 0.1)
