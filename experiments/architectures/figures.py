@@ -66,7 +66,8 @@ def arms(record: RunRecord) -> go.Figure:
     figure.update_yaxes(title="model (edits that can tell)", automargin=True)
     figure.update_layout(
         barmode="group",
-        height=max(320, 60 + 30 * frame["model"].nunique()),
+        height=max(340, 200 + 30 * frame["model"].nunique()),
+        margin={"t": 150},
         legend={**LEGEND_ABOVE, "traceorder": "reversed"},
     )
     sample = f"{largest(frame, 'edits')} edits a model; bars: Wilson, 95 %, over families"
