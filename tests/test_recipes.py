@@ -96,11 +96,9 @@ def test_no_recipe_takes_five_places() -> None:
         assert 1 <= len(found) < 5, what
 
 
-#: One process for all that the additions do, and for the tests of them: importing takes longer than doing it.
+#: One process for all that the additions do: importing takes longer than doing it.
 ADDED = """
-import json
 import sys
-import pytest
 import torch
 from experiments.summarise.__main__ import main as summarise
 from pkv_interp.editing import EditableContext, field, user
@@ -130,34 +128,19 @@ assert torch.equal(patched, set_)
 assert not torch.equal(patched, plain)
 print("the intervention does what it says")
 
-results, drawn, lines = sys.argv[1:]
+results, drawn = sys.argv[1:]
 sizes = ["model=tiny-llama", "families=[documents,alerts]", "bootstrap_draws=100"]
 runs.inside("keys_or_values", *sizes, f"results_dir={results}")
 assert summarise([results]) == 0
 runs.inside("figures", f"results_dir={results}", f"output_dir={drawn}", "png=false")
-
-for line in json.loads(lines):
-    assert pytest.main(["-p", "no:xdist", *line]) == 0, line
 """
-#: Command lines of pytest: the rules of the house, and the contracts.
-TESTS = [
-    [
-        *("-m", "not slow", "-k"),
-        "keys_or_values or told or arrow or summary or circles or my-qwen or methods",
-        *("tests/experiments/test_configs.py", "tests/test_architecture.py", "tests/test_docs.py"),
-    ],
-    [
-        *("-k", "keys_or_values or small_run or next_tokens"),
-        *("tests/contracts/test_experiments.py", "tests/contracts/test_editing_methods.py"),
-    ],
-]
 
 
 @pytest.fixture(scope="module")
 def ran(copy: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
     """What `ADDED` prints, and the folder of its results and figures."""
     folder = tmp_path_factory.mktemp("ran")
-    return run(copy, "-c", ADDED, str(folder / "results"), str(folder), json.dumps(TESTS)), folder
+    return run(copy, "-c", ADDED, str(folder / "results"), str(folder)), folder
 
 
 def test_the_method_and_the_intervention_do_what_they_say(ran: tuple[str, Path]) -> None:
@@ -175,11 +158,25 @@ def test_the_experiment_runs_is_summarised_again_and_drawn(ran: tuple[str, Path]
     assert (folder / "keys_or_values" / "tiny-llama" / "recovery_by_part.html").is_file()
 
 
-def test_the_additions_keep_the_rules_of_the_house_and_the_contracts(
-    copy: Path, ran: tuple[str, Path]
-) -> None:
+#: Several command lines of pytest in one process, for the same reason.
+TESTS = """
+import json, sys
+import pytest
+
+for line in json.loads(sys.argv[1]):
+    assert pytest.main(["-p", "no:xdist", *line]) == 0, line
+"""
+
+
+def test_the_additions_keep_the_rules_of_the_house_and_the_contracts(copy: Path) -> None:
     new = sorted({recipe.path for recipe in RECIPES if recipe.path.endswith(".py")})
     run(copy, "-m", "ruff", "check", *new)
     run(copy, "-m", "ruff", "format", "--check", *new)
+    wanted = "keys_or_values or told or arrow or summary or circles or my-qwen or methods"
+    rules = ["tests/experiments/test_configs.py", "tests/test_architecture.py", "tests/test_docs.py"]
+    added = "keys_or_values or small_run or next_tokens"
+    contracts = ["tests/contracts/test_experiments.py", "tests/contracts/test_editing_methods.py"]
+    lines = [["-m", "not slow", "-k", wanted, *rules], ["-k", added, *contracts]]
+    out = run(copy, "-c", TESTS, json.dumps(lines))
     # No test is a failure of its own: pytest's exit code is 5 then.
-    assert ran[0].count(" passed") == len(TESTS)
+    assert out.count(" passed") == len(lines)

@@ -40,9 +40,9 @@ class Watched:
         )
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    """One Chromium for a worker's tests."""
+    """One Chromium for the tests of a file: while Playwright runs, its thread can run no other event loop."""
     try:
         from playwright.sync_api import sync_playwright
     except ImportError:

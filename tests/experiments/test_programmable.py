@@ -19,7 +19,6 @@ from experiments.programmable.drifting import drift, steps
 from experiments.programmable.edits import edit_margins
 from experiments.programmable.experiment import EXPERIMENT
 from experiments.programmable.figures import FIGURES
-from experiments.programmable.joining import join_costs
 from experiments.programmable.settings import ProgrammableSettings
 from experiments.programmable.splices import splice_margins
 from pkv_interp.cache import AttentionLayout
@@ -269,17 +268,6 @@ class TestParts:
         rule = found.arms["rule_linked"].tokens[0]
         assert 1 + suffix < rule < found.length
         assert all(one.seconds[0] > 0 for one in found.arms.values())
-
-    def test_many_chunks_spliced_say_what_their_blind_prefill_says_and_run_the_rest_alone(self):
-        loaded, scene = scene_of()
-        found = join_costs(loaded, scene, [scene], (1, 3))
-        one, three = found.counts
-        assert max(one.apart, three.apart) < 1e-4
-        assert three.run == one.run
-        # The same policy three times, and nothing else more.
-        policy = one.length - one.run
-        assert three.length - three.run == 3 * policy > 0
-        assert min(three.spliced, three.blind, three.plain) > 0
 
 
 class TestSettings:
