@@ -70,7 +70,7 @@ def placement(record: RunRecord) -> go.Figure:
         figure.update_xaxes(title="settings in the memory", type="log", row=1, col=col)
     chance_line(figure)
     figure.update_yaxes(title="share of answers right", range=[0, 1.05], row=1, col=1)
-    figure.update_layout(legend=LEGEND_ABOVE, margin={"t": 150})
+    figure.update_layout(legend={**LEGEND_ABOVE, "y": 1.12}, margin={"t": 170})
     return entitle(
         figure, record, "Questions about a memory, all of it prefilled", _sample(frame), gated=True
     )

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from experiments.prompt.tables import EditLine, LayerCells, LayerHeads, Prompt
 from pkv_interp.plots.strip import mark_words
 from pkv_interp.plots.tables import RECOVERY, entitle, table
-from pkv_interp.plots.theme import BLUE, DIVERGING, GREY, ORANGE
+from pkv_interp.plots.theme import BLUE, DIVERGING, GREY, LEGEND_ABOVE, ORANGE
 from pkv_interp.plots.words import shown
 from pkv_interp.records import RunRecord
 from pkv_interp.records.tables import rows_of
@@ -74,7 +74,9 @@ def edits(record: RunRecord) -> go.Figure:
     figure.add_bar(x=frame["method"], y=frame["recovery"], name="decision moved", marker_color=BLUE)
     figure.add_bar(x=frame["method"], y=frame["share"], name="tokens run", marker_color=ORANGE)
     figure.add_hline(y=1.0, line={"color": GREY, "dash": "dot"})
+    figure.update_xaxes(automargin=True)
     figure.update_yaxes(title=f"{RECOVERY}, share of tokens")
+    figure.update_layout(legend=LEGEND_ABOVE, margin={"t": 130, "b": 110})
     return entitle(figure, record, "What each edit decides and runs", _about(record))
 
 
