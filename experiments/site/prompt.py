@@ -65,9 +65,10 @@ def prompt_data(record: RunRecord) -> dict[str, Any]:
     told: dict[str, Any] = dict((record.tables.get("prompt") or [{}])[0])
     actions = [told.get("clean_action"), told.get("corrupt_action")]
     start = (
-        f"the margin is {told['corrupt']:.2f} logits and the decision is “{actions[1]}”."
+        f"with “{told['old']}” in the frame the margin is {told['corrupt']:.2f} logits and the decision "
+        f"“{actions[1]}”."
         if told
-        else "the decision is that of the prompt as it stands."
+        else "the decision is that of the prompt with the other value in the frame."
     )
     return {
         "tokens": tokens,
@@ -77,8 +78,8 @@ def prompt_data(record: RunRecord) -> dict[str, Any]:
         "actions": actions,
         "start": start,
         "ends": [
-            f"0: as this prompt decides{f' ({actions[1]})' if told else ''}",
-            f"1: as the other prompt decides{f' ({actions[0]})' if told else ''}",
+            f"0: with “{told['old']}” in the frame ({actions[1]})" if told else "0: with the other value",
+            f"1: with “{told['new']}”, as shown ({actions[0]})" if told else "1: as shown",
         ],
     }
 
@@ -113,10 +114,12 @@ def prompt_html(record: RunRecord, up: str = "") -> str:
         zip(data["parts"]["KV"]["single"], (t for t in data["tokens"] if t["live"]), strict=True),
         key=lambda p: p[0],
     )
+    pair = (record.tables.get("prompt") or [{}])[0]
+    other = f"“{html.escape(str(pair['old']))}”" if pair else "another value"
     told = (
-        f"Framed: <code>{html.escape(words)}</code>, the only words in which this prompt and the other one "
-        "differ. "
-        f"Coloured words were patched one at a time: their keys and values come from the other prompt. "
+        f"Framed: <code>{html.escape(words)}</code>. The cache that is patched is of the same prompt with "
+        f"{other} in the frame. Coloured words were patched into it one at a time: their keys and values "
+        "come from the prompt as shown. "
         f"Strongest: <code>{html.escape(best[1]['text'].strip())}</code>, which alone moves the decision "
         f"{best[0]:.2f} of the way."
     )
