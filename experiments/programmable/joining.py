@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pkv_interp.cache import AttentionLayout, FrozenCache
+from pkv_interp.cache import AttentionLayout
 from pkv_interp.cache.computed import Computed
 from pkv_interp.composing import Chunk, precompile, splice
 from pkv_interp.measure.edit_patterns import context_of
@@ -45,21 +45,21 @@ class Joins:
 
 
 def join_costs(
-    loaded: LoadedModel, scene: EditScene, others: Sequence[EditScene], counts: Sequence[int]
+    loaded: LoadedModel, scene: EditScene, policies: Sequence[EditScene], counts: Sequence[int]
 ) -> Joins:
     """Put policies into a conversation. Each way is run once before it is timed.
 
     Args:
         loaded: the model.
-        scene: whose conversation it is; its own policy is left out.
-        others: whose policies are put in, taken again where there are too few.
+        scene: whose conversation it is; no policy stands in it but those that are put in.
+        policies: scenes whose policies are put in, in order, taken again where there are too few.
         counts: how many, for each prompt.
     """
     context = context_of(loaded, scene, scene.task.messages)
     base, runner = context.prefill(), context.runner
     start, stop = block_span(base.layout.head.prompt, "policy")
     head, tail = base.ids[:start], (*base.ids[stop:], *context.renderer.after(base.suffix()))
-    made = [_policy(loaded, one) for one in others]
+    made = [_policy(loaded, one) for one in policies[: max(counts)]]
 
     def joined(count: int) -> JoinCost:
         chunks = [made[at % len(made)] for at in range(count)]
@@ -71,7 +71,7 @@ def join_costs(
         layout = AttentionLayout(len(ids), blind=tuple(spans))
 
         def spliced() -> Computed:
-            before = runner.prefill(head).cache if head else _nothing(made[0])
+            before = runner.prefill(head).cache if head else made[0].cache.slice(0, 0)
             return runner.extend(splice(runner, before, *chunks), tail)
 
         ways = (spliced, lambda: runner.prefill(ids, layout), lambda: runner.prefill(ids))
@@ -89,7 +89,3 @@ def _policy(loaded: LoadedModel, scene: EditScene) -> Chunk:
     base = context.prefill()
     start, stop = block_span(base.layout.head.prompt, "policy")
     return precompile(context.runner, loaded.tokenizer, base.ids[start:stop], blind=True)
-
-
-def _nothing(chunk: Chunk) -> FrozenCache:
-    return chunk.cache.slice(0, 0)

@@ -111,12 +111,13 @@ def measure(session: "Session[ProgrammableSettings]") -> Measured:
         name: measure_conflict(session, lambda name=name: weights.engine(name), name, cases)
         for name in weights.doses
     }
-    chunks = cases.of_place("early")
-    joined = chunks[: settings.join_families]
+    early = cases.of_place("early")
+    joined = early[: settings.join_families]
     joins = session.each(
         "join",
         joined,
-        lambda scene: join_costs(session.loaded, scene, chunks, settings.join_chunks),
+        # Every conversation begins with its own policy, so that no two have the same chunks.
+        lambda scene: join_costs(session.loaded, scene, _from(early, scene), settings.join_chunks),
         Joins,
     ).of(joined)
     _control(session, roles, joins)
@@ -145,6 +146,12 @@ def measure(session: "Session[ProgrammableSettings]") -> Measured:
         doses=doses,
         criteria=settings.preregistration.path.read_text("utf-8"),
     )
+
+
+def _from(scenes: Sequence[EditScene], first: EditScene) -> list[EditScene]:
+    """The scenes in a circle, one of them first."""
+    at = scenes.index(first)
+    return [*scenes[at:], *scenes[:at]]
 
 
 def _role(

@@ -62,7 +62,7 @@ def prompt_data(record: RunRecord) -> dict[str, Any]:
         parts[str(line["part"])] = {"single": _list(line["recovery"]), "pairs": None}
     for line in record.tables.get("pairs_of_positions", ()):
         parts[str(line["part"])]["pairs"] = _list(line["recovery"])
-    told: dict[str, Any] = dict((record.tables.get("prompt") or [{}])[0])
+    told = _pair(record)
     actions = [told.get("clean_action"), told.get("corrupt_action")]
     start = (
         f"with “{told['old']}” in the frame the margin is {told['corrupt']:.2f} logits and the decision "
@@ -82,6 +82,11 @@ def prompt_data(record: RunRecord) -> dict[str, Any]:
             f"1: with “{told['new']}”, as shown ({actions[0]})" if told else "1: as shown",
         ],
     }
+
+
+def _pair(record: RunRecord) -> Mapping[str, Any]:
+    """Values, margins and actions of both prompts; nothing where the record has no such table."""
+    return (record.tables.get("prompt") or [{}])[0]
 
 
 def _groups(record: RunRecord) -> list[dict[str, Any]]:
@@ -114,7 +119,7 @@ def prompt_html(record: RunRecord, up: str = "") -> str:
         zip(data["parts"]["KV"]["single"], (t for t in data["tokens"] if t["live"]), strict=True),
         key=lambda p: p[0],
     )
-    pair = (record.tables.get("prompt") or [{}])[0]
+    pair = _pair(record)
     other = f"“{html.escape(str(pair['old']))}”" if pair else "another value"
     told = (
         f"Framed: <code>{html.escape(words)}</code>. The cache that is patched is of the same prompt with "

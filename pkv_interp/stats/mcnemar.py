@@ -2,12 +2,10 @@
 
 from dataclasses import dataclass
 
-import numpy as np
 from numpy.typing import ArrayLike
 from scipy.stats import binomtest
 
-from pkv_interp.errors import PkvError
-from pkv_interp.stats.clusters import checked
+from pkv_interp.stats.shares import paired_shares
 
 
 @dataclass(frozen=True)
@@ -37,11 +35,7 @@ def mcnemar(first: ArrayLike, second: ArrayLike) -> McNemar:
     Raises:
         PkvError: lengths differ, or a number is neither 0 nor 1.
     """
-    a, b = checked(first, "first"), checked(second, "second")
-    if a.size != b.size:
-        raise PkvError(f"the arms have {a.size} and {b.size} instances", "pair them")
-    if not np.isin(np.concatenate([a, b]), (0.0, 1.0)).all():
-        raise PkvError("an instance is neither right nor wrong", "give 0 or 1 for each")
+    a, b = paired_shares(first, second)
     alone, other = int(((a == 1) & (b == 0)).sum()), int(((b == 1) & (a == 0)).sum())
     n = alone + other
     return McNemar(alone, other, float(binomtest(alone, n, 0.5).pvalue) if n else 1.0)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Unpack
 
 import numpy as np
+from jaxtyping import Float
 from numpy.typing import ArrayLike
 
 from pkv_interp.errors import PkvError
@@ -14,6 +15,26 @@ from pkv_interp.stats.resampling import ResamplingOptions
 
 #: Width of an interval up to which there is none.
 _ROUNDING = 1e-12
+
+
+def paired_shares(
+    first: ArrayLike, second: ArrayLike
+) -> tuple[Float[np.ndarray, " instances"], Float[np.ndarray, " instances"]]:
+    """Two arms of zeros and ones on the same instances.
+
+    Args:
+        first: [instances], 0 or 1.
+        second: [instances], 0 or 1, in the same order.
+
+    Raises:
+        PkvError: lengths differ, or a number is neither 0 nor 1.
+    """
+    a, b = checked(first, "first"), checked(second, "second")
+    if a.size != b.size:
+        raise PkvError(f"the arms have {a.size} and {b.size} instances", "pair the arms on instances")
+    if not np.isin(np.concatenate([a, b]), (0.0, 1.0)).all():
+        raise PkvError("an instance is neither right nor wrong", "give 0 or 1 for each")
+    return a, b
 
 
 def share_difference(
@@ -34,11 +55,7 @@ def share_difference(
     Raises:
         PkvError: lengths differ, or a number is neither 0 nor 1.
     """
-    a, b = checked(first, "first"), checked(second, "second")
-    if a.size != b.size:
-        raise PkvError(f"the arms have {a.size} and {b.size} instances", "pair the arms on instances")
-    if not np.isin(np.concatenate([a, b]), (0.0, 1.0)).all():
-        raise PkvError("an instance is neither right nor wrong", "give 0 or 1 for each")
+    a, b = paired_shares(first, second)
     apart = a - b
     found = mean(apart, families, bounds=(-1.0, 1.0), **resampling)
     if found.ci_low is None or found.ci_high is None or found.ci_high - found.ci_low > _ROUNDING:

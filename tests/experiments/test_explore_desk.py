@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from experiments.explore.desk import Desk, Failed, Ready, Report, Running
@@ -10,6 +11,18 @@ from pkv_interp.errors import PkvError
 
 #: Seconds within which a thread that has nothing else to do answers on any machine.
 SOON = 60.0
+
+
+def held(begun: threading.Event, go_on: threading.Event) -> Callable[[Report], str]:
+    """Work that tells when it began, and reports only once it may go on."""
+
+    def long(report: Report) -> str:
+        begun.set()
+        assert go_on.wait(SOON)
+        report(1, 2)
+        return "long"
+
+    return long
 
 
 def test_a_question_that_is_asked_twice_is_computed_once() -> None:
@@ -61,13 +74,7 @@ def test_work_says_how_far_it_is() -> None:
 
 def test_what_nobody_asks_after_gives_way_and_can_be_asked_again() -> None:
     desk, begun, go_on = Desk(patience=0.0), threading.Event(), threading.Event()
-
-    def long(report: Report) -> str:
-        begun.set()
-        assert go_on.wait(SOON)
-        report(1, 2)
-        return "long"
-
+    long = held(begun, go_on)
     desk.ask("long", long)
     assert begun.wait(SOON)
     desk.ask("short", lambda _: "short")
@@ -82,13 +89,7 @@ def test_what_nobody_asks_after_gives_way_and_can_be_asked_again() -> None:
 def test_what_somebody_waits_for_does_not_give_way() -> None:
     """A record waits for its words in one question, for longer than a page is quiet between two."""
     desk, begun, go_on = Desk(patience=0.0), threading.Event(), threading.Event()
-
-    def long(report: Report) -> str:
-        begun.set()
-        assert go_on.wait(SOON)
-        report(1, 2)
-        return "long"
-
+    long = held(begun, go_on)
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(desk.ask, "long", long, SOON)
         assert begun.wait(SOON)

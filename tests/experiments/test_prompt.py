@@ -108,7 +108,9 @@ def failed(broken: str, folder: Path) -> set[str]:
         with pytest.raises((ControlFailure, SystemExit)):
             runs.inside("prompt", *runs.ARGUMENTS["prompt"], "verify=none", f"results_dir={folder}")
     (record,) = load_records(folder, status="error")
-    return {one.name for one in record.controls if not one.passed}
+    found = {one.name for one in record.controls if not one.passed}
+    assert len(found) == 1, found
+    return found
 
 
 def test_each_control_fails_where_it_should_and_no_other_does(tmp_path: Path) -> None:

@@ -225,6 +225,20 @@ def test_a_prompt_that_is_decided_wrong_is_told_to_be(
     assert NOT_DECIDED in prompt_html(record.model_copy(update={"rows": []})), "not known is not right"
 
 
+def test_the_example_names_both_values_and_which_of_the_two_is_shown(small_results: Any) -> None:
+    (record,) = load_records(small_results("prompt"))
+    (pair,) = record.tables["prompt"]
+    data, text = prompt_data(record), prompt_html(record)
+    framed = "".join(token["text"] for token in data["tokens"] if token["changed"]).strip()
+    assert framed == pair["new"]  # the prompt that is shown is the one with the new value
+    assert data["ends"] == [
+        f"0: with “{pair['old']}” in the frame ({pair['corrupt_action']})",
+        f"1: with “{pair['new']}”, as shown ({pair['clean_action']})",
+    ]
+    assert f"the same prompt with “{pair['old']}” in the frame" in text
+    assert data["start"].startswith(f"with “{pair['old']}” in the frame the margin is {pair['corrupt']:.2f}")
+
+
 def test_links_lead_where_the_document_meant() -> None:
     pages = {"docs/methods.md", "README.md", "notebooks/circuit.ipynb", "docs/story.md"}
     assert target("methods.md#circuit", "docs", pages) == "methods.html#circuit"
