@@ -107,7 +107,7 @@ class CompiledMemory:
 
         Args:
             conversation: or text or ids of what stands before the memory, which are prefilled; None for a
-                conversation that begins with it.
+                conversation that begins with it, after what the tokenizer puts before every text (BOS).
             seam: first tokens of every block that are run again in their place.
 
         Raises:
@@ -170,20 +170,31 @@ class CompiledMemory:
         """Another version without a setting's line, and with no column that has read it.
 
         The block is run anew from its first token, with the value that every other setting of it has now.
+        Text of a block that has no other setting goes to its neighbour, which is run anew then.
 
         Raises:
             PkvError: there is no such setting, its line gives another one as well, or nothing would be left.
         """
         at = self._block_of(setting)
         self._check_model()
-        old = self.blocks[at]
-        left = text.without(old.segments, setting)
+        left = text.without(self.blocks[at].segments, setting)
         if any(segment.kind == "field" for segment in left):
-            draft = written(self.runner.model, self.tokenizer, left, old.context)
-            return self._with(at, replace(old, state=draft.context.prefill(), start=draft.start))
+            return self._with(at, self._anew(at, left))
         if len(self.blocks) == 1:
             raise PkvError(f"{short(setting)} is all that the memory holds", "detach the memory instead")
-        return replace(self, blocks=(*self.blocks[:at], *self.blocks[at + 1 :]), cost=Cost())
+        fewer = replace(self, blocks=(*self.blocks[:at], *self.blocks[at + 1 :]), cost=Cost())
+        if not any(segment.text.strip() for segment in left):
+            return fewer
+        last = at == len(fewer.blocks)
+        beside = at - last
+        own = fewer.blocks[beside].segments
+        return fewer._with(beside, fewer._anew(beside, (*own, *left) if last else (*left, *own)))
+
+    def _anew(self, at: int, segments: text.Block) -> CompiledBlock:
+        """A block of other text in the place of one, run from its first token."""
+        old = self.blocks[at]
+        draft = written(self.runner.model, self.tokenizer, segments, old.context)
+        return replace(old, state=draft.context.prefill(), start=draft.start)
 
     def _with(self, at: int, block: CompiledBlock) -> CompiledMemory:
         blocks = (*self.blocks[:at], block, *self.blocks[at + 1 :])

@@ -23,6 +23,7 @@ from pkv_interp.errors import PkvError
 from pkv_interp.ids import TokenIds
 from pkv_interp.indices import whole
 from pkv_interp.prompts.rendering import Renderer
+from pkv_interp.prompts.special import missing_prefix
 
 if TYPE_CHECKING:
     from pkv_interp.memory.compiled import CompiledMemory
@@ -71,7 +72,7 @@ class Conversation:
 
     @classmethod
     def begin(cls, model: PreTrainedModel, tokenizer: Any, words: str | TokenIds = ()) -> Conversation:
-        """What a conversation begins with, prefilled; () for one that begins with a memory.
+        """What a conversation begins with, prefilled; () for one that begins with a memory (after a BOS).
 
         Args:
             model: a Hugging Face causal language model in eval mode.
@@ -118,10 +119,13 @@ class Conversation:
         """With a memory after it; see ``CompiledMemory.attach``."""
         if any(one.lineage is memory.lineage for one in self.memories):
             raise PkvError("this memory is attached already", "use update for another version of it")
+        opening = tuple(missing_prefix([], self.tokenizer)) if not self.length else ()
+        begun = self.append(opening) if opening else self  # a model expects its BOS before a memory as well
         watch = Stopwatch(self.runner.model.device)
         piece = Piece(memory.ids, memory, whole(seam, "seam", 0))
-        cache, tokens = self._after(self.cache, self.ids, piece)
-        return self._step((*self.pieces, piece), cache, tokens, watch)
+        cache, tokens = self._after(begun.cache, begun.ids, piece)
+        made = begun._step((*begun.pieces, piece), cache, tokens, watch)
+        return replace(made, cost=begun.cost + made.cost) if opening else made
 
     def update(self, memory: CompiledMemory, later: Later = "run") -> Conversation:
         """With another version of a memory that is attached, in its place.

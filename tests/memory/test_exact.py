@@ -38,9 +38,10 @@ def test_at_its_own_position_it_is_a_prefill(tiny: LoadedModel) -> None:
 
 def test_a_memory_alone_begins_a_conversation_at_its_own_position(tiny: LoadedModel) -> None:
     memory = compiled(tiny, written())
-    start = memory.chunks[0].start
-    begun = memory.attach(list(memory.chunks[0].context) if start else None)
-    assert begun.length == start + memory.length
+    first = memory.chunks[0]
+    begun = memory.attach()
+    assert begun.ids == (*first.context, *memory.ids)  # with the BOS where the tokenizer has one
+    assert begun.cost.tokens == first.start
     assert apart(begun, begun.prefilled()) < EXACT
 
 

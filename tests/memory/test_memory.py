@@ -140,6 +140,25 @@ def test_a_text_is_a_setting_of_its_own_and_lines_can_be_forgotten() -> None:
     assert left.blocks[0].state.text.endswith("- language: English\n")
 
 
+@pytest.mark.parametrize("first", [True, False])
+def test_text_beside_a_forgotten_setting_goes_to_the_next_block(first: bool) -> None:
+    note = "Orders are checked every morning.\n"
+    told = [note, f"- {SETTING}: ", field(SETTING, OLD), "\n"]
+    other = {"language": "English"}
+    left = compiled(tiny("llama"), Memory([told, other] if first else [other, told])).forget(SETTING)
+    assert dict(left.settings) == other
+    line = "- language: English\n"
+    assert [block.state.text for block in left.blocks] == [note + line if first else line + note]
+    assert left.exact
+    assert left.cost.tokens == left.chunks[0].start + left.length
+
+
+def test_a_setting_that_is_all_of_a_memory_is_not_forgotten() -> None:
+    told = ["Orders are checked every morning.\n", f"- {SETTING}: ", field(SETTING, OLD), "\n"]
+    with pytest.raises(PkvError, match="all that the memory holds"):
+        compiled(tiny("llama"), Memory([told])).forget(SETTING)
+
+
 def test_a_conversation_reads_and_writes() -> None:
     talk = one().attach(BEFORE)
     decision = talk.decide(OPTIONS, QUESTION)
