@@ -128,8 +128,8 @@ def test_recipes_go_on_from_the_gate_for_equally_many_steps(recipe: str, course:
     assert isinstance(made, TrainGateSettings)
     assert made.course == course
     assert made.start == "gate_smollm2_135m"
-    assert made.steps == 220
-    assert made.snapshots == [110, 220]
+    assert made.steps == 164
+    assert made.snapshots == [100, 164]
 
 
 def test_the_soft_recipe_trains_one_token_of_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
