@@ -16,7 +16,7 @@ FLOORS = (
     ("indices",),
     ("files", "finite", "ids", "names", "output", "paths", "plain", "streams", "tolerances"),
     ("prompts",),
-    ("tasks",),
+    ("tasks", "pictures"),
     ("cache", "stats"),
     ("models", "audit"),
     ("interventions", "composing"),

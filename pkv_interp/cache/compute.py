@@ -64,22 +64,28 @@ class Runner:
     def of(cls, model: PreTrainedModel) -> Runner:
         """Check what the model keeps per token in every layer, and measure what its layers see.
 
-        A model with a recurrent state gives a runner that only appends (``StateRunner``).
+        A model with a recurrent state gives a ``StateRunner``, one that takes pictures a ``PictureRunner``.
 
         Raises:
-            PkvError: naming what the model has instead (a state outside its cache, cross-attention, layers
-                that share a cache), or that it is not causal, counts positions from another number, or is in
-                training mode.
+            PkvError: naming what the model has instead (a state outside its cache, cross-attention, a shared
+                cache), or that it is not causal, counts from another position, or is in training mode.
         """
         check_decoder(model)
         if stateful_layers(model):
-            # That runner is one of these, so its module cannot be imported before this one.
+            # These runners are kinds of this one, so their modules cannot be imported before it.
             from pkv_interp.cache.state_runner import StateRunner
 
             return StateRunner.over(model)
-        kinds = layer_kinds(model)
+        from pkv_interp.cache.picture_runner import PictureRunner, takes_pictures
+
+        kind: type[Runner] = PictureRunner if takes_pictures(model) else cls
         windows = measured_columns(model).windows
-        return cls(model, windows, kinds, Positions.of(model), form_of(model))
+        return kind(model, windows, layer_kinds(model), Positions.of(model), form_of(model))
+
+    def over(self, cache: FrozenCache, ids: TokenIds = ()) -> Runner:
+        """This runner for forwards of one's own over a cache and ``ids`` after it."""
+        del cache, ids
+        return self
 
     @property
     def appends_only(self) -> bool:

@@ -12,6 +12,7 @@ from torch import Tensor
 from transformers.cache_utils import DynamicCache, DynamicLayer
 
 from pkv_interp.cache.attention_layout import AttentionLayout, one_layout
+from pkv_interp.cache.pictures import Pictured
 from pkv_interp.cache.regime import Regime, one_regime
 from pkv_interp.errors import PkvError
 from pkv_interp.indices import index_below, whole
@@ -25,7 +26,8 @@ class FrozenCache:
     """Post-RoPE keys and values of a prefix, one column per token in every layer, sliding layers included.
 
     Index in the cache is position in the prompt, whatever window a layer has: windows are the business of the
-    mask. The tensors are shared, never written; a forward over ``view()`` grows a list of its own.
+    mask. Where pictures are among the columns, ``pictured`` says where each of them stands. The tensors are
+    shared, never written; a forward over ``view()`` grows a list of its own.
 
     Attributes:
         keys: per layer Float[1, n_kv_heads, T, head_dim]; a latent for all heads where a layer compresses.
@@ -34,12 +36,14 @@ class FrozenCache:
             length of the context; None for any other model, or where it is not known.
         layout: who sees whom, in columns of this cache and of what comes after it; None where every token
             sees all before it.
+        pictured: where the columns stand, and what pictures are among them; None of text alone.
     """
 
     keys: tuple[Float[Tensor, "1 n_kv T d"], ...]
     values: tuple[Float[Tensor, "1 n_kv T d"], ...]
     regime: Regime | None = None
     layout: AttentionLayout | None = None
+    pictured: Pictured | None = None
 
     def __post_init__(self) -> None:
         if not self.keys or len(self.keys) != len(self.values):
@@ -53,6 +57,11 @@ class FrozenCache:
             raise PkvError(
                 f"cache tensors have shapes {sorted(shapes)}",
                 "give every layer the shape (1, n_kv_heads, length, head_dim)",
+            )
+        if self.pictured is not None and self.pictured.length != self.length:
+            raise PkvError(
+                f"{self.pictured.length} places were given for a cache of {self.length} columns",
+                "give one place per column",
             )
 
     @classmethod
@@ -73,6 +82,11 @@ class FrozenCache:
     def length(self) -> int:
         """Number of tokens, T."""
         return self.keys[0].shape[2]
+
+    @property
+    def end(self) -> int:
+        """Position of the token after the last column, of a cache that begins at 0."""
+        return self.length if self.pictured is None else self.pictured.end
 
     @property
     def editable(self) -> bool:
@@ -126,6 +140,7 @@ class FrozenCache:
             tuple(value[:, :, start:stop] for value in self.values),
             self.regime,
             None if self.layout is None else self.layout.moved(-start),
+            None if self.pictured is None else self.pictured.slice(start, stop),
         )
 
     def replace(
@@ -166,8 +181,8 @@ class FrozenCache:
                     edited = mine[layer].clone()
                     edited[:, :, index] = theirs[layer][:, :, index]
                     mine[layer] = edited
-        regime = one_regime((self.regime, donor.regime))
-        return FrozenCache(tuple(keys), tuple(values), regime, one_layout(self.layout, donor.layout))
+        regime, layout = one_regime((self.regime, donor.regime)), one_layout(self.layout, donor.layout)
+        return FrozenCache(tuple(keys), tuple(values), regime, layout, self.pictured)
 
 
 def _check_range(what: str, indices: Sequence[int], stop: int) -> None:

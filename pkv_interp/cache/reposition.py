@@ -26,14 +26,16 @@ def reposition(
 ) -> FrozenCache:
     """The cache as if its tokens stood ``delta`` positions further on (arXiv 2606.17107, composing).
 
-    Every key is turned once, in float32, by its layer's own inverse frequencies. A rotation keeps lengths, so
-    the attention scaling that keys carry (YaRN, longrope) stays as it was. What is not turned is shared.
+    Every key is turned once, in float32, by its layer's own inverse frequencies. Those of pictures are turned
+    as those of text: their rows and columns are counted from where the picture begins. A rotation keeps
+    lengths, so the attention scaling that keys carry (YaRN, longrope) stays as it was. What is not turned is
+    shared.
 
     Args:
         model: the model that made the cache.
         cache: whose keys are turned; it is not changed.
         delta: positions to move by, either way; 0 gives the cache itself.
-        start: position of the first column.
+        start: position of the first column; where pictures are among the columns, the cache says it.
         source_length: length of the prefill that made the keys, when it is more than they reach: a slice of a
             cache that does not say its regime.
         target_length: length of the context that the moved keys are for, when it is more than they reach.
@@ -46,13 +48,16 @@ def reposition(
     """
     check_movable(model, cache)
     delta, start = whole(delta, "delta"), whole(start, "start")
+    where = None if cache.pictured is None or not cache.length else cache.pictured.places[0]
+    if where is not None:
+        start = int(where[0])  # the cache itself says where its columns stand
     rotations = rotations_of(model)
     if cache.n_layers != len(rotations.layers):
         raise PkvError(
             f"the cache has {cache.n_layers} layers, and {type(model).__name__} {len(rotations.layers)}",
             "use a cache that this model made",
         )
-    end = start + cache.length
+    end = start + cache.length if where is None else cache.end
     if cache.regime is not None:
         # Any length of the regime stands for all of them.
         source_length = cache.regime.length or min(end, cache.regime.boundary)
@@ -72,7 +77,7 @@ def reposition(
         )
     if cache.length == 0:
         return cache
-    at = torch.arange(start, start + cache.length, device=cache.keys[0].device)
+    at = torch.arange(start, start + cache.length, device=cache.keys[0].device) if where is None else where
     for size in rotations.chunks:
         crossed = (at + delta) // size - at // size
         if bool((crossed != crossed[0]).any()):
@@ -85,10 +90,10 @@ def reposition(
     if rotations.scaled and not torch.equal(
         counted // rotations.scaled, (counted + delta) // rotations.scaled
     ):
-        where = "" if rotations.scaled == 1 else f" past each multiple of {rotations.scaled} tokens"
+        told = "" if rotations.scaled == 1 else f" past each multiple of {rotations.scaled} tokens"
         raise PkvError(
-            f"{type(model).__name__} scales its queries by position{where}: moving by {delta} changes values",
-            "prefill the chunk in place" + (", or move it less far" if where else ""),
+            f"{type(model).__name__} scales its queries by position{told}: moving by {delta} changes values",
+            "prefill the chunk in place" + (", or move it less far" if told else ""),
         )
     made: dict[int, tuple[Tensor, Tensor]] = {}
 
@@ -110,7 +115,8 @@ def reposition(
         )
     ]
     keys, values = zip(*columns, strict=True)
-    return FrozenCache(keys, values, Positions.of(model).regime(target_length), cache.layout)
+    moved = None if cache.pictured is None else cache.pictured.moved(delta)
+    return FrozenCache(keys, values, Positions.of(model).regime(target_length), cache.layout, moved)
 
 
 def check_movable(model: PreTrainedModel, cache: FrozenCache | Cache) -> None:

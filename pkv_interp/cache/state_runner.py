@@ -51,7 +51,7 @@ class StateRunner(Runner):
         Raises:
             PkvError: the model is not causal, numbers its tokens otherwise, or loses something of them.
         """
-        return cls(model, (), (), Positions.of(model), form_of(model), _ALONE.of(model))
+        return cls(model, (), (), Positions.of(model), form_of(model), alone=_ALONE.of(model))
 
     @property
     def appends_only(self) -> bool:
@@ -128,7 +128,13 @@ class StateRunner(Runner):
             for block in self.blocks(at):
                 logits = self.forward(tokens[:, block], at[block], grown)
         made = StateCache(
-            (), (), self.positions.regime(length), None, grown, length, before, type(self.model).__name__
+            (),
+            (),
+            self.positions.regime(length),
+            taken=grown,
+            tokens=length,
+            before=before,
+            model=type(self.model).__name__,
         )
         return Computed(made, finite_logits(logits[0, -1].float()))
 

@@ -26,7 +26,8 @@ class Chunk:
     Attributes:
         ids: its tokens.
         cache: their keys and values, one column per token and nothing else.
-        start: position of the first column when it was computed, which is the number of tokens before it.
+        start: position of the first column when it was computed: the number of tokens before it, where none
+            of them is of a picture.
         context: those tokens.
         sink: what stood before it.
         identity: of the model (weights, dtype, rotation).
@@ -45,6 +46,11 @@ class Chunk:
     def length(self) -> int:
         """Number of tokens."""
         return len(self.ids)
+
+    @property
+    def extent(self) -> int:
+        """Number of positions that it takes: fewer than its tokens where it has pictures with M-RoPE."""
+        return self.length if self.cache.pictured is None else self.cache.pictured.end - self.start
 
 
 def token_ids(tokenizer: PreTrainedTokenizerBase, text: str | TokenIds) -> tuple[int, ...]:
@@ -160,7 +166,7 @@ def precompile(
     """Prefill a chunk once (arXiv 2606.17107, composing).
 
     Args:
-        runner: the model.
+        runner: the model; for a chunk with pictures one that has them (``with_pictures``).
         tokenizer: of the model.
         text: the chunk, as text or as ids; text is encoded without special tokens, here and below.
         context: text or ids before it, for ``sink="prefix"``.
@@ -173,7 +179,8 @@ def precompile(
 
     Raises:
         PkvError: an empty text, an id outside the vocabulary, a sink that does not fit, a blind chunk with
-            anything before it, a layout together with a context, a model with a recurrent state.
+            anything before it, a layout together with a context, a model with a recurrent state, or picture
+            tokens that do not fit the pictures.
     """
     if runner.appends_only:
         raise PkvError(
@@ -200,4 +207,5 @@ def precompile(
         raise PkvError("a blind chunk has blind spans of its own", "leave out one of the two")
     whole = runner.prefill((*context, *ids), layout).cache
     columns = whole.slice(len(context), whole.length)
-    return Chunk(ids, columns, len(context), context, sink, identity_of(runner.model), blind)
+    start = len(context) if columns.pictured is None else int(columns.pictured.places[0, 0])
+    return Chunk(ids, columns, start, context, sink, identity_of(runner.model), blind)

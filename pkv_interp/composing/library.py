@@ -78,6 +78,8 @@ class ChunkLibrary:
             PkvError: the chunk is of another model or was not made as ``precompile`` does, or the folder
                 cannot be written to.
         """
+        if chunk.cache.pictured is not None:
+            raise PkvError("a chunk with pictures is not kept on disk", "precompile it anew")
         if chunk.identity != identity_of(runner.model):
             raise PkvError("the chunk was made by another model", "precompile it with this model")
         made = runner.positions.regime(chunk.start + chunk.length)

@@ -10,6 +10,7 @@ import torch
 from pkv_interp.cache.attention_layout import AttentionLayout, joined
 from pkv_interp.cache.compute import Runner
 from pkv_interp.cache.frozen import FrozenCache
+from pkv_interp.cache.pictures import Pictured, joined_pictures
 from pkv_interp.cache.regime import one_regime
 from pkv_interp.cache.reposition import reposition
 from pkv_interp.composing.chunk import Chunk
@@ -40,7 +41,23 @@ def join(caches: Sequence[FrozenCache]) -> FrozenCache:
         tuple(torch.cat([c.values[i] for c in caches], 2) for i in layers),
         one_regime(c.regime for c in caches if c.length),
         joined([(c.length, c.layout) for c in caches], sum(c.length for c in caches)),
+        _pictures(caches),
     )
+
+
+def _pictures(caches: Sequence[FrozenCache]) -> Pictured | None:
+    """Where the columns of all stand; None where no picture is among them.
+
+    Raises:
+        PkvError: text of which it is not known where it stands, after another cache.
+    """
+    like = next((c.pictured.tokens for c in caches if c.pictured is not None), None)
+    if like is None:
+        return None
+    if any(c.pictured is None and c.length for c in caches[1:]):
+        raise PkvError("a cache of text does not say where it stands beside pictures", "use splice")
+    placed = [Pictured.text(0, c.length, like) if c.pictured is None else c.pictured for c in caches]
+    return joined_pictures([one for one in placed if one.length] or placed[:1])
 
 
 def _told(cache: FrozenCache) -> str:
@@ -71,7 +88,7 @@ def splice(
 
     Args:
         runner: the model that made them all.
-        prefix: columns of positions 0 to ``prefix.length``; ``cache.slice(0, 0)`` for none.
+        prefix: the columns from position 0 on; ``cache.slice(0, 0)`` for none.
         *chunks: in the order in which they are to stand.
         target_length: of the whole context, for rope types whose frequencies depend on it.
         end: where the last block begins, which alone sees isolated spans; by default right after the splice.
@@ -91,10 +108,11 @@ def splice(
             "splice after prefix.slice(0, prefix.layout.end)",
         )
     mine = identity_of(runner.model)
-    whole = max(target_length or 0, prefix.length + sum(chunk.length for chunk in chunks))
+    whole = max(target_length or 0, prefix.end + sum(chunk.extent for chunk in chunks))
+    like = next((c.pictured.tokens for c in (prefix, *(one.cache for one in chunks)) if c.pictured), None)
     if chunks:
         runner.positions.check_cache(prefix, whole)
-    parts, at = [prefix], prefix.length
+    parts, at = [prefix], prefix.end
     for number, chunk in enumerate(chunks, 1):
         if chunk.identity != mine:
             raise PkvError(
@@ -109,8 +127,10 @@ def splice(
         moved = reposition(
             runner.model, chunk.cache, at - chunk.start, start=chunk.start, target_length=whole
         )
+        if like is not None and moved.pictured is None:
+            moved = replace(moved, pictured=Pictured.text(at, chunk.length, like))
         parts.append(closed(moved) if chunk.blind else moved)
-        at += chunk.length
+        at += chunk.extent
     made = join(parts)
     if end is None or made.layout is None:
         return made

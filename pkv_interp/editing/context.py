@@ -11,6 +11,8 @@ from transformers import PreTrainedModel
 
 from pkv_interp.cache import AttentionLayout, FrozenCache
 from pkv_interp.cache.compute import Runner
+from pkv_interp.cache.picture_runner import with_pictures
+from pkv_interp.cache.pictures import Picture
 from pkv_interp.cache.state import weights_state_of
 from pkv_interp.editing.attention import GivenLayout, attention_of
 from pkv_interp.editing.cost import Cost, Stopwatch
@@ -46,6 +48,7 @@ class EditableContext:
         chat: bool = True,
         thinking: bool | None = None,
         layout: GivenLayout | None = None,
+        pictures: Sequence[Picture] = (),
     ) -> None:
         """Read the messages; nothing is run yet.
 
@@ -59,6 +62,7 @@ class EditableContext:
             thinking: the template's thinking switch, None to leave it alone.
             layout: who sees whom, in tokens of the context as written, or a function from rendered messages,
                 which serves values of any length; by default what isolated fields ask.
+            pictures: what picture tokens in the messages stand for, in order (``cache.pictures.look``).
 
         Raises:
             PkvError: messages or text of another type, no field, a field twice, an empty value, a template
@@ -69,7 +73,7 @@ class EditableContext:
             raise PkvError(f"{type(model).__name__} is in training mode", "call model.eval() first")
         if not tokenizer.is_fast:
             raise PkvError(f"{type(tokenizer).__name__} gives no offsets", "use a fast tokenizer")
-        self.runner = Runner.of(model)
+        self.runner = with_pictures(Runner.of(model), pictures)
         messages = checked(messages)
         for name, words in (("question", question), ("cue", cue)):
             checked_text(words, f"the {name}")

@@ -19,9 +19,9 @@ from pkv_interp.plain import plain
 
 CATALOGUE = Path(__file__).resolve().parents[2] / "configs" / "model"
 
-Source = Literal["embedded", "hub", "local", "gguf", "tiny", "table"]
+Source = Literal["embedded", "hub", "local", "gguf", "shipped", "tiny", "table"]
 Package = Literal["smollm2-135m", "gemma3-270m", "qwen2.5-coder-0.5b", "qwen2.5-coder-1.5b"]
-Family = Literal["llama", "qwen3", "gemma2", "gemma3", "mistral", "phi3", "gpt-oss"]
+Family = Literal["llama", "qwen3", "gemma2", "gemma3", "mistral", "phi3", "gpt-oss", "pictures"]
 
 # Per source: the fields that must be set, and those that would be dropped in silence and are refused instead.
 _NEEDED: dict[str, tuple[str, ...]] = {
@@ -29,6 +29,7 @@ _NEEDED: dict[str, tuple[str, ...]] = {
     "hub": ("hub_id",),
     "local": ("path",),
     "gguf": (),
+    "shipped": ("path",),
     "tiny": ("family",),
     "table": (),
 }
@@ -37,6 +38,7 @@ _FOREIGN: dict[str, tuple[str, ...]] = {
     "hub": ("package", "path", "gguf_file", "family"),
     "local": ("package", "hub_id", "revision", "gguf_file", "family"),
     "gguf": ("package", "family"),
+    "shipped": ("package", "hub_id", "revision", "gguf_file", "family", "adapter"),
     "tiny": ("package", "hub_id", "revision", "path", "gguf_file"),
     "table": ("package", "hub_id", "revision", "path", "gguf_file", "family", "adapter"),
 }
@@ -53,9 +55,9 @@ class ModelConfig(BaseModel):
         package: which embedded model; None is the default one, SmolLM2-135M-Instruct ("embedded" only).
         hub_id: repository on the hub ("hub", and "gguf" for a file in a repository).
         revision: branch, tag or commit of that repository; the loader records the commit it resolved to.
-        path: directory ("local") or file ("gguf").
+        path: directory ("local"), file ("gguf"), or the name of a model in ``pkv_interp/data`` ("shipped").
         gguf_file: name of the file inside ``hub_id`` ("gguf").
-        family: architecture of a "tiny" model with random weights.
+        family: architecture of a "tiny" model with random weights; "pictures" is our own vision model's.
         adapter: LoRA directory, or the name of one shipped in ``pkv_interp/data``; merged at load.
         dtype: "auto" is bfloat16 on a GPU and float32 elsewhere.
         attention: "auto" is sdpa where the architecture has it and eager elsewhere.

@@ -20,11 +20,14 @@ from pkv_interp.models.identity import identity_of, tokenizer_sha256, weights_of
 from pkv_interp.models.kept_check import kept_check
 from pkv_interp.models.leftovers import check_finite
 from pkv_interp.models.load_check import LoadCheck
+from pkv_interp.models.picture_model import new_picture_model
 from pkv_interp.models.quantisation import held_packed
+from pkv_interp.models.shipped import shipped_folder
 from pkv_interp.models.spec import ModelInfo, ModelSpec, spec_of
 from pkv_interp.models.tiny import tiny_model
 from pkv_interp.models.tokenizer import check_vocabulary, prepared
 from pkv_interp.paths import expanded
+from pkv_interp.pictures.words import picture_tokenizer
 
 
 @dataclass(frozen=True)
@@ -127,6 +130,10 @@ def open_model(config: ModelConfig, placement: Placement) -> Opened:
     match config.source:
         case "table":
             raise no_single_model(config.name)
+        case "tiny" if config.family == "pictures":
+            made = new_picture_model(config.seed)
+            nn.Module.to(made, placement.dtype)
+            return Opened(made, picture_tokenizer())
         case "tiny":
             model, tokenizer = tiny_model(str(config.family), config.seed, attention=placement.attention)
             nn.Module.to(model, placement.dtype)
@@ -144,6 +151,9 @@ def open_model(config: ModelConfig, placement: Placement) -> Opened:
             check_gguf(file)
             quantised = quantisation_of(file)
             return Opened(*read_gguf(file, placement.dtype, placement.attention), commit, quantised)
+        case "shipped":
+            found = read_checkpoint(str(shipped_folder(str(config.path))), placement)
+            return Opened(found.model, found.tokenizer, None, found.quantised)
         case "local":
             found = read_checkpoint(str(check_directory(str(config.path))), placement)
             return Opened(found.model, found.tokenizer, None, found.quantised)

@@ -13,6 +13,7 @@ from pkv_interp.models.adapter import find_adapter
 from pkv_interp.models.catalogue import ModelConfig
 from pkv_interp.models.hashing import file_sha256
 from pkv_interp.models.hub_commit import resolve_commit
+from pkv_interp.models.shipped import shipped_folder
 from pkv_interp.paths import expanded
 
 #: What loading a checkpoint or a tokenizer may read of a folder.
@@ -46,6 +47,8 @@ def requested_weights(config: ModelConfig, *, ask_hub: bool = True) -> str:
             case "embedded":
                 package = embedded.PACKAGES[config.package or embedded.DEFAULT]
                 digest.update(f"{package.revision} {package.quantised}\n".encode())
+            case "shipped":
+                _add(digest, shipped_folder(str(config.path)))
             case "local" | "gguf" if config.path is not None:
                 _add(digest, expanded(config.path))
             case _:

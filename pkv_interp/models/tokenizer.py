@@ -13,8 +13,10 @@ from pkv_interp.models.chat import accept_system_role
 from pkv_interp.models.gguf_file import fetch_gguf
 from pkv_interp.models.hub_errors import told_as_pkv_error
 from pkv_interp.models.quiet import quiet
+from pkv_interp.models.shipped import shipped_folder
 from pkv_interp.models.tiny_tokenizer import tiny_tokenizer
 from pkv_interp.paths import expanded
+from pkv_interp.pictures.words import picture_tokenizer
 
 
 def prepared(tokenizer: PreTrainedTokenizerBase, name: str) -> PreTrainedTokenizerBase:
@@ -61,6 +63,8 @@ def load_tokenizer(config: ModelConfig) -> PreTrainedTokenizerBase:
     """
     if config.source == "table":
         raise no_single_model(config.name)
+    if config.source == "tiny" and config.family == "pictures":
+        return prepared(picture_tokenizer(), config.name)
     if config.source == "tiny":
         return prepared(tiny_tokenizer(str(config.family)), config.name)
     where, options = place_of(config)
@@ -82,6 +86,8 @@ def place_of(config: ModelConfig) -> tuple[str, dict[str, str]]:
             return str(file.parent), {"gguf_file": file.name}
         case "local":
             return str(expanded(str(config.path))), {}
+        case "shipped":
+            return str(shipped_folder(str(config.path))), {}
         case _:
             revision = {"revision": config.revision} if config.revision is not None else {}
             return str(config.hub_id), revision

@@ -44,6 +44,7 @@ EXPECTED = {
     *(f"tiny-{family}" for family in FAMILIES),
     *("tiny-table", "falcon-h1-1.5b", "falcon-mamba-7b", "qwen3-next-80b-a3b"),
     *("deepseek-v2-lite", "deepseek-coder-v2-lite"),
+    *("vision-untrained", "vision-tiny", "qwen2.5-vl-3b", "qwen2.5-vl-7b", "qwen3-vl-8b"),
 }
 #: Entries whose adapter takes hours to train and is not there before it was.
 TRAINED_LATER = {"smollm2-135m-programmable"}
@@ -87,13 +88,13 @@ def test_an_override_on_the_command_line_arrives() -> None:
 def test_entries_of_the_hub_name_a_repository_and_a_revision() -> None:
     entries = [load_catalogue_entry(name) for name in EXPECTED - set(OPEN)]
     hub = [entry for entry in entries if entry.source == "hub"]
-    assert len(hub) == 24  # 8 Qwen3, 2 Llama, 5 Gemma, Mistral, 3 DeepSeek, 3 SmolLM2, 2 Falcon
+    assert len(hub) == 27  # 8 Qwen3, 2 Llama, 5 Gemma, Mistral, 3 DeepSeek, 3 SmolLM2, 2 Falcon, 3 Qwen-VL
     assert all(entry.hub_id and entry.hub_id.count("/") == 1 and entry.revision for entry in hub)
     assert all(entry.attention == "eager" for entry in hub if entry.name.startswith("gemma-2"))
     assert all(
         entry.thinking is False
         for entry in hub
-        if entry.name.startswith("qwen3-") and "next" not in entry.name
+        if entry.name.startswith("qwen3-") and "next" not in entry.name and "vl" not in entry.name
     )
 
 

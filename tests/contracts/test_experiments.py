@@ -18,9 +18,9 @@ from pkv_interp.run.scoring import Scoring
 from pkv_interp.run.settings import checked
 from tests import runs
 
-#: It trains an adapter on text that tiny tokenizers cannot encode; its own tests run it on other text.
-TRAINS = "train_gate"
-NAMES = tuple(name for name in experiments.names() if name != TRAINS)
+#: They train and write weights: an adapter, a model. Their own tests run them, in folders of their own.
+TRAINS = ("train_gate", "train_vision")
+NAMES = tuple(name for name in experiments.names() if name not in TRAINS)
 FILES = ("__init__.py", "__main__.py", "settings.py", "measure.py", "summary.py", "tables.py")
 
 

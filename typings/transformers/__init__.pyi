@@ -53,3 +53,11 @@ from transformers.tokenization_utils_tokenizers import PreTrainedTokenizerFast a
 from transformers.utils.quantization_config import BitsAndBytesConfig as BitsAndBytesConfig
 
 __version__: str
+from transformers.models.qwen3_vl.configuration_qwen3_vl import Qwen3VLConfig as Qwen3VLConfig
+from transformers.models.qwen3_vl.modeling_qwen3_vl import (
+    Qwen3VLForConditionalGeneration as Qwen3VLForConditionalGeneration,
+)
+from transformers.models.smolvlm.configuration_smolvlm import SmolVLMConfig as SmolVLMConfig
+from transformers.models.smolvlm.modeling_smolvlm import (
+    SmolVLMForConditionalGeneration as SmolVLMForConditionalGeneration,
+)

@@ -1,0 +1,172 @@
+"""What the picture model learns from: prompts of each layout in which it is used, of several questions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from pkv_interp.pictures.drawing import patches, picture
+from pkv_interp.pictures.generators import GENERATORS, asked, single, with_large
+from pkv_interp.pictures.prompts import (
+    Piece,
+    asks,
+    filler,
+    hoisted_mode,
+    joined,
+    mode_erratum,
+    mode_field,
+    shown,
+)
+from pkv_interp.pictures.questions import Question, by_mode, questions_of
+from pkv_interp.pictures.scenes import Scene, Split
+from pkv_interp.pictures.words import BOS, IMAGE, MODES, VOCABULARY
+
+#: Longest preface and filler in tokens, and the most questions that one prompt asks.
+PREFACE, BETWEEN, QUESTIONS = 64, 16, 6
+#: Longest preface of a step's prompts: most steps have short ones.
+_LONGEST = (0, 0, 8, 8, 24, PREFACE)
+_TWO, _BY_MODE = 0.25, 0.3
+_IDS = {word: at for at, word in enumerate(VOCABULARY)}
+_SPACED = str.maketrans({mark: f" {mark} " for mark in ".,:?"})
+
+
+@dataclass(frozen=True)
+class Example:
+    """One prompt with its pictures.
+
+    Attributes:
+        ids: tokens, questions and answers included.
+        targets: positions that are followed by an answer, each the last token of a question.
+        kinds: what is asked there.
+        scenes: of its pictures, in order.
+    """
+
+    ids: tuple[int, ...]
+    targets: tuple[int, ...]
+    kinds: tuple[str, ...]
+    scenes: tuple[Scene, ...]
+
+
+def encode(text: str) -> list[int]:
+    """Ids of words and marks, as the tokenizer gives them."""
+    return [_IDS[word] for word in text.translate(_SPACED).split()]
+
+
+def examples(rng: np.random.Generator, n: int, split: Split = "train") -> list[Example]:
+    """Prompts of one step: with as many pictures and prefaces about as long, so that little is filled up."""
+    count = 1 + int(rng.random() < _TWO)
+    longest = int(rng.choice(_LONGEST))
+    return [
+        _by_mode(rng, split, longest)
+        if count == 1 and rng.random() < _BY_MODE
+        else _about(rng, split, longest, count)
+        for _ in range(n)
+    ]
+
+
+def _about(rng: np.random.Generator, split: Split, longest: int, count: int) -> Example:
+    names = list(GENERATORS)
+    drawn = [asked(names[int(rng.integers(len(names)))], rng, split) for _ in range(count)]
+    which = int(rng.integers(count))
+    questions = [(which, drawn[which].question)]
+    pool = [(at, q) for at in range(count) for q in questions_of(drawn[at].scene)]
+    while len(questions) < QUESTIONS:
+        questions.append(pool[int(rng.integers(len(pool)))])
+    field = mode_field(MODES[int(rng.integers(len(MODES)))]) if rng.random() < 0.2 else ""
+    return _written(
+        _before(rng, field, count, longest),
+        [(asks(q.text, None if count == 1 else at), q) for at, q in questions],
+        tuple(one.scene for one in drawn),
+    )
+
+
+def _by_mode(rng: np.random.Generator, split: Split, longest: int) -> Example:
+    scene = (single if rng.random() < 0.5 else with_large)(rng, split)
+    value = MODES[int(rng.integers(len(MODES)))]
+    field, update, how = mode_field(value), "", rng.random()
+    if how < 0.4:
+        value = MODES[int(rng.integers(len(MODES)))]
+        field, update = (field, mode_erratum(value)) if how < 0.2 else hoisted_mode(value)
+    first = by_mode(scene, value)
+    assert first is not None  # both kinds of scene have a subject
+    pieces = [*_before(rng, field, 1, longest), Piece(update)]
+    others = questions_of(scene)
+    more = [others[int(rng.integers(len(others)))] for _ in range(QUESTIONS - 2)]
+    return _written(pieces, [(q.text, q) for q in (first, *more)], (scene,))
+
+
+def _before(rng: np.random.Generator, field: str, count: int, longest: int) -> list[Piece]:
+    """Preface, field and pictures; the field stands before or after the pictures."""
+    preface = Piece(filler(rng, int(rng.integers(longest + 1))))
+    between = [Piece(filler(rng, int(rng.integers(min(longest, BETWEEN) + 1)))) for _ in range(2)]
+    early = rng.random() < 0.5
+    if not field:
+        return [preface, *shown(count), between[0]]
+    if early:
+        return [preface, Piece(field), between[0], *shown(count), between[1]]
+    return [preface, *shown(count), between[0], Piece(field), between[1]]
+
+
+def _written(
+    pieces: list[Piece],
+    questions: list[tuple[str, Question]],
+    scenes: tuple[Scene, ...],
+) -> Example:
+    ids = [_IDS[BOS], *encode(joined(pieces))]
+    targets, kinds = [], []
+    for text, question in questions:
+        ids += encode(text)
+        targets.append(len(ids) - 1)
+        kinds.append(question.kind)
+        ids += [_IDS[question.answer], _IDS["."]]
+    return Example(tuple(ids), tuple(targets), tuple(kinds), scenes)
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Examples side by side, filled up at their ends.
+
+    Attributes:
+        ids: padded tokens.
+        images: 1 where a token is of a picture.
+        pixels: patches of all pictures, one after the other.
+        grids: frames, rows and columns of each picture.
+        rows: of each target its example.
+        targets: of each target its position.
+        answers: of each target the right token.
+        kinds: of each target what is asked.
+    """
+
+    ids: Int[Tensor, "rows tokens"]
+    images: Int[Tensor, "rows tokens"]
+    pixels: Float[Tensor, "patches values"]
+    grids: Int[Tensor, "pictures 3"]
+    rows: Int[Tensor, " targets"]
+    targets: Int[Tensor, " targets"]
+    answers: Int[Tensor, " targets"]
+    kinds: tuple[str, ...]
+
+
+def batch_of(examples: list[Example]) -> Batch:
+    """Draw the pictures and put the examples side by side."""
+    longest = max(len(one.ids) for one in examples)
+    ids = torch.zeros(len(examples), longest, dtype=torch.long)
+    for row, one in enumerate(examples):
+        ids[row, : len(one.ids)] = torch.tensor(one.ids)
+    cut = [patches(picture(scene)) for one in examples for scene in one.scenes]
+    rows = [row for row, one in enumerate(examples) for _ in one.targets]
+    targets = [at for one in examples for at in one.targets]
+    return Batch(
+        ids,
+        (ids == _IDS[IMAGE]).int(),
+        torch.from_numpy(np.concatenate([values for values, _ in cut])),
+        torch.tensor([grid for _, grid in cut]),
+        torch.tensor(rows),
+        torch.tensor(targets),
+        ids[torch.tensor(rows), torch.tensor(targets) + 1],
+        tuple(kind for one in examples for kind in one.kinds),
+    )

@@ -1,0 +1,88 @@
+"""Training of the picture model: the same however often it is stopped; its tower comes first."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from pkv_interp.errors import PkvError
+from pkv_interp.models.picture_model import new_picture_model
+from pkv_interp.pictures.scenes import Scene, Thing
+from pkv_interp.pictures.words import IMAGE, VOCABULARY
+from pkv_interp.training.picture_examples import batch_of, examples
+from pkv_interp.training.picture_trainer import PictureTraining, cells, train_pictures
+
+SMALL = PictureTraining(tower_steps=2, steps=2, tower_batch=2, batch=2, checkpoint_every=1)
+
+
+class Stop(Exception):
+    """Ends a training after a step."""
+
+
+def test_a_stopped_training_goes_on_as_if_it_had_not_been(tmp_path: Path) -> None:
+    whole = new_picture_model(0)
+    history = train_pictures(whole, SMALL, tmp_path / "whole")
+
+    def stop(step: int, values: object) -> None:
+        del values
+        if step in (1, 2):
+            raise Stop
+
+    for _ in range(2):
+        with pytest.raises(Stop):
+            train_pictures(new_picture_model(0), SMALL, tmp_path / "parts", stop)
+    again = new_picture_model(0)
+    assert train_pictures(again, SMALL, tmp_path / "parts") == history
+    for name, weight in again.state_dict().items():
+        assert torch.equal(weight, whole.state_dict()[name]), name
+    assert not again.training
+    with pytest.raises(PkvError, match="another schedule"):
+        train_pictures(new_picture_model(0), PictureTraining(steps=3), tmp_path / "parts")
+
+
+def test_the_tower_alone_is_trained_first(tmp_path: Path) -> None:
+    before, after = new_picture_model(0), new_picture_model(0)
+
+    def stop(step: int, values: object) -> None:
+        del step, values
+        raise Stop
+
+    with pytest.raises(Stop):
+        train_pictures(after, SMALL, tmp_path, stop)
+    moved = {
+        name.startswith("model.visual")
+        for (name, old), new in zip(before.named_parameters(), after.parameters(), strict=True)
+        if float((old - new).detach().abs().max()) > 2e-5
+    }
+    assert moved == {True}
+
+
+def test_cells_are_told_in_reading_order() -> None:
+    told = cells([Scene((Thing("circle", "green", 5, large=True),), 0), Scene((), 0)])
+    assert told.shape == (32, 3)
+    assert told[5].tolist() == [1, 2, 1]
+    assert int(told.sum()) == 4
+
+
+def test_a_batch_asks_what_its_examples_ask() -> None:
+    drawn = examples(np.random.default_rng(0), 6)
+    batch = batch_of(drawn)
+    pictures = sum(len(one.scenes) for one in drawn)
+    assert batch.images.sum() == 16 * pictures
+    assert batch.pixels.shape == (64 * pictures, 3 * 2 * 14 * 14)
+    assert bool((batch.ids[batch.images.bool()] == VOCABULARY.index(IMAGE)).all())
+    for row, at, answer in zip(batch.rows, batch.targets, batch.answers, strict=True):
+        assert VOCABULARY[int(batch.ids[row, at])] == "?"
+        assert int(batch.ids[row, at + 1]) == int(answer)
+
+
+def test_the_rate_rises_and_falls() -> None:
+    training = PictureTraining(tower_steps=100, steps=1000)
+    rates = [training.rate(step) for step in range(training.total)]
+    assert max(rates) <= training.lr
+    assert rates[0] < rates[50] == training.lr
+    assert rates[100] < rates[149]
+    assert rates[-1] < 0.03 * training.lr
