@@ -82,7 +82,7 @@ class Runner:
         windows = measured_columns(model).windows
         return kind(model, windows, layer_kinds(model), Positions.of(model), form_of(model))
 
-    def over(self, cache: FrozenCache, ids: TokenIds = ()) -> Runner:
+    def reading(self, cache: FrozenCache, ids: TokenIds = ()) -> Runner:
         """This runner for forwards of one's own over a cache and ``ids`` after it."""
         del cache, ids
         return self

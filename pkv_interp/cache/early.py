@@ -41,7 +41,7 @@ def early_values(
     """
     layer = index_below(layer, cache.n_layers, "layer")
     ids = runner.checked(ids)
-    runner, model = runner.over(cache, ids), runner.model
+    runner, model = runner.reading(cache, ids), runner.model
     length = cache.length + len(ids)
     runner.positions.check_cache(cache, length)
     runner.positions.check_served(length)
@@ -108,7 +108,7 @@ def most_moved(
         raise PkvError(
             f"layer {layer} cannot tell which tokens read others", f"use 1 to {cache.n_layers - 1}"
         )
-    fresh = early_values(runner.over(cache), cache.slice(0, start), ids, layer)
+    fresh = early_values(runner.reading(cache), cache.slice(0, start), ids, layer)
     known = _values(runner, layer, cache.keys[layer], cache.values[layer])
     moved = (fresh - known[:, :, start : start + len(ids)]).float().square().sum((0, 1, 3))
     order = torch.argsort(moved[[at - start for at in chosen]], descending=True, stable=True)

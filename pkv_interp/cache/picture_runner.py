@@ -122,13 +122,12 @@ class PictureRunner(Runner):
                 placed["visual_pos_masks"] = here.shown.expand(rows, -1)
                 placed["deepstack_visual_embeds"] = [one.repeat(rows, 1) for one in here.deep]
         # The whole model would make positions and vectors of its own; its decoder takes them.
-        hidden = text_decoder(model)(
-            inputs_embeds=vectors, past_key_values=cache, use_cache=True, **placed, **extra
-        )[0]
+        decoder: Any = text_decoder(model)
+        hidden = decoder(inputs_embeds=vectors, past_key_values=cache, use_cache=True, **placed, **extra)[0]
         head: Any = model.get_output_embeddings()
         return head(hidden[:, -1:])
 
-    def over(self, cache: FrozenCache, ids: TokenIds = ()) -> Self:
+    def reading(self, cache: FrozenCache, ids: TokenIds = ()) -> Self:
         """This runner for forwards of one's own over a cache and ``ids`` after it."""
         if self.showing is not None:
             return self
@@ -148,7 +147,8 @@ class PictureRunner(Runner):
         before = None if cache is None else cache.pictured
         if before is None and self._token not in ids:
             return None
-        like = self.model.get_input_embeddings().weight[:0]
+        embedding: Any = self.model.get_input_embeddings()
+        like = embedding.weight[:0]
         start, used = (0, 0) if cache is None else (cache.end, 0)
         if before is not None:
             used = len(before.tokens)

@@ -209,7 +209,8 @@ def look(model: PreTrainedModel, **seen: Tensor) -> tuple[Picture, ...]:
         PkvError: a model without a vision tower, or one whose picture tokens see each other both ways; or
             tensors that the tower does not take.
     """
-    core, name = getattr(model, "model", model), type(model).__name__
+    core: Any = getattr(model, "model", model)
+    name = type(model).__name__
     if picture_token(model) is None:
         raise PkvError(f"{name} takes no pictures", "load the whole vision-language model")
     if "token_type_ids" in inspect.signature(model.forward).parameters:

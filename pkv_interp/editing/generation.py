@@ -106,7 +106,7 @@ def generate(
     stops = _stops(stop)
     model = runner.model
     ids = runner.checked(ids)
-    runner = runner.over(cache, ids)
+    runner = runner.reading(cache, ids)
     runner.positions.check_cache(cache, cache.length + len(ids) + most)
     refuse_restricted(cache)
     if not cache.length:
