@@ -7,6 +7,7 @@ import os
 import random
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # read when huggingface_hub is imported
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -26,6 +27,36 @@ torch.set_num_threads(1)  # two threads that share busy cores wait for each othe
 # Looking for cycles walks every object that may be in one. At the thresholds that Python starts with, some
 # hundreds of objects, that is a quarter of the suite's time.
 gc.set_threshold(50_000, 20, 20)
+
+
+#: What takes seconds to make is made once: files that use the same of it go to one worker. They are the largest
+#: pieces of work, and so the first that workers get.
+TOGETHER = {
+    "notebooks": ("tests/notebooks/",),  # one kernel, which imports torch
+    "real model": (
+        *("tests/test_readme.py", "tests/test_docs.py", "tests/editing/test_real_model.py"),
+        *("tests/models/test_adapter.py", "tests/models/test_embedded_real.py"),
+        *("tests/reference/test_real_model.py", "tests/reference/test_verify.py"),
+        "tests/weight_editing/test_mutable.py",
+    ),
+}
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """As ``--dist loadfile`` does, but what stands in `TOGETHER` counts as one file."""
+    if config.getoption("dist") != "loadfile":
+        return None
+    from xdist.scheduler import LoadFileScheduling
+
+    class Together(LoadFileScheduling):
+        """Files that share something are one piece of work."""
+
+        def _split_scope(self, nodeid: str) -> str:
+            file = super()._split_scope(nodeid)
+            return next((name for name, files in TOGETHER.items() if file.startswith(files)), file)
+
+    return Together(config, log)
 
 
 def pytest_collection_finish() -> None:

@@ -22,7 +22,8 @@ _PICTURE = re.compile(
     r"^!\[([^\]]*)\]\((?:\.\./)*results/figures/([^/]+)/([^/]+)/([^/)]+)\.png\)$", re.MULTILINE
 )
 _TABLE = re.compile(r"<!-- (headlines|table) (\S+) (\S+) ?([^>]*?)-->\n(.*?)\n<!-- end -->", re.DOTALL)
-_NAME = re.compile(r"^\| `([^`]+)` \|", re.MULTILINE)
+#: A line of headlines: the name, and the record's number with its interval.
+_HEADLINE = re.compile(r"^\| `([^`]+)` \| (-?\d[\d.,]*(?: \[[^\]|]*\])?)", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -131,8 +132,14 @@ def _told_table(found: re.Match[str], sources: Sources, up: str) -> str:
         raise PkvError(f"there is no record for '{kind} {experiment} {subject}'", "correct the marker")
     page = up + record_page(record)
     if kind == "headlines":
-        body = _NAME.sub(lambda m: f"| [`{m[1]}`]({page}#{place(f'/headline/{m[1]}')}) |", body)
-        return f"\n{body}\n"
+
+        def linked(line: re.Match[str]) -> str:
+            pointer = f"/headline/{line[1]}/value"
+            tip = html.escape(f"{experiment}, {subject}: {pointer}")
+            to = f"{page}#{place(pointer)}"
+            return f'| `{line[1]}` | <a class="num" href="{to}" data-tip="{tip}">{line[2]}</a>'
+
+        return f"\n{_HEADLINE.sub(linked, body)}\n"
     name = rest.split()[0]
     told = html.escape(f"Table {name} of {experiment}, {subject}")
     return f'\n{body}\n\n<p class="source"><a href="{page}#{safe(f"tables-{name}")}">{told}</a></p>\n\n'

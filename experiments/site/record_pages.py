@@ -10,8 +10,10 @@ from experiments.site.pages import Rendered, figure_html
 from pkv_interp.records import RunRecord
 from pkv_interp.records.cited import Citation
 
-#: A longer table is shown by those of its lines that a text cites; the record has the rest.
-MOST_LINES = 20
+#: Of a longer table the first lines are shown, and those that a text cites; the record has the rest.
+MOST_LINES, FIRST_LINES = 20, 8
+#: Tables of a prompt's words, which are read from one end to the other: always whole.
+WORDS = ("tokens",)
 #: Of a long text in a cell only its beginning is shown.
 _LONGEST = 120
 
@@ -93,13 +95,10 @@ def _headlines(record: RunRecord) -> str:
 def _tables(record: RunRecord, cited: set[str]) -> str:
     made = []
     for name, lines in record.tables.items():
-        shown = [
-            (i, line)
-            for i, line in enumerate(lines)
-            if len(lines) <= MOST_LINES or f"/tables/{name}/{i}/" in cited
-        ]
+        first = len(lines) if name in WORDS or len(lines) <= MOST_LINES else FIRST_LINES
+        shown = [(i, line) for i, line in enumerate(lines) if i < first or f"/tables/{name}/{i}/" in cited]
         rows = [_row(line.values(), place(f"/tables/{name}/{i}/")) for i, line in shown]
-        told = f"{len(lines)} lines" + (f", {len(rows)} shown" if len(rows) < len(lines) else "")
+        told = f"{len(lines)} lines" + (f", {len(rows)} of them here" if len(rows) < len(lines) else "")
         body = _table(lines[0], rows, f"table {name}") if rows else ""
         made.append(
             f'<details id="{safe(f"tables-{name}")}"><summary>{html.escape(name)} <span>({told})</span>'

@@ -122,6 +122,33 @@ def test_a_broken_field_says_so_and_the_last_prompt_stays(opened: Any) -> None:
     page.wait_for_selector("#competence :text('shipped')")
 
 
+def test_a_button_marks_what_is_selected_as_the_field(opened: Any) -> None:
+    page = opened().page
+    page.get_by_role("radio", name="my own").click()
+    page.fill("#own-context", "The stamp is red today.\nRed goes up; any other goes down. Ink: black.")
+
+    def marked(words: str, then: str) -> str:
+        at = page.input_value("#own-context").index(words)
+        page.evaluate(
+            "([at, end]) => document.querySelector('#own-context').setSelectionRange(at, end)",
+            [at, at + len(words)],
+        )
+        page.click("#own-mark")
+        page.wait_for_function(
+            "(text) => document.querySelector('#own-context').value.includes(text)", arg=then
+        )
+        return page.input_value("#own-context")
+
+    assert marked(" red ", "[[field: red | other value]]").startswith(
+        "The stamp is [[field: red | other value]] today.\n"
+    )
+    page.wait_for_function("() => document.activeElement.id === 'own-context'")
+    page.keyboard.type("stamp")  # its name is selected, and is typed over
+    # A prompt has one field with two values, so that a further one is given a single value.
+    assert marked("black", "[[field: black]]").endswith("Ink: [[field: black]].")
+    assert "[[stamp: red | other value]]" in page.input_value("#own-context")
+
+
 def test_an_erratum_of_ones_own_and_a_chain_of_edits(opened: Any) -> None:
     page = opened().page
     show(page, "edit")

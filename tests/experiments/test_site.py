@@ -20,12 +20,13 @@ from experiments.site.build import Site, build
 from experiments.site.figures import Figures, library
 from experiments.site.links import anchor, broken, target
 from experiments.site.prompt import NOT_DECIDED, SUBJECTS, chosen, prompt_data, prompt_html
+from experiments.site.record_pages import record_body
 from experiments.site.settings import SiteSettings
 from experiments.site.story import CITING, checked_prose
 from pkv_interp.errors import PkvError
 from pkv_interp.plots.tables import NOT_COMPETENT
 from pkv_interp.records import load_records, newest_of_each_model
-from pkv_interp.records.cited import wrong
+from pkv_interp.records.cited import Citation, wrong
 from tests.committed import committed
 from tests.documents import ROOT
 
@@ -92,9 +93,11 @@ def test_a_site_is_built_from_records_and_texts(world: Path) -> None:
     assert 'href="methods.html#commands"' in story
     assert '<span class="path" title="../configs/circuit.yaml">a file</span>' in story
     assert re.search(r'class="num" href="records/circuit--tiny-llama.html#headline-competence"', story)
-    assert (
-        '<a href="records/circuit--tiny-llama.html#headline-competence"><code>competence</code></a>' in story
-    )
+    # As a number of the prose does, that of a table leads to its record and field.
+    in_table = re.search(r'<td><a class="num" href="([^"]+)" data-tip="([^"]+)">0\.5</a></td>', story)
+    assert in_table
+    assert in_table[1] == "records/circuit--tiny-llama.html#headline-competence"
+    assert in_table[2] == "circuit, tiny-llama: /headline/competence/value"
     assert NOT_COMPETENT in story  # weights are random, and the figure's caption says so
     (figure,) = re.findall(r'data-figure="(\w+)"', story)
     assert files[f"figures/{figure}.js"].startswith(f'pkvFigure("{figure}",')
@@ -223,6 +226,23 @@ def test_a_prompt_that_is_decided_wrong_is_told_to_be(
     shown = prompt_html(record.model_copy(update={"rows": rows}))
     assert (NOT_DECIDED in shown) == (not is_right)
     assert NOT_DECIDED in prompt_html(record.model_copy(update={"rows": []})), "not known is not right"
+
+
+def test_a_long_table_shows_its_first_lines_and_those_that_are_cited_and_words_are_shown_whole(
+    circuit_results: Path,
+) -> None:
+    (record,) = load_records(circuit_results)
+    lines = [{"at": i, "value": i / 8} for i in range(30)]
+    record = record.model_copy(update={"tables": {"tokens": lines, "long": lines, "short": lines[:20]}})
+    cited = Citation("1", "1", record, "/tables/long/25/value", "", None)
+    body = record_body(record, "here", {}, [cited]).body
+    rows = {name: re.findall(rf'<tr id="tables-{name}-(\d+)">', body) for name in record.tables}
+    assert rows["tokens"] == [str(i) for i in range(30)]
+    assert rows["long"] == [*map(str, range(8)), "25"]
+    assert rows["short"] == [str(i) for i in range(20)]
+    assert re.findall(r"<span>\((.*?)\)</span>", body) == [
+        "30 lines", "30 lines, 9 of them here", "20 lines",
+    ]  # fmt: skip
 
 
 def test_the_example_names_both_values_and_which_of_the_two_is_shown(small_results: Any) -> None:

@@ -124,6 +124,25 @@ window.dash_clientside = window.dash_clientside || {};
         navigator.clipboard.writeText(text).then(done, () => { source.focus(); if (source.select) source.select(); });
     }
 
+    // The selected words of a text become a field. One field may have two values: a further one gets a single value.
+    function mark(button) {
+        const box = document.getElementById(button.dataset.marks);
+        const selected = box.value.slice(box.selectionStart, box.selectionEnd);
+        const words = selected.trim();
+        const from = box.selectionStart + selected.indexOf(words);
+        const varied = /\[\[[^\]]*\|[^\]]*\]\]/.test(box.value);
+        const field = `[[field: ${words || "value"}${varied ? "" : " | other value"}]]`;
+        const text = box.value.slice(0, from) + field + box.value.slice(from + words.length);
+        window.dash_clientside.set_props(box.id, { value: text });
+        // Dash writes the text a moment later; then the field's name is selected, to be typed over.
+        const select = (tries) => {
+            if (box.value !== text && tries) return void window.setTimeout(() => select(tries - 1), 20);
+            box.focus();
+            box.setSelectionRange(from + 2, from + 2 + "field".length);
+        };
+        select(50);
+    }
+
     document.addEventListener("click", (event) => {
         const word = event.target.closest("[data-pos]");
         if (word) choose(word, event.shiftKey);
@@ -133,6 +152,8 @@ window.dash_clientside = window.dash_clientside || {};
         if (saving) save(saving);
         const copying = event.target.closest("[data-copy]");
         if (copying) copy(copying);
+        const marking = event.target.closest("[data-marks]");
+        if (marking) mark(marking);
     });
 
     document.addEventListener("change", (event) => {

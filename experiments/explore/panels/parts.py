@@ -46,9 +46,10 @@ CHOICES = (
 Options = Sequence[tuple[str, str]]
 
 
-def labelled(label: str, component: Any, *, hint: str = "") -> Any:
-    """A control with its label, and a line of help below."""
+def labelled(label: str, component: Any, *, hint: str = "", button: Any = None) -> Any:
+    """A control with its label, a line of help below, and a button that writes into it."""
     below = [html.Span(hint, className="hint")] if hint else []
+    below += [button] if button is not None else []
     return html.Div([html.Label(label, htmlFor=component.id), component, *below], className="control")
 
 

@@ -82,10 +82,16 @@ def _number(name: str, value: int, most: int) -> Any:
 
 
 def _own(own: Own) -> list[Any]:
-    mark = "Mark the words that differ: [[field: value | other value]]. Errata are added after this text."
+    hint = (
+        "Mark the words that differ: [[field: value | other value]], by hand or, what is selected, by the "
+        "button. Errata are added after this text."
+    )
+    mark = html.Button(
+        "Mark as field", id="own-mark", type="button", className="mark", **wild({"data-marks": "own-context"})
+    )
     return [
         labelled("System message", dcc.Textarea(id="own-system", value=own.system, rows=2)),
-        labelled("Prompt", dcc.Textarea(id="own-context", value=own.context, rows=7), hint=mark),
+        labelled("Prompt", dcc.Textarea(id="own-context", value=own.context, rows=7), hint=hint, button=mark),
         labelled("Question, at its end", dcc.Textarea(id="own-question", value=own.question, rows=2)),
         labelled("The answer opens with", dcc.Input(id="own-cue", type="text", value=own.cue)),
         labelled("Action for the first value", dcc.Input(id="own-first", type="text", value=own.actions[0])),

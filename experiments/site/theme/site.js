@@ -68,15 +68,18 @@ function laidOut(figure, box, height, wide) {
     if (axis.title?.text) axis.title = { ...axis.title, text: wrapped(axis.title.text, name[0] === "x" ? 26 : 36), font: { size: 12 } };
     axis.automargin = true;
   }
-  // The legend goes below, in as many rows as it has entries at most.
-  const entries = figure.data.filter((trace) => trace.name && trace.showlegend !== false).length;
-  if (layout.showlegend !== false && entries > 1) {
-    const below = Math.max(layout.margin.b ?? 65, 80);
-    const inside = height - (layout.margin.t ?? 25) - below;
-    const rows = 22 * entries + 16;
-    layout.legend = { ...layout.legend, orientation: "v", x: 0, xanchor: "left", y: -below / inside, yanchor: "top" };
-    layout.margin.b = below + rows;
+  // The legend goes above, a line for each entry: below, titles of axes have no place that is known before it is drawn.
+  const named = figure.data.filter((trace) => trace.name && trace.showlegend !== false);
+  if (layout.showlegend !== false && named.length > 1) {
+    for (const trace of named) trace.name = wrapped(trace.name, 42);
+    const lines = named.reduce((sum, trace) => sum + trace.name.split("<br>").length, layout.legend?.title?.text ? 1 : 0);
+    const rows = 19 * lines + 14;
     layout.height += rows;
+    layout.margin.t = (layout.margin.t ?? 25) + rows;
+    layout.legend = {
+      ...layout.legend, orientation: "v", font: { size: 12 },
+      xref: "container", x: 0.02, xanchor: "left", yref: "container", y: 1 - 4 / layout.height, yanchor: "top",
+    };
   }
   return layout;
 }
