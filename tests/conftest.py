@@ -29,8 +29,8 @@ torch.set_num_threads(1)  # two threads that share busy cores wait for each othe
 gc.set_threshold(50_000, 20, 20)
 
 
-#: What takes seconds to make is made once: files that use the same of it go to one worker. They are the largest
-#: pieces of work, and so the first that workers get.
+#: What takes seconds to make is made once: files that use the same of it go to one worker. They are the
+#: largest pieces, which workers get first.
 TOGETHER = {
     "notebooks": ("tests/notebooks/",),  # one kernel, which imports torch
     "real model": (
