@@ -1,9 +1,9 @@
 """Every experiment runs, and its controls pass, on tiny architectures: windows, sinks, softcaps.
 
 ``make every`` tries each experiment on each of them (``PKV_EVERY`` in the environment), as the weekly check
-of newer packages does. The suite tries the one that is held against TransformerLens on each, every other on two
-besides the first, and each architecture under several: parts that know an architecture have tests of their own
-on all of them.
+of newer packages does. The suite tries the one that is held against TransformerLens on each, every other on
+two besides the first, and each architecture under several: parts that know an architecture have tests of
+their own on all of them.
 """
 
 from __future__ import annotations
