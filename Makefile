@@ -14,7 +14,7 @@ APT := apt-get -qq -o Acquire::Retries=1 -o Acquire::http::Timeout=20
 CHROMIUM := install -y --no-install-recommends chromium fonts-liberation fonts-dejavu-core
 
 .PHONY: help setup circuit summarise figures site docs support bench guard gate test lint fmt types pytest fuzz test-slurm upgrade-check clean
-.PHONY: serving-llama serving-vllm explore chromium every
+.PHONY: serving-llama serving-vllm explore chromium browser every
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -82,6 +82,9 @@ chromium: ## Debian's Chromium for the tests in a browser, where it is missing a
 		timeout $(APT_SECONDS) $(APT) $(CHROMIUM) --download-only && \
 		$(APT) $(CHROMIUM) --no-download; } >/dev/null 2>&1; } || \
 		echo "no Chromium: install it (apt-get install chromium), or the tests in a browser are skipped"
+
+browser: $(READY) ## the tests in a browser alone
+	$(PY) -m pytest -n 2 --dist loadfile -rs tests/browser
 
 every: $(READY) ## every experiment on every tiny architecture (minutes); the suite tries a third of the pairs
 	PKV_EVERY=1 $(PY) -m pytest -n 2 --dist load tests/experiments/test_every_family.py

@@ -26,6 +26,8 @@ _DIGITS = 4
 _TITLE, _WARNING, _LINE = 60, 22, 20
 #: From so many tick labels on a figure is not squeezed into a narrow page but scrolled.
 _MANY_TICKS = 16
+#: And from so many cells with words in them beside one another.
+_MANY_WORDS = 5
 
 
 @dataclass(frozen=True)
@@ -97,10 +99,12 @@ class Figures:
         height = int(layout.pop("height", None) or 500) - (before - margin["t"])
         axes = [axis for name, axis in layout.items() if name.startswith("xaxis")]
         ticks = max((len(axis.get("ticktext") or ()) for axis in axes), default=0)
+        told = [trace["z"] for trace in data if trace.get("texttemplate") and trace.get("z")]
+        written = max((len(cells[0]) for cells in told), default=0)
         text = json.dumps({"data": data, "layout": layout}, separators=(",", ":"), ensure_ascii=False)
         name = hashlib.sha256(text.encode()).hexdigest()[:12]
         self.scripts[name] = f'pkvFigure("{name}","{packed(text)}");\n'
-        wide = len(axes) > 1 or ticks >= _MANY_TICKS
+        wide = len(axes) > 1 or ticks >= _MANY_TICKS or written >= _MANY_WORDS
         return Drawn(name, _words(title), _words(sample), NOT_COMPETENT if warned else "", height, wide)
 
     def of(self, record: RunRecord) -> dict[str, Drawn]:

@@ -56,13 +56,19 @@ function wrapped(text, most) {
   return lines.join("<br>");
 }
 
+// Whether something is written beside or above the plot, in a margin that has to stay.
+function written(layout, where, ref) {
+  return (layout.annotations ?? []).some((one) => /paper|domain/.test(one[`${ref}ref`] ?? "") && one[ref] >= 1
+    && (where === "above" || one.xanchor === "left"));
+}
+
 function laidOut(figure, box, height, wide) {
   const layout = figure.layout;
   const width = Math.max(box.clientWidth, wide ? 720 : 300);
   Object.assign(layout, { width, height, template: window.pkvTemplate });
   if (width >= 620) return layout;
   layout.font = { ...layout.font, size: 12 };
-  layout.margin = { ...layout.margin, l: 60, r: 12 };
+  layout.margin = { ...layout.margin, l: 60, r: written(layout, "beside", "x") ? Math.max(layout.margin?.r ?? 0, 64) : 12 };
   for (const [name, axis] of Object.entries(layout)) {
     if (!/^[xy]axis/.test(name)) continue;
     if (axis.title?.text) axis.title = { ...axis.title, text: wrapped(axis.title.text, name[0] === "x" ? 26 : 36), font: { size: 12 } };
@@ -71,13 +77,14 @@ function laidOut(figure, box, height, wide) {
   // The legend goes above, a line for each entry: below, titles of axes have no place that is known before it is drawn.
   const named = figure.data.filter((trace) => trace.name && trace.showlegend !== false);
   if (layout.showlegend !== false && named.length > 1) {
-    for (const trace of named) trace.name = wrapped(trace.name, 42);
+    for (const trace of named) trace.name = wrapped(trace.name, 40);
     const lines = named.reduce((sum, trace) => sum + trace.name.split("<br>").length, layout.legend?.title?.text ? 1 : 0);
-    const rows = 19 * lines + 14;
-    layout.height += rows;
-    layout.margin.t = (layout.margin.t ?? 25) + rows;
+    const before = layout.margin.t ?? 25;
+    layout.margin.t = 19 * lines + 14 + Math.min(before, written(layout, "above", "y") ? 40 : 14);
+    layout.height += layout.margin.t - before;
+    // Upright, it would take its room beside the plot.
     layout.legend = {
-      ...layout.legend, orientation: "v", font: { size: 12 },
+      ...layout.legend, orientation: "h", entrywidth: width - 80, entrywidthmode: "pixels", font: { size: 12 },
       xref: "container", x: 0.02, xanchor: "left", yref: "container", y: 1 - 4 / layout.height, yanchor: "top",
     };
   }
@@ -99,6 +106,7 @@ async function draw(plot) {
     modeBarButtonsToRemove: ["lasso2d", "select2d", "autoScale2d"],
   });
   plot.dataset.drawn = "done";
+  plot.closest(".figure").classList.toggle("scrolls", layout.width > box.clientWidth);
   offerTable(plot, figure);
 }
 
