@@ -26,7 +26,6 @@ from pkv_interp.agent import loop
 from pkv_interp.cache import AttentionLayout, Runner
 from pkv_interp.errors import PkvError
 from pkv_interp.measure.edit_scenes import EditScene, SceneSource
-from pkv_interp.models.adapter import PACKAGED
 from pkv_interp.models.catalogue import load_catalogue_entry
 from pkv_interp.models.load import LoadedModel
 from pkv_interp.records import RunRecord, load_records
@@ -65,8 +64,7 @@ class TestRuns:
     ):
         entry = load_catalogue_entry("smollm2-135m-programmable")
         assert entry.pattern == "rule_linked"
-        if (PACKAGED / str(entry.adapter)).is_dir():
-            entry = entry.model_copy(update={"adapter": "not_trained_yet"})
+        entry = entry.model_copy(update={"adapter": "not_trained_yet"})
 
         def load(_: Any) -> None:
             pytest.fail("the model was loaded")
