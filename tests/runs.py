@@ -201,7 +201,7 @@ CONFIRM = (
 )
 TAU2 = (
     *("model=tiny-llama", "domains=[retail]", "records=8", "loops=2", "loop_turns=2", "seam=2"),
-    *("bootstrap_draws=200", "threads=1"),
+    *("episodes=2", "bootstrap_draws=200", "threads=1"),
 )
 ARCHITECTURES = (
     *("model=tiny-table", "architectures=[llama,gpt2,mamba2]", "families=[orders,alerts]", "n_fillers=0"),

@@ -2,12 +2,12 @@
 
 from typing import Annotated, ClassVar, Literal, Self
 
-import httpx
 from pydantic import AfterValidator, Field, model_validator
 
 from pkv_interp.errors import PkvError
 from pkv_interp.run.editing_settings import Erratum, Methods, methods_there_are
 from pkv_interp.run.scenario_settings import ScenarioSettings, SeveralFamilies
+from pkv_interp.run.url import Url
 from pkv_interp.run.values import Count, Draws, Fillers, Folder, Sizes, Switch, Threshold, rising
 
 #: Arms whose requests are plain ones: what any client can send.
@@ -21,20 +21,6 @@ _NOT_INJECTED = ("erratum", "stale", "hoist", "full_reprefill", "oracle_patch", 
 Loads = Annotated[
     tuple[Annotated[float, Field(gt=0.0, le=10.0)], ...], Field(max_length=16), AfterValidator(rising)
 ]
-
-
-def _parsed(url: str) -> str:
-    """The url, as the client will read it."""
-    try:
-        read = httpx.URL(url)
-    except httpx.InvalidURL as error:
-        raise ValueError(f"no url of a server: {error}") from error
-    if not read.host or not 0 < (80 if read.port is None else read.port) < 2**16:
-        raise ValueError("no url of a server: it needs a host, and a port up to 65535 where it has one")
-    return url
-
-
-Url = Annotated[str, Field(pattern=r"^https?://[^\s]+$", max_length=500), AfterValidator(_parsed)]
 
 
 class ServingSettings(ScenarioSettings):

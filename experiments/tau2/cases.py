@@ -25,12 +25,14 @@ class Cases:
     Attributes:
         decisions: one record and one request each, its state changed right before.
         loops: several records and requests each; no two records of one have their state in one row.
+        episodes: one record and one request each, to be run in several courses.
         gated: records of the domain whose state gates an action, under all topics.
         unaligned: records passed over because their states differ in tokens.
     """
 
     decisions: list[Visit]
     loops: list[Visit]
+    episodes: list[Visit]
     gated: int
     unaligned: int
 
@@ -47,8 +49,8 @@ def build_cases(domain: Domain, settings: Tau2Settings, tokenizer: Any) -> Cases
             return False
         return True
 
-    def decided(topic: Topic) -> Iterator[Visit]:
-        mine = _shuffled([one for one in found if one.topic == topic], settings, topic)
+    def single(topic: Topic, part: str = "tau2") -> Iterator[Visit]:
+        mine = _shuffled([one for one in found if one.topic == topic], settings, topic, part)
         way = topics.index(topic)  # so that few decisions are balanced as well
         for one in mine:
             start, first = WAYS[way % len(WAYS)]
@@ -70,8 +72,9 @@ def build_cases(domain: Domain, settings: Tau2Settings, tokenizer: Any) -> Cases
                 yield visit
 
     return Cases(
-        list(_in_turn([decided(topic) for topic in topics], settings.records)),
+        list(_in_turn([single(topic) for topic in topics], settings.records)),
         list(_in_turn([looped(topic) for topic in topics], settings.loops)),
+        list(_in_turn([single(topic, "tau2 episode") for topic in topics], settings.episodes)),
         len(found),
         len(passed),
     )
@@ -103,8 +106,8 @@ def _loop(domain: Domain, settings: Tau2Settings, records: tuple[Gated, ...], nu
     )
 
 
-def _shuffled(items: Sequence[Any], settings: Tau2Settings, topic: Topic) -> list[Any]:
-    order = stream(settings.seed, "tau2", topic.name, str(len(items))).permutation(len(items))
+def _shuffled(items: Sequence[Any], settings: Tau2Settings, topic: Topic, part: str = "tau2") -> list[Any]:
+    order = stream(settings.seed, part, topic.name, str(len(items))).permutation(len(items))
     return [items[int(i)] for i in order]
 
 

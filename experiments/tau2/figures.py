@@ -2,12 +2,14 @@
 
 from collections.abc import Callable, Mapping
 
+import pandas as pd
 import plotly.graph_objects as go
 
-from experiments.tau2.tables import ArmShare, Cost, Known, TurnShare
+from experiments.tau2.episodes import CHANGED, LOOKED_UP, UNCHANGED
+from experiments.tau2.tables import ArmShare, Cost, EpisodeShare, Known, TurnShare
 from pkv_interp.plots.curves import chance_line
 from pkv_interp.plots.tables import entitle, error_bars, pick, sample_of, table
-from pkv_interp.plots.theme import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, SKY, VERMILLION
+from pkv_interp.plots.theme import BLUE, BROWN, GREEN, GREY, INK, ORANGE, PURPLE, SKY, VERMILLION
 from pkv_interp.records import RunRecord
 
 #: Name and colour of each arm, in order.
@@ -16,11 +18,18 @@ _ARMS = {
     "prefix_cache": ("prefix cache", GREY),
     "erratum": ("erratum", GREEN),
     "field_only": ("field only", PURPLE),
+    "field_erratum": ("field and erratum", BROWN),
     "field_last": ("field last", SKY),
     "unified": ("unified", BLUE),
     "stale": ("stale", VERMILLION),
 }
 _SPLIT = "held-out"
+
+
+def _by_arm(frame: pd.DataFrame) -> pd.DataFrame:
+    """A frame with a line an arm, by arm and in their order: those that were run."""
+    arms = [arm for arm in _ARMS if arm in set(frame["arm"])]
+    return frame.set_index("arm").loc[arms]
 
 
 def tau2_known(record: RunRecord) -> go.Figure:
@@ -51,11 +60,10 @@ def tau2_success(record: RunRecord) -> go.Figure:
         ("all", "all decisions", GREY),
         ("both_right", "right in both states with a full prefill (chosen after)", ORANGE),
     ):
-        part = pick(frame, sample=sample).set_index("arm")
+        part = _by_arm(pick(frame, sample=sample))
         if len(part):
-            part = part.loc[list(_ARMS)]
             figure.add_bar(
-                x=[label for label, _ in _ARMS.values()],
+                x=[_ARMS[arm][0] for arm in part.index],
                 y=part["value"],
                 error_y=error_bars(part, INK),
                 name=name,
@@ -76,9 +84,9 @@ def tau2_cost(record: RunRecord) -> go.Figure:
     frame = pick(table(record, Cost), part="decisions")
     figure = go.Figure()
     for what, name, colour in (("tokens", "tokens run", GREY), ("seconds", "time to first token", BLUE)):
-        part = pick(frame, what=what).set_index("arm").loc[list(_ARMS)]
+        part = _by_arm(pick(frame, what=what))
         figure.add_bar(
-            x=[label for label, _ in _ARMS.values()],
+            x=[_ARMS[arm][0] for arm in part.index],
             y=part["value"],
             error_y=error_bars(part, INK),
             name=name,
@@ -94,7 +102,8 @@ def tau2_turns(record: RunRecord) -> go.Figure:
     """Success of a loop's requests by turn."""
     frame = table(record, TurnShare)
     figure = go.Figure()
-    for arm, (name, colour) in _ARMS.items():
+    for arm in _by_arm(frame.drop_duplicates("arm")).index:
+        name, colour = _ARMS[arm]
         part = pick(frame, arm=arm).sort_values("turn")
         figure.add_scatter(
             x=part["turn"],
@@ -110,9 +119,33 @@ def tau2_turns(record: RunRecord) -> go.Figure:
     return entitle(figure, record, "Success in loops by turn", sample)
 
 
+def tau2_episodes(record: RunRecord) -> go.Figure:
+    """Success of episodes by arm and course."""
+    frame = pick(table(record, EpisodeShare), sample="all", quantity="success")
+    figure = go.Figure()
+    for course, name, colour in (
+        (UNCHANGED, "nothing changed", GREY),
+        (CHANGED, "state changed", BLUE),
+        (LOOKED_UP, "state changed and looked up anew", GREEN),
+    ):
+        part = _by_arm(pick(frame, course=course))
+        figure.add_bar(
+            x=[_ARMS[arm][0] for arm in part.index],
+            y=part["value"],
+            error_y=error_bars(part, INK),
+            name=name,
+            marker_color=colour,
+        )
+    figure.update_yaxes(title="share that the database accepts", range=[0, 1.05])
+    figure.update_layout(barmode="group", margin={"b": 130})
+    sample = f"{sample_of(frame, _SPLIT)} (episodes); bars: 95 % over users"
+    return entitle(figure, record, "Episodes on one record of tau2-bench", sample)
+
+
 FIGURES: Mapping[str, Callable[[RunRecord], go.Figure]] = {
     "known": tau2_known,
     "success": tau2_success,
     "cost": tau2_cost,
     "turns": tau2_turns,
+    "episodes": tau2_episodes,
 }

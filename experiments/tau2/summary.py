@@ -1,31 +1,29 @@
 """From what was measured on tau2-bench to its report."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 
 import numpy as np
 from jaxtyping import Bool
 
-from experiments.tau2.arms import ArmTurns, VisitRun
+from experiments.tau2.checks import controls
+from experiments.tau2.costs import seconds_of, tokens_of
+from experiments.tau2.episode_summary import Episodes
 from experiments.tau2.measure import Measured
 from experiments.tau2.settings import Tau2Settings
 from experiments.tau2.tables import ArmShare, Cost, Known, Sizes, TurnShare
 from experiments.tau2.visits import Visits, both_states
 from pkv_interp.agent.arms import FULL
-from pkv_interp.agent.tau2.keeping import ARMS
-from pkv_interp.records.run import control
-from pkv_interp.records.schema import Control
 from pkv_interp.run.report import NOT_NEGATIVE, SHARE, Headline, Report
 from pkv_interp.run.scoring import Scoring
 from pkv_interp.stats import Estimate
 
-#: In float32 arms of the same text may differ by this much, in logits.
-SAME_TEXT = 1e-4
 #: What each arm does, for its headline.
 WHAT = {
     "full": "everything prefilled again",
     "prefix_cache": "prefilled from the first token that differs",
     "erratum": "an erratum appended",
     "field_only": "the state's tokens computed again in place",
+    "field_erratum": "state refreshed in place, erratum",
     "field_last": "states right before the request",
     "unified": "policy spliced, state refreshed, erratum",
     "stale": "nothing told",
@@ -37,7 +35,9 @@ def summarise(found: Measured, scoring: Scoring[Tau2Settings]) -> Report:
     decided = Visits(found.decisions.all(), scoring.resampling)
     looped = Visits(found.loops.all(), scoring.resampling) if found.loops.all() else None
     gate = scoring.gate(decided.decisions(), scoring.settings.competence_threshold)
+    episodes = Episodes(found.episodes.all(), scoring.resampling) if found.episodes.all() else None
     parts = [("decisions", decided), *([("loops", looped)] if looped else [])]
+    courses = episodes.by_course.items() if episodes else ()
     return Report(
         gate=gate.competence,
         headlines=[
@@ -45,6 +45,7 @@ def summarise(found: Measured, scoring: Scoring[Tau2Settings]) -> Report:
             *_known_headlines(decided),
             *_success(decided),
             *(_loop_headlines(looped) if looped else ()),
+            *(episodes.headlines(WHAT) if episodes else ()),
             *_cheaper(decided),
         ],
         tables=[
@@ -52,43 +53,22 @@ def summarise(found: Measured, scoring: Scoring[Tau2Settings]) -> Report:
             *_known(decided),
             *_shares(decided, looped),
             *(_by_turn(looped) if looped else ()),
+            *(episodes.shares() if episodes else ()),
             *(
                 Cost.of(visits.ratio(arm.name, quantity), part=part, arm=arm.name, what=what)
                 for part, visits in parts
-                for arm in ARMS
-                for what, quantity in (("tokens", _tokens(part)), ("seconds", _seconds(part)))
+                for arm in visits.arms
+                for what, quantity in (("tokens", tokens_of(part)), ("seconds", seconds_of(part)))
             ),
             *_sizes(found),
         ],
-        rows=[row for part, visits in parts for row in visits.rows(part)],
-        controls=controls([*found.decisions.all(), *found.loops.all()], scoring),
+        rows=[
+            row
+            for part, visits in (*parts, *((f"episodes/{name}", course) for name, course in courses))
+            for row in visits.rows(part)
+        ],
+        controls=controls(found, scoring),
     )
-
-
-def controls(runs: Sequence[VisitRun], scoring: Scoring[Tau2Settings]) -> list[Control]:
-    """Arms that are one must agree in logits; the environment must take right actions and no stale ones."""
-    allowed = SAME_TEXT if scoring.head.model["dtype"] == "float32" else scoring.tolerance.logits
-    checks = [run.checks for run in runs]
-    placed = [one.splice_in_place for one in checks if one.splice_in_place is not None]
-    cached = max(one.prefix_cache_equals_full for one in checks)
-    stale, right = min(one.stale_fails for one in checks), min(one.right_succeeds for one in checks)
-    lines = [
-        control(
-            "prefix_cache_equals_full", cached, 0.0, allowed, "largest difference in logits, same history"
-        ),
-        control("stale_fails", stale, 1.0, 0.0, "lowest share of actions right before the change that fail"),
-        control(
-            "right_succeeds",
-            right,
-            1.0,
-            0.0,
-            "lowest share of right actions accepted, that change what they are to",
-        ),
-    ]
-    if placed:
-        what = "largest difference in logits, a policy computed after its own prefix, put back there"
-        lines.append(control("splice_in_place", max(placed), 0.0, allowed, what))
-    return lines
 
 
 def _right_in_both(visits: Visits) -> Bool[np.ndarray, " visits"]:
@@ -142,7 +122,7 @@ def _known_headlines(visits: Visits) -> list[Headline]:
 
 def _success(visits: Visits) -> list[Headline]:
     out = []
-    for arm in ARMS:
+    for arm in visits.arms:
         what = f"call succeeds by the database, state changed: {WHAT[arm.name]}"
         out.append(
             Headline(f"success_{arm.name}", visits.share(visits.success(arm.name)), what, bounds=SHARE)
@@ -157,7 +137,7 @@ def _success(visits: Visits) -> list[Headline]:
 
 def _loop_headlines(visits: Visits) -> list[Headline]:
     out = []
-    for arm in ARMS:
+    for arm in visits.arms:
         what = f"visits whose database ends right: {WHAT[arm.name]}"
         share = visits.share_of_visits(visits.whole(arm.name))
         out.append(Headline(f"loop_success_{arm.name}", share, what, bounds=SHARE))
@@ -165,7 +145,7 @@ def _loop_headlines(visits: Visits) -> list[Headline]:
             out.append(
                 Headline(
                     f"loop_tokens_ratio_{arm.name}",
-                    visits.ratio(arm.name, _tokens("loops")),
+                    visits.ratio(arm.name, tokens_of("loops")),
                     f"tokens of full over {arm.name}, whole visit",
                     needs_gate=False,
                     bounds=NOT_NEGATIVE,
@@ -184,44 +164,18 @@ def _cheaper(visits: Visits) -> list[Headline]:
             needs_gate=False,
             bounds=NOT_NEGATIVE,
         )
-        for arm in ARMS
+        for arm in visits.arms
         if arm is not FULL
         for name, what, quantity in (
-            ("tokens_ratio", "tokens", _tokens("decisions")),
-            ("ttft_ratio", "time to first token", _seconds("decisions")),
+            ("tokens_ratio", "tokens", tokens_of("decisions")),
+            ("ttft_ratio", "time to first token", seconds_of("decisions")),
         )
     ]
 
 
-def _tokens(part: str) -> Callable[[ArmTurns], float]:
-    """Tokens of a visit; those of the opening count in loops, and in decisions were run before the change."""
-    return _of_a_loop if part == "loops" else _after_the_change
-
-
-def _after_the_change(turns: ArmTurns) -> float:
-    return float(turns.tokens.sum())
-
-
-def _of_a_loop(turns: ArmTurns) -> float:
-    return float(turns.tokens.sum()) + turns.opening
-
-
-def _seconds(part: str) -> Callable[[ArmTurns], float]:
-    """Time of a visit, of the same work that `_tokens` counts."""
-    return _time_of_a_loop if part == "loops" else _time_after_the_change
-
-
-def _time_after_the_change(turns: ArmTurns) -> float:
-    return float(turns.ms.sum())
-
-
-def _time_of_a_loop(turns: ArmTurns) -> float:
-    return float(turns.ms.sum()) + turns.opening_ms
-
-
 def _shares(decided: Visits, looped: Visits | None) -> Iterator[ArmShare]:
     samples = [*_samples(decided), ("both_right", _right_in_both(decided))]
-    for arm in ARMS:
+    for arm in decided.arms:
         quantities = {"success": decided.success(arm.name), "agreement": decided.agrees(arm.name)}
         for sample, where in samples:
             for quantity, values in quantities.items() if where.any() else ():
@@ -246,7 +200,7 @@ def _by_turn(visits: Visits) -> list[TurnShare]:
     at = np.array([turn for _, turn in visits.places])
     return [
         TurnShare.of(visits.share(visits.success(arm.name), at == turn), arm=arm.name, turn=turn + 1)
-        for arm in ARMS
+        for arm in visits.arms
         for turn in range(int(at.max()) + 1)
     ]
 
@@ -266,6 +220,7 @@ def _sizes(found: Measured) -> list[Sizes]:
                 unaligned=known.unaligned,
                 decisions=len(decided),
                 loops=len(looped),
+                episodes=sum(one.domain == known.domain for one in found.episodes.all()),
                 right_action_first_in_menu=float(np.mean([one.right_first for one in about])),
                 first_action_right=float(np.mean([one.right[0] == 0 for one in about])),
                 policy_tokens=float(np.mean([run.policy_tokens for run in decided])),

@@ -21,6 +21,23 @@ class ArmShare(EstimateRow):
 
 
 @dataclass(frozen=True)
+class EpisodeShare(EstimateRow):
+    """Share of episodes by course and arm.
+
+    ``course`` is ``unchanged``, ``changed`` or ``looked_up``. ``sample`` is ``all``, a domain, or
+    ``both_right``: records that the full prefill gets right unchanged and changed, chosen after looking.
+    ``quantity`` is ``right`` (the action decided), ``success`` (what the database says of it) or
+    ``agreement`` (with the full prefill).
+    """
+
+    table = "episodes"
+    course: str
+    sample: str
+    arm: str
+    quantity: str
+
+
+@dataclass(frozen=True)
 class TurnShare(EstimateRow):
     """Share of a loop's requests that succeed, by turn (from 1)."""
 
@@ -60,6 +77,7 @@ class Sizes(TableRow):
     unaligned: int
     decisions: int
     loops: int
+    episodes: int
     right_action_first_in_menu: float
     first_action_right: float
     policy_tokens: float

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from jaxtyping import Bool, Float
 
-from experiments.tau2.arms import ArmTurns, VisitRun
+from experiments.tau2.turns import ArmTurns, VisitRun
 from pkv_interp.agent.arms import FULL
 from pkv_interp.agent.tau2.keeping import ARMS, STALE
 from pkv_interp.measure.competence import Decision
@@ -21,6 +21,7 @@ class Visits:
         runs: the visits.
         places: number of the visit and turn (from 0) of each.
         users: of each turn.
+        arms: that were run, in order; a server is not asked all of them.
     """
 
     def __init__(self, runs: Sequence[VisitRun], resampling: Resampling) -> None:
@@ -28,10 +29,16 @@ class Visits:
         self.runs, self.resampling = runs, resampling
         self.places = [(i, t) for i, run in enumerate(runs) for t in range(len(run.about.right))]
         self.users = [runs[i].about.user for i, _ in self.places]
+        self.arms = tuple(arm for arm in ARMS if all(arm.name in run.arms for run in runs))
 
     def flat(self, arm: str, quantity: Callable[[ArmTurns], np.ndarray]) -> Float[np.ndarray, " turns"]:
         """One quantity of an arm over all turns."""
         return np.concatenate([np.asarray(quantity(run.arms[arm]), float) for run in self.runs])
+
+    def right(self, arm: str) -> Float[np.ndarray, " turns"]:
+        """Whether the action decided is the right one, whatever the environment makes of it."""
+        gold = np.array([self.runs[i].about.right[t] for i, t in self.places])
+        return (self.flat(arm, lambda turns: turns.action) == gold).astype(float)
 
     def success(self, arm: str) -> Float[np.ndarray, " turns"]:
         """Whether the tool took the call and the database is as the right call leaves it."""
@@ -68,7 +75,7 @@ class Visits:
 
     def rows(self, part: str) -> list[Row]:
         """One row for each turn in each arm; margins are towards the right action."""
-        return [row for arm in ARMS for row in self._rows_of(arm.name, part)]
+        return [row for arm in self.arms for row in self._rows_of(arm.name, part)]
 
     def _rows_of(self, arm: str, part: str) -> list[Row]:
         out = []

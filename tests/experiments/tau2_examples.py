@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from experiments.tau2.arms import About, ArmTurns, Before, Checks, VisitRun
+from experiments.tau2.episodes import COURSES, EpisodeRun
 from experiments.tau2.measure import Known, Measured
 from experiments.tau2.settings import Tau2Settings
 from experiments.tau2.summary import summarise
+from experiments.tau2.turns import About, ArmTurns, Before, Checks, VisitRun
 from pkv_interp.agent.tau2.keeping import ARMS
 from pkv_interp.run.report import Report
 from pkv_interp.run.stage import Stage
@@ -24,6 +25,7 @@ TOKENS = {
     "prefix_cache": 50,
     "erratum": 25,
     "field_only": 20,
+    "field_erratum": 30,
     "field_last": 25,
     "unified": 40,
     "stale": 10,
@@ -73,8 +75,25 @@ def visit(
     return VisitRun(about, Before(1.0 if before else -1.0, before, before), arms, 30, checks)
 
 
-def measured(decisions: list[VisitRun] | None = None, loops: list[VisitRun] | None = None) -> Measured:
-    """Four decisions in two domains, of which one is wrong before the change; and two loops."""
+def episode(
+    user: str,
+    domain: str = "retail",
+    *,
+    wrong: tuple[str, ...] = ("stale",),
+    unchanged_wrong: tuple[str, ...] = (),
+    told: float = 1.0,
+) -> EpisodeRun:
+    """An episode whose arms in ``wrong`` are wrong once the state has changed and is not looked up anew."""
+    by_course = {"unchanged": unchanged_wrong, "changed": wrong, "looked_up": ()}
+    return EpisodeRun({course: visit(user, domain, wrong=by_course[course]) for course in COURSES}, told)
+
+
+def measured(
+    decisions: list[VisitRun] | None = None,
+    loops: list[VisitRun] | None = None,
+    episodes: list[EpisodeRun] | None = None,
+) -> Measured:
+    """Four decisions in two domains, of which one is wrong before the change; two loops, three episodes."""
     decided = decisions or [
         visit("ann"),
         visit("bob", gold=(1,)),
@@ -83,12 +102,23 @@ def measured(decisions: list[VisitRun] | None = None, loops: list[VisitRun] | No
     ]
     looped = [visit("eve", gold=(0, 1)), visit("fay", gold=(1, 0), wrong=("stale", "unified"))]
     looped = looped if loops is None else loops
+    episodes = episodes or [
+        episode("gil"),
+        episode("hal", wrong=("stale", "field_only")),
+        episode("ida", "airline", wrong=("stale", "full"), unchanged_wrong=("unified",)),
+    ]
     known = [Known(name, "26.3", "0" * 64, 10, 1) for name in dict.fromkeys(v.about.domain for v in decided)]
     return Measured(
         known,
         Stage({one.about.instance: one for one in decided}),
         Stage({one.about.instance: one for one in looped}),
+        Stage({one.courses["changed"].about.instance: one for one in episodes}),
     )
+
+
+def with_arms(run: VisitRun, *names: str) -> VisitRun:
+    """A visit of which only these arms were run."""
+    return replace(run, arms={name: run.arms[name] for name in names})
 
 
 def summed(found: Measured | None = None, **changes: Any) -> Report:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from experiments import find
 from experiments.tau2.cases import WAYS, build_cases
+from experiments.tau2.episodes import COURSES, EpisodeRun, course_of
 from experiments.tau2.figures import FIGURES
 from experiments.tau2.settings import Tau2Settings
+from experiments.tau2.turns import Checks
 from pkv_interp.errors import PkvError
 from pkv_interp.plots.tables import NOT_COMPETENT
 from pkv_interp.records import RunRecord, load_records, published
@@ -19,7 +23,15 @@ from tests import runs
 from tests.agent.tau2.fake import shop
 from tests.experiments.configs import compose
 from tests.experiments.made_up import record as made_up_record
-from tests.experiments.tau2_examples import NAMES, measured, summed, visit, with_checks
+from tests.experiments.tau2_examples import (
+    NAMES,
+    episode,
+    measured,
+    summed,
+    visit,
+    with_arms,
+    with_checks,
+)
 from tests.families import tiny
 
 
@@ -78,10 +90,63 @@ def test_turns_and_whole_visits_are_told_apart() -> None:
     assert [row.value for row in lines(report, "by_turn", arm="unified")] == [0.5, 0.5]
     (whole,) = lines(report, "shares", part="loops", arm="unified", quantity="whole")
     assert (whole.value, whole.n_instances) == (0.5, 2)
-    assert len(list(report.rows)) == len(NAMES) * (4 + 4)
+    assert len(list(report.rows)) == len(NAMES) * (4 + 4 + 3 * 3)
     assert all(
         row.extra["success"] == (row.arm not in ("stale",)) for row in report.rows if row.family == "ann"
     )
+
+
+def test_episodes_are_told_by_course_and_of_those_right_in_both_states() -> None:
+    report = summed(competence_threshold=0.5)
+    stated = {name: one.value for name, one in report.stated().items()}
+    changed = {name: stated[f"episode_changed_{name}"] for name in NAMES}
+    assert changed == dict.fromkeys(NAMES, 1.0) | {
+        "full": pytest.approx(2 / 3),
+        "field_only": pytest.approx(2 / 3),
+        "stale": 0.0,
+    }
+    assert stated["episode_unchanged_unified"] == pytest.approx(2 / 3)
+    assert stated["episode_unchanged_stale"] == stated["episode_looked_up_stale"] == 1.0
+    assert stated["episode_both_right"] == pytest.approx(2 / 3)
+    (chosen,) = lines(
+        report, "episodes", course="changed", sample="both_right", arm="field_only", quantity="success"
+    )
+    assert (chosen.value, chosen.n_instances) == (0.5, 2)
+    (agreed,) = lines(report, "episodes", course="changed", sample="all", arm="stale", quantity="agreement")
+    assert agreed.value == pytest.approx(1 / 3)
+    assert {row.sample for row in lines(report, "episodes")} == {"all", "retail", "airline", "both_right"}
+
+
+def test_no_claim_of_an_episode_is_stated_below_the_gate() -> None:
+    stated = set(summed(measured([visit("ann", before=False), visit("bob", gold=(1,))])).stated())
+    assert {name for name in stated if name.startswith("episode_")} == {"episode_both_right"}
+
+
+def test_an_action_can_be_right_and_the_database_another_one() -> None:
+    run = visit("ann")
+    refused = replace(run.arms["erratum"], accepted=np.array([False]))
+    odd = EpisodeRun({c: replace(run, arms=run.arms | {"erratum": refused}) for c in COURSES}, 1.0)
+    report = summed(measured(episodes=[odd]))
+    told = {
+        row.quantity: row.value
+        for row in lines(report, "episodes", course="changed", sample="all", arm="erratum")
+    }
+    assert (told["right"], told["success"]) == (1.0, 0.0)
+
+
+def test_arms_that_a_server_was_not_asked_are_in_no_table() -> None:
+    names = ("full", "prefix_cache", "erratum", "field_last", "stale")
+    asked = [with_arms(visit(user), *names) for user in ("ann", "bob")]
+    played = EpisodeRun({course: with_arms(visit("gil"), *names) for course in COURSES}, 1.0)
+    report = summed(
+        measured(asked, asked, [played]), competence_threshold=0.5, url="http://here", engine="vllm"
+    )
+    assert not any("unified" in name or "field_only" in name for name in report.stated())
+    for table in ("shares", "cost", "by_turn", "episodes"):
+        assert {row.arm for row in lines(report, table)} == set(names)
+    for draw in FIGURES.values():
+        drawn: Any = draw(made_up_record("tau2", report.tables))
+        assert "unified" not in str(drawn.data)
 
 
 def failed(**broken: float) -> set[str]:
@@ -99,6 +164,35 @@ def test_every_control_can_fail() -> None:
     assert "right_succeeds" in failed(right_succeeds=0.5)
 
 
+def missed(*episodes: EpisodeRun) -> set[str]:
+    """Controls that fail with these episodes."""
+    return {one.name for one in summed(measured(episodes=list(episodes))).controls if not one.passed}
+
+
+def test_every_control_of_episodes_can_fail() -> None:
+    assert missed(episode("gil")) == set()
+    assert missed(episode("gil"), episode("hal", told=0.5)) == {"tools_tell_states"}
+    good = episode("gil")
+    quiet = good.courses["unchanged"]
+    for name in ("prefix_cache", "erratum", "field_only", "field_erratum", "stale"):
+        off = replace(quiet.arms[name], margin=quiet.arms[name].margin + 0.01)
+        odd = replace(
+            good, courses=good.courses | {"unchanged": replace(quiet, arms=quiet.arms | {name: off})}
+        )
+        assert missed(odd) == {"unchanged_alike"}, name
+    broken = replace(quiet, checks=Checks(0.0, None, 1.0, 0.5))
+    assert missed(replace(good, courses=good.courses | {"unchanged": broken})) == {"right_succeeds"}
+
+
+def test_a_server_that_tells_no_log_probabilities_has_no_such_control() -> None:
+    silent = [visit("ann", checks=Checks(None, None, 1.0, 1.0))]
+    untold = replace(
+        episode("gil"), courses={c: visit("gil", checks=Checks(None, None, 1.0, 1.0)) for c in COURSES}
+    )
+    names = {one.name for one in summed(measured(silent, silent, [untold])).controls}
+    assert names == {"stale_fails", "right_succeeds", "tools_tell_states", "unchanged_alike"}
+
+
 @pytest.mark.parametrize("name", FIGURES)
 def test_figures_are_drawn_from_the_tables(name: str) -> None:
     report = summed()
@@ -111,13 +205,22 @@ def test_figures_are_drawn_from_the_tables(name: str) -> None:
 def test_published_figures_name_headlines_that_there_are() -> None:
     stated = set(summed(competence_threshold=0.5).stated())
     figures = published(experiment="tau2")
-    assert len(figures) == 7
+    assert len(figures) == 13
     assert set(figures["headline"]) <= stated
 
 
 def test_cases_are_balanced_and_go_round_the_topics() -> None:
-    cases = build_cases(shop(), Tau2Settings(records=8, loops=2, loop_turns=2), tiny("llama").tokenizer)
+    cases = build_cases(
+        shop(), Tau2Settings(records=8, loops=2, loop_turns=2, episodes=3), tiny("llama").tokenizer
+    )
     assert len(cases.decisions) == 8
+    assert len(cases.episodes) == 3
+    for one in cases.episodes:
+        courses = [course_of(one, course) for course in COURSES]
+        assert [visit.requests[0].changed for visit in courses] == [False, True, True]
+        assert [visit.requests[0].looked_up for visit in courses] == [False, False, True]
+        assert [visit.right(0) for visit in courses] == [one.starts[0], 1 - one.starts[0], 1 - one.starts[0]]
+        assert len({visit.instance for visit in courses}) == 3
     topics = [one.records[0].topic.name for one in cases.decisions]
     assert topics[:3] == ["refund", "swap", "pay"]
     for name in set(topics):
@@ -181,6 +284,8 @@ def test_a_missing_package_is_one_line_before_a_model_loads(
         ("loop_turns=5", "less than or equal to 4"),
         ("policy=short", "policy"),
         ("erratum=loud", "use bare, tagged"),
+        ("url=http://here", "go together"),
+        ("engine=vllm", "go together"),
     ],
 )
 def test_settings_are_checked(argument: str, cause: str) -> None:
@@ -201,6 +306,8 @@ def test_a_small_run_acts_in_the_environment_and_claims_no_arm(record: RunRecord
         "splice_in_place",
         "stale_fails",
         "right_succeeds",
+        "tools_tell_states",
+        "unchanged_alike",
     }
     assert record.competence is not None
     assert not record.competence.passed
@@ -208,7 +315,7 @@ def test_a_small_run_acts_in_the_environment_and_claims_no_arm(record: RunRecord
     assert "success_full" not in record.headline
     decided = [row for row in record.rows if row.extra["part"] == "decisions"]
     assert len(decided) == 8 * len(NAMES)
-    assert len(record.rows) == 8 * len(NAMES) + 2 * 2 * len(NAMES)
+    assert len(record.rows) == (8 + 2 * 2 + 2 * 3) * len(NAMES)
     run = {name: sum(int(r.extra["tokens_run"] or 0) for r in decided if r.arm == name) for name in NAMES}
     assert run["stale"] < run["erratum"] < run["full"]
     assert run["stale"] < run["field_only"] < run["prefix_cache"] < run["full"]

@@ -6,16 +6,20 @@ from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import Any, cast
 
+import numpy as np
 import pytest
 import torch
 
-from experiments.tau2.arms import VisitRun, run_visit
+from experiments.tau2.arms import Sessions, run_visit
+from experiments.tau2.episodes import COURSES, course_of, run_episode, told_by_tools
 from experiments.tau2.settings import Tau2Settings
 from experiments.tau2.splicing import Chunks
+from experiments.tau2.turns import VisitRun
 from pkv_interp.agent.tau2.package import Domain, Verdict, World
-from pkv_interp.agent.tau2.records import Call
+from pkv_interp.agent.tau2.records import Call, Look
+from pkv_interp.agent.tau2.visits import Visit
 from pkv_interp.cache.compute import Runner
-from tests.agent.tau2.test_visits import visit
+from tests.agent.tau2.test_visits import RECORDS, visit
 from tests.families import tiny
 
 
@@ -27,11 +31,13 @@ class Shop:
         done: the calls that it took.
         refused: tool that it refuses.
         idle: tools that are to write and do nothing.
+        tells: its reading tool tells the state that arrived last.
     """
 
     done: list[Call] = field(default_factory=list)
     refused: str = ""
     idle: tuple[str, ...] = ()
+    tells: bool = False
 
     def copy(self) -> Shop:
         return replace(self, done=list(self.done))
@@ -45,6 +51,11 @@ class Shop:
         if call.tool not in (None, *self.idle):
             self.done.append(call)
         return True
+
+    def read(self, look: Look) -> str:
+        record = next(one for one in RECORDS if one.look == look)
+        states = [record.states[record.arrivals.index(one)] for one in self.done if one in record.arrivals]
+        return states[-1] if self.tells else "unknown"
 
     def writes(self, call: Call) -> bool:
         return call.tool is not None
@@ -89,6 +100,7 @@ def test_every_session_is_opened_on_the_clock_but_that_of_the_arm_that_keeps_not
         "prefix_cache": 1.0,
         "erratum": 1.0,
         "field_only": 1.0,
+        "field_erratum": 1.0,
         "field_last": 3.0,
         "unified": 2.0,
         "stale": 1.0,
@@ -111,3 +123,37 @@ def test_right_actions_are_really_made_in_the_world_of_the_visit(
 ) -> None:
     checks = ran(shop).checks
     assert (checks.stale_fails, checks.right_succeeds) == (stale_fails, right_succeeds)
+
+
+def test_courses_share_what_was_opened_and_run_as_if_they_did_not() -> None:
+    loaded, settings = tiny("llama"), Tau2Settings()
+    chunks = Chunks(Runner.of(loaded.model), loaded.tokenizer, settings)
+    one, town = visit(visit().records[:1], (True,)), cast(Domain, Town(Shop(tells=True)))
+    sessions = Sessions.of(chunks, one, settings)
+
+    def run(course: Visit) -> VisitRun:
+        return run_visit(chunks, course, town, settings, sessions=sessions.course(course), in_place=False)
+
+    found = run_episode(one, town, run)
+    assert list(found.courses) == list(COURSES)
+    assert found.told == 1.0
+    for course, shared in found.courses.items():
+        alone = run_visit(chunks, course_of(one, course), town, settings, in_place=False)
+        assert shared.about == alone.about
+        for name, arm in alone.arms.items():
+            np.testing.assert_array_equal(shared.arms[name].action, arm.action)
+            np.testing.assert_array_equal(shared.arms[name].tokens, arm.tokens)
+            np.testing.assert_allclose(shared.arms[name].margin, arm.margin, atol=1e-5)
+    quiet, changed, looked_up = found.courses.values()
+    assert (quiet.about.right, changed.about.right, looked_up.about.right) == ((0,), (1,), (1,))
+    # Nothing to tell and nothing to renew; after the change there is, and what is looked up is read by all.
+    for name in ("prefix_cache", "erratum", "field_only", "field_erratum"):
+        assert quiet.arms[name].tokens[0] == quiet.arms["stale"].tokens[0]
+        assert changed.arms[name].tokens[0] > changed.arms["stale"].tokens[0]
+    assert all(looked_up.arms[name].length[0] > arm.length[0] for name, arm in changed.arms.items())
+
+
+def test_a_tool_that_tells_another_state_is_noticed() -> None:
+    record = visit().records[0]
+    assert told_by_tools(cast(World, Shop(tells=True)), record) == 1.0
+    assert told_by_tools(cast(World, Shop()), record) == 0.0

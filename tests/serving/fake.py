@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, cast
@@ -36,13 +36,18 @@ class FakeServer:
         metrics: it has counters.
         lies: it says something else than it would have to.
         silent: it tells no log-probabilities.
+        mute: it tells no text.
+        words: that it answers with.
+        says: its log-probabilities after a prompt, and after a cache of a name.
         sent: bodies of all requests.
         got: paths that were read without one.
     """
 
     def __init__(self, caches: Path, holds: int = 100) -> None:
         self.caches, self.holds, self.columns = caches, holds, 4
-        self.off, self.metrics, self.lies, self.silent = 0, True, False, False
+        self.off, self.metrics, self.lies, self.silent, self.mute = 0, True, False, False, False
+        self.words: Sequence[str] = WORDS
+        self.says: Callable[[Sequence[int], str | None], np.ndarray] = log_probabilities
         self.sent: list[dict[str, Any]] = []
         self.got: list[str] = []
         self.left = threading.Event()
@@ -106,7 +111,7 @@ class FakeServer:
                     self._kept.popitem(last=False)
             self._local, self._external = self._local + local, self._external + external
             self._computed += len(ids) - local - external + self.off
-        told = log_probabilities((*ids, 1) if self.lies else ids, name if brought else None)
+        told = self.says((*ids, 1) if self.lies else ids, name if brought else None)
         usage = {"prompt_tokens": len(ids), "prompt_tokens_details": {"cached_tokens": local + external}}
         return told, usage
 
@@ -143,7 +148,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.fake.running(1)
         try:
             for number in range(body["max_tokens"] if body.get("ignore_eos") else 1):
-                self._event(_choice(told, body["logprobs"], self.fake.silent))
+                self._event(_choice(told, body["logprobs"], self.fake))
                 # A client that leaves is noticed when there is no more room for what is sent.
                 for _ in range(2000 if number else 0):
                     self._event({"choices": []})
@@ -174,8 +179,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(data)
 
 
-def _choice(told: np.ndarray, top: int, silent: bool) -> dict[str, Any]:
+def _choice(told: np.ndarray, top: int, fake: FakeServer) -> dict[str, Any]:
     likeliest = np.argsort(-told)[:top]
     told_top = {f"token_id:{int(token)}": float(told[token]) for token in likeliest}
-    logprobs = None if silent else {"top_logprobs": [told_top]}
-    return {"choices": [{"text": f" {WORDS[int(likeliest[0])]}", "logprobs": logprobs}]}
+    logprobs = None if fake.silent else {"top_logprobs": [told_top]}
+    text = "" if fake.mute else f" {fake.words[int(likeliest[0])]}"
+    return {"choices": [{"text": text, "logprobs": logprobs}]}

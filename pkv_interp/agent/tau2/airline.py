@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pkv_interp.agent.tau2.records import DENY, Call, Gated, Topic
+from pkv_interp.agent.tau2.records import DENY, Call, Gated, Look, Topic
 
 DOMAIN = "airline"
 AVAILABLE, LANDED, CANCELLED = "available", "landed", "cancelled"
@@ -79,6 +79,7 @@ def _gated(
     booked: Row, tables: Row, topic: Topic, states: tuple[str, str], calls: tuple[Call, Call], request: str
 ) -> Gated:
     # Days are left out: the states are set, and a day to come would tell that a flight cannot have landed.
+    first = booked["flights"][0]
     route = ", ".join(f"{leg['flight_number']} to {leg['destination']}" for leg in booked["flights"])
     return Gated(
         DOMAIN,
@@ -90,6 +91,7 @@ def _gated(
         states.index(AVAILABLE),
         (_arrival(booked, tables, states[0]), _arrival(booked, tables, states[1])),
         calls,
+        Look(Call.of("get_flight_status", flight_number=first["flight_number"], date=first["date"])),
         (
             f"flights: {route}",
             f"cabin: {_words(booked['cabin'])}",

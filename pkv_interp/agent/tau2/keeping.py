@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from pkv_interp.agent.arms import FULL, PREFIX_CACHE, Arm
+from pkv_interp.agent.arms import FIELD_ERRATUM, FULL, PREFIX_CACHE, Arm
 from pkv_interp.agent.tau2.visits import Span
 from pkv_interp.cache.compute import Computed, Runner
 from pkv_interp.cache.frozen import FrozenCache
@@ -17,7 +17,18 @@ FIELD_LAST = Arm("field_last", reprefill="changed")
 UNIFIED = Arm("unified", composed=True, refresh=True, erratum=True)
 STALE = Arm("stale")
 #: Every arm, the reference first.
-ARMS: tuple[Arm, ...] = (FULL, PREFIX_CACHE, ERRATUM, FIELD_ONLY, FIELD_LAST, UNIFIED, STALE)
+ARMS: tuple[Arm, ...] = (
+    FULL,
+    PREFIX_CACHE,
+    ERRATUM,
+    FIELD_ONLY,
+    FIELD_ERRATUM,
+    FIELD_LAST,
+    UNIFIED,
+    STALE,
+)
+#: Arms that change the prompt alone: what any server can be asked.
+PROMPT_ARMS = tuple(arm for arm in ARMS if not (arm.refresh or arm.composed))
 
 #: Puts the precompiled policy after a prefix; the tokens it ran again are counted.
 Splice = Callable[[FrozenCache], tuple[FrozenCache, int]]

@@ -10,7 +10,7 @@ from importlib import metadata
 from typing import Any
 
 from pkv_interp.agent.tau2.airline import airline_part, airline_records
-from pkv_interp.agent.tau2.records import UPDATE, Call, Gated
+from pkv_interp.agent.tau2.records import UPDATE, Call, Gated, Look
 from pkv_interp.agent.tau2.retail import retail_part, retail_records
 from pkv_interp.errors import PkvError
 
@@ -141,6 +141,14 @@ class World:
         except ValueError:
             return False
         return True
+
+    def read(self, look: Look) -> str:
+        """A record's state as the environment's own tool tells it; an amount has two decimal places."""
+        found = self.environment.make_tool_call(look.call.tool, **look.call.keywords)
+        found = found.model_dump() if look.path else found
+        for key in look.path:
+            found = found[key]
+        return f"{found:.2f}" if isinstance(found, float | int) else str(found)
 
     def arrive(self, call: Call) -> None:
         """Change the state, from outside the conversation.

@@ -39,6 +39,19 @@ class Call:
         return json.loads(self.arguments)
 
 
+@dataclass(frozen=True)
+class Look:
+    """Where the environment itself tells a state.
+
+    Attributes:
+        call: of one of its reading tools.
+        path: keys from what that tool gives to the state; none where it gives the state.
+    """
+
+    call: Call
+    path: tuple[str, ...] = ()
+
+
 #: A request that the policy does not allow is denied in words; no tool is called.
 DENY = Call(None)
 
@@ -74,6 +87,7 @@ class Gated:
         found: index of the state that the database has it in.
         arrivals: what brings the record into each state.
         calls: the call that is right in each state.
+        look: where the environment tells the state.
         details: further lines about it.
         request: what the user wants; it gives no state away.
     """
@@ -87,6 +101,7 @@ class Gated:
     found: int
     arrivals: tuple[Call, Call]
     calls: tuple[Call, Call]
+    look: Look
     details: tuple[str, ...]
     request: str
 
@@ -100,6 +115,10 @@ class Gated:
         """Rows of the database that have the state: table and key of an order, a flight, or a card's user."""
         updates = [call.keywords["update_data"] for call in self.arrivals if call.tool == UPDATE]
         return frozenset((table, key) for update in updates for table, rows in update.items() for key in rows)
+
+    def told(self, value: str) -> str:
+        """The line by which a lookup of the record tells its state."""
+        return f"{self.title} was looked up: {self.topic.field} {value}."
 
     @property
     def label(self) -> str:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
-from pkv_interp.agent.tau2.records import DENY, Call, Gated, Topic
+from pkv_interp.agent.tau2.records import DENY, Call, Gated, Look, Topic
 
 DOMAIN = "retail"
 PENDING, PROCESSED, DELIVERED, CANCELLED = "pending", "processed", "delivered", "cancelled"
@@ -109,6 +110,7 @@ def _gated(
         found,
         arrivals,
         calls,
+        Look(Call.of("get_order_details", order_id=order["order_id"]), ("status",)),
         (f"items: {names}", f"total: {total:.2f}"),
         request,
     )
@@ -170,4 +172,7 @@ def _pay(order: Row, methods: Row) -> Gated | None:
     move = Call.of("modify_pending_order_payment", order_id=key, payment_method_id=card)
     ask = f"The user wants to pay order {key} with the gift card instead, and has confirmed."
     found = 0 if cards[card] >= paid["amount"] else 1
-    return _gated(order, PAY, (enough, short), (left(enough), left(short)), (move, DENY), ask, found=found)
+    gated = _gated(order, PAY, (enough, short), (left(enough), left(short)), (move, DENY), ask, found=found)
+    # The tool that tells a balance is that of the user, who has the card.
+    whose = Call.of("get_user_details", user_id=order["user_id"])
+    return replace(gated, look=Look(whose, ("payment_methods", card, "balance")))

@@ -23,11 +23,13 @@ class Request:
         record: index of the record that it is about.
         changed: its state changes right before, from outside the conversation.
         first: index of the action that the menu names first.
+        looked_up: the record is looked up anew right before, and the log says what state the tool tells.
     """
 
     record: int
     changed: bool
     first: int
+    looked_up: bool = False
 
 
 @dataclass(frozen=True)

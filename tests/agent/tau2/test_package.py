@@ -53,6 +53,15 @@ def test_right_calls_succeed_and_stale_ones_fail_in_either_state(domain: Domain)
             assert right.success, (one.instance, state)
 
 
+def test_its_reading_tools_tell_every_state(domain: Domain) -> None:
+    for one in by_topic(domain, 2):
+        for state in (0, 1):
+            world = in_state(domain.world(one.user), one, state)
+            before = world.copy()
+            assert world.read(one.look) == one.states[state], one.instance
+            assert world.same(before), one.instance
+
+
 def test_tools_raise_on_the_states_that_they_check(domain: Domain) -> None:
     """Every retail tool, and the change of cabin; the policy itself says that the others do not check."""
     checked = [one for one in by_topic(domain, 1) if one.topic.name not in ("cancel", "grounded")]
