@@ -21,6 +21,7 @@ from experiments.serving.timings import (
     throughput,
     throughput_ratio,
 )
+from experiments.serving.told import told_controls
 from pkv_interp.measure.competence import Decision
 from pkv_interp.records.schema import Row
 from pkv_interp.records.tables import interval
@@ -66,6 +67,7 @@ def summarise(found: Measured, scoring: Scoring[ServingSettings]) -> Report:
             *_update_lines(found),
         ],
         rows=[row for scene in found.scenes for row in _rows(scene)],
+        controls=told_controls(found),
     )
 
 

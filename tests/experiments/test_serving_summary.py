@@ -21,7 +21,7 @@ from experiments.serving.tables import ArmLine, FaultLine, LoadLine, RatioLine, 
 from experiments.serving.timings import first_token, first_token_ratio, first_tokens, throughput_ratio
 from pkv_interp.run.stage import Stage
 from tests.experiments.made_up import record, scoring
-from tests.experiments.serving_examples import failed, run_of, served, settings
+from tests.experiments.serving_examples import Judge, failed, run_of, served, settings
 
 #: Seconds to the first token of each arm, and how many requests it is right on, of 4.
 FIRST = {"full": 8.0, "erratum": 2.0, "field_last": 1.0, "stale": 0.5, "field_only": 4.0}
@@ -163,6 +163,44 @@ def test_controls_under_load_can_fail() -> None:
     assert "same_under_load" in failed(check_runs, [good, run_of([served(error=0.5)])])
     assert beside(off=1) == {"hits_equal_counters"}
     assert beside(failed="ReadError") == {"served_under_load"}
+
+
+def summary_failures(found: Measured) -> set[str]:
+    return {one.name for one in summarise(found, scoring(settings())).controls if not one.passed}
+
+
+def test_a_server_that_falls_silent_under_load_ends_the_run() -> None:
+    """What was compared with nothing passes no control: a run in which nothing was told is no success."""
+    silent = run_of([served(error=None)] * 4)
+    judged = Judge()
+    check_runs(judged, [silent])  # type: ignore[arg-type]
+    assert "same_under_load" not in judged.controls
+    chosen = settings()
+    good = made_up(chosen)
+    assert summary_failures(good) == set()
+    every = Stage(dict.fromkeys(good.load.results, silent))
+    assert "told_under_load" in summary_failures(replace(good, load=every))
+    one = Stage(good.load.results | {Cell(chosen.arms[0], 0, chosen.loads[0]).instance: silent})
+    assert summary_failures(replace(good, load=one)) == {"told_under_load"}
+    # Who has no answer has told nothing; that is another control's.
+    unanswered = run_of([served(error=None, failed="ReadError")])
+    only = Stage(good.load.results | {Cell(chosen.arms[0], 0, chosen.loads[0]).instance: unanswered})
+    assert summary_failures(replace(good, load=only)) == set()
+
+
+def test_updates_that_are_held_against_nothing_end_the_run() -> None:
+    good = made_up(settings())
+    case = good.updates.results["256/0"]
+    silent = {name: replace(one, error=None) for name, one in case.methods.items()}
+    judged = Judge()
+    check_updates(judged, [replace(case, methods=silent)])  # type: ignore[arg-type]
+    assert "updates_exact" not in judged.controls
+    untold = Stage(good.updates.results | {"256/0": replace(case, methods=silent)})
+    assert summary_failures(replace(good, updates=untold)) == {"told_in_updates"}
+    # Full re-prefills are held against nothing, and no length is no update.
+    whole = replace(case, methods=case.methods | {"full": silent["full"]})
+    assert summary_failures(replace(good, updates=Stage({"256/0": whole}))) == set()
+    assert summary_failures(replace(good, updates=Stage({}))) == set()
 
 
 def test_controls_of_updates_can_fail() -> None:

@@ -176,20 +176,16 @@ def test_every_control_of_episodes_can_fail() -> None:
     quiet = good.courses["unchanged"]
     for name in ("prefix_cache", "erratum", "field_only", "field_erratum", "stale"):
         off = replace(quiet.arms[name], margin=quiet.arms[name].margin + 0.01)
-        odd = replace(
-            good, courses=good.courses | {"unchanged": replace(quiet, arms=quiet.arms | {name: off})}
-        )
-        assert missed(odd) == {"unchanged_alike"}, name
+        courses = good.courses | {"unchanged": replace(quiet, arms=quiet.arms | {name: off})}
+        assert missed(replace(good, courses=courses)) == {"unchanged_alike"}, name
     broken = replace(quiet, checks=Checks(0.0, None, 1.0, 0.5))
     assert missed(replace(good, courses=good.courses | {"unchanged": broken})) == {"right_succeeds"}
 
 
 def test_a_server_that_tells_no_log_probabilities_has_no_such_control() -> None:
-    silent = [visit("ann", checks=Checks(None, None, 1.0, 1.0))]
-    untold = replace(
-        episode("gil"), courses={c: visit("gil", checks=Checks(None, None, 1.0, 1.0)) for c in COURSES}
-    )
-    names = {one.name for one in summed(measured(silent, silent, [untold])).controls}
+    silent = visit("ann", checks=Checks(None, None, 1.0, 1.0))
+    untold = EpisodeRun(dict.fromkeys(COURSES, silent), 1.0)
+    names = {one.name for one in summed(measured([silent], [silent], [untold])).controls}
     assert names == {"stale_fails", "right_succeeds", "tools_tell_states", "unchanged_alike"}
 
 

@@ -52,14 +52,12 @@ def served(fake: FakeServer, engine: str = "vllm") -> VisitRun:
 
 
 def test_a_server_is_asked_what_a_cache_of_ours_is_and_keeps_prefixes_itself(fake: FakeServer) -> None:
-    # It tells all of its tokens, so that both actions are always among them.
-    vocabulary = len(fake.words)
-    fake.says, honest = (lambda ids, name: honest(ids, name)), fake.says
     loaded = tiny("llama")
     chunks = Chunks(Runner.of(loaded.model), loaded.tokenizer, Tau2Settings())
     ours = run_visit(chunks, visit(), cast(Domain, Town(Shop())), Tau2Settings(), in_place=False)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pkv_interp.serving.client.TOP", vocabulary)
+        # It tells all of its tokens, so that both actions are always among them.
+        patch.setattr("pkv_interp.serving.client.TOP", len(fake.words))
         found = served(fake)
     assert list(found.arms) == NAMES
     assert found.about == ours.about
@@ -69,7 +67,7 @@ def test_a_server_is_asked_what_a_cache_of_ours_is_and_keeps_prefixes_itself(fak
         np.testing.assert_array_equal(theirs.action, mine.action)
         np.testing.assert_allclose(theirs.margin, mine.margin, atol=1e-3)
         np.testing.assert_array_equal(theirs.length, mine.length)
-        # At the first turn histories are alike; a server keeps one token less where nothing is new.
+        # At the first turn histories are alike.
         assert theirs.tokens[0] == mine.tokens[0], name
         assert theirs.opening == mine.opening, name
     assert found.checks.prefix_cache_equals_full == pytest.approx(0.0, abs=1e-6)
@@ -100,8 +98,8 @@ def test_a_lying_prefix_cache_is_seen_in_the_check(fake: FakeServer) -> None:
 
     def says(ids: Sequence[int], name: str | None) -> np.ndarray:
         asked.append(1)
-        # Every third answer is one to a prompt with a token more.
-        return honest((*ids, 5) if len(asked) % 3 == 0 else ids, name)
+        # Two of full, one that is read, and then the first of the prefix cache: as after one token more.
+        return honest((*ids, 5) if len(asked) == 4 else ids, name)
 
     fake.says = says
     assert (served(fake).checks.prefix_cache_equals_full or 0.0) > 1e-2

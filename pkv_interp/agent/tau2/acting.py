@@ -44,11 +44,24 @@ class Answer:
     told: Mapping[int, float] = field(default_factory=dict)
 
     def apart(self, other: Answer) -> float | None:
-        """Largest difference in logits, or in log-probabilities that both tell; None where there are none."""
+        """Largest difference in logits, or in log-probabilities that are told; None where none are.
+
+        What one tells and the other does not is there at most as likely as the last that is told: so far
+        apart they are at least.
+        """
         if self.logits is not None and other.logits is not None:
             return float((self.logits - other.logits).abs().max())
-        both = self.told.keys() & other.told.keys()
-        return max((abs(self.told[one] - other.told[one]) for one in both), default=None)
+        if not (self.told and other.told):
+            return None
+        both = [abs(value - other.told[one]) for one, value in self.told.items() if one in other.told]
+        pairs = ((self.told, other.told), (other.told, self.told))
+        alone = [
+            value - min(theirs.values())
+            for mine, theirs in pairs
+            for one, value in mine.items()
+            if one not in theirs
+        ]
+        return max(0.0, *both, *alone)
 
 
 class Asker(Protocol):

@@ -126,7 +126,10 @@ def test_a_lookup_tells_what_the_environments_tool_tells_before_the_request() ->
 
 def test_answers_differ_by_logits_or_by_what_both_tell() -> None:
     first, second = (Answer(0, 1.0, True, 1, 1.0, told=told) for told in ({1: -0.5, 2: -1.0}, {1: -0.75}))
-    assert first.apart(second) == pytest.approx(0.25)
+    assert first.apart(second) == second.apart(first) == pytest.approx(0.25)
+    # A token that one of them does not tell is there no likelier than what it tells last.
+    third = Answer(0, 1.0, True, 1, 1.0, told={3: -0.25, 4: -4.5})
+    assert first.apart(third) == third.apart(first) == pytest.approx(4.0)
     assert first.apart(Answer(0, 1.0, True, 1, 1.0)) is None
     one, other = (Answer(0, 1.0, True, 1, 1.0, torch.tensor(x)) for x in ([0.0, 1.0], [0.5, -1.0]))
     assert one.apart(other) == 2.0
