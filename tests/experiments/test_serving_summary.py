@@ -183,7 +183,7 @@ def test_a_server_that_falls_silent_under_load_ends_the_run() -> None:
     one = Stage(good.load.results | {Cell(chosen.arms[0], 0, chosen.loads[0]).instance: silent})
     assert summary_failures(replace(good, load=one)) == {"told_under_load"}
     # Who has no answer has told nothing; that is another control's.
-    unanswered = run_of([served(error=None, failed="ReadError")])
+    unanswered = run_of([served(), served(error=None, failed="ReadError")])
     only = Stage(good.load.results | {Cell(chosen.arms[0], 0, chosen.loads[0]).instance: unanswered})
     assert summary_failures(replace(good, load=only)) == set()
 

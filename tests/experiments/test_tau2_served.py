@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from experiments import find
 from experiments.tau2.arms import run_visit
 from experiments.tau2.served import Server, decided, run_served_visit
 from experiments.tau2.settings import Tau2Settings
@@ -161,3 +162,39 @@ def test_withheld_arms_are_named() -> None:
     kept = Tau2Settings.model_validate({"url": "http://here:1", "engine": "llama"})
     assert len(kept.remarks()) == 2
     assert Tau2Settings().remarks() == ()
+
+
+def test_a_run_at_a_url_loads_no_model_and_its_record_says_what_is_withheld(
+    fake: FakeServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("tau2", reason="the extra 'tau2' is not installed")
+    monkeypatch.setattr("pkv_interp.run.session.load", lambda _: pytest.fail("a model was loaded"))
+    sizes = {"domains": ["retail"], "records": 3, "loops": 1, "loop_turns": 2, "episodes": 1}
+    record = find("tau2").run(
+        model="tiny-llama", url=fake.url, engine="vllm", results_dir=tmp_path / "results", **sizes
+    )
+    assert record.subject == "tiny-llama@vllm"
+    assert record.model["weight_sha256"] == UNSEEN
+    assert any("unified are withheld" in one for one in record.remarks)
+    assert {row.arm for row in record.rows} == set(NAMES)
+    assert record.competence is not None
+    assert not record.competence.passed
+    assert "success_full" not in record.headline
+    cheaper = {arm: record.headline[f"tokens_ratio_{arm}"].value for arm in NAMES[1:]}
+    assert cheaper["stale"] > cheaper["prefix_cache"] > 1
+    names = {one.name for one in record.controls}
+    assert names == {
+        "prefix_cache_equals_full",
+        "stale_fails",
+        "right_succeeds",
+        "tools_tell_states",
+        "unchanged_alike",
+    }
+
+
+def test_a_server_that_is_not_there_is_one_line(tmp_path: Path) -> None:
+    pytest.importorskip("tau2", reason="the extra 'tau2' is not installed")
+    with pytest.raises(PkvError, match="tells no model at /v1/models"):
+        find("tau2").run(
+            model="tiny-llama", url="http://127.0.0.1:9", engine="vllm", results_dir=tmp_path / "results"
+        )
