@@ -40,7 +40,7 @@ def fake(tmp_path: Path) -> Iterator[FakeServer]:
         return torch.log_softmax(runner.prefill(tuple(ids)).logits.double(), -1).numpy()
 
     made.says = says
-    made.words = [loaded.tokenizer.decode([one]) for one in range(len(loaded.tokenizer))]
+    made.words = [str(loaded.tokenizer.decode([one])) for one in range(len(loaded.tokenizer))]
     yield made
     made.close()
 

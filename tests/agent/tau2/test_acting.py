@@ -99,9 +99,11 @@ class Says:
 
     answer: Answer
     asked: list[Prompt] = field(default_factory=list)
+    turns: list[int] = field(default_factory=list)
 
-    def ask(self, prompt: Prompt, _: Page) -> Answer:
+    def ask(self, prompt: Prompt, page: Page) -> Answer:
         self.asked.append(prompt)
+        self.turns.append(page.turn)
         return self.answer
 
 
@@ -111,6 +113,7 @@ def test_an_answer_that_names_no_action_calls_nothing_and_succeeds_never() -> No
     assert books.judged == []
     assert [step.verdict for step in steps] == [Verdict(False, False)] * 2
     assert "refused" in asker.asked[1].text
+    assert asker.turns == [0, 1]
 
 
 def test_a_lookup_tells_what_the_environments_tool_tells_before_the_request() -> None:
