@@ -192,9 +192,9 @@ def test_a_run_at_a_url_loads_no_model_and_its_record_says_what_is_withheld(
     }
 
 
-def test_a_server_that_is_not_there_is_one_line(tmp_path: Path) -> None:
+def test_a_server_that_is_not_there_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("tau2", reason="the extra 'tau2' is not installed")
+    monkeypatch.setattr("pkv_interp.run.session.load", lambda _: pytest.fail("a model was loaded"))
+    there = {"url": "http://127.0.0.1:9", "engine": "vllm", "domains": ["retail"], "records": 1}
     with pytest.raises(PkvError, match="tells no model at /v1/models"):
-        find("tau2").run(
-            model="tiny-llama", url="http://127.0.0.1:9", engine="vllm", results_dir=tmp_path / "results"
-        )
+        find("tau2").run(model="tiny-llama", results_dir=tmp_path / "results", **there)
