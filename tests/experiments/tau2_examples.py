@@ -130,3 +130,9 @@ def summed(found: Measured | None = None, **changes: Any) -> Report:
 def with_checks(**changes: Any) -> Measured:
     """Measurements of which one visit's checks are not as they must be."""
     return measured([visit("ann"), visit("bob", gold=(1,), checks=replace(GOOD, **changes))])
+
+
+def lines(report: Any, name: str, **wanted: Any) -> list[Any]:
+    """Lines of a report's table that have these values."""
+    rows = [row for row in report.tables if row.table == name]
+    return [row for row in rows if all(getattr(row, key) == value for key, value in wanted.items())]
