@@ -165,8 +165,10 @@ def test_controls_under_load_can_fail() -> None:
     assert beside(failed="ReadError") == {"served_under_load"}
 
 
-def summary_failures(found: Measured) -> set[str]:
-    return {one.name for one in summarise(found, scoring(settings())).controls if not one.passed}
+def of_summary(session: Any, found: Measured) -> None:
+    """The controls that the summary makes, noted in a session."""
+    for one in summarise(found, scoring(settings())).controls:
+        session.control(one.name, one.value, one.expected, one.tolerance)
 
 
 def test_a_server_that_falls_silent_under_load_ends_the_run() -> None:
@@ -177,15 +179,15 @@ def test_a_server_that_falls_silent_under_load_ends_the_run() -> None:
     assert "same_under_load" not in judged.controls
     chosen = settings()
     good = made_up(chosen)
-    assert summary_failures(good) == set()
+    assert failed(of_summary, good) == set()
     every = Stage(dict.fromkeys(good.load.results, silent))
-    assert "told_under_load" in summary_failures(replace(good, load=every))
+    assert "told_under_load" in failed(of_summary, replace(good, load=every))
     one = Stage(good.load.results | {Cell(chosen.arms[0], 0, chosen.loads[0]).instance: silent})
-    assert summary_failures(replace(good, load=one)) == {"told_under_load"}
+    assert "told_under_load" in failed(of_summary, replace(good, load=one))
     # Who has no answer has told nothing; that is another control's.
     unanswered = run_of([served(), served(error=None, failed="ReadError")])
     only = Stage(good.load.results | {Cell(chosen.arms[0], 0, chosen.loads[0]).instance: unanswered})
-    assert summary_failures(replace(good, load=only)) == set()
+    assert failed(of_summary, replace(good, load=only)) == set()
 
 
 def test_updates_that_are_held_against_nothing_end_the_run() -> None:
@@ -196,11 +198,11 @@ def test_updates_that_are_held_against_nothing_end_the_run() -> None:
     check_updates(judged, [replace(case, methods=silent)])  # type: ignore[arg-type]
     assert "updates_exact" not in judged.controls
     untold = Stage(good.updates.results | {"256/0": replace(case, methods=silent)})
-    assert summary_failures(replace(good, updates=untold)) == {"told_in_updates"}
+    assert "told_in_updates" in failed(of_summary, replace(good, updates=untold))
     # Full re-prefills are held against nothing, and no length is no update.
     whole = replace(case, methods=case.methods | {"full": silent["full"]})
-    assert summary_failures(replace(good, updates=Stage({"256/0": whole}))) == set()
-    assert summary_failures(replace(good, updates=Stage({}))) == set()
+    assert failed(of_summary, replace(good, updates=Stage({"256/0": whole}))) == set()
+    assert failed(of_summary, replace(good, updates=Stage({}))) == set()
 
 
 def test_controls_of_updates_can_fail() -> None:

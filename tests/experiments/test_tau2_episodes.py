@@ -50,19 +50,19 @@ def test_an_action_can_be_right_and_the_database_another_one() -> None:
     assert (told["right"], told["success"]) == (1.0, 0.0)
 
 
-def missed(*episodes: EpisodeRun) -> set[str]:
+def failed(*episodes: EpisodeRun) -> set[str]:
     """Controls that fail with these episodes."""
     return {one.name for one in summed(measured(episodes=list(episodes))).controls if not one.passed}
 
 
 def test_every_control_of_episodes_can_fail() -> None:
-    assert missed(episode("gil")) == set()
-    assert missed(episode("gil"), episode("hal", told=0.5)) == {"tools_tell_states"}
+    assert failed(episode("gil")) == set()
+    assert "tools_tell_states" in failed(episode("gil"), episode("hal", told=0.5))
     good = episode("gil")
     quiet = good.courses["unchanged"]
     for name in ("prefix_cache", "erratum", "field_only", "field_erratum", "stale"):
         off = replace(quiet.arms[name], margin=quiet.arms[name].margin + 0.01)
         courses = good.courses | {"unchanged": replace(quiet, arms=quiet.arms | {name: off})}
-        assert missed(replace(good, courses=courses)) == {"unchanged_alike"}, name
+        assert "unchanged_alike" in failed(replace(good, courses=courses)), name
     broken = replace(quiet, checks=Checks(0.0, None, 1.0, 0.5))
-    assert missed(replace(good, courses=good.courses | {"unchanged": broken})) == {"right_succeeds"}
+    assert failed(replace(good, courses=good.courses | {"unchanged": broken})) == {"right_succeeds"}
