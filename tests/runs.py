@@ -11,6 +11,7 @@ from pathlib import Path
 from hydra.core.global_hydra import GlobalHydra
 
 from tests.experiments.small_memories import LOCOMO, MEMORY
+from tests.experiments.small_pictures import VISION
 from tests.serving.small import SERVING
 
 ROOT = Path(__file__).parent.parent
@@ -237,6 +238,7 @@ ARGUMENTS = {
     "prompt": PROMPT,
     "serving": SERVING,
     "tau2": TAU2,
+    "vision": VISION,
     "weight_edits": WEIGHT_EDITS,
 }
 #: Packages of extras that an experiment cannot do without, by experiment.

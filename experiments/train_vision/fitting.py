@@ -29,7 +29,9 @@ def fit(settings: TrainVisionSettings) -> list[dict[str, float]]:
         return []
     training = PictureTraining(
         tower_steps=settings.tower_steps,
+        simple_steps=settings.simple_steps,
         steps=settings.steps,
+        again_steps=settings.again_steps,
         tower_batch=settings.tower_batch,
         batch=settings.batch,
         lr=settings.lr,

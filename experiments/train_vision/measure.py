@@ -1,18 +1,14 @@
 """What the picture model's training measures: the finished model on held-out pictures."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
-
-import torch
+from typing import TYPE_CHECKING
 
 from experiments.train_vision.fitting import fit
 from experiments.train_vision.judging import Answered, judge, questions
 from experiments.train_vision.settings import TrainVisionSettings
-from pkv_interp.cache.pictures import picture_token
-from pkv_interp.composing.chunk import first_ids
-from pkv_interp.measure.picture_answers import showing
-from pkv_interp.models.load_vision import LoadedVision, load_trained
-from pkv_interp.pictures.drawing import picture
+from pkv_interp.measure.picture_splices import own_forward_error
+from pkv_interp.models.load_vision import load_trained
+from pkv_interp.pictures.drawing import PIXELS
 from pkv_interp.pictures.generators import GENERATORS
 from pkv_interp.pictures.items import Item, items, names_of
 from pkv_interp.pictures.scenes import placed_things
@@ -45,7 +41,7 @@ def measure(session: "Session[TrainVisionSettings]") -> Measured:
     loaded = load_trained(settings.model, settings.model_dir)
     session.describe(loaded)
     _check_splits(session, [one.item for one in asked])
-    own = own_forward_error(loaded, asked[0].item)
+    own = own_forward_error(loaded, asked[0].item, PIXELS)
     allowed = tolerance_of(session.info.dtype).logits
     session.control("runner_equals_own_forward", own, 0.0, allowed, "logits, the first question")
     return Measured(session.each("answers", asked, lambda one: judge(loaded, one), Answered), history)
@@ -58,20 +54,3 @@ def _check_splits(session: "Session[TrainVisionSettings]", held_out: list[Item])
     drawn = items(list(GENERATORS), session.settings.pictures, split="train", seed=session.settings.seed)
     shared = names_of(held_out) & names_of(drawn)
     session.control("splits_share_no_picture", len(shared), 0, 0, f"pictures, {len(drawn)} of the training's")
-
-
-@torch.no_grad()
-def own_forward_error(loaded: LoadedVision, item: Item) -> float:
-    """The largest difference of our logits from those of the model's own forward, pixels and all."""
-    images = [picture(scene) for scene in item.scenes]
-    ids = torch.tensor([first_ids(loaded.tokenizer, item.text)])
-    model: Any = loaded.model
-    seen = {name: value.to(model.device) for name, value in loaded.seen(images).items()}
-    tokens = ids.to(model.device)
-    own = (
-        model(input_ids=tokens, mm_token_type_ids=(tokens == picture_token(model)).int(), **seen)
-        .logits[0, -1]
-        .float()
-    )
-    ours = showing(loaded, images).prefill(ids[0].tolist()).logits
-    return float((own - ours).abs().max())

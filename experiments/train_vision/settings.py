@@ -5,7 +5,7 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from pkv_interp.run.settings import ExperimentSettings, Model
-from pkv_interp.run.values import Count, Draws, Folder, Sizes, Steps, Switch
+from pkv_interp.run.values import Count, CountOrNone, Draws, Folder, Sizes, Steps, Switch
 
 #: Learning rate at its highest.
 Rate = Annotated[float, Field(strict=True, gt=0.0, le=1.0)]
@@ -21,7 +21,9 @@ class TrainVisionSettings(ExperimentSettings):
     model_dir: Folder = Field(default="pkv_interp/data/vision_tiny")  # pyright: ignore[reportAssignmentType]
     train: Switch = True
     tower_steps: Steps = 500
-    steps: Steps = 3000
+    simple_steps: CountOrNone = 800
+    steps: Steps = 2600
+    again_steps: CountOrNone = 1500
     tower_batch: Batch = 64
     batch: Batch = 32
     lr: Rate = 1.5e-3
@@ -29,6 +31,12 @@ class TrainVisionSettings(ExperimentSettings):
     prefaces: Sizes = (8, 32, 64)
     field_pictures: Count = 10
     bootstrap_draws: Draws = 2000
+
+    @model_validator(mode="after")
+    def _simple_questions_come_first(self) -> Self:
+        if self.simple_steps > self.steps:
+            raise ValueError(f"simple_steps={self.simple_steps} are some of steps={self.steps}")
+        return self
 
     @model_validator(mode="after")
     def _it_is_our_own_shape(self) -> Self:

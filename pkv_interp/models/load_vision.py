@@ -68,7 +68,11 @@ class LoadedVision:
 
     def look(self, images: Sequence[Image.Image]) -> tuple[Picture, ...]:
         """What the tower makes of pictures."""
-        return look(self.model, **self.seen(images))
+        return self.look_at(self.seen(images))
+
+    def look_at(self, seen: dict[str, Tensor]) -> tuple[Picture, ...]:
+        """What the tower makes of pictures that were cut into patches."""
+        return look(self.model, **seen)
 
 
 def load_vision(config: ModelConfig) -> LoadedVision:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 
@@ -53,8 +55,19 @@ def picture_config(d_model: int = 128, layers: int = 6) -> Qwen2_5_VLConfig:
     )
 
 
+@torch.no_grad()
 def new_picture_model(seed: int = 0) -> Qwen2_5_VLForConditionalGeneration:
-    """The model before its training, in float32; the caller's random numbers are left as they are."""
+    """The model before its training, in float32; the caller's random numbers are left as they are.
+
+    Queries of the text stack begin as its keys, so that a token attends to what is like it: a word then finds
+    the picture token that it names, and looking things up need not be stumbled upon.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return Qwen2_5_VLForConditionalGeneration(picture_config())
+        made = Qwen2_5_VLForConditionalGeneration(picture_config())
+    for layer in made.model.language_model.layers:
+        attention: Any = layer.self_attn
+        keys = attention.k_proj.weight.view(-1, _D_HEAD, attention.k_proj.in_features)
+        group = attention.q_proj.out_features // attention.k_proj.out_features
+        attention.q_proj.weight.copy_(keys.repeat_interleave(group, 0).flatten(0, 1))
+    return made.requires_grad_()

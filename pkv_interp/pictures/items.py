@@ -140,16 +140,16 @@ class FieldItem:
 
 
 def field_items(
-    n: int, place: FieldPlace, *, split: Split = "held_out", seed: int = 0, between: int = 4
+    n: int, place: FieldPlace, *, split: Split = "held_out", seed: int = 0, gaps: tuple[int, int] = (4, 16)
 ) -> list[FieldItem]:
-    """``n`` pictures for each ordered pair of values, with a few words between picture and field.
+    """``n`` pictures for each ordered pair of values, with words between picture and field and after both.
 
     Args:
         n: pictures of each pair.
         place: of the field.
         split: of the things that the pictures show.
         seed: of everything drawn.
-        between: words between picture and field, and before the question.
+        gaps: words between picture and field, and before the question.
     """
     made = []
     for old in MODES:
@@ -158,12 +158,12 @@ def field_items(
                 rng = stream(seed, "fields", split, place, old, new, number)
                 scene = (single if rng.random() < 0.5 else with_large)(rng, split)
                 shows = joined(shown(1))
-                gaps = [filler(rng, between) for _ in range(2)]
+                between, last = (filler(rng, words) for words in gaps)
                 before, after = mode_field("|").split("|")
                 if place == "before":
-                    parts = (before, f"{after} {gaps[0]} {shows} {gaps[1]}")
+                    parts = (before, f"{after} {between} {shows} {last}")
                 else:
-                    parts = (f"{shows} {gaps[0]} {before}", f"{after} {gaps[1]}")
+                    parts = (f"{shows} {between} {before}", f"{after} {last}")
                 sides = []
                 for value in (old, new):
                     question = by_mode(scene, value)

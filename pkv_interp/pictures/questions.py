@@ -30,8 +30,7 @@ class Question:
 
 def told(thing: Thing, mode: str) -> str:
     """What a mode says of a thing."""
-    values: dict[str, str] = {"colour": thing.colour, "shape": thing.shape, "place": thing.place}
-    return values[mode]
+    return str(getattr(thing, mode))
 
 
 def subject(scene: Scene) -> Thing | None:
@@ -124,5 +123,5 @@ def by_mode(scene: Scene, mode: str) -> Question | None:
     thing = subject(scene)
     if thing is None:
         return None
-    options = dict(zip(MODES, (COLOURS, SHAPES, PLACES), strict=True))[mode]
+    options = (COLOURS, SHAPES, PLACES)[MODES.index(mode)]
     return Question("mode", BY_MODE, told(thing, mode), options)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
@@ -26,10 +27,16 @@ from pkv_interp.pictures.scenes import Scene, Split
 from pkv_interp.pictures.words import BOS, IMAGE, MODES, VOCABULARY
 
 #: Longest preface and filler in tokens, and the most questions that one prompt asks.
-PREFACE, BETWEEN, QUESTIONS = 64, 16, 6
+PREFACE, BETWEEN, QUESTIONS = 64, 16, 8
 #: Longest preface of a step's prompts: most steps have short ones.
 _LONGEST = (0, 0, 8, 8, 24, PREFACE)
-_TWO, _BY_MODE = 0.25, 0.3
+_TWO, _TWO_HARD, _BY_MODE = 0.25, 0.4, 0.3
+#: What is asked first: of one thing at a time, told by itself or found by its shape, colour or size.
+SIMPLE = ("colour", "shape", "place", "count", "colour_of", "shape_of", "largest")
+#: What takes several looks.
+HARD = ("count_colour", "shape_of", "side", "same")
+#: Which questions a step asks.
+Level = Literal["simple", "all", "hard"]
 _IDS = {word: at for at, word in enumerate(VOCABULARY)}
 _SPACED = str.maketrans({mark: f" {mark} " for mark in ".,:?"})
 
@@ -56,32 +63,58 @@ def encode(text: str) -> list[int]:
     return [_IDS[word] for word in text.translate(_SPACED).split()]
 
 
-def examples(rng: np.random.Generator, n: int, split: Split = "train") -> list[Example]:
-    """Prompts of one step: with as many pictures and prefaces about as long, so that little is filled up."""
-    count = 1 + int(rng.random() < _TWO)
+def examples(
+    rng: np.random.Generator, n: int, split: Split = "train", *, level: Level = "all"
+) -> list[Example]:
+    """Prompts of one step: with as many pictures and prefaces about as long, so that little is filled up.
+
+    Args:
+        rng: what is drawn from.
+        n: how many.
+        split: of the things in the pictures.
+        level: ``simple`` is one picture, no preface, and questions of the kinds in ``SIMPLE``; ``hard`` asks
+            more about two pictures, and twice as much of the kinds in ``HARD``.
+    """
+    if level == "simple":
+        return [_about(rng, split, 0, 1, SIMPLE) for _ in range(n)]
+    kinds = tuple(GENERATORS) if level == "all" else (*GENERATORS, *HARD)
+    count = 1 + int(rng.random() < (_TWO if level == "all" else _TWO_HARD))
     longest = int(rng.choice(_LONGEST))
     return [
         _by_mode(rng, split, longest)
         if count == 1 and rng.random() < _BY_MODE
-        else _about(rng, split, longest, count)
+        else _about(rng, split, longest, count, kinds)
         for _ in range(n)
     ]
 
 
-def _about(rng: np.random.Generator, split: Split, longest: int, count: int) -> Example:
-    names = list(GENERATORS)
-    drawn = [asked(names[int(rng.integers(len(names)))], rng, split) for _ in range(count)]
-    which = int(rng.integers(count))
-    questions = [(which, drawn[which].question)]
-    pool = [(at, q) for at in range(count) for q in questions_of(drawn[at].scene)]
+def _about(
+    rng: np.random.Generator, split: Split, longest: int, count: int, kinds: tuple[str, ...]
+) -> Example:
+    drawn = [asked(kinds[int(rng.integers(len(kinds)))], rng, split) for _ in range(count)]
+    pools = [_by_kind(questions_of(one.scene), kinds) for one in drawn]
+    first = int(rng.integers(count))
+    questions = [(first, drawn[first].question)]
     while len(questions) < QUESTIONS:
-        questions.append(pool[int(rng.integers(len(pool)))])
+        which = int(rng.integers(count))
+        questions.append((which, _one_of(rng, pools[which])))
     field = mode_field(MODES[int(rng.integers(len(MODES)))]) if rng.random() < 0.2 else ""
     return _written(
         _before(rng, field, count, longest),
-        [(asks(q.text, None if count == 1 else at), q) for at, q in questions],
+        [(asks(q.text, None if count == 1 else which), q) for which, q in questions],
         tuple(one.scene for one in drawn),
     )
+
+
+def _by_kind(questions: list[Question], kinds: tuple[str, ...]) -> list[list[Question]]:
+    """Questions by what they ask: of some kinds a scene has many, of others one."""
+    found = [[question for question in questions if question.kind == kind] for kind in kinds]
+    return [part for part in found if part]
+
+
+def _one_of(rng: np.random.Generator, pools: list[list[Question]]) -> Question:
+    pool = pools[int(rng.integers(len(pools)))]
+    return pool[int(rng.integers(len(pool)))]
 
 
 def _by_mode(rng: np.random.Generator, split: Split, longest: int) -> Example:
@@ -94,8 +127,8 @@ def _by_mode(rng: np.random.Generator, split: Split, longest: int) -> Example:
     first = by_mode(scene, value)
     assert first is not None  # both kinds of scene have a subject
     pieces = [*_before(rng, field, 1, longest), Piece(update)]
-    others = questions_of(scene)
-    more = [others[int(rng.integers(len(others)))] for _ in range(QUESTIONS - 2)]
+    others = _by_kind(questions_of(scene), tuple(GENERATORS))
+    more = [_one_of(rng, others) for _ in range(QUESTIONS - 3)]
     return _written(pieces, [(q.text, q) for q in (first, *more)], (scene,))
 
 

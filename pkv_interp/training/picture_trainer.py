@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -16,20 +16,14 @@ from transformers import Qwen2_5_VLForConditionalGeneration
 
 from pkv_interp.pictures.drawing import patches, picture
 from pkv_interp.pictures.generators import GENERATORS
-from pkv_interp.pictures.scenes import SIDE, Scene
-from pkv_interp.pictures.words import COLOURS, NUMBERS, SHAPES
 from pkv_interp.streams import stream
 from pkv_interp.training.checkpoint import restore_checkpoint, write_checkpoint
-from pkv_interp.training.picture_examples import Batch, batch_of, examples
+from pkv_interp.training.picture_cells import CellReader, cell_loss, cells, place_loss
+from pkv_interp.training.picture_examples import Batch, Level, batch_of, examples
 from pkv_interp.training.trainer import fast_bfloat16
 
-#: Classes that a cell is told by: shape or nothing, colour or nothing, large or not.
-_CLASSES = (len(SHAPES) + 1, len(COLOURS) + 1, 2)
-#: What the first blocks of the text stack are to tell at each picture token: row, column, things so far.
-_PLACED = (SIDE, SIDE, len(NUMBERS))
+#: Blocks of the text stack after which a picture token is to tell its place.
 _BLOCKS = 2
-#: Most cells are empty, which is soon learned.
-_EMPTY = 0.2
 
 
 @dataclass(frozen=True)
@@ -38,7 +32,10 @@ class PictureTraining:
 
     Attributes:
         tower_steps: steps in which the tower alone learns what is in each cell.
-        steps: steps after them, on answers.
+        simple_steps: of the steps after them, those that ask about one thing at a time, without prefaces.
+        steps: steps after the tower's, on answers.
+        again_steps: steps after these, which ask more of what is hard; the rate rises to half of its height
+            and falls once more.
         tower_batch: pictures of a step of the tower.
         batch: prompts of a step on answers.
         lr: learning rate at its highest; it falls as a cosine over the steps on answers.
@@ -49,7 +46,9 @@ class PictureTraining:
     """
 
     tower_steps: int = 500
-    steps: int = 3000
+    simple_steps: int = 800
+    steps: int = 2600
+    again_steps: int = 0
     tower_batch: int = 64
     batch: int = 32
     lr: float = 1.5e-3
@@ -61,81 +60,30 @@ class PictureTraining:
     @property
     def total(self) -> int:
         """Steps in all."""
-        return self.tower_steps + self.steps
+        return self.tower_steps + self.steps + self.again_steps
+
+    def level(self, step: int) -> Level:
+        """Which questions a step asks."""
+        if step < self.tower_steps + self.simple_steps:
+            return "simple"
+        return "all" if step < self.tower_steps + self.steps else "hard"
 
     def facts(self) -> dict[str, Any]:
         """What the weights after a step depend on, as JSON holds it."""
-        kept = {name: value for name, value in asdict(self).items() if name != "checkpoint_every"}
-        return {**kept, "stages": []}
+        late = ("checkpoint_every", "again_steps")
+        kept = {name: value for name, value in asdict(self).items() if name not in late}
+        # A finished training may be gone on with, as the stages of any other schedule may.
+        return {**kept, "stages": [self.again_steps] if self.again_steps else []}
 
     def rate(self, step: int) -> float:
-        """The learning rate of a step: a short rise at the start of both parts, and the cosine."""
+        """The learning rate of a step: a short rise at the start of each part, and the cosine."""
         if step < self.tower_steps:
             return self.lr * min(1.0, (step + 1) / 20)
-        at = step - self.tower_steps
-        fall = 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * at / self.steps))
-        return self.lr * min(1.0, (at + 1) / 50) * fall
-
-
-class CellReader(nn.Module):
-    """What a picture token says of its cell; used in training, and left out of the model.
-
-    Args:
-        d_model: width of the tower's output.
-    """
-
-    def __init__(self, d_model: int) -> None:
-        super().__init__()
-        self.told = nn.Linear(d_model, sum(_CLASSES))
-        self.placed = nn.Linear(d_model, sum(_PLACED))
-
-    def forward(self, tokens: Float[Tensor, "n d"]) -> tuple[Float[Tensor, "n _"], ...]:
-        """Logits of shape, colour and size of each cell, from what the tower makes of it."""
-        return self.told(tokens).float().split(_CLASSES, dim=-1)
-
-    def places(self, hidden: Float[Tensor, "n d"]) -> tuple[Float[Tensor, "n _"], ...]:
-        """Logits of row, column and things so far, from the text stack after its first blocks."""
-        return self.placed(hidden).float().split(_PLACED, dim=-1)
-
-
-def cells(scenes: Sequence[Scene]) -> Int[Tensor, "n 3"]:
-    """Classes of every cell of all pictures, in the order of the tower's tokens."""
-    told = torch.zeros(len(scenes), SIDE * SIDE, 3, dtype=torch.long)
-    for at, scene in enumerate(scenes):
-        for thing in scene.things:
-            told[at, thing.cell] = torch.tensor(
-                (1 + SHAPES.index(thing.shape), 1 + COLOURS.index(thing.colour), int(thing.large))
-            )
-    return told.view(-1, 3)
-
-
-def cell_loss(
-    reader: CellReader, tokens: Float[Tensor, "n d"], told: Int[Tensor, "n 3"]
-) -> tuple[Float[Tensor, ""], float]:
-    """Cross-entropy of what the cells hold, and the share of things whose shape and colour are read."""
-    total, right = tokens.new_zeros(()).float(), told[:, 0] > 0
-    things = int(right.sum())
-    for at, logits in enumerate(reader(tokens)):
-        weight = torch.ones(logits.shape[-1])
-        if at < 2:
-            weight[0] = _EMPTY
-            right = right & (logits.argmax(-1) == told[:, at])
-        total = total + nn.functional.cross_entropy(logits, told[:, at], weight=weight)
-    return total, int(right.sum()) / max(1, things)
-
-
-def place_loss(
-    reader: CellReader, hidden: Float[Tensor, "n d"], told: Int[Tensor, "n 3"]
-) -> Float[Tensor, ""]:
-    """Cross-entropy of where each cell is, and of how many things there are up to it in reading order."""
-    cell = torch.arange(SIDE * SIDE).repeat(len(told) // SIDE**2)
-    so_far = (told[:, 0] > 0).view(-1, SIDE * SIDE).cumsum(1).view(-1)
-    wanted = (cell // SIDE, cell % SIDE, so_far)
-    losses = [
-        nn.functional.cross_entropy(logits, right)
-        for logits, right in zip(reader.places(hidden), wanted, strict=True)
-    ]
-    return torch.stack(losses).sum()
+        at, steps, height = step - self.tower_steps, self.steps, 1.0
+        if at >= steps:
+            at, steps, height = at - steps, self.again_steps, 0.5
+        fall = 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * at / steps))
+        return height * self.lr * min(1.0, (at + 1) / 50) * fall
 
 
 def train_pictures(
@@ -160,7 +108,7 @@ def train_pictures(
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed + 1)
-        reader = CellReader(int(model.config.text_config.hidden_size))
+        reader = CellReader(int(_words(model).shape[1]))
     named = [("model", model), ("reader", reader)]
     params = {f"{part}.{name}": p for part, m in named for name, p in m.named_parameters()}
     optimizer = torch.optim.AdamW(
@@ -179,7 +127,7 @@ def train_pictures(
         if step < settings.tower_steps:
             values = _tower_step(model, reader, rng, settings)
         else:
-            values = _answer_step(model, reader, rng, settings)
+            values = _answer_step(model, reader, rng, settings, step)
         for parameter in params.values():
             # All take the same number of steps, so that a resumed training is the same training.
             if parameter.grad is None:
@@ -194,6 +142,18 @@ def train_pictures(
     model.set_attn_implementation(kept)
     model.eval().requires_grad_(False)
     return history
+
+
+def _words(model: Qwen2_5_VLForConditionalGeneration) -> Float[Tensor, "vocab d"]:
+    embedding: Any = model.get_input_embeddings()
+    return embedding.weight
+
+
+def _seen(
+    model: Qwen2_5_VLForConditionalGeneration, pixels: Float[Tensor, "n p"], grids: Int[Tensor, "m 3"]
+) -> Any:
+    core: Any = model.model
+    return core.get_image_features(pixels, grids)
 
 
 def _half() -> torch.autocast:
@@ -216,8 +176,8 @@ def _tower_step(
     cut = [patches(picture(scene)) for scene in scenes]
     pixels = torch.from_numpy(np.concatenate([values for values, _ in cut]))
     with _half():
-        seen: Any = model.model.get_image_features(pixels, torch.tensor([grid for _, grid in cut]))
-        loss, right = cell_loss(reader, torch.cat(seen.pooler_output), cells(scenes))
+        seen = _seen(model, pixels, torch.tensor([grid for _, grid in cut]))
+        loss, right = cell_loss(reader, torch.cat(seen.pooler_output), _words(model), cells(scenes))
     loss.backward()
     return {"cell_loss": float(loss.detach()), "accuracy_cell": right}
 
@@ -227,16 +187,17 @@ def _answer_step(
     reader: CellReader,
     rng: np.random.Generator,
     settings: PictureTraining,
+    step: int,
 ) -> dict[str, float]:
     """Gradients of the whole model on answers, and a little on the cells."""
-    drawn = examples(rng, settings.batch)
+    drawn = examples(rng, settings.batch, level=settings.level(step))
     batch = batch_of(drawn)
     with _half():
-        seen: Any = model.model.get_image_features(batch.pixels, batch.grids)
+        seen = _seen(model, batch.pixels, batch.grids)
         told = cells([scene for one in drawn for scene in one.scenes])
-        cell, right = cell_loss(reader, torch.cat(seen.pooler_output), told)
+        cell, right = cell_loss(reader, torch.cat(seen.pooler_output), _words(model), told)
         logits, early = answer_logits(model, batch, seen)
-        where = place_loss(reader, early[batch.images.bool()], told)
+        where = place_loss(reader, early[batch.images.bool()], _words(model), told)
     loss = nn.functional.cross_entropy(logits, batch.answers)
     (loss + settings.cell_weight * cell + settings.place_weight * where).backward()
     kinds: dict[str, list[bool]] = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +13,13 @@ from pkv_interp.errors import PkvError
 from pkv_interp.models.picture_model import new_picture_model
 from pkv_interp.pictures.scenes import Scene, Thing
 from pkv_interp.pictures.words import IMAGE, VOCABULARY
+from pkv_interp.training.picture_cells import cells
 from pkv_interp.training.picture_examples import batch_of, examples
-from pkv_interp.training.picture_trainer import PictureTraining, cells, train_pictures
+from pkv_interp.training.picture_trainer import PictureTraining, train_pictures
 
-SMALL = PictureTraining(tower_steps=2, steps=2, tower_batch=2, batch=2, checkpoint_every=1)
+SMALL = PictureTraining(
+    tower_steps=1, simple_steps=1, steps=2, again_steps=1, tower_batch=2, batch=2, checkpoint_every=1
+)
 
 
 class Stop(Exception):
@@ -43,7 +47,7 @@ def test_a_stopped_training_goes_on_as_if_it_had_not_been(tmp_path: Path) -> Non
         train_pictures(new_picture_model(0), PictureTraining(steps=3), tmp_path / "parts")
 
 
-def test_the_tower_alone_is_trained_first(tmp_path: Path) -> None:
+def test_the_tower_and_the_words_are_trained_first(tmp_path: Path) -> None:
     before, after = new_picture_model(0), new_picture_model(0)
 
     def stop(step: int, values: object) -> None:
@@ -53,11 +57,11 @@ def test_the_tower_alone_is_trained_first(tmp_path: Path) -> None:
     with pytest.raises(Stop):
         train_pictures(after, SMALL, tmp_path, stop)
     moved = {
-        name.startswith("model.visual")
+        "tower" if name.startswith("model.visual") else name
         for (name, old), new in zip(before.named_parameters(), after.parameters(), strict=True)
         if float((old - new).detach().abs().max()) > 2e-5
     }
-    assert moved == {True}
+    assert moved == {"tower", "model.language_model.embed_tokens.weight"}
 
 
 def test_cells_are_told_in_reading_order() -> None:
@@ -80,9 +84,20 @@ def test_a_batch_asks_what_its_examples_ask() -> None:
 
 
 def test_the_rate_rises_and_falls() -> None:
-    training = PictureTraining(tower_steps=100, steps=1000)
+    training = PictureTraining(tower_steps=100, steps=1000, again_steps=400)
     rates = [training.rate(step) for step in range(training.total)]
     assert max(rates) <= training.lr
     assert rates[0] < rates[50] == training.lr
     assert rates[100] < rates[149]
+    assert rates[1099] < 0.03 * training.lr
+    assert max(rates[1100:]) <= 0.5 * training.lr < 1.1 * rates[1160]
     assert rates[-1] < 0.03 * training.lr
+
+
+def test_a_finished_training_can_be_gone_on_with(tmp_path: Path) -> None:
+    whole, parts = new_picture_model(0), new_picture_model(0)
+    train_pictures(whole, SMALL, tmp_path / "whole")
+    train_pictures(new_picture_model(0), replace(SMALL, again_steps=0), tmp_path / "parts")
+    assert len(train_pictures(parts, SMALL, tmp_path / "parts")) == 4
+    for one, other in zip(parts.parameters(), whole.parameters(), strict=True):
+        assert torch.equal(one, other)

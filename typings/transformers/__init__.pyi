@@ -14,6 +14,7 @@ from transformers.modeling_utils import (
 )
 from transformers.models.auto.configuration_auto import AutoConfig as AutoConfig
 from transformers.models.auto.modeling_auto import AutoModelForCausalLM as AutoModelForCausalLM
+from transformers.models.auto.modeling_auto import AutoModelForImageTextToText as AutoModelForImageTextToText
 from transformers.models.auto.tokenization_auto import AutoTokenizer as AutoTokenizer
 from transformers.models.bloom.configuration_bloom import BloomConfig as BloomConfig
 from transformers.models.bloom.modeling_bloom import BloomForCausalLM as BloomForCausalLM
