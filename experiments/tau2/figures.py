@@ -9,7 +9,18 @@ from experiments.tau2.episodes import CHANGED, LOOKED_UP, UNCHANGED
 from experiments.tau2.tables import ArmShare, Cost, EpisodeShare, Known, TurnShare
 from pkv_interp.plots.curves import chance_line
 from pkv_interp.plots.tables import entitle, error_bars, pick, sample_of, table
-from pkv_interp.plots.theme import BLUE, BROWN, GREEN, GREY, INK, ORANGE, PURPLE, SKY, VERMILLION
+from pkv_interp.plots.theme import (
+    BLUE,
+    BROWN,
+    GREEN,
+    GREY,
+    INK,
+    LEGEND_ABOVE,
+    ORANGE,
+    PURPLE,
+    SKY,
+    VERMILLION,
+)
 from pkv_interp.records import RunRecord
 
 #: Name and colour of each arm, in order.
@@ -18,7 +29,7 @@ _ARMS = {
     "prefix_cache": ("prefix cache", GREY),
     "erratum": ("erratum", GREEN),
     "field_only": ("field only", PURPLE),
-    "field_erratum": ("field and erratum", BROWN),
+    "field_erratum": ("field + erratum", BROWN),
     "field_last": ("field last", SKY),
     "unified": ("unified", BLUE),
     "stale": ("stale", VERMILLION),
@@ -137,7 +148,7 @@ def tau2_episodes(record: RunRecord) -> go.Figure:
             marker_color=colour,
         )
     figure.update_yaxes(title="share that the database accepts", range=[0, 1.05])
-    figure.update_layout(barmode="group", margin={"b": 130})
+    figure.update_layout(barmode="group", legend=LEGEND_ABOVE, margin={"t": 120, "b": 130})
     sample = f"{sample_of(frame, _SPLIT)} (episodes); bars: 95 % over users"
     return entitle(figure, record, "Episodes on one record of tau2-bench", sample)
 
