@@ -134,10 +134,8 @@ def _told_table(found: re.Match[str], sources: Sources, up: str) -> str:
     if kind == "headlines":
 
         def linked(line: re.Match[str]) -> str:
-            pointer = f"/headline/{line[1]}/value"
-            tip = html.escape(f"{experiment}, {subject}: {pointer}")
-            to = f"{page}#{place(pointer)}"
-            return f'| `{line[1]}` | <a class="num" href="{to}" data-tip="{tip}">{line[2]}</a>'
+            to = f"{page}#{place(f'/headline/{line[1]}')}"
+            return f'| `{line[1]}` | <a class="num" href="{to}">{line[2]}</a>'
 
         return f"\n{_HEADLINE.sub(linked, body)}\n"
     name = rest.split()[0]

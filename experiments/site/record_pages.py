@@ -11,9 +11,9 @@ from pkv_interp.records import RunRecord
 from pkv_interp.records.cited import Citation
 
 #: Of a longer table the first lines are shown, and those that a text cites; the record has the rest.
-MOST_LINES, FIRST_LINES = 20, 8
-#: Tables of a prompt's words, which are read from one end to the other: always whole.
-WORDS = ("tokens",)
+MOST_LINES, FIRST_LINES = 20, 3
+#: A prompt's words are read from one end to the other: in records of one prompt that table is whole.
+WORDS = ("prompt", "tokens")
 #: Of a long text in a cell only its beginning is shown.
 _LONGEST = 120
 
@@ -95,9 +95,14 @@ def _headlines(record: RunRecord) -> str:
 def _tables(record: RunRecord, cited: set[str]) -> str:
     made = []
     for name, lines in record.tables.items():
-        first = len(lines) if name in WORDS or len(lines) <= MOST_LINES else FIRST_LINES
-        shown = [(i, line) for i, line in enumerate(lines) if i < first or f"/tables/{name}/{i}/" in cited]
-        rows = [_row(line.values(), place(f"/tables/{name}/{i}/")) for i, line in shown]
+        whole = len(lines) <= MOST_LINES or (record.experiment, name) == WORDS
+        rows = []
+        for i, line in enumerate(lines):
+            at = f"/tables/{name}/{i}/"
+            if at in cited:  # links lead to these alone
+                rows.append(_row(line.values(), place(at)))
+            elif whole or i < FIRST_LINES:
+                rows.append(_row(line.values()))
         told = f"{len(lines)} lines" + (f", {len(rows)} of them here" if len(rows) < len(lines) else "")
         body = _table(lines[0], rows, f"table {name}") if rows else ""
         made.append(
