@@ -40,3 +40,8 @@ _MEMORY = {
     "prefix_cache_equals_prefill",
 }
 ELSEWHERE |= dict.fromkeys(_MEMORY, "test_memory_controls.py")
+_PICTURES = ("runner_equals_own_forward", "moved_equals_masked", "swapped_pictures_disagree")
+ELSEWHERE |= dict.fromkeys(_PICTURES, "test_vision.py")
+_SPLITS = {"splits_share_no_thing", "splits_share_no_picture"}
+_SPLITS |= {"grey_picture_tells_nothing", "other_picture_tells_nothing"}
+ELSEWHERE |= dict.fromkeys(_SPLITS, "test_train_vision.py")
