@@ -31,7 +31,7 @@ def accuracy_by_kind(record: RunRecord) -> go.Figure:
         name="best constant answer",
         marker={"color": GREEN, "symbol": "line-ew-open", "size": 18},
     )
-    figure.update_xaxes(title="what is asked")
+    figure.update_xaxes(title="", tickangle=-45)
     figure.update_yaxes(title="right answers", range=[0.0, 1.05])
     sample = f"{sample_of(pick(own, kind='all'), 'held-out')}; bars: 95 %"
     return entitle(figure, record, "Answers about pictures never seen in training", sample)

@@ -80,6 +80,7 @@ def edits(record: RunRecord) -> go.Figure:
             x=part["method"], y=part["value"], error_y=error_bars(part, INK), name=name, marker_color=colour
         )
     figure.update_xaxes(title="", tickangle=-45)
+    figure.update_layout(margin={"b": 150}, height=600)
     figure.update_yaxes(title="edits that the new value decides", range=[0.0, 1.05])
     sample = f"{sample_of(frame, 'held-out')} a bar; bars: 95 %"
     return entitle(figure, record, "Fields edited beside a picture", sample)
@@ -98,7 +99,7 @@ def first_token(record: RunRecord) -> go.Figure:
             x=frame["tokens"], y=frame[column], name=name, mode="lines+markers", line={"color": colour}
         )
     figure.update_xaxes(title="tokens of the picture")
-    figure.update_yaxes(title="milliseconds", type="log")
+    figure.update_yaxes(title="milliseconds", type="log", dtick=1)
     return entitle(figure, record, "Time to the first token", "medians over rounds")
 
 
