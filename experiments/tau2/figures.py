@@ -43,6 +43,18 @@ def _by_arm(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.set_index("arm").loc[arms]
 
 
+def _add_bars(figure: go.Figure, frame: pd.DataFrame, name: str, colour: str) -> None:
+    """One bar an arm, with its interval."""
+    part = _by_arm(frame)
+    figure.add_bar(
+        x=[_ARMS[arm][0] for arm in part.index],
+        y=part["value"],
+        error_y=error_bars(part, INK),
+        name=name,
+        marker_color=colour,
+    )
+
+
 def tau2_known(record: RunRecord) -> go.Figure:
     """How often a full prefill is right, over both states of a record and in both of them, by topic."""
     frame = table(record, Known)
@@ -71,15 +83,9 @@ def tau2_success(record: RunRecord) -> go.Figure:
         ("all", "all decisions", GREY),
         ("both_right", "right in both states with a full prefill (chosen after)", ORANGE),
     ):
-        part = _by_arm(pick(frame, sample=sample))
+        part = pick(frame, sample=sample)
         if len(part):
-            figure.add_bar(
-                x=[_ARMS[arm][0] for arm in part.index],
-                y=part["value"],
-                error_y=error_bars(part, INK),
-                name=name,
-                marker_color=colour,
-            )
+            _add_bars(figure, part, name, colour)
     figure.update_yaxes(title="share that the database accepts", range=[0, 1.05])
     figure.update_layout(
         barmode="group",
@@ -95,14 +101,7 @@ def tau2_cost(record: RunRecord) -> go.Figure:
     frame = pick(table(record, Cost), part="decisions")
     figure = go.Figure()
     for what, name, colour in (("tokens", "tokens run", GREY), ("seconds", "time to first token", BLUE)):
-        part = _by_arm(pick(frame, what=what))
-        figure.add_bar(
-            x=[_ARMS[arm][0] for arm in part.index],
-            y=part["value"],
-            error_y=error_bars(part, INK),
-            name=name,
-            marker_color=colour,
-        )
+        _add_bars(figure, pick(frame, what=what), name, colour)
     figure.update_yaxes(title="times cheaper than full", rangemode="tozero")
     figure.update_layout(barmode="group", margin={"b": 130})
     sample = f"{sample_of(frame, _SPLIT)} (decisions); bars: 95 % over users"
@@ -139,14 +138,7 @@ def tau2_episodes(record: RunRecord) -> go.Figure:
         (CHANGED, "state changed", BLUE),
         (LOOKED_UP, "state changed and looked up anew", GREEN),
     ):
-        part = _by_arm(pick(frame, course=course))
-        figure.add_bar(
-            x=[_ARMS[arm][0] for arm in part.index],
-            y=part["value"],
-            error_y=error_bars(part, INK),
-            name=name,
-            marker_color=colour,
-        )
+        _add_bars(figure, pick(frame, course=course), name, colour)
     figure.update_yaxes(title="share that the database accepts", range=[0, 1.05])
     figure.update_layout(barmode="group", legend=LEGEND_ABOVE, margin={"t": 120, "b": 130})
     sample = f"{sample_of(frame, _SPLIT)} (episodes); bars: 95 % over users"

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 import plotly.graph_objects as go
 
 from experiments.train_vision.tables import Accuracy, TrainingSteps
-from pkv_interp.plots.tables import entitle, error_bars, pick, sample_of, table
+from pkv_interp.plots.tables import entitle, pick, sample_of, table
 from pkv_interp.plots.theme import BLUE, GREEN, GREY, ORANGE
 from pkv_interp.records import RunRecord
 
@@ -20,9 +20,8 @@ def accuracy_by_kind(record: RunRecord) -> go.Figure:
         ("other", "a picture of another question", ORANGE),
     ):
         part = pick(frame, shown=shown)
-        figure.add_bar(
-            x=part["kind"], y=part["value"], error_y=error_bars(part, colour), name=name, marker_color=colour
-        )
+        # A kind is one family, so that it has no interval; that of all stands in the table.
+        figure.add_bar(x=part["kind"], y=part["value"], name=name, marker_color=colour)
     own = pick(frame, shown="own")
     figure.add_scatter(
         x=own["kind"],
@@ -32,9 +31,10 @@ def accuracy_by_kind(record: RunRecord) -> go.Figure:
         marker={"color": GREEN, "symbol": "line-ew-open", "size": 18},
     )
     figure.update_xaxes(title="", tickangle=-45)
+    figure.update_layout(margin={"b": 105}, height=560)
     figure.update_yaxes(title="right answers", range=[0.0, 1.05])
-    sample = f"{sample_of(pick(own, kind='all'), 'held-out')}; bars: 95 %"
-    return entitle(figure, record, "Answers about pictures never seen in training", sample)
+    sample = sample_of(pick(own, kind="all"), "held-out")
+    return entitle(figure, record, "Answers about pictures never seen in training", str(sample))
 
 
 def training(record: RunRecord) -> go.Figure:

@@ -11,11 +11,14 @@ from pkv_interp.run.scoring import Scoring
 from pkv_interp.stats import Estimate, mean
 
 
+def _right(asked: Sequence[Asked]) -> list[Asked]:
+    """Items where every full prefill is right."""
+    return [one for one in asked if all(found.top_token_right for found in (one.alone, *one.full.values()))]
+
+
 def used(asked: Sequence[Asked]) -> list[Asked]:
     """Items where every full prefill is right, of kinds whose right answers vary."""
-    right = [
-        one for one in asked if all(answer.top_token_right for answer in (one.alone, *one.full.values()))
-    ]
+    right = _right(asked)
     answers: dict[tuple[int, str], set[str]] = {}
     for one in right:
         answers.setdefault((one.pictures, one.kind), set()).add(one.gold)
@@ -28,7 +31,7 @@ def counts(asked: Sequence[Asked]) -> list[Used]:
     lines = []
     for pictures, kind in dict.fromkeys((one.pictures, one.kind) for one in asked):
         mine = [one for one in asked if (one.pictures, one.kind) == (pictures, kind)]
-        right = [one for one in mine if all(a.top_token_right for a in (one.alone, *one.full.values()))]
+        right = _right(mine)
         lines.append(
             Used(
                 pictures,
