@@ -107,6 +107,7 @@ class Memories(BaseModel):
         lines: settings of the shortest list, and of the longest one at the end of a stage.
         two: share of lists whose rule reads two settings.
         late: share of lists that stand after what was said.
+        asked: turns with a rule of their own about one list, at least and at most.
         kept: share of pairs that are the stage's own examples, so that what was learned before is kept.
     """
 
@@ -118,10 +119,15 @@ class Memories(BaseModel):
     ] = (4, 40)
     two: Share = 0.5
     late: Share = 0.6
+    asked: tuple[
+        Annotated[int, Field(strict=True, ge=1, le=64)], Annotated[int, Field(strict=True, ge=1, le=64)]
+    ] = (1, 1)
     kept: Share = 0.35
 
     @model_validator(mode="after")
     def _rising(self) -> Self:
+        if self.asked[0] > self.asked[1]:
+            raise ValueError(f"{self.asked[0]} turns about a list at least and {self.asked[1]} at most")
         if self.lines[0] > self.lines[1]:
             raise ValueError(f"lists of {self.lines[0]} settings at least and {self.lines[1]} at most")
         return self

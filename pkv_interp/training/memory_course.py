@@ -1,6 +1,7 @@
-"""The course on memories: a list of settings, what was said, and a rule about one or two of them."""
+"""The course on memories: a list of settings, what was said, and rules about one or two of them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -27,23 +28,60 @@ _YES_NO = 0.6
 _SAID = 6
 
 
+@dataclass(frozen=True)
+class _Rule:
+    """What one turn asks.
+
+    Attributes:
+        deciding: lines of the settings that it reads.
+        wanted: the value that it asks of them.
+        answers: where all of them have it, and where one has not.
+    """
+
+    deciding: tuple[int, ...]
+    wanted: str
+    answers: tuple[str, str]
+
+    def turn(self, rng: np.random.Generator, names: Sequence[str], right: bool, before: str = "") -> Turn:
+        """The turn with its answer.
+
+        Args:
+            rng: draws the wording.
+            names: of all settings.
+            right: all have the value.
+            before: stands before the rule.
+        """
+        yes, no = self.answers
+        told = pick(rng, words.TWO if len(self.deciding) == 2 else words.ONE).format(
+            s=f"the {names[self.deciding[0]]}",
+            t=f"the {names[self.deciding[-1]]}",
+            v=self.wanted,
+            a=yes,
+            b=no,
+        )
+        asked = f"{told} {pick(rng, words.REQUESTS).format(a=yes, b=no)}"
+        return Turn(f"{before}{asked}", pick(rng, words.CUES), yes if right else no)
+
+
 def lesson(rng: np.random.Generator, course: Memories, progress: float, right: bool) -> Example:
-    """One list of settings and a rule; from one seed, both answers differ in one setting's value alone.
+    """One list of settings and rules, a turn each; from one seed, both lists differ in one value alone.
+
+    That setting is read by the first turn; later ones read others, so that one list answers many questions.
 
     Args:
         rng: draws everything that is not given.
         course: lengths and shares.
         progress: through the stage: lists get longer.
-        right: all settings of the rule have the value that it asks for; otherwise one of them has the other.
+        right: all settings of the first rule have the value that it asks for; otherwise one has the other.
     """
     relevant = 2 if rng.random() < course.two else 1
-    wanted, other = words.VALUES[int(rng.integers(len(words.VALUES)))]
-    yes, no = ("yes", "no") if rng.random() < _YES_NO else two(rng, ACTIONS)
+    both = words.VALUES[int(rng.integers(len(words.VALUES)))]
     low, high = course.lines
     size = int(rng.integers(low, max(low, round(low + (high - low) * progress)) + 1))
     names = _names(rng, size)
-    deciding = [int(i) for i in rng.permutation(size)[:relevant]]
-    values = [pick(rng, (wanted, other)) for _ in names]
+    values = [pick(rng, both) for _ in names]
+    deciding = tuple(int(i) for i in rng.permutation(size)[:relevant])
+    wanted, other = both
     for i in deciding:
         values[i] = wanted
     violator = deciding[int(rng.integers(relevant))]
@@ -56,15 +94,41 @@ def lesson(rng: np.random.Generator, course: Memories, progress: float, right: b
     ]
     memory = "\n".join([pick(rng, words.TITLES), *lines])
     said = "\n".join(filler(rng) for _ in range(int(rng.integers(_SAID + 1))))
-    late = rng.random() < course.late
-    rule = pick(rng, words.TWO if relevant == 2 else words.ONE).format(
-        s=f"the {names[deciding[0]]}", t=f"the {names[deciding[-1]]}", v=wanted, a=yes, b=no
-    )
-    asked = f"{rule} {pick(rng, words.REQUESTS).format(a=yes, b=no)}"
-    parts = [said, memory] if late else [memory, said]
-    text = "\n\n".join(part for part in (*parts, asked) if part)
-    turn = Turn(text, pick(rng, words.CUES), yes if right else no)
-    return Example(f"memory{relevant}", pick(rng, words.ROLES), (turn,), True)
+    parts = [said, memory] if rng.random() < course.late else [memory, said]
+    before = "\n\n".join([*(part for part in parts if part), ""])
+    turns = [_Rule(deciding, wanted, _answers(rng)).turn(rng, names, right, before)]
+    free = [i for i in range(size) if i not in deciding]
+    for _ in range(int(rng.integers(*course.asked, endpoint=True)) - 1):
+        turns += _later(rng, course, names, {i: values[i] for i in free}, both)
+    return Example(f"memory{relevant}", pick(rng, words.ROLES), tuple(turns), True)
+
+
+def _answers(rng: np.random.Generator) -> tuple[str, str]:
+    return ("yes", "no") if rng.random() < _YES_NO else two(rng, ACTIONS)
+
+
+def _later(
+    rng: np.random.Generator,
+    course: Memories,
+    names: Sequence[str],
+    values: Mapping[int, str],
+    both: tuple[str, str],
+) -> list[Turn]:
+    """One more turn about settings of these lines; none where too few have the value that it asks for.
+
+    Answers are drawn first, so that either is as frequent, and either value is asked for.
+    """
+    wanted, other = both if rng.random() < 0.5 else both[::-1]
+    right, relevant = bool(rng.random() < 0.5), 2 if rng.random() < course.two else 1
+    having = {
+        value: [int(i) for i in rng.permutation([i for i in values if values[i] == value])]
+        for value in (wanted, other)
+    }
+    chosen = having[wanted][:relevant] if right else [*having[other][:1], *having[wanted][: relevant - 1]]
+    if len(chosen) < relevant:
+        return []
+    order = tuple(int(i) for i in rng.permutation(chosen))
+    return [_Rule(order, wanted, _answers(rng)).turn(rng, names, right)]
 
 
 def _names(rng: np.random.Generator, size: int) -> list[str]:

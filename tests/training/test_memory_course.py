@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import re
 from pathlib import Path
+from string import Formatter
 from typing import Any
 
 import numpy as np
@@ -14,12 +15,15 @@ from experiments.memory import words as asked_words
 from pkv_interp.errors import PkvError
 from pkv_interp.training import memory_words, vocabulary
 from pkv_interp.training.courses import Memories
+from pkv_interp.training.examples import Turn
 from pkv_interp.training.memory_course import draw_memory, lesson, memory_course
 from pkv_interp.training.schedule import Stage
 from pkv_interp.training.shared_words import words_of
 from pkv_interp.training.trainer import TrainSettings, add_lora, train
 from tests.families import tiny
 
+#: Any value of a setting.
+KNOWN = "|".join(sorted({value for two in memory_words.VALUES for value in two}))
 COURSE = Memories(lines=(3, 12), kept=0.0)
 STAGES = (Stage(steps=2, lessons="rules", lr=(1e-2, 1e-2), batch=4, mix={"plain": 0.5, "late": 0.5}),)
 
@@ -31,8 +35,7 @@ def pair(seed: int, course: Memories = COURSE, progress: float = 1.0) -> tuple[A
 
 def values_of(text: str) -> dict[str, str]:
     """Names and values of the list in a lesson."""
-    known = "|".join(sorted({value for two in memory_words.VALUES for value in two}))
-    line = rf"^(?:[-*] )?(?:\[\w+\] )?(?P<name>[a-z ]+?)(?:: | = | is )(?P<value>{known})(?: \(.*\))?$"
+    line = rf"^(?:[-*] )?(?:\[\w+\] )?(?P<name>[a-z ]+?)(?:: | = | is )(?P<value>{KNOWN})(?: \(.*\))?$"
     return {found["name"]: found["value"] for found in re.finditer(line, text, re.MULTILINE)}
 
 
@@ -68,6 +71,56 @@ def test_lists_get_longer_and_stand_where_the_course_wants_them() -> None:
     assert not all(text.startswith(titles) for text in late)
     with pytest.raises(ValueError, match="lists of 9 settings at least and 4 at most"):
         Memories(lines=(9, 4))
+
+
+def asked_of(text: str) -> dict[str, str]:
+    """Settings, value and answers of a rule, read back from its words."""
+    said = text.rpartition("\n\n")[2]
+    for wording in (*memory_words.ONE, *memory_words.TWO):
+        known: set[str] = set()
+        parts = []
+        for literal, name, _, _ in Formatter().parse(wording):
+            parts.append(re.escape(literal))
+            if name is not None:
+                shape = {"v": KNOWN, "s": "the [a-z ]+?", "t": "the [a-z ]+?"}.get(name, "[a-z ]+?")
+                parts.append(f"(?P={name})" if name in known else f"(?P<{name}>{shape})")
+                known.add(name)
+        found = re.match("".join(parts), said)
+        if found is not None:
+            return found.groupdict()
+    raise AssertionError(said)
+
+
+def gold_of(turn: Turn, values: dict[str, str]) -> bool:
+    """Whether all settings that a turn's rule names have the value that it asks for; its answer says so."""
+    asked = asked_of(turn.text)
+    gold = all(values[asked[at].removeprefix("the ")] == asked["v"] for at in "st" if at in asked)
+    assert turn.answer == asked["a" if gold else "b"]
+    return gold
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_later_turns_ask_about_other_settings_of_the_same_list(seed: int) -> None:
+    course = Memories(lines=(6, 20), asked=(2, 6), kept=0.0)
+    yes, no = pair(seed, course)
+    assert [one.answer for one in yes.turns[1:]] == [one.answer for one in no.turns[1:]]
+    assert [one.text for one in yes.turns[1:]] == [one.text for one in no.turns[1:]]
+    for example, right in ((yes, True), (no, False)):
+        values = values_of(example.turns[0].text)
+        golds = [gold_of(turn, values) for turn in example.turns]
+        assert golds[0] is right
+
+
+def test_later_turns_are_as_many_as_asked_for_and_either_answer_is_as_frequent() -> None:
+    course = Memories(lines=(12, 20), asked=(3, 5), two=0.0, kept=0.0)
+    made = [pair(seed, course)[0] for seed in range(60)]
+    assert {len(one.turns) for one in made} == {3, 4, 5}
+    later = [turn for one in made for turn in one.turns[1:]]
+    values = [values_of(one.turns[0].text) for one in made for _ in one.turns[1:]]
+    golds = [gold_of(turn, mine) for turn, mine in zip(later, values, strict=True)]
+    assert 0.35 < sum(golds) / len(golds) < 0.65
+    with pytest.raises(ValueError, match="5 turns about a list at least and 2 at most"):
+        Memories(asked=(5, 2))
 
 
 def test_no_setting_rule_or_note_is_one_that_is_asked_about() -> None:
