@@ -1,7 +1,7 @@
 """One history under every arm: its questions answered greedily, compared with the full prefill."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
@@ -11,21 +11,16 @@ from experiments.locomo.answers import score
 from experiments.locomo.cases import History, Wording
 from experiments.locomo.reading import Question
 from experiments.locomo.settings import LocomoSettings
-from pkv_interp.composing import join
 from pkv_interp.editing import Generation
 from pkv_interp.ids import TokenIds
 from pkv_interp.measure.decision import kl_divergence
+from pkv_interp.measure.memory_splices import NO_ROTATION, seam_arm, unturned
 from pkv_interp.measure.timing import seconds
 from pkv_interp.memory import CompiledMemory, Conversation, Memory
 from pkv_interp.models.load import LoadedModel
 
-#: The reference, and two arms that must not agree with it: keys that were not turned, and no history.
-FULL, NO_ROTATION, NO_HISTORY = "full", "no_rotation", "no_history"
-
-
-def seam_arm(k: int) -> str:
-    """Name of the arm whose sessions are spliced with a seam of ``k`` tokens."""
-    return f"seam{k}" if k else "spliced"
+#: The reference, and an arm that must not agree with it.
+FULL, NO_HISTORY = "full", "no_history"
 
 
 @dataclass(frozen=True)
@@ -140,19 +135,6 @@ def compiled(loaded: LoadedModel, sessions: Sequence[str]) -> CompiledMemory:
         sessions: their texts.
     """
     return Memory(list(sessions)).precompile(loaded.model, loaded.tokenizer)
-
-
-def unturned(opening: Conversation, memory: CompiledMemory) -> Conversation:
-    """A conversation whose keys lie where they do not say: the splice without its rotation.
-
-    Args:
-        opening: what stands before the first session.
-        memory: the sessions.
-    """
-    spliced = opening.attach(memory)
-    assert opening.cache is not None
-    cache = join([opening.cache, *(chunk.cache for chunk in memory.chunks)])
-    return replace(spliced, cache=cache)
 
 
 def run_history(made: History, loaded: LoadedModel, wording: Wording, settings: LocomoSettings) -> HistoryRun:

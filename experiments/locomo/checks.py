@@ -9,8 +9,8 @@ from experiments.locomo.arms import compiled
 from experiments.locomo.cases import History, Wording
 from experiments.locomo.reading import ADVERSARIAL, Question
 from pkv_interp.cache.compute import Runner
-from pkv_interp.composing import join
 from pkv_interp.measure.controls import size_of
+from pkv_interp.measure.memory_splices import SHOWS, unturned
 from pkv_interp.measure.splices import first_keys_apart, spliced_in_context
 from pkv_interp.memory import Conversation
 from pkv_interp.models.load import LoadedModel
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
 #: Sessions of the first history that are checked; what is known of two is known of more.
 SESSIONS = 2
-#: Least difference of the first keys, as a share of the largest, that leaving out the rotation has to make.
-SHOWS = 0.01
 
 
 @dataclass(frozen=True)
@@ -99,12 +97,13 @@ def measure_checks(loaded: LoadedModel, history: History, wording: Wording) -> C
         at += chunk.length
     own = spliced_in_context(runner, tokenizer, opening.cache, spliced.ids, spans)
     anew = opening.attach(memory, seam=memory.length)
-    unturned = join([opening.cache, *(chunk.cache for chunk in memory.chunks)])
+    bare = unturned(opening, memory).cache
+    assert bare is not None
     return Checks(
         own_position=float((runner.extend(own, suffix).logits - extended).abs().max()),
         whole_sessions=float((anew.logits(suffix) - extended).abs().max()),
         turned=first_keys_apart(spliced.cache, full),
-        unturned=first_keys_apart(unturned, full),
+        unturned=first_keys_apart(bare, full),
         noise=float((extended - whole).abs().max()),
         size=size_of(whole),
     )

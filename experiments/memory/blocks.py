@@ -8,8 +8,9 @@ from experiments.memory.personas import Persona, Setting, line_of, questions
 from experiments.memory.prompts import Wording, lay, memory_text, rule_text, talk
 from experiments.memory.reading import FULL, Asked, PersonaRun, read_arms
 from experiments.memory.settings import MemorySettings
-from experiments.memory.transplant import begun, seam_arm
+from experiments.memory.transplant import begun
 from experiments.memory.words import ALIASES, DEFINITION, REFERRED, TITLE
+from pkv_interp.measure.memory_splices import seam_arm
 from pkv_interp.memory import CompiledMemory, Conversation, Memory, field
 from pkv_interp.streams import stream
 

@@ -14,18 +14,16 @@ from experiments.memory.personas import Persona, answered, questions
 from experiments.memory.prompts import Wording, memory_text
 from experiments.memory.reading import FULL, worst
 from experiments.memory.settings import MemorySettings
-from experiments.memory.transplant import compiled, unturned
+from experiments.memory.transplant import compiled
 from experiments.memory.words import VALUES
 from pkv_interp.cache.compute import Runner
 from pkv_interp.measure.controls import size_of
+from pkv_interp.measure.memory_splices import SHOWS, unturned
 from pkv_interp.measure.splices import first_keys_apart, spliced_in_context
 from pkv_interp.memory import CompiledMemory
 
 if TYPE_CHECKING:
     from pkv_interp.run.session import Session
-
-#: Least difference of the first keys, as a share of the largest, that leaving out the rotation has to make.
-SHOWS = 0.01
 
 
 @dataclass(frozen=True)

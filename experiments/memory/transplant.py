@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from experiments.memory.personas import Persona, questions
 from experiments.memory.prompts import PLACEMENTS, Laid, Wording, lay, talk
 from experiments.memory.reading import FULL, Asked, PersonaRun, read_arms
 from experiments.memory.settings import MemorySettings
-from pkv_interp.composing import join
+from pkv_interp.measure.memory_splices import NO_ROTATION, seam_arm, unturned
 from pkv_interp.memory import CompiledMemory, Conversation
 
-#: Keys that were not turned: a splice that must not work, and no memory at all.
-NO_ROTATION, NO_MEMORY = "no_rotation", "no_memory"
-
-
-def seam_arm(k: int) -> str:
-    """Name of the arm whose blocks are spliced with a seam of ``k`` tokens."""
-    return f"seam{k}" if k else "spliced"
+#: No memory at all.
+NO_MEMORY = "no_memory"
 
 
 def compiled(persona: Persona, wording: Wording) -> CompiledMemory:
@@ -33,18 +26,6 @@ def begun(wording: Wording, ids: tuple[int, ...]) -> Conversation:
 def appended(conversation: Conversation, ids: tuple[int, ...]) -> Conversation:
     """A conversation with more after it, if there is more."""
     return conversation.append(ids) if ids else conversation
-
-
-def unturned(opening: Conversation, memory: CompiledMemory) -> Conversation:
-    """The splice without its rotation: keys say that they stand where they were made.
-
-    Args:
-        opening: what stands before the memory.
-        memory: that is spliced.
-    """
-    spliced = opening.attach(memory)
-    assert opening.cache is not None
-    return replace(spliced, cache=join([opening.cache, *(chunk.cache for chunk in memory.chunks)]))
 
 
 def run_transplant(persona: Persona, wording: Wording, settings: MemorySettings) -> PersonaRun:

@@ -43,10 +43,10 @@ class ProgrammableSettings(ScenarioSettings):
 
     discovery: AnyNames | None = None
     held_out: AnyNames | None = None
-    instances: Count = 2
+    instances: Count = 1
     rank_instances: Count = 1
     fillers: FillerCounts = (2, 24, 56)
-    long_families: Count = 8
+    long_families: Count = 4
     chat: Switch = True
     base: Switch = True
     programmable: Adapter = None
@@ -55,21 +55,21 @@ class ProgrammableSettings(ScenarioSettings):
     doses: Annotated[tuple[GivenAdapter, ...], Field(max_length=64)] = ()
     links: CountOrNone = 0
     drift_edits: Count = 28
-    drift_families: Count = 4
+    drift_families: Count = 2
     head_pairs: Count = 1
     read_heads: Count = 12
     strengths: Shares = (0.25, 0.5, 0.75)
-    hop_families: Count = 6
-    probe_families: Annotated[int, Field(strict=True, ge=2, le=10_000)] = 16
+    hop_families: Count = 4
+    probe_families: Annotated[int, Field(strict=True, ge=2, le=10_000)] = 12
     probe_layers: Count = 6
     probe_folds: Annotated[int, Field(strict=True, ge=2, le=100)] = 5
     probe_shuffles: Count = 3
-    path_families: Count = 8
+    path_families: Count = 6
     random_draws: Count = 1
     cost_edits: Count = 20
     cost_families: Count = 2
     join_chunks: Sizes = (1, 2, 4, 8)
-    join_families: Count = 6
+    join_families: Count = 4
     chats: CountOrNone = 16
     preregistration: Annotated[DataFile, BeforeValidator(_criteria)] = Field(default=None)  # pyright: ignore[reportAssignmentType]
     competence_threshold: Threshold = 0.8

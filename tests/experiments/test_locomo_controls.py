@@ -7,13 +7,15 @@ from typing import Any
 
 import pytest
 
-from experiments.locomo import answers, checks
-from experiments.locomo.arms import compiled, run_history, unturned
+from experiments.locomo import answers
+from experiments.locomo.arms import compiled, run_history
 from experiments.locomo.cases import Wording, histories
 from experiments.locomo.checks import check_splices
 from pkv_interp.cache import FrozenCache
 from pkv_interp.cache.reposition import reposition
 from pkv_interp.composing import join
+from pkv_interp.measure import memory_splices
+from pkv_interp.measure.memory_splices import unturned
 from pkv_interp.measure.splices import first_keys_apart
 from pkv_interp.memory import Conversation
 from tests.experiments.locomo_examples import made_up, settings
@@ -49,7 +51,7 @@ def always_turned(patch: pytest.MonkeyPatch) -> None:
             at += cache.length
         return join(whole)
 
-    patch.setattr(checks, "join", turned)
+    patch.setattr(memory_splices, "join", turned)
 
 
 def numbers_left_out(patch: pytest.MonkeyPatch) -> None:

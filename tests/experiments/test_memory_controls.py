@@ -8,12 +8,14 @@ from typing import Any
 import pytest
 import torch
 
-from experiments.memory import checks, transplant
+from experiments.memory import checks
 from experiments.memory.agents import run_agent
 from experiments.memory.checks import check_agents, check_memory
-from experiments.memory.transplant import begun, compiled, unturned
+from experiments.memory.transplant import begun, compiled
 from pkv_interp.cache.reposition import reposition
 from pkv_interp.composing import join
+from pkv_interp.measure import memory_splices
+from pkv_interp.measure.memory_splices import unturned
 from pkv_interp.measure.splices import first_keys_apart
 from pkv_interp.memory import CompiledMemory
 from tests.experiments.memory_examples import settings, someone, wording
@@ -46,7 +48,7 @@ def always_turned(patch: pytest.MonkeyPatch) -> None:
         moved = reposition(tiny("llama").model, second, first.length - start, start=start)
         return join([first, moved])
 
-    patch.setattr(transplant, "join", turned)
+    patch.setattr(memory_splices, "join", turned)
 
 
 def updates(**other: str) -> Break:
