@@ -24,6 +24,8 @@ Curve = Literal["chunk_fillers", "distance_fillers", "skills"]
 CURVES: tuple[Curve, ...] = ("chunk_fillers", "distance_fillers", "skills")
 #: Conditions whose chunks are also precompiled after other contexts.
 PREPARED = (MAIN, BLIND)
+#: What a pattern does here; the full prefill stays plain: agreement with it says what blindness costs.
+_UNDER = "chunks and the arm full_blind, and no other full prefill, are made"
 #: Conditions whose seams are repaired token by token (notes that need nothing, blind ones, several chunks),
 #: and the two repairs of the others.
 SEAMED, FEW = (MAIN, BLIND, "all"), (1, 16)
@@ -81,7 +83,7 @@ def measure(session: "Session[ComposingSettings]") -> Measured:
         raise PkvError(f"{settings.model.name} serves {limit} positions", f"use two lengths up to {limit}")
     chosen = settings.chosen(settings.families)
     checked = [build_scene(name, chosen[0], 0, tokenizer, settings) for name in CHECKED]
-    check_splices(session, runner, checked, blind=session.pattern() is not None)
+    check_splices(session, runner, checked, blind=session.pattern(_UNDER) is not None)
     conditions = {name: _condition(session, runner, name, chosen) for name in settings.conditions}
     # A model that serves fewer positions is measured as far as it goes, and the record says so.
     left_out = [TooLong("lengths", length, limit) for length in settings.lengths if length > limit]

@@ -61,10 +61,10 @@ def measure(session: "Session[KeystoneSettings]") -> Measured:
         SceneEdits,
     ).of(scenes)
     session.control("positions_agree", float(np.mean([one.aligned for one in edits])), 1.0, 0.0, ALIGNED)
-    if pattern is not None:
-        apart = isolated_apart(edits)
+    apart = [] if pattern is None else isolated_apart(edits)
+    if apart:
         session.control(
-            "isolated_edit_equals_prefill", max(apart, default=0.0), 0.0, session.tolerance.logits,
+            "isolated_edit_equals_prefill", max(apart), 0.0, session.tolerance.logits,
             "logits, margins after an isolated field's edit against those of a cache made from the new text, "
             f"recomputed and composed, {len(apart)} of them",
         )  # fmt: skip

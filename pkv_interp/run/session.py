@@ -100,12 +100,17 @@ class Session(Generic[S]):
         """Allowed errors in the model's dtype, for logits of the model's size where that is known."""
         return tolerance_of(self.info.dtype).for_logits_of(self.size)
 
-    def pattern(self) -> Pattern | None:
-        """The attention pattern that the model's prompts are prefilled under; the record says so."""
+    def pattern(
+        self, what: str = "edited and composed prompts, their full prefills too, are prefilled"
+    ) -> Pattern | None:
+        """The attention pattern that the model's prompts are prefilled under; the record says so.
+
+        Args:
+            what: stands before "under the pattern" in the record's remark.
+        """
         named = self.settings.model.pattern
         if named is not None:
-            told = "edited and composed prompts, their full prefills too, are prefilled under the pattern"
-            self.run.remarks.append(f"{told} '{named}'")
+            self.run.remarks.append(f"{what} under the pattern '{named}'")
         return named
 
     def rng(self, name: str) -> np.random.Generator:

@@ -96,6 +96,18 @@ class TestRuns:
         assert max(controls[name] for name in names) < EQUAL
         assert any("under the pattern 'rule_linked'" in remark for remark in record.remarks)
 
+    def test_where_no_edit_is_exact_no_control_says_so(self, tmp_path: Path):
+        runs.small("keystone", tmp_path, PATTERN, "methods=[erratum]")
+        (record,) = load_records(tmp_path)
+        assert "isolated_edit_equals_prefill" not in {control.name for control in record.controls}
+        assert any("under the pattern 'rule_linked'" in remark for remark in record.remarks)
+
+    def test_composing_says_what_is_blind_and_that_its_full_prefill_is_not(self, tmp_path: Path):
+        runs.small("composing", tmp_path, PATTERN)
+        (record,) = load_records(tmp_path)
+        (told,) = [remark for remark in record.remarks if "pattern" in remark]
+        assert told.startswith("chunks and the arm full_blind, and no other full prefill, are made under")
+
     def test_without_a_pattern_there_is_none_of_it(self, keystone_results: Path):
         record: RunRecord
         (record,) = load_records(keystone_results)

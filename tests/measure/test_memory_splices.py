@@ -19,7 +19,8 @@ def test_keys_that_were_not_turned_are_those_of_where_they_were_made() -> None:
     opening = Conversation.begin(loaded.model, loaded.tokenizer, tuple(range(5, 21)))
     bare, spliced = unturned(opening, memory), opening.attach(memory)
     assert bare.ids == spliced.ids
-    assert bare.cache is not None and spliced.cache is not None
+    assert bare.cache is not None
+    assert spliced.cache is not None
     first = memory.chunks[0]
     start, stop = opening.length, opening.length + first.length
     for layer, keys in enumerate(first.cache.keys):
