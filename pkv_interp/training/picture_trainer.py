@@ -22,7 +22,7 @@ from pkv_interp.training.picture_cells import CellReader, cell_loss, cells, name
 from pkv_interp.training.picture_examples import Batch, Level, batch_of, examples
 from pkv_interp.training.trainer import fast_bfloat16
 
-#: Blocks of the text stack after which a picture token is to tell its place, and a word that of what it names.
+#: Blocks of the text stack after which a picture token is to tell its place, and a word that of its thing.
 _BLOCKS, _NAMED = 2, 4
 
 
