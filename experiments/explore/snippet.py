@@ -7,13 +7,9 @@ from experiments.explore.marked import Field, pieces
 from experiments.explore.notes import band
 from experiments.explore.pair import Pair
 from experiments.explore.state import Own, Scenario, State
+from pkv_interp.models.catalogue import ModelConfig, catalogue_names, load_catalogue_entry
 
-_HEAD = (
-    "import torch",
-    "from pkv_interp.engine import Engine",
-    "from pkv_interp.models.catalogue import load_catalogue_entry",
-    "from pkv_interp.models.load import load",
-)
+_HEAD = ("import torch", "from pkv_interp.engine import Engine", "from pkv_interp.models.load import load")
 
 
 def snippet_of(explorer: Explorer, state: State, pair: Pair) -> str:
@@ -36,9 +32,20 @@ def snippet_of(explorer: Explorer, state: State, pair: Pair) -> str:
     own = isinstance(source, Own)
     imports, lines = _own(explorer, source, pair) if own else _scenario(explorer, source)
     more_imports, more = shown[state.view]()
-    every = sorted({*_HEAD, *imports, *more_imports}, key=lambda line: (not line.startswith("import"), line))
-    loaded = f"loaded = load(load_catalogue_entry({explorer.loaded.config.name!r}))"
-    return "\n".join([*every, "", loaded, "tokenizer = loaded.tokenizer", *lines, *_pair(), *more, ""])
+    needed, entry = _entry(explorer.loaded.config)
+    every = {*_HEAD, needed, *imports, *more_imports}
+    ordered = sorted(every, key=lambda line: (not line.startswith("import"), line))
+    loaded = f"loaded = load({entry})"
+    return "\n".join([*ordered, "", loaded, "tokenizer = loaded.tokenizer", *lines, *_pair(), *more, ""])
+
+
+def _entry(config: ModelConfig) -> tuple[str, str]:
+    """An import, and the model by its name; a folder or settings of one's own are told in full."""
+    source = "from pkv_interp.models.catalogue import"
+    if config.name in catalogue_names() and config == load_catalogue_entry(config.name):
+        return f"{source} load_catalogue_entry", f"load_catalogue_entry({config.name!r})"
+    told = config.model_dump(exclude_defaults=True)
+    return f"{source} ModelConfig", f"ModelConfig({', '.join(f'{k}={v!r}' for k, v in told.items())})"
 
 
 def _scenario(explorer: Explorer, source: Scenario) -> tuple[list[str], list[str]]:

@@ -17,6 +17,7 @@ from experiments.explore.record import name_of, record_of
 from experiments.explore.snippet import snippet_of
 from experiments.explore.state import Compose, Edit, Heads, Notes, Own, Scenario, State, Step
 from pkv_interp.errors import PkvError
+from pkv_interp.models.catalogue import ModelConfig, load_catalogue_entry
 from pkv_interp.plots.tokens import token_text
 from pkv_interp.records import check, read
 from tests.experiments.explore_examples import OWN, PATIENCE, SCENARIO, explorer, value
@@ -123,6 +124,34 @@ def test_the_program_renders_with_the_thinking_switch_of_the_page(source: Scenar
     text = snippet_of(ask, State(source=source), ask.maker.make(source))
     assert "thinking=False" in text
     assert "thinking=None" not in text
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        ModelConfig(name="local", source="local", path="weights/my model"),
+        load_catalogue_entry("tiny-llama", seed=3),
+        load_catalogue_entry("qwen3-0.6b"),
+    ],
+    ids=["folder", "overridden", "catalogue"],
+)
+def test_the_program_loads_the_model_of_the_page(model: ModelConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    ask = copy(explorer())
+    ask.loaded = replace(ask.loaded, config=model)
+    text = snippet_of(ask, State(source=SCENARIO), ask.maker.make(SCENARIO))
+    asked: list[ModelConfig] = []
+
+    class Stopped(Exception):
+        """Ends the program where it would load."""
+
+    def stop(config: ModelConfig) -> None:
+        asked.append(config)
+        raise Stopped
+
+    monkeypatch.setattr("pkv_interp.models.load.load", stop)
+    with pytest.raises(Stopped):
+        exec(compile(text, "snippet", "exec"), {})  # noqa: S102
+    assert asked == [model]
 
 
 @pytest.mark.parametrize("mode", ["patch", "knockout"])
