@@ -104,7 +104,7 @@ class Memories(BaseModel):
 
     Attributes:
         kind: names this course.
-        lines: settings of the shortest list, and of the longest one at the end of a stage.
+        lines: settings of the shortest list, and of the longest one at a stage's full breadth.
         two: share of lists whose rule reads two settings.
         late: share of lists that stand after what was said.
         asked: turns with a rule of their own about one list, at least and at most.

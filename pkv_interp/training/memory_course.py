@@ -63,21 +63,21 @@ class _Rule:
         return Turn(f"{before}{asked}", pick(rng, words.CUES), yes if right else no)
 
 
-def lesson(rng: np.random.Generator, course: Memories, progress: float, right: bool) -> Example:
+def lesson(rng: np.random.Generator, course: Memories, breadth: float, right: bool) -> Example:
     """One list of settings and rules, a turn each; from one seed, both lists differ in one value alone.
 
-    That setting is read by the first turn; later ones read others, so that one list answers many questions.
+    The first turn reads that setting and later ones do not, so that one list answers many questions.
 
     Args:
         rng: draws everything that is not given.
         course: lengths and shares.
-        progress: through the stage: lists get longer.
+        breadth: from the shortest lists, 0, to the longest, 1.
         right: all settings of the first rule have the value that it asks for; otherwise one has the other.
     """
     relevant = 2 if rng.random() < course.two else 1
     both = words.VALUES[int(rng.integers(len(words.VALUES)))]
     low, high = course.lines
-    size = int(rng.integers(low, max(low, round(low + (high - low) * progress)) + 1))
+    size = int(rng.integers(low, max(low, round(low + (high - low) * breadth)) + 1))
     names = _names(rng, size)
     values = [pick(rng, both) for _ in names]
     deciding = tuple(int(i) for i in rng.permutation(size)[:relevant])
@@ -97,7 +97,7 @@ def lesson(rng: np.random.Generator, course: Memories, progress: float, right: b
     parts = [said, memory] if rng.random() < course.late else [memory, said]
     before = "\n\n".join([*(part for part in parts if part), ""])
     turns = [_Rule(deciding, wanted, _answers(rng)).turn(rng, names, right, before)]
-    free = [i for i in range(size) if i not in deciding]
+    free = [i for i in range(size) if i != violator]
     for _ in range(int(rng.integers(*course.asked, endpoint=True)) - 1):
         turns += _later(rng, course, names, {i: values[i] for i in free}, both)
     return Example(f"memory{relevant}", pick(rng, words.ROLES), tuple(turns), True)
@@ -150,7 +150,7 @@ def draw_memory(
 
     Args:
         course: lengths and shares.
-        stage: of the training; its own examples keep what was learned before.
+        stage: of the training; its breadth is that of the lists, and its own examples keep what was learned.
         seed: of the pair: training, step and number.
         progress: through the stage.
         longest: neutral sentences of the stage's own examples.
@@ -160,6 +160,7 @@ def draw_memory(
         PkvError: the tokenizer has too few of the words.
     """
     last: PkvError | None = None
+    breadth = stage.breadth[0] + (stage.breadth[1] - stage.breadth[0]) * progress
     for attempt in range(_TRIES):
         rng = np.random.default_rng([*seed, _STREAM, attempt])
         kept = rng.random() < course.kept
@@ -169,7 +170,7 @@ def draw_memory(
                 pair = stage.model_copy(update={"batch": 2}).examples(drawn, 0, progress, longest)
             else:
                 pair = [
-                    lesson(np.random.default_rng(drawn), course, progress, right) for right in (True, False)
+                    lesson(np.random.default_rng(drawn), course, breadth, right) for right in (True, False)
                 ]
             return [encode_example(one, tokenizer) for one in pair]
         except PkvError as error:

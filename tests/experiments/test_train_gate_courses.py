@@ -120,7 +120,6 @@ def test_distillation_needs_an_adapter_to_distil(place: Path) -> None:
         ("programmable_control", Programmable(isolated=0.0, blind=0.0, objective="distil_actions")),
         ("reader", Reader()),
         ("reader_random", Reader(edited=0.0, random=0.4)),
-        ("memory", Memories()),
     ],
 )
 def test_recipes_go_on_from_the_gate_for_equally_many_steps(recipe: str, course: Any) -> None:
@@ -130,6 +129,20 @@ def test_recipes_go_on_from_the_gate_for_equally_many_steps(recipe: str, course:
     assert made.start == "gate_smollm2_135m"
     assert made.steps == 164
     assert made.snapshots == [100, 164]
+
+
+def test_lessons_on_memories_begin_with_two_settings_and_widen() -> None:
+    made = compose("train_gate", "+recipe=memory")
+    assert isinstance(made, TrainGateSettings)
+    assert isinstance(made.course, Memories)
+    assert made.start == "gate_smollm2_135m"
+    assert made.course.lines[0] == 2
+    breadths = [stage.breadth for stage in made.schedule]
+    assert breadths[0][0] == 0.0
+    assert all(first < last for first, last in breadths)
+    assert (
+        max(last for _, last in breadths) * made.course.lines[1] > 24
+    )  # as long as the lists that are asked about
 
 
 def test_the_soft_recipe_trains_one_token_of_the_model(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -28,8 +28,8 @@ COURSE = Memories(lines=(3, 12), kept=0.0)
 STAGES = (Stage(steps=2, lessons="rules", lr=(1e-2, 1e-2), batch=4, mix={"plain": 0.5, "late": 0.5}),)
 
 
-def pair(seed: int, course: Memories = COURSE, progress: float = 1.0) -> tuple[Any, Any]:
-    made = [lesson(np.random.default_rng(seed), course, progress, right) for right in (True, False)]
+def pair(seed: int, course: Memories = COURSE, breadth: float = 1.0) -> tuple[Any, Any]:
+    made = [lesson(np.random.default_rng(seed), course, breadth, right) for right in (True, False)]
     return made[0], made[1]
 
 
