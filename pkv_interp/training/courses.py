@@ -105,10 +105,10 @@ class Memories(BaseModel):
     Attributes:
         kind: names this course.
         lines: settings of the shortest list, and of the longest one at a stage's full breadth.
-        two: share of lists whose rule reads two settings.
+        two: share of questions about two settings, where so many have the value that is asked for.
         late: share of lists that stand after what was said.
-        asked: turns with a rule of their own about one list, at least and at most.
-        kept: share of pairs that are the stage's own examples, so that what was learned before is kept.
+        pairs: of questions about one list.
+        kept: share of draws that are two of the stage's own examples, to keep what was learned before.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -119,15 +119,11 @@ class Memories(BaseModel):
     ] = (4, 40)
     two: Share = 0.5
     late: Share = 0.6
-    asked: tuple[
-        Annotated[int, Field(strict=True, ge=1, le=64)], Annotated[int, Field(strict=True, ge=1, le=64)]
-    ] = (1, 1)
+    pairs: Annotated[int, Field(strict=True, ge=1, le=64)] = 3
     kept: Share = 0.35
 
     @model_validator(mode="after")
     def _rising(self) -> Self:
-        if self.asked[0] > self.asked[1]:
-            raise ValueError(f"{self.asked[0]} turns about a list at least and {self.asked[1]} at most")
         if self.lines[0] > self.lines[1]:
             raise ValueError(f"lists of {self.lines[0]} settings at least and {self.lines[1]} at most")
         return self

@@ -70,6 +70,12 @@ def _common(sequences: list[TokenSequence]) -> int:
     return min(same, *(min(s.targets, default=len(s.ids) - 1) for s in sequences))
 
 
+def shared_beginning(group: list[TokenSequence]) -> int:
+    """Tokens at the beginning that all of a group share and that are worth a forward of their own, or 0."""
+    common = _common(group) if len(group) > 1 else 0
+    return common if common >= LEAST_SHARED else 0
+
+
 def supervised_losses(
     model: Any, group: list[TokenSequence], fill: int, shared: int = 0
 ) -> tuple[torch.Tensor, torch.Tensor]:

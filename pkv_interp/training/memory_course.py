@@ -1,24 +1,24 @@
-"""The course on memories: a list of settings, what was said, and rules about one or two of them."""
+"""The course on memories: a list of settings, what was said, and questions about one or two of them."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
 from pkv_interp.errors import PkvError
 from pkv_interp.training import memory_words as words
 from pkv_interp.training.courses import Memories
 from pkv_interp.training.draws import filler, pick, two
 from pkv_interp.training.examples import Example, Turn
-from pkv_interp.training.layout_course import paired_batches
-from pkv_interp.training.losses import micro_batches, supervised_losses
-from pkv_interp.training.schedule import Stage
+from pkv_interp.training.losses import shared_batches, shared_beginning, supervised_losses
+from pkv_interp.training.schedule import Stage, at
 from pkv_interp.training.tokens import TokenSequence, encode_example
 from pkv_interp.training.trainer import Course
 from pkv_interp.training.vocabulary import ACTIONS
 
-#: Draws of a pair whose answers are one token each.
+#: Draws of a list whose answers are one token each.
 _TRIES = 400
 #: Salt of the random streams.
 _STREAM = 18
@@ -28,65 +28,23 @@ _YES_NO = 0.6
 _SAID = 6
 
 
-@dataclass(frozen=True)
-class _Rule:
-    """What one turn asks.
+def lessons(rng: np.random.Generator, course: Memories, breadth: float) -> list[Example]:
+    """One list of settings and questions about it, each a text of its own; all begin alike, up to the rule.
 
-    Attributes:
-        deciding: lines of the settings that it reads.
-        wanted: the value that it asks of them.
-        answers: where all of them have it, and where one has not.
-    """
-
-    deciding: tuple[int, ...]
-    wanted: str
-    answers: tuple[str, str]
-
-    def turn(self, rng: np.random.Generator, names: Sequence[str], right: bool, before: str = "") -> Turn:
-        """The turn with its answer.
-
-        Args:
-            rng: draws the wording.
-            names: of all settings.
-            right: all have the value.
-            before: stands before the rule.
-        """
-        yes, no = self.answers
-        told = pick(rng, words.TWO if len(self.deciding) == 2 else words.ONE).format(
-            s=f"the {names[self.deciding[0]]}",
-            t=f"the {names[self.deciding[-1]]}",
-            v=self.wanted,
-            a=yes,
-            b=no,
-        )
-        asked = f"{told} {pick(rng, words.REQUESTS).format(a=yes, b=no)}"
-        return Turn(f"{before}{asked}", pick(rng, words.CUES), yes if right else no)
-
-
-def lesson(rng: np.random.Generator, course: Memories, breadth: float, right: bool) -> Example:
-    """One list of settings and rules, a turn each; from one seed, both lists differ in one value alone.
-
-    The first turn reads that setting and later ones do not, so that one list answers many questions.
+    Questions come in pairs whose rules differ in the settings that they name alone: those of the first have
+    the value that is asked for, and one of the second's has the other. Either value is that of half of the
+    settings, and is asked for as often.
 
     Args:
-        rng: draws everything that is not given.
+        rng: what is drawn from.
         course: lengths and shares.
         breadth: from the shortest lists, 0, to the longest, 1.
-        right: all settings of the first rule have the value that it asks for; otherwise one has the other.
     """
-    relevant = 2 if rng.random() < course.two else 1
     both = words.VALUES[int(rng.integers(len(words.VALUES)))]
     low, high = course.lines
     size = int(rng.integers(low, max(low, round(low + (high - low) * breadth)) + 1))
     names = _names(rng, size)
-    values = [pick(rng, both) for _ in names]
-    deciding = tuple(int(i) for i in rng.permutation(size)[:relevant])
-    wanted, other = both
-    for i in deciding:
-        values[i] = wanted
-    violator = deciding[int(rng.integers(relevant))]
-    if not right:
-        values[violator] = other
+    values = [both[int(i) % 2] for i in rng.permutation(size)]
     line = pick(rng, words.LINES)
     lines = [
         line.format(c=pick(rng, words.CATEGORIES), n=name, v=value, o=pick(rng, words.NOTES))
@@ -96,39 +54,40 @@ def lesson(rng: np.random.Generator, course: Memories, breadth: float, right: bo
     said = "\n".join(filler(rng) for _ in range(int(rng.integers(_SAID + 1))))
     parts = [said, memory] if rng.random() < course.late else [memory, said]
     before = "\n\n".join([*(part for part in parts if part), ""])
-    turns = [_Rule(deciding, wanted, _answers(rng)).turn(rng, names, right, before)]
-    free = [i for i in range(size) if i != violator]
-    for _ in range(int(rng.integers(*course.asked, endpoint=True)) - 1):
-        turns += _later(rng, course, names, {i: values[i] for i in free}, both)
-    return Example(f"memory{relevant}", pick(rng, words.ROLES), tuple(turns), True)
+    role = pick(rng, words.ROLES)
+    made = []
+    for _ in range(course.pairs):
+        kind, turns = _pair(rng, course, names, values, both)
+        made += [Example(kind, role, (replace(turn, text=f"{before}{turn.text}"),), True) for turn in turns]
+    return made
 
 
-def _answers(rng: np.random.Generator) -> tuple[str, str]:
-    return ("yes", "no") if rng.random() < _YES_NO else two(rng, ACTIONS)
-
-
-def _later(
+def _pair(
     rng: np.random.Generator,
     course: Memories,
     names: Sequence[str],
-    values: Mapping[int, str],
+    values: Sequence[str],
     both: tuple[str, str],
-) -> list[Turn]:
-    """One more turn about settings of these lines; none where too few have the value that it asks for.
-
-    Answers are drawn first, so that either is as frequent, and either value is asked for.
-    """
+) -> tuple[str, list[Turn]]:
+    """Two questions of one wording, the first to be answered as the rule says, the second as otherwise."""
     wanted, other = both if rng.random() < 0.5 else both[::-1]
-    right, relevant = bool(rng.random() < 0.5), 2 if rng.random() < course.two else 1
     having = {
-        value: [int(i) for i in rng.permutation([i for i in values if values[i] == value])]
+        value: [int(i) for i in rng.permutation(len(values)) if values[int(i)] == value]
         for value in (wanted, other)
     }
-    chosen = having[wanted][:relevant] if right else [*having[other][:1], *having[wanted][: relevant - 1]]
-    if len(chosen) < relevant:
-        return []
-    order = tuple(int(i) for i in rng.permutation(chosen))
-    return [_Rule(order, wanted, _answers(rng)).turn(rng, names, right)]
+    relevant = 2 if rng.random() < course.two and len(having[wanted]) > 1 else 1
+    yes, no = ("yes", "no") if rng.random() < _YES_NO else two(rng, ACTIONS)
+    rule, request = pick(rng, words.TWO if relevant == 2 else words.ONE), pick(rng, words.REQUESTS)
+    cue = pick(rng, words.CUES)
+    turns = []
+    for answer, chosen in (
+        (yes, having[wanted][:relevant]),
+        (no, [having[other][0], *having[wanted][: relevant - 1]]),
+    ):
+        order = [names[int(i)] for i in rng.permutation(chosen)]
+        told = rule.format(s=f"the {order[0]}", t=f"the {order[-1]}", v=wanted, a=yes, b=no)
+        turns.append(Turn(f"{told} {request.format(a=yes, b=no)}", cue, answer))
+    return f"memory{relevant}", turns
 
 
 def _names(rng: np.random.Generator, size: int) -> list[str]:
@@ -146,15 +105,15 @@ def _names(rng: np.random.Generator, size: int) -> list[str]:
 def draw_memory(
     course: Memories, stage: Stage, seed: tuple[int, int, int], progress: float, longest: int, tokenizer: Any
 ) -> list[TokenSequence]:
-    """Two sequences that differ in one setting's value, or two of the stage's own examples.
+    """The questions about one list, or two of the stage's own examples.
 
     Args:
         course: lengths and shares.
         stage: of the training; its breadth is that of the lists, and its own examples keep what was learned.
-        seed: of the pair: training, step and number.
+        seed: of the draw: training, step and number.
         progress: through the stage.
         longest: neutral sentences of the stage's own examples.
-        tokenizer: pairs with an answer that it splits are drawn again.
+        tokenizer: lists with an answer that it splits are drawn again.
 
     Raises:
         PkvError: the tokenizer has too few of the words.
@@ -167,18 +126,26 @@ def draw_memory(
         drawn = int(rng.integers(2**31))
         try:
             if kept:
-                pair = stage.model_copy(update={"batch": 2}).examples(drawn, 0, progress, longest)
+                found = stage.model_copy(update={"batch": 2}).examples(drawn, 0, progress, longest)
             else:
-                pair = [
-                    lesson(np.random.default_rng(drawn), course, breadth, right) for right in (True, False)
-                ]
-            return [encode_example(one, tokenizer) for one in pair]
+                found = lessons(np.random.default_rng(drawn), course, breadth)
+            return [encode_example(one, tokenizer) for one in found]
         except PkvError as error:
             last = error
     raise PkvError(
-        f"after {_TRIES} draws no pair has answers of this tokenizer ({last and last.cause})",
+        f"after {_TRIES} draws no list has answers of this tokenizer ({last and last.cause})",
         "train a model whose tokenizer has more of the words in pkv_interp/training/vocabulary.py",
     )
+
+
+def list_batches(sequences: list[TokenSequence], budget: int) -> list[list[TokenSequence]]:
+    """Micro-batches; questions about one list stand together."""
+    return [group for _, group in shared_batches(sequences, budget)]
+
+
+def list_losses(model: Any, group: list[TokenSequence], fill: int) -> tuple[Tensor, Tensor]:
+    """Losses of a micro-batch; what its sequences share, a list for the most part, runs once."""
+    return supervised_losses(model, group, fill, shared_beginning(group))
 
 
 def memory_course(
@@ -194,8 +161,12 @@ def memory_course(
         tokenizer: of the model.
     """
 
-    def draw(stage: Stage, own: tuple[int, int, int], progress: float) -> list[TokenSequence]:
-        return draw_memory(course, stage, own, progress, longest, tokenizer)
+    def batches(step: int) -> list[TokenSequence]:
+        stage, progress = at(stages, step)
+        found: list[TokenSequence] = []
+        for number in range(stage.batch):
+            if len(found) < stage.batch:
+                found += draw_memory(course, stage, (seed, step, number), progress, longest, tokenizer)
+        return found[: stage.batch]
 
-    facts = course.model_dump(mode="json")
-    return Course(paired_batches(stages, seed, draw), supervised_losses, micro_batches, facts)
+    return Course(batches, list_losses, list_batches, course.model_dump(mode="json"))

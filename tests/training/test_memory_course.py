@@ -10,15 +10,18 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from experiments.memory import words as asked_words
 from pkv_interp.errors import PkvError
 from pkv_interp.training import memory_words, vocabulary
 from pkv_interp.training.courses import Memories
-from pkv_interp.training.examples import Turn
-from pkv_interp.training.memory_course import draw_memory, lesson, memory_course
+from pkv_interp.training.examples import Example, Turn
+from pkv_interp.training.losses import shared_beginning, supervised_losses
+from pkv_interp.training.memory_course import draw_memory, lessons, list_batches, list_losses, memory_course
 from pkv_interp.training.schedule import Stage
 from pkv_interp.training.shared_words import words_of
+from pkv_interp.training.tokens import TokenSequence
 from pkv_interp.training.trainer import TrainSettings, add_lora, train
 from tests.families import tiny
 
@@ -28,49 +31,19 @@ COURSE = Memories(lines=(3, 12), kept=0.0)
 STAGES = (Stage(steps=2, lessons="rules", lr=(1e-2, 1e-2), batch=4, mix={"plain": 0.5, "late": 0.5}),)
 
 
-def pair(seed: int, course: Memories = COURSE, breadth: float = 1.0) -> tuple[Any, Any]:
-    made = [lesson(np.random.default_rng(seed), course, breadth, right) for right in (True, False)]
-    return made[0], made[1]
+def drawn(seed: int, course: Memories = COURSE, breadth: float = 1.0) -> list[Example]:
+    return lessons(np.random.default_rng(seed), course, breadth)
+
+
+def text_of(example: Example) -> str:
+    (turn,) = example.turns
+    return turn.text
 
 
 def values_of(text: str) -> dict[str, str]:
     """Names and values of the list in a lesson."""
     line = rf"^(?:[-*] )?(?:\[\w+\] )?(?P<name>[a-z ]+?)(?:: | = | is )(?P<value>{KNOWN})(?: \(.*\))?$"
     return {found["name"]: found["value"] for found in re.finditer(line, text, re.MULTILINE)}
-
-
-@pytest.mark.parametrize("seed", range(12))
-def test_a_pair_differs_in_the_value_of_one_setting_that_the_rule_reads(seed: int) -> None:
-    yes, no = pair(seed)
-    assert (yes.kind, yes.system) == (no.kind, no.system)
-    first, second = values_of(yes.turns[0].text), values_of(no.turns[0].text)
-    assert list(first) == list(second)
-    assert len(first) >= 3
-    (violator,) = [name for name in first if first[name] != second[name]]
-    question = yes.turns[0].text.rpartition("\n\n")[2]
-    assert question == no.turns[0].text.rpartition("\n\n")[2]
-    assert f"the {violator}" in question
-    deciding = [name for name in first if re.search(rf"the {name}\b", question)]
-    assert len(deciding) >= int(yes.kind[-1])
-    assert all(name in deciding for name in (violator,))
-    assert yes.turns[0].answer != no.turns[0].answer
-    assert {yes.turns[0].answer, no.turns[0].answer} <= set(vocabulary.ACTIONS)
-
-
-def test_lists_get_longer_and_stand_where_the_course_wants_them() -> None:
-    long = Memories(lines=(3, 60))
-    sizes = {p: [pair(s, long, p)[0].turns[0].text.count("\n") for s in range(20)] for p in (0.0, 1.0)}
-    assert max(sizes[0.0]) < 15 < max(sizes[1.0])
-    kinds = {pair(seed, Memories(two=share))[0].kind for seed in range(10) for share in (1.0,)}
-    assert kinds == {"memory2"}
-    assert {pair(seed, Memories(two=0.0))[0].kind for seed in range(10)} == {"memory1"}
-    titles = tuple(memory_words.TITLES)
-    early = [pair(seed, Memories(late=0.0))[0].turns[0].text for seed in range(10)]
-    assert all(text.startswith(titles) for text in early)
-    late = [pair(seed, Memories(late=1.0))[0].turns[0].text for seed in range(20)]
-    assert not all(text.startswith(titles) for text in late)
-    with pytest.raises(ValueError, match="lists of 9 settings at least and 4 at most"):
-        Memories(lines=(9, 4))
 
 
 def asked_of(text: str) -> dict[str, str]:
@@ -100,27 +73,73 @@ def gold_of(turn: Turn, values: dict[str, str]) -> bool:
 
 
 @pytest.mark.parametrize("seed", range(30))
-def test_later_turns_ask_about_other_settings_of_the_same_list(seed: int) -> None:
-    course = Memories(lines=(6, 20), asked=(2, 6), kept=0.0)
-    yes, no = pair(seed, course)
-    assert [one.answer for one in yes.turns[1:]] == [one.answer for one in no.turns[1:]]
-    assert [one.text for one in yes.turns[1:]] == [one.text for one in no.turns[1:]]
-    for example, right in ((yes, True), (no, False)):
-        values = values_of(example.turns[0].text)
-        golds = [gold_of(turn, values) for turn in example.turns]
-        assert golds[0] is right
+def test_pairs_of_questions_differ_in_the_settings_that_they_name_and_answers_follow(seed: int) -> None:
+    made = drawn(seed, Memories(lines=(2, 20), kept=0.0, pairs=4))
+    assert len(made) == 8
+    beginnings = {text_of(one).rpartition("\n\n")[0] for one in made}
+    assert len(beginnings) == 1
+    assert len({one.system for one in made}) == 1
+    values = values_of(text_of(made[0]))
+    assert len(values) >= 2
+    for yes, no in zip(made[::2], made[1::2], strict=True):
+        assert (gold_of(yes.turns[0], values), gold_of(no.turns[0], values)) == (True, False)
+        first, second = asked_of(text_of(yes)), asked_of(text_of(no))
+        assert {name: first[name] for name in "vab"} == {name: second[name] for name in "vab"}
+        named = {first[at] for at in "st" if at in first}
+        assert len(named) == int(yes.kind[-1]) == int(no.kind[-1])
+        assert named != {second[at] for at in "st" if at in second}
+        off = [values[second[at].removeprefix("the ")] != second["v"] for at in "st" if at in second]
+        assert sum(off) == 1  # exactly one setting turns the answer
 
 
-def test_later_turns_are_as_many_as_asked_for_and_either_answer_is_as_frequent() -> None:
-    course = Memories(lines=(12, 20), asked=(3, 5), two=0.0, kept=0.0)
-    made = [pair(seed, course)[0] for seed in range(60)]
-    assert {len(one.turns) for one in made} == {3, 4, 5}
-    later = [turn for one in made for turn in one.turns[1:]]
-    values = [values_of(one.turns[0].text) for one in made for _ in one.turns[1:]]
-    golds = [gold_of(turn, mine) for turn, mine in zip(later, values, strict=True)]
-    assert 0.35 < sum(golds) / len(golds) < 0.65
-    with pytest.raises(ValueError, match="5 turns about a list at least and 2 at most"):
-        Memories(asked=(5, 2))
+def test_either_value_is_asked_for_and_half_of_the_settings_have_it() -> None:
+    wanted: list[bool] = []
+    for seed in range(40):
+        made = drawn(seed, Memories(lines=(4, 20), kept=0.0, pairs=2))
+        values = list(values_of(text_of(made[0])).values())
+        assert abs(2 * values.count(values[0]) - len(values)) <= 1
+        wanted += [asked_of(text_of(one))["v"] == sorted(set(values))[0] for one in made[::2]]
+    assert 0.35 < np.mean(wanted) < 0.65
+
+
+def test_lists_get_longer_and_stand_where_the_course_wants_them() -> None:
+    long = Memories(lines=(2, 60))
+    sizes = {b: [len(values_of(text_of(drawn(s, long, b)[0]))) for s in range(20)] for b in (0.0, 0.1, 1.0)}
+    assert set(sizes[0.0]) == {2}
+    assert max(sizes[0.1]) <= 8 < 30 < max(sizes[1.0])
+    kinds = {one.kind for seed in range(10) for one in drawn(seed, Memories(two=1.0, lines=(4, 9)))}
+    assert kinds == {"memory2"}
+    assert {one.kind for seed in range(10) for one in drawn(seed, Memories(two=0.0))} == {"memory1"}
+    titles = tuple(memory_words.TITLES)
+    assert all(text_of(drawn(seed, Memories(late=0.0))[0]).startswith(titles) for seed in range(10))
+    assert not all(text_of(drawn(seed, Memories(late=1.0))[0]).startswith(titles) for seed in range(20))
+    with pytest.raises(ValueError, match="lists of 9 settings at least and 4 at most"):
+        Memories(lines=(9, 4))
+
+
+@pytest.mark.parametrize("kept", [0.0, 1.0])
+def test_a_step_has_as_many_sequences_as_its_stage_says(kept: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pkv_interp.training.memory_course.ACTIONS", ("cancel", "deny"))
+    monkeypatch.setattr(vocabulary, "ACTIONS", ("cancel", "deny"))
+    monkeypatch.setattr("pkv_interp.training.memory_course._YES_NO", 0.0)
+    tokenizer: Any = tiny("llama").tokenizer
+    stage = Stage(steps=3, lessons="rules", lr=(1e-3, 1e-3), batch=10, mix={"plain": 0.5, "late": 0.5})
+    course = memory_course(Memories(lines=(2, 4), kept=kept, pairs=2), (stage,), 0, 4, tokenizer)
+    made = [course.batches(step) for step in range(3)]
+    assert [len(one) for one in made] == [10, 10, 10]
+    assert made[0] == course.batches(0) != made[1]
+
+
+def test_a_list_that_questions_share_runs_once_and_losses_are_those_of_whole_texts() -> None:
+    model = tiny("llama").model
+    begin, ends = tuple(range(5, 85)), ((90, 91, 92), (93, 94, 95, 96), (97, 98))
+    group = [TokenSequence((*begin, *end), (79 + len(end) - 1,), (), "memory1") for end in ends]
+    (joined,) = list_batches(group, 2048)
+    assert shared_beginning(joined) == 80
+    assert shared_beginning(joined[:1]) == 0
+    ours, _ = list_losses(model, joined, 0)
+    alone = torch.cat([supervised_losses(model, [one], 0)[0] for one in joined])
+    assert torch.allclose(ours, alone, atol=1e-5)
 
 
 def test_no_setting_rule_or_note_is_one_that_is_asked_about() -> None:
@@ -138,7 +157,7 @@ def test_no_setting_rule_or_note_is_one_that_is_asked_about() -> None:
     assert len(set(memory_words.PARTS)) == len(memory_words.PARTS)
 
 
-def test_a_share_of_the_pairs_is_the_stages_own(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_share_of_the_draws_is_the_stages_own(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(vocabulary, "ACTIONS", ("cancel", "deny"))
     monkeypatch.setattr("pkv_interp.training.memory_course.ACTIONS", ("cancel", "deny"))
     monkeypatch.setattr("pkv_interp.training.memory_course._YES_NO", 0.0)
@@ -161,7 +180,7 @@ def test_a_share_of_the_pairs_is_the_stages_own(monkeypatch: pytest.MonkeyPatch)
         (target,) = one.targets
         assert tokenizer.decode([one.ids[target + 1]]).strip() in ("cancel", "deny")
     monkeypatch.setattr("pkv_interp.training.memory_course.ACTIONS", ("quizzical", "zymurgy"))
-    with pytest.raises(PkvError, match="no pair has answers of this tokenizer"):
+    with pytest.raises(PkvError, match="no list has answers of this tokenizer"):
         draw_memory(COURSE, STAGES[0], (0, 0, 0), 1.0, 4, tokenizer)
 
 
