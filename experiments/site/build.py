@@ -107,7 +107,13 @@ class Site:
             for name, path in texts.items()
             if name not in _MENU
         ]
-        books = [{"text": path.stem.capitalize(), "href": page_of(path.name)} for path in self.notebooks]
+        books = [
+            {
+                "text": path.stem.capitalize() + ("" if self.runs(path) else " (not run)"),
+                "href": page_of(path.name),
+            }
+            for path in self.notebooks
+        ]
         more = [{"text": "Docs", "pages": rest}, {"text": "Notebooks", "pages": books}]
         return [
             *first,
@@ -160,10 +166,14 @@ class Site:
         made.drawn = {one.name for one in shown.values()}
         self.add("prompt.html", made, scripts=PROMPT_SCRIPTS)
 
+    def runs(self, notebook: Path) -> bool:
+        """Whether a notebook is run for this site."""
+        return self.settings.notebooks == "all" or not loads_a_model(notebook)
+
     def records_and_notebooks(self) -> None:
         """A page for each record, after the texts that cite them, and one for each notebook."""
         for path in self.notebooks:
-            runs = self.settings.notebooks == "all" or not loads_a_model(path)
+            runs = self.runs(path)
             self.say(f"{path.name}: {'running it' if runs else 'left without outputs, it loads a model'}")
             notebook = run(path, self.settings.results_dir, ROOT) if runs else unrun(path)
             document = path.relative_to(ROOT).as_posix()
