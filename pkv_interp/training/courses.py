@@ -108,6 +108,7 @@ class Memories(BaseModel):
         two: share of questions about two settings, where so many have the value that is asked for.
         late: share of lists that stand after what was said.
         pairs: of questions about one list.
+        looked_up: share of questions that ask for a value and have no rule.
         kept: share of draws that are two of the stage's own examples, to keep what was learned before.
     """
 
@@ -120,6 +121,7 @@ class Memories(BaseModel):
     two: Share = 0.5
     late: Share = 0.6
     pairs: Annotated[int, Field(strict=True, ge=1, le=64)] = 3
+    looked_up: Share = 0.4
     kept: Share = 0.35
 
     @model_validator(mode="after")

@@ -23,7 +23,7 @@ _TRIES = 400
 #: Salt of the random streams.
 _STREAM = 18
 #: Share of lessons whose answers are yes and no; the others have two actions.
-_YES_NO = 0.6
+_YES_NO = 0.85
 #: Sentences of what was said at most.
 _SAID = 6
 
@@ -32,8 +32,7 @@ def lessons(rng: np.random.Generator, course: Memories, breadth: float) -> list[
     """One list of settings and questions about it, each a text of its own; all begin alike, up to the rule.
 
     Questions come in pairs whose rules differ in the settings that they name alone: those of the first have
-    the value that is asked for, and one of the second's has the other. Either value is that of half of the
-    settings, and is asked for as often.
+    the value that is asked for, and one of the second's has the other. Of all settings half have it.
 
     Args:
         rng: what is drawn from.
@@ -69,22 +68,30 @@ def _pair(
     values: Sequence[str],
     both: tuple[str, str],
 ) -> tuple[str, list[Turn]]:
-    """Two questions of one wording, the first to be answered as the rule says, the second as otherwise."""
-    wanted, other = both if rng.random() < 0.5 else both[::-1]
+    """Two questions of one wording, about settings of either value.
+
+    The first is to be answered as the rule says and the second as otherwise; or each with the value itself.
+    """
     having = {
-        value: [int(i) for i in rng.permutation(len(values)) if values[int(i)] == value]
-        for value in (wanted, other)
+        value: [int(i) for i in rng.permutation(len(values)) if values[int(i)] == value] for value in both
     }
+    if rng.random() < course.looked_up:
+        asked, cue = pick(rng, words.LOOKUPS), pick(rng, words.LOOKUP_CUES)
+        chosen = [(value, names[having[value][0]]) for value in both]
+        return "memory0", [
+            Turn(asked.format(s=f"the {name}"), cue.format(s=name), value) for value, name in chosen
+        ]
+    wanted, other = both
     relevant = 2 if rng.random() < course.two and len(having[wanted]) > 1 else 1
     yes, no = ("yes", "no") if rng.random() < _YES_NO else two(rng, ACTIONS)
     rule, request = pick(rng, words.TWO if relevant == 2 else words.ONE), pick(rng, words.REQUESTS)
     cue = pick(rng, words.CUES)
     turns = []
-    for answer, chosen in (
+    for answer, deciding in (
         (yes, having[wanted][:relevant]),
         (no, [having[other][0], *having[wanted][: relevant - 1]]),
     ):
-        order = [names[int(i)] for i in rng.permutation(chosen)]
+        order = [names[int(i)] for i in rng.permutation(deciding)]
         told = rule.format(s=f"the {order[0]}", t=f"the {order[-1]}", v=wanted, a=yes, b=no)
         turns.append(Turn(f"{told} {request.format(a=yes, b=no)}", cue, answer))
     return f"memory{relevant}", turns

@@ -84,8 +84,7 @@ LINES: tuple[str, ...] = (
 )
 #: Pairs of values: what a rule asks for, and the other one.
 VALUES: tuple[tuple[str, str], ...] = (
-    ("enabled", "disabled"),
-    ("enabled", "disabled"),
+    *(("enabled", "disabled"),) * 6,
     ("on", "off"),
     ("active", "idle"),
     ("open", "closed"),
@@ -93,6 +92,14 @@ VALUES: tuple[tuple[str, str], ...] = (
     ("high", "low"),
     ("full", "empty"),
 )
+#: Questions about the value of a setting itself, and what their answers begin with: ``s`` the setting.
+LOOKUPS: tuple[str, ...] = (
+    "What is {s}?",
+    "How does {s} stand?",
+    "Give the value of {s}.",
+    "Look up {s} in the list.",
+)
+LOOKUP_CUES: tuple[str, ...] = ("Answer:", "Result:", "{s}:", "{s} =", "The {s} is")
 #: Rules about one setting: ``s`` the setting, ``v`` its value, ``a`` and ``b`` the answers.
 ONE: tuple[str, ...] = (
     "When {s} is {v}, answer {a}; else answer {b}.",
