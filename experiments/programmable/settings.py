@@ -43,7 +43,7 @@ class ProgrammableSettings(ScenarioSettings):
 
     discovery: AnyNames | None = None
     held_out: AnyNames | None = None
-    instances: Count = 1
+    instances: Count = 2
     rank_instances: Count = 1
     fillers: FillerCounts = (2, 24, 56)
     long_families: Count = 4
@@ -55,7 +55,7 @@ class ProgrammableSettings(ScenarioSettings):
     doses: Annotated[tuple[GivenAdapter, ...], Field(max_length=64)] = ()
     links: CountOrNone = 0
     drift_edits: Count = 28
-    drift_families: Count = 2
+    drift_families: Count = 4
     head_pairs: Count = 1
     read_heads: Count = 12
     strengths: Shares = (0.25, 0.5, 0.75)
@@ -67,7 +67,7 @@ class ProgrammableSettings(ScenarioSettings):
     path_families: Count = 6
     random_draws: Count = 1
     cost_edits: Count = 20
-    cost_families: Count = 2
+    cost_families: Count = 4
     join_chunks: Sizes = (1, 2, 4, 8)
     join_families: Count = 4
     chats: CountOrNone = 16
