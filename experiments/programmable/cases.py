@@ -65,9 +65,9 @@ def build_cases(settings: ProgrammableSettings, tokenizer: Any) -> Cases:
             both = mine.scenes(mine.style(fillers, late=late), settings.instances)
             for instance in range(settings.instances):
                 part = [one for one in both if one.index == mine.n_ranking + instance]
-                # Of each family one direction, in turn; of its next instance the other one.
-                turned = [one for pair in zip(part[1::2], part[::2], strict=True) for one in pair]
-                found += alternating(turned if instance % 2 else part)
+                found += alternating(
+                    part, first=instance % 2
+                )  # of a family's next instance the other direction
         return found
 
     first, *longer = settings.fillers

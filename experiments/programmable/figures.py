@@ -33,15 +33,18 @@ def decisions(record: RunRecord) -> go.Figure:
     """Right decisions by pattern and way to edit, per model, in the shortest prompts."""
     frame = table(record, ArmLine)
     short = pick(frame, fillers=int(min(frame["fillers"].tolist())))
-    figure = go.Figure()
-    for role, colour in COLOURS.items():
-        for place, symbol in (("early", "circle"), ("late", "diamond-open")):
+    figure, at = go.Figure(), list(_ARMS)
+    shown = [role for role in COLOURS if role in set(short["role"])]
+    for number, role in enumerate(shown):
+        colour = COLOURS[role]
+        for place, symbol, aside in (("early", "circle", 0.0), ("late", "diamond-open", 0.5)):
             part = pick(short, role=role, place=place)
-            part = pd.DataFrame(part[part["arm"].isin(list(_ARMS))])
+            part = pd.DataFrame(part[part["arm"].isin(at)])
             if part.empty:
                 continue
             figure.add_scatter(
-                x=[_ARMS[arm] for arm in part["arm"]],
+                # Side by side, since many models have the same share.
+                x=[at.index(arm) + 0.8 * ((number + aside + 0.25) / len(shown) - 0.5) for arm in part["arm"]],
                 y=part["value"],
                 error_y=error_bars(part, colour),
                 mode="markers",
@@ -49,9 +52,10 @@ def decisions(record: RunRecord) -> go.Figure:
                 marker={"color": colour, "size": 10, "symbol": symbol},
             )
     chance_line(figure)
-    figure.update_xaxes(title="", categoryorder="array", categoryarray=list(_ARMS.values()))
+    words = [name.replace(", ", ",<br>") for name in _ARMS.values()]
+    figure.update_xaxes(title="", tickvals=list(range(len(at))), ticktext=words)
     figure.update_yaxes(title="right decisions", range=[0.0, 1.05])
-    figure.update_layout(legend=LEGEND_ABOVE, margin={"t": 150, "b": 90})
+    figure.update_layout(legend=LEGEND_ABOVE, margin={"t": 165, "b": 70})
     sample = f"{sample_of(short, 'held-out')} a model and place; bars: 95 % over families"
     return entitle(figure, record, "Edits under an attention pattern", sample)
 

@@ -56,23 +56,26 @@ def hops(record: RunRecord) -> go.Figure:
     """Right decisions by rules between value and action, and by who may look at the field."""
     frame = table(record, HopLine)
     figure = go.Figure()
-    for role, colour in COLOURS.items():
-        for symbol, (arm, name) in zip(_SYMBOLS, _ARMS.items(), strict=True):
+    shown = [role for role in COLOURS if role in set(frame["role"])]
+    for at, role in enumerate(shown):
+        for number, (arm, name) in enumerate(_ARMS.items()):
             part = pick(frame, role=role, arm=arm)
+            aside = 0.8 * ((at + (number + 0.5) / len(_ARMS)) / len(shown) - 0.5)
             if len(part):
                 figure.add_scatter(
-                    x=[f"{number} rules" if number != 1 else "1 rule" for number in part["hops"]],
+                    x=part["hops"] + aside,  # side by side, since many have the same share
                     y=part["value"],
-                    error_y=error_bars(part, colour),
-                    mode="markers+lines",
-                    line={"color": colour, "width": 1, "dash": "solid" if arm == "plain" else "dot"},
+                    error_y=error_bars(part, COLOURS[role]),
+                    mode="markers",
                     name=f"{role}: {name}",
-                    marker={"color": colour, "size": 9, "symbol": symbol},
+                    marker={"color": COLOURS[role], "size": 9, "symbol": _SYMBOLS[number]},
                 )
     chance_line(figure)
-    figure.update_xaxes(title="between the field's value and the action")
+    counts = sorted(set(frame["hops"]))
+    words = ["1 rule" if one == 1 else f"{one} rules" for one in counts]
+    figure.update_xaxes(title="between the field's value and the action", tickvals=counts, ticktext=words)
     figure.update_yaxes(title="right decisions", range=[0.0, 1.05])
-    figure.update_layout(legend={**LEGEND_ABOVE, "font_size": 11}, height=620, margin={"t": 220})
+    figure.update_layout(legend={**LEGEND_ABOVE, "font_size": 11}, height=690, margin={"t": 285})
     sample = f"{sample_of(frame, 'held-out')} of each kind a model; {_BARS}"
     return entitle(figure, record, "How many rules the last block can follow", sample)
 
@@ -107,7 +110,7 @@ def decodability(record: RunRecord) -> go.Figure:
     chance_line(figure)
     figure.update_xaxes(title="layer")
     figure.update_yaxes(title="conclusions read right", range=[0.0, 1.05], row=1, col=1)
-    figure.update_layout(legend=LEGEND_ABOVE, height=560, margin={"t": 180})
+    figure.update_layout(legend={**LEGEND_ABOVE, "y": 1.1}, height=640, margin={"t": 270})
     return entitle(
         figure, record, "Where the conclusion can be decoded", f"{sample_of(frame, 'held-out')}; {INTERVALS}"
     )
@@ -134,7 +137,8 @@ def closed_paths(record: RunRecord) -> go.Figure:
         categoryarray=list(_PATHS.values()),
         tickangle=-25,
     )
-    figure.update_yaxes(title="share of the gap left")
+    # Of a model that decides next to nothing by the field a share of its gap can be anything.
+    figure.update_yaxes(title="share of the gap left, cut at -1 and 2", range=[-1.0, 2.0])
     figure.update_layout(barmode="group", legend=LEGEND_ABOVE, height=560, margin={"t": 130, "b": 150})
     sample = f"{sample_of(frame, 'held-out')} a model; {_BARS}"
     return entitle(figure, record, "Paths to the decision in plain prompts", sample)

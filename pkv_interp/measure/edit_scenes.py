@@ -240,16 +240,27 @@ class SceneSource:
         return (names[(family_at + index) % len(names)],)
 
 
-def alternating(scenes: Sequence[EditScene]) -> list[EditScene]:
-    """The first scene of each family out of those of one style; its direction alternates over families.
+def alternating(scenes: Sequence[EditScene], first: int = 0) -> list[EditScene]:
+    """The first scene of each family out of those of one style; directions take turns within each wording.
+
+    Rule wordings go round over families as well. Directions that simply took turns over families would go
+    with them, and the new action would mostly be the one that a rule names last, which a model may prefer.
 
     Args:
         scenes: of one style, both directions of each, in the order of `SceneSource.scenes`.
+        first: the direction that begins, 0 for towards the rule's value.
     """
     families: dict[str, list[EditScene]] = {}
     for scene in scenes:
         families.setdefault(scene.family, []).append(scene)
-    return [mine[at % 2] for at, mine in enumerate(families.values())]
+    # The next direction of each wording. Wordings begin with one and the other: two families have both.
+    following: dict[str, int] = {}
+    chosen = []
+    for mine in families.values():
+        at = following.setdefault(mine[0].task.wording, first + len(following))
+        following[mine[0].task.wording] = at + 1
+        chosen.append(mine[at % 2])
+    return chosen
 
 
 def open_context(
