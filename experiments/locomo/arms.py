@@ -14,9 +14,9 @@ from experiments.locomo.settings import LocomoSettings
 from pkv_interp.editing import Generation
 from pkv_interp.ids import TokenIds
 from pkv_interp.measure.decision import kl_divergence
-from pkv_interp.measure.memory_splices import NO_ROTATION, seam_arm, unturned
 from pkv_interp.measure.timing import seconds
 from pkv_interp.memory import CompiledMemory, Conversation, Memory
+from pkv_interp.memory.splices import NO_ROTATION, seam_arm, unturned
 from pkv_interp.models.load import LoadedModel
 
 #: The reference, and an arm that must not agree with it.

@@ -10,9 +10,9 @@ from experiments.locomo.cases import History, Wording
 from experiments.locomo.reading import ADVERSARIAL, Question
 from pkv_interp.cache.compute import Runner
 from pkv_interp.measure.controls import size_of
-from pkv_interp.measure.memory_splices import SHOWS, unturned
 from pkv_interp.measure.splices import first_keys_apart, spliced_in_context
 from pkv_interp.memory import Conversation
+from pkv_interp.memory.splices import SHOWS, unturned
 from pkv_interp.models.load import LoadedModel
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from experiments.locomo.measure import Measured
 from experiments.locomo.reading import ADVERSARIAL
 from experiments.locomo.settings import MARGIN, LocomoSettings
 from experiments.locomo.tables import ALL, AgreementLine, ArmLine, CostLine, HistoryLine, ParityLine
-from pkv_interp.measure.memory_splices import seam_arm
+from pkv_interp.memory.splices import seam_arm
 from pkv_interp.records.schema import Row
 from pkv_interp.records.tables import TableRow, interval
 from pkv_interp.run.report import NOT_NEGATIVE, SHARE, Bounds, Headline, Report

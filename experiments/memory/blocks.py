@@ -10,8 +10,8 @@ from experiments.memory.reading import FULL, Asked, PersonaRun, read_arms
 from experiments.memory.settings import MemorySettings
 from experiments.memory.transplant import begun
 from experiments.memory.words import ALIASES, DEFINITION, REFERRED, TITLE
-from pkv_interp.measure.memory_splices import seam_arm
 from pkv_interp.memory import CompiledMemory, Conversation, Memory, field
+from pkv_interp.memory.splices import seam_arm
 from pkv_interp.streams import stream
 
 #: Lines of the settings that a question is about: as close as there are, or as far apart.

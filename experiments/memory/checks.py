@@ -18,9 +18,9 @@ from experiments.memory.transplant import compiled
 from experiments.memory.words import VALUES
 from pkv_interp.cache.compute import Runner
 from pkv_interp.measure.controls import size_of
-from pkv_interp.measure.memory_splices import SHOWS, unturned
 from pkv_interp.measure.splices import first_keys_apart, spliced_in_context
 from pkv_interp.memory import CompiledMemory
+from pkv_interp.memory.splices import SHOWS, unturned
 
 if TYPE_CHECKING:
     from pkv_interp.run.session import Session

@@ -27,7 +27,7 @@ from experiments.memory.tables import (
     FlipLine,
     ModelLine,
 )
-from pkv_interp.measure.memory_splices import NO_ROTATION, seam_arm
+from pkv_interp.memory.splices import NO_ROTATION, seam_arm
 from pkv_interp.records.tables import TableRow
 from pkv_interp.run.report import SHARE, Headline, Report
 from pkv_interp.run.scoring import Scoring

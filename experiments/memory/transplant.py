@@ -6,8 +6,8 @@ from experiments.memory.personas import Persona, questions
 from experiments.memory.prompts import PLACEMENTS, Laid, Wording, lay, talk
 from experiments.memory.reading import FULL, Asked, PersonaRun, read_arms
 from experiments.memory.settings import MemorySettings
-from pkv_interp.measure.memory_splices import NO_ROTATION, seam_arm, unturned
 from pkv_interp.memory import CompiledMemory, Conversation
+from pkv_interp.memory.splices import NO_ROTATION, seam_arm, unturned
 
 #: No memory at all.
 NO_MEMORY = "no_memory"

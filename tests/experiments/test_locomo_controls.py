@@ -14,10 +14,10 @@ from experiments.locomo.checks import check_splices
 from pkv_interp.cache import FrozenCache
 from pkv_interp.cache.reposition import reposition
 from pkv_interp.composing import join
-from pkv_interp.measure import memory_splices
-from pkv_interp.measure.memory_splices import unturned
 from pkv_interp.measure.splices import first_keys_apart
 from pkv_interp.memory import Conversation
+from pkv_interp.memory import splices as memory_splices
+from pkv_interp.memory.splices import unturned
 from tests.experiments.locomo_examples import made_up, settings
 from tests.experiments.noting import Break, Noting, repairs_one_token
 from tests.families import tiny

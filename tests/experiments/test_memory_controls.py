@@ -14,10 +14,10 @@ from experiments.memory.checks import check_agents, check_memory
 from experiments.memory.transplant import begun, compiled
 from pkv_interp.cache.reposition import reposition
 from pkv_interp.composing import join
-from pkv_interp.measure import memory_splices
-from pkv_interp.measure.memory_splices import unturned
 from pkv_interp.measure.splices import first_keys_apart
 from pkv_interp.memory import CompiledMemory
+from pkv_interp.memory import splices as memory_splices
+from pkv_interp.memory.splices import unturned
 from tests.experiments.memory_examples import settings, someone, wording
 from tests.experiments.noting import Break, Noting, repairs_one_token
 from tests.families import tiny

@@ -10,7 +10,6 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import nbformat
 import numpy as np
 import plotly.graph_objects as go
 import pytest
@@ -20,7 +19,6 @@ from experiments.site import build as building
 from experiments.site.build import Site, build
 from experiments.site.figures import Figures, library
 from experiments.site.links import anchor, broken, target
-from experiments.site.notebooks import run
 from experiments.site.prompt import NOT_DECIDED, SUBJECTS, chosen, prompt_data, prompt_html
 from experiments.site.record_pages import record_body
 from experiments.site.settings import SiteSettings
@@ -284,20 +282,3 @@ def test_the_menu_names_every_page_that_is_read_first(world: Path) -> None:
     given = {"results_dir": world / "results", "output_dir": world / "site", "notebooks": "none"}
     menu = Site(SiteSettings.model_validate(given), lambda _: None).menu
     assert [item["text"] for item in menu] == ["Story", "One prompt", "Docs", "Records"]
-
-
-@pytest.mark.parametrize(
-    ("source", "seconds", "cause"),
-    [("raise ValueError('no such record')", 60, "fails: ValueError: no such record"),
-     ("import time\ntime.sleep(60)", 1, "takes more than 1 s")],
-    ids=["an error", "too long"],
-)  # fmt: skip
-def test_a_notebook_that_fails_is_told_in_one_line(
-    source: str, seconds: int, cause: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("experiments.site.notebooks._SECONDS", seconds)
-    path = tmp_path / "one.ipynb"
-    nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source)]), path)
-    with pytest.raises(PkvError, match=re.escape(cause)) as told:
-        run(path, tmp_path, tmp_path)
-    assert "\n" not in str(told.value)

@@ -3,9 +3,9 @@
 import torch
 
 from pkv_interp.cache.compute import Runner
-from pkv_interp.measure.memory_splices import seam_arm, unturned
 from pkv_interp.measure.splices import first_keys_apart
 from pkv_interp.memory import Conversation, Memory
+from pkv_interp.memory.splices import seam_arm, unturned
 from tests.families import tiny
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from pkv_interp.composing import join
-from pkv_interp.memory import CompiledMemory, Conversation
+from pkv_interp.memory.compiled import CompiledMemory
+from pkv_interp.memory.conversation import Conversation
 
 #: Keys that were not turned: a splice that must not work.
 NO_ROTATION = "no_rotation"
