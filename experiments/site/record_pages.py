@@ -11,7 +11,7 @@ from pkv_interp.records import RunRecord
 from pkv_interp.records.cited import Citation
 
 #: Of a longer table the first lines are shown, and those that a text cites; the record has the rest.
-MOST_LINES, FIRST_LINES = 20, 3
+MOST_LINES, FIRST_LINES = 14, 3
 #: A prompt's words are read from one end to the other: in records of one prompt that table is whole.
 WORDS = ("prompt", "tokens")
 #: Of a long text in a cell only its beginning is shown.
