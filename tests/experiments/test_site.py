@@ -20,7 +20,7 @@ from experiments.site.build import Site, build
 from experiments.site.figures import Figures, library
 from experiments.site.links import anchor, broken, target
 from experiments.site.prompt import NOT_DECIDED, SUBJECTS, chosen, prompt_data, prompt_html
-from experiments.site.record_pages import record_body
+from experiments.site.record_pages import MOST_LINES, record_body
 from experiments.site.settings import SiteSettings
 from experiments.site.story import CITING, checked_prose
 from pkv_interp.errors import PkvError
@@ -232,14 +232,14 @@ def test_a_long_table_shows_its_first_lines_and_those_that_are_cited_and_words_a
 ) -> None:
     (record,) = load_records(circuit_results)
     lines = [{"at": i, "value": i / 8} for i in range(30)]
-    tables = {"tokens": lines, "long": lines, "short": lines[:20]}
+    tables = {"tokens": lines, "long": lines, "short": lines[:MOST_LINES]}
     record = record.model_copy(update={"experiment": "prompt", "tables": tables})
     cited = Citation("1", "1", record, "/tables/long/25/value", "", None)
     parts = record_body(record, "here", {}, [cited]).body.split('<details id="tables-')[1:]
     rows = [re.findall(r"<tr[^>]*><td>(\d+)</td>", part.partition("</details>")[0]) for part in parts]
-    assert rows == [[str(i) for i in at] for at in (range(30), [0, 1, 2, 25], range(20))]
+    assert rows == [[str(i) for i in at] for at in (range(30), [0, 1, 2, 25], range(MOST_LINES))]
     assert [re.findall(r"<span>\((.*?)\)</span>", part)[0] for part in parts] == [
-        "30 lines", "30 lines, 4 of them here", "20 lines",
+        "30 lines", "30 lines, 4 of them here", f"{MOST_LINES} lines",
     ]  # fmt: skip
     assert '<tr id="tables-long-25">' in parts[1]
 
