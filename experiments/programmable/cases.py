@@ -65,9 +65,8 @@ def build_cases(settings: ProgrammableSettings, tokenizer: Any) -> Cases:
             both = mine.scenes(mine.style(fillers, late=late), settings.instances)
             for instance in range(settings.instances):
                 part = [one for one in both if one.index == mine.n_ranking + instance]
-                found += alternating(
-                    part, first=instance % 2
-                )  # of a family's next instance the other direction
+                # Of a family's next instance the other direction.
+                found += alternating(part, first=instance % 2)
         return found
 
     first, *longer = settings.fillers

@@ -1,4 +1,4 @@
-"""What picture tokens are to tell of their cells in training, and words of the cells that they name."""
+"""What picture tokens are to tell of their cells while the model is trained: what, where and how many."""
 
 from __future__ import annotations
 
@@ -32,7 +32,6 @@ class CellReader(nn.Module):
         super().__init__()
         self.large = nn.Linear(d_model, 2)
         self.grid = nn.Linear(d_model, 2 * SIDE)
-        self.named = nn.Linear(d_model, 2 * SIDE)
         self.nothing = nn.Parameter(torch.zeros(len(_SEEN)))
         self.scale = nn.Parameter(torch.full((len(_SEEN) + len(_PLACED),), 5.0))
 
@@ -110,24 +109,3 @@ def place_loss(
         for logits, right in zip(reader.places(hidden, words), wanted, strict=True)
     ]
     return torch.stack(losses).sum()
-
-
-def name_loss(
-    reader: CellReader, hidden: Float[Tensor, "n d"], told: Int[Tensor, " n"]
-) -> tuple[Float[Tensor, ""], float]:
-    """Cross-entropy of the row and column of the thing that a word names, and the share that is read right.
-
-    Args:
-        reader: reads them.
-        hidden: the text stack at these words, after some blocks.
-        told: the cells.
-    """
-    wanted = (told // SIDE, told % SIDE)
-    logits = reader.named(hidden).float().split(SIDE, dim=-1)
-    of = max(1, len(told))
-    losses = [
-        nn.functional.cross_entropy(one, right, reduction="sum") / of
-        for one, right in zip(logits, wanted, strict=True)
-    ]
-    right = [one.argmax(-1) == each for one, each in zip(logits, wanted, strict=True)]
-    return torch.stack(losses).sum(), int((right[0] & right[1]).sum()) / of

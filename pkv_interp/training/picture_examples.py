@@ -50,14 +50,12 @@ class Example:
         targets: positions that are followed by an answer, each the last token of a question.
         kinds: what is asked there.
         scenes: of its pictures, in order.
-        named: positions of words that name one thing, each with the cell of that thing.
     """
 
     ids: tuple[int, ...]
     targets: tuple[int, ...]
     kinds: tuple[str, ...]
     scenes: tuple[Scene, ...]
-    named: tuple[tuple[int, int], ...]
 
 
 def encode(text: str) -> list[int]:
@@ -152,15 +150,13 @@ def _written(
     scenes: tuple[Scene, ...],
 ) -> Example:
     ids = [_IDS[BOS], *encode(joined(pieces))]
-    targets, kinds, named = [], [], []
+    targets, kinds = [], []
     for text, question in questions:
-        words = encode(text)
-        named += [(len(ids) + words.index(_IDS[word]), cell) for word, cell in question.named]
-        ids += words
+        ids += encode(text)
         targets.append(len(ids) - 1)
         kinds.append(question.kind)
         ids += [_IDS[question.answer], _IDS["."]]
-    return Example(tuple(ids), tuple(targets), tuple(kinds), scenes, tuple(named))
+    return Example(tuple(ids), tuple(targets), tuple(kinds), scenes)
 
 
 @dataclass(frozen=True, eq=False)
@@ -176,7 +172,6 @@ class Batch:
         targets: of each target its position.
         answers: of each target the right token.
         kinds: of each target what is asked.
-        named: row, position and cell of each word that names one thing.
     """
 
     ids: Int[Tensor, "rows tokens"]
@@ -187,7 +182,6 @@ class Batch:
     targets: Int[Tensor, " targets"]
     answers: Int[Tensor, " targets"]
     kinds: tuple[str, ...]
-    named: Int[Tensor, "names 3"]
 
 
 def batch_of(examples: list[Example]) -> Batch:
@@ -208,5 +202,4 @@ def batch_of(examples: list[Example]) -> Batch:
         torch.tensor(targets),
         ids[torch.tensor(rows), torch.tensor(targets) + 1],
         tuple(kind for one in examples for kind in one.kinds),
-        torch.tensor([(row, *each) for row, one in enumerate(examples) for each in one.named]).view(-1, 3),
     )

@@ -18,12 +18,12 @@ from pkv_interp.pictures.drawing import patches, picture
 from pkv_interp.pictures.generators import GENERATORS
 from pkv_interp.streams import stream
 from pkv_interp.training.checkpoint import restore_checkpoint, write_checkpoint
-from pkv_interp.training.picture_cells import CellReader, cell_loss, cells, name_loss, place_loss
+from pkv_interp.training.picture_cells import CellReader, cell_loss, cells, place_loss
 from pkv_interp.training.picture_examples import Batch, Level, batch_of, examples
 from pkv_interp.training.trainer import fast_bfloat16
 
-#: Blocks of the text stack after which a picture token is to tell its place, and a word that of its thing.
-_BLOCKS, _NAMED = 2, 4
+#: Blocks of the text stack after which a picture token is to tell its place.
+_BLOCKS = 2
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,6 @@ class PictureTraining:
         lr: learning rate at its highest; it falls as a cosine over the steps on answers.
         cell_weight: of the tower's own loss beside that of the answers.
         place_weight: of what the text stack's first blocks tell of each cell, beside that of the answers.
-        name_weight: of what words tell of the things that they name, beside that of the answers. The shipped
-            model was trained without it; at 0.2 some questions are learnt sooner and others later.
         checkpoint_every: steps between checkpoints.
         seed: of initial weights and of everything that is drawn.
     """
@@ -56,7 +54,6 @@ class PictureTraining:
     lr: float = 1.5e-3
     cell_weight: float = 0.1
     place_weight: float = 0.2
-    name_weight: float = 0.0
     checkpoint_every: int = 50
     seed: int = 0
 
@@ -199,13 +196,10 @@ def _answer_step(
         seen = _seen(model, batch.pixels, batch.grids)
         told = cells([scene for one in drawn for scene in one.scenes])
         cell, right = cell_loss(reader, torch.cat(seen.pooler_output), _words(model), told)
-        logits, streams = answer_logits(model, batch, seen)
-        where = place_loss(reader, streams[_BLOCKS][batch.images.bool()], _words(model), told)
-        rows, at, cell_of = batch.named.T
-        named, found = name_loss(reader, streams[_NAMED][rows, at], cell_of)
+        logits, early = answer_logits(model, batch, seen)
+        where = place_loss(reader, early[batch.images.bool()], _words(model), told)
     loss = nn.functional.cross_entropy(logits, batch.answers)
-    weighted = ((settings.cell_weight, cell), (settings.place_weight, where), (settings.name_weight, named))
-    sum((weight * one for weight, one in weighted), loss).backward()
+    (loss + settings.cell_weight * cell + settings.place_weight * where).backward()
     kinds: dict[str, list[bool]] = {}
     for kind, good in zip(batch.kinds, (logits.argmax(-1) == batch.answers).tolist(), strict=True):
         kinds.setdefault(kind, []).append(good)
@@ -213,17 +207,15 @@ def _answer_step(
         "loss": float(loss.detach()),
         "cell_loss": float(cell.detach()),
         "place_loss": float(where.detach()),
-        "name_loss": float(named.detach()),
         "accuracy_cell": right,
-        "accuracy_name": found,
         **{f"accuracy_{kind}": float(np.mean(found)) for kind, found in sorted(kinds.items())},
     }
 
 
 def answer_logits(
     model: Qwen2_5_VLForConditionalGeneration, batch: Batch, seen: Any
-) -> tuple[Float[Tensor, "targets vocab"], tuple[Float[Tensor, "rows tokens d"], ...]]:
-    """Logits where answers follow, in float32, and the residual stream after every block.
+) -> tuple[Float[Tensor, "targets vocab"], Float[Tensor, "rows tokens d"]]:
+    """Logits where answers follow, in float32, and the residual stream after the first blocks.
 
     Args:
         model: in training or not.
@@ -238,4 +230,4 @@ def answer_logits(
         use_cache=False,
         output_hidden_states=True,
     )
-    return model.lm_head(out[0][batch.rows, batch.targets]).float(), out.hidden_states
+    return model.lm_head(out[0][batch.rows, batch.targets]).float(), out.hidden_states[_BLOCKS]
