@@ -140,9 +140,8 @@ def test_lessons_on_memories_begin_with_few_settings_and_widen() -> None:
     breadths = [stage.breadth for stage in made.schedule]
     assert breadths[0][0] < 0.1
     assert all(first < last for first, last in breadths)
-    assert (
-        max(last for _, last in breadths) * made.course.lines[1] > 24
-    )  # as long as the lists that are asked about
+    longest = max(last for _, last in breadths) * made.course.lines[1]
+    assert longest > 24  # settings of the lists that are asked about
 
 
 def test_the_soft_recipe_trains_one_token_of_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
