@@ -1,4 +1,4 @@
-"""Readout: the two actions as single tokens in the context of the decision."""
+"""Readout: the two actions as single tokens in the context of the decision, and what may stand before it."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -57,3 +57,14 @@ def action_ids(
             "choose actions that start differently",
         )
     return found[0], found[1]
+
+
+def read_back_cue(field: str, value: str | None = None, cue: str = "") -> str:
+    """What opens an answer that states a field's value before the action.
+
+    Args:
+        field: its name.
+        value: as it was read back; None: the cue after which it is read.
+        cue: of the action, on the next line.
+    """
+    return f"{field}:" if value is None else f"{field}: {value}\n{cue}"

@@ -26,6 +26,8 @@ class Programmable(BaseModel):
         links: link tokens after each rule, where the field stands before it; ``rule``: the rule itself is
             the link.
         objective: the answers alone, or distillation of the adapter that training starts from.
+        read_back: share of prompts in which the answer opens with the field's value, and the action follows
+            it; where neither field nor rule sees the other, and nothing is a link, that share is all.
         trained: everything else stays as training starts from it.
     """
 
@@ -37,6 +39,7 @@ class Programmable(BaseModel):
     all_fields: Share = 0.5
     links: Annotated[int, Field(strict=True, ge=0, le=16)] | Literal["rule"] = 0
     objective: Objective = "answers"
+    read_back: Share = 0.0
     trained: Trained = "adapter"
 
     @property
@@ -48,10 +51,10 @@ class Programmable(BaseModel):
     def facts(self) -> dict[str, Any]:
         """What the weights after a step depend on, as JSON holds it.
 
-        What is trained is told where it is not the adapter, so that checkpoints of before go on.
+        What came later is told where it is not what went without saying, so that checkpoints of before go on.
         """
-        told = self.model_dump(mode="json")
-        return told if self.trained != "adapter" else {k: v for k, v in told.items() if k != "trained"}
+        later = {"read_back": 0.0, "trained": "adapter"}
+        return {k: v for k, v in self.model_dump(mode="json").items() if later.get(k) != v}
 
     @model_validator(mode="after")
     def _links_are_read(self) -> Self:

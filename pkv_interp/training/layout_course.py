@@ -45,7 +45,11 @@ def draw_pair(
         late = kind == "late" if kind in ("plain", "late") else bool(rng.random() < _late_share(stage.mix))
         isolated, blind = bool(rng.random() < course.isolated), bool(rng.random() < course.blind)
         all_fields = bool(rng.random() < course.all_fields)
-        links = course.link_tokens if isolated or blind else 0  # plain prompts have none
+        # Where neither sees the other and nothing is a link, only the answer itself can bring them together.
+        linked = course.link_tokens if blind else course.links
+        apart = (isolated or blind) and not late and not linked
+        read = course.read_back > 0 and (apart or bool(rng.random() < course.read_back))
+        links = course.link_tokens if (isolated or blind) and not read else 0  # plain prompts have none
         how = drawn(stage, kind, late, progress, longest, links=links, blind=blind)
         words = int(rng.integers(2**31))
         try:
@@ -53,11 +57,12 @@ def draw_pair(
                 under_layout(
                     draw_prompt(np.random.default_rng(words), how, match),
                     tokenizer,
-                    name_of(late=late, isolated=isolated, blind=blind),
+                    name_of(late=late, isolated=isolated, blind=blind, read=read),
+                    read_back=read,
                     isolated=isolated,
                     all_fields=all_fields,
                     blind=blind,
-                    rule_links=course.links == "rule",
+                    rule_links=course.links == "rule" and not read,
                 )
                 for match in (True, False)
             ]
@@ -96,10 +101,11 @@ def _late_share(mix: Mapping[Kind, float]) -> float:
     return late / (late + plain)
 
 
-def name_of(*, late: bool, isolated: bool, blind: bool) -> str:
+def name_of(*, late: bool, isolated: bool, blind: bool, read: bool = False) -> str:
     """The kind of example by which accuracy is told."""
     what = "blind" if blind else "isolated" if isolated else ""
-    return "_".join(part for part in (what, "late" if late else "" if what else "plain") if part)
+    place = "late" if late else "" if what else "plain"
+    return "_".join(part for part in ("read" if read else "", what, place) if part)
 
 
 def paired_batches(

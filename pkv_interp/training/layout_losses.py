@@ -127,7 +127,7 @@ class LayoutLosses:
 
     Attributes:
         kinds: see `kinds_of`.
-        objective: what is learnt of prompts; of chats it is always the reply.
+        objective: how actions are learnt; of chats it is always the reply, of values read back the value.
         teacher: the model that is distilled, which runs the same prompts without a layout.
     """
 
@@ -150,14 +150,14 @@ class LayoutLosses:
         if self.objective != "answers":
             asked = [
                 at
-                for at, one in enumerate(one for one in group for _ in one.targets)
-                if isinstance(one, LayoutSequence)
+                for at, (one, target) in enumerate((one, target) for one in group for target in one.targets)
+                if isinstance(one, LayoutSequence) and target in one.answers
             ]
             if asked:
                 where = torch.tensor(asked, device=ids.device)
                 taught = self._taught(ids, rows[where], cols[where], shared)
                 actions = torch.tensor(
-                    [one.actions for one in group if isinstance(one, LayoutSequence) for _ in one.targets],
+                    [one.actions for one in group if isinstance(one, LayoutSequence) for _ in one.answers],
                     device=ids.device,
                 )
                 losses = losses.index_copy(0, where, self._apart(logits[where], taught, actions))

@@ -23,6 +23,7 @@ class LayoutPrompt:
         marks: in characters of ``text``; the last block begins where the last of them ends, or after it.
         end: character of ``text`` at which the last block begins.
         answer, other: the action that must follow, and the other one.
+        field, value: that decide: its name as the prompt writes it, and the value in force at the question.
         late: the field stands after the rule.
         changed: an update in the last block gives the field another value than its place in the prompt.
     """
@@ -33,6 +34,8 @@ class LayoutPrompt:
     end: int
     answer: str
     other: str
+    field: str
+    value: str
     late: bool
     changed: bool
 
@@ -92,7 +95,16 @@ def draw_prompt(
     answer = rule.answer(now)
     other = rule.otherwise if answer == rule.act else rule.act
     return LayoutPrompt(
-        system, text, marks, len(text) - len(asked), answer, other, how.late, bool(happened) and now != value
+        system=system,
+        text=text,
+        marks=marks,
+        end=len(text) - len(asked),
+        answer=answer,
+        other=other,
+        field=rule.field,
+        value=now,
+        late=how.late,
+        changed=bool(happened) and now != value,
     )
 
 

@@ -7,9 +7,10 @@ from typing import Any
 from pkv_interp.cache.attention_layout import AttentionLayout, Span
 from pkv_interp.errors import PkvError
 from pkv_interp.prompts import placement
+from pkv_interp.prompts.readout import read_back_cue
 from pkv_interp.prompts.special import encode
 from pkv_interp.training.layout_prompts import LayoutPrompt
-from pkv_interp.training.marking import BLOCK, FIELD, LINKS, OTHER, RULE, tokens_of
+from pkv_interp.training.marking import BLOCK, FIELD, LINKS, OTHER, RULE, Mark, tokens_of
 from pkv_interp.training.tokens import TokenSequence
 
 #: Opens the answer, as in the prompts that adapters are judged on.
@@ -76,9 +77,40 @@ class LayoutSequence(TokenSequence):
     actions: tuple[int, int]
     places: Places
 
+    def told_as(self, target: int) -> str:
+        """See the base class; of what is supervised beside the action, the value that is read back."""
+        return super().told_as(target) or f"{self.kind}_value"
 
-def encode_prompt(prompt: LayoutPrompt, tokenizer: Any) -> tuple[tuple[int, ...], Places, tuple[int, int]]:
-    """Ids up to the answer and with it, places, and the tokens of both actions.
+
+@dataclass(frozen=True)
+class Encoded:
+    """A prompt in tokens.
+
+    Attributes:
+        ids: up to the answer and with it.
+        places: what stands where.
+        actions: tokens of the right and of the other action.
+        read: positions that predict the value that is read back, and the end of its line.
+    """
+
+    ids: tuple[int, ...]
+    places: Places
+    actions: tuple[int, int]
+    read: tuple[int, ...]
+
+    @property
+    def prompt(self) -> tuple[int, ...]:
+        """Without the answer."""
+        return self.ids[:-1]
+
+
+def encode_prompt(prompt: LayoutPrompt, tokenizer: Any, *, read_back: bool = False) -> Encoded:
+    """The prompt with its answer in tokens.
+
+    Args:
+        prompt: with marks.
+        tokenizer: of the model.
+        read_back: the answer opens with the field's value.
 
     Raises:
         PkvError: an action is not one token there, or a mark has no token of its own.
@@ -86,7 +118,7 @@ def encode_prompt(prompt: LayoutPrompt, tokenizer: Any) -> tuple[tuple[int, ...]
     turns: Sequence[tuple[str, str]] = [("system", prompt.system), ("user", prompt.text)]
     templated = tokenizer.chat_template is not None
     rendered = placement.render(turns, tokenizer, templated, None)
-    head = rendered.text + CUE
+    head = rendered.text + (read_back_cue(prompt.field, prompt.value, CUE) if read_back else CUE)
     text = f"{head} {prompt.answer}"
     ids, offsets = encode(text, tokenizer, prefix=not templated)
     others, _ = encode(f"{head} {prompt.other}", tokenizer, prefix=not templated)
@@ -97,6 +129,12 @@ def encode_prompt(prompt: LayoutPrompt, tokenizer: Any) -> tuple[tuple[int, ...]
                 f"the answer '{word}' is not one token after '{CUE}'",
                 "take it out of the training vocabulary",
             )
+    read: tuple[int, ...] = ()
+    if read_back:
+        opened = len(rendered.text) + len(read_back_cue(prompt.field))
+        value = Mark(FIELD, opened, len(head) - len(CUE) - 1)
+        first, end = tokens_of(text, offsets, value)
+        read = tuple(range(first - 1, end))  # and the end of the line
     at = rendered.starts[1]
     spans: dict[str, list[Span]] = {kind: [] for kind in (FIELD, OTHER, RULE, LINKS, BLOCK)}
     for mark in prompt.marks:
@@ -110,21 +148,25 @@ def encode_prompt(prompt: LayoutPrompt, tokenizer: Any) -> tuple[tuple[int, ...]
         tuple(spans[LINKS]),
         tuple(sorted(spans[BLOCK])),
     )
-    return tuple(ids), places, (ids[-1], others[-1])
+    return Encoded(tuple(ids), places, (ids[-1], others[-1]), read)
 
 
-def under_layout(prompt: LayoutPrompt, tokenizer: Any, kind: str, **who: Any) -> LayoutSequence:
-    """The prompt as a sequence whose answer is supervised.
+def under_layout(
+    prompt: LayoutPrompt, tokenizer: Any, kind: str, *, read_back: bool = False, **who: Any
+) -> LayoutSequence:
+    """The prompt as a sequence whose answer is supervised, and before it the value that is read back.
 
     Args:
         prompt: with marks.
         tokenizer: of the model.
         kind: by which its accuracy is told.
+        read_back: the answer opens with the field's value.
         who: sees whom; see `Places.layout`.
 
     Raises:
         PkvError: see `encode_prompt`.
     """
-    ids, places, actions = encode_prompt(prompt, tokenizer)
-    asked = (len(ids) - 2,)
-    return LayoutSequence(ids, asked, asked, kind, places.layout(**who), actions, places)
+    made = encode_prompt(prompt, tokenizer, read_back=read_back)
+    asked = (len(made.ids) - 2,)
+    layout = made.places.layout(**who)
+    return LayoutSequence(made.ids, (*made.read, *asked), asked, kind, layout, made.actions, made.places)

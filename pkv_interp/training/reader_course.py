@@ -1,7 +1,6 @@
 """The course of a reader: pairs whose field, another field or nothing is replaced in the cache."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,7 @@ from pkv_interp.training.courses import Reader
 from pkv_interp.training.examples import PLACES
 from pkv_interp.training.layout_course import drawn, drawn_kind, paired_batches
 from pkv_interp.training.layout_prompts import Draw, draw_prompt
-from pkv_interp.training.layout_tokens import Places, encode_prompt
+from pkv_interp.training.layout_tokens import Encoded, encode_prompt
 from pkv_interp.training.replaced_losses import ReplacedLosses, ReplacedSequence, replaced_batches
 from pkv_interp.training.schedule import Stage
 from pkv_interp.training.trainer import Course
@@ -20,20 +19,6 @@ from pkv_interp.training.trainer import Course
 _TRIES = 400
 #: Salt of the random streams.
 _STREAM = 17
-
-
-@dataclass(frozen=True)
-class _Encoded:
-    """A prompt with its answer's token at the end, and where things stand in it."""
-
-    ids: tuple[int, ...]
-    places: Places
-    actions: tuple[int, int]
-
-    @property
-    def prompt(self) -> tuple[int, ...]:
-        """Without the answer."""
-        return self.ids[:-1]
 
 
 def draw_replaced(
@@ -109,12 +94,12 @@ def _pair(
     return found
 
 
-def _encoded(how: Draw, words: int, match: bool, tokenizer: Any, *, other_changed: bool = False) -> _Encoded:
+def _encoded(how: Draw, words: int, match: bool, tokenizer: Any, *, other_changed: bool = False) -> Encoded:
     prompt = draw_prompt(np.random.default_rng(words), how, match, other_changed=other_changed)
-    return _Encoded(*encode_prompt(prompt, tokenizer))
+    return encode_prompt(prompt, tokenizer)
 
 
-def _aligned(one: _Encoded, other: _Encoded) -> None:
+def _aligned(one: Encoded, other: Encoded) -> None:
     if len(one.ids) != len(other.ids) or one.places != other.places:
         raise PkvError("values of two token lengths", "draw another pair")
 

@@ -29,6 +29,10 @@ class TokenSequence:
     answers: tuple[int, ...]
     kind: str
 
+    def told_as(self, target: int) -> str | None:
+        """The name under which accuracy at a supervised position is told; None where it is not."""
+        return self.kind if target in self.answers else None
+
 
 def render(example: Example, tokenizer: Any) -> tuple[str, list[int]]:
     """Text of the conversation and the character at which each answer word starts (its blank included)."""

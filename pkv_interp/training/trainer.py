@@ -156,8 +156,8 @@ def _step(
         at = 0
         for s in group:
             for t in s.targets:
-                if t in s.answers:
-                    right.setdefault(s.kind, []).append(bool(correct[at]))
+                if (told := s.told_as(t)) is not None:
+                    right.setdefault(told, []).append(bool(correct[at]))
                 if s.kind == "chat":
                     chat_total += float(losses[at].detach()) / n_chat
                 at += 1

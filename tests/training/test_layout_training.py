@@ -52,7 +52,7 @@ def rows(family: str) -> list[LayoutSequence]:
 
 
 def same_length(prompts: list[LayoutPrompt], tokenizer: Any) -> bool:
-    return len({len(encode_prompt(one, tokenizer)[0]) for one in prompts}) == 1
+    return len({len(encode_prompt(one, tokenizer).ids) for one in prompts}) == 1
 
 
 def drawn(how: Draw, seed: int, match: bool, **changes: Any) -> LayoutPrompt:
