@@ -13,6 +13,8 @@ from pkv_interp.models.load import LoadedModel
 BYSTANDERS = ("bystander_isolated", "bystander_plain")
 #: Arms of the text as it was, whose right action is the old one.
 BEFORE = ("full_old", "full_isolated_old")
+#: Opens the name of an arm whose decision reads the field back first.
+READ = "read_"
 #: What is common today: the method, and the wording of its erratum.
 BASELINES = {"tagged_erratum": "erratum", "hoist": "hoist", "recompute_32": "recompute@32"}
 
@@ -23,7 +25,8 @@ class EditMargins:
 
     Attributes:
         family, split, instance, wording: of the edit.
-        matches: the new value is the rule's trigger.
+        old, new: the field's values.
+        matches: the new one is the rule's trigger.
         place: of the field, ``early`` or ``late``.
         fillers: neutral sentences.
         length: tokens of the context.
@@ -31,6 +34,7 @@ class EditMargins:
         tokens: run by the edit, by arm.
         apart: largest difference in logits between an edit that is exact and the prefill that it stands for;
             None in a long prompt, where no such prefill is run.
+        values: read back, by arm whose decision does.
         top_token_right: on the plain prefill of the old and of the new text.
     """
 
@@ -38,6 +42,8 @@ class EditMargins:
     split: str
     instance: str
     wording: str
+    old: str
+    new: str
     matches: bool
     place: str
     fillers: int
@@ -45,6 +51,7 @@ class EditMargins:
     margins: dict[str, float]
     tokens: dict[str, int]
     apart: float | None
+    values: dict[str, str]
     top_token_right: tuple[bool, bool]
 
 
@@ -64,18 +71,18 @@ def edit_margins(
     made = Patterns.of(loaded, scene, links)
     base = made.plain.prefill()
     full = base.edit(task.field, task.new, "full_reprefill")
-    found.add("full_old", base, old=True)
-    found.add("full", full)
-    found.add("field_only", base.edit(task.field, task.new, "field_only"))
+    found.add("full_old", base, old=True, read=True)
+    found.add("full", full, read=True)
+    found.add("field_only", base.edit(task.field, task.new, "field_only"), read=True)
     other = another_of_one_length(base, scene)
     if other is not None:
         found.add("bystander_plain", base.edit(*other, "field_only"), old=True)
     apart = [0.0]
     isolated = made.isolated.prefill()
-    found.add("full_isolated_old", isolated, old=True)
+    found.add("full_isolated_old", isolated, old=True, read=True)
     apart.append(found.exact(isolated, "field_only_isolated", "full_isolated"))
     if other is not None:
-        found.add("bystander_isolated", isolated.edit(*other, "field_only"), old=True)
+        found.add("bystander_isolated", isolated.edit(*other, "field_only"), old=True, read=True)
     if made.ruled is not None:
         apart.append(found.exact(made.ruled.prefill(), "rule_linked", "full_rule_linked"))
     if order is not None:
@@ -94,10 +101,11 @@ def long_margins(loaded: LoadedModel, scene: EditScene, links: int) -> EditMargi
     found, task = _Found(scene), scene.task
     made = Patterns.of(loaded, scene, links)
     base = made.plain.prefill()
-    found.add("field_only", base.edit(task.field, task.new, "field_only"))
+    found.add("field_only", base.edit(task.field, task.new, "field_only"), read=True)
     full = base.edit(task.field, task.new, "suffix_recompute")
-    found.add("full", full)
-    found.add("field_only_isolated", made.isolated.prefill().edit(task.field, task.new, "field_only"))
+    found.add("full", full, read=True)
+    isolated = made.isolated.prefill().edit(task.field, task.new, "field_only")
+    found.add("field_only_isolated", isolated, read=True)
     if made.ruled is not None:
         found.add("rule_linked", made.ruled.prefill().edit(task.field, task.new, "field_only"))
     top = full.decide(scene.actions).likeliest_option == task.new_action
@@ -111,19 +119,25 @@ class _Found:
         self.scene = scene
         self.margins: dict[str, float] = {}
         self.tokens: dict[str, int] = {}
+        self.values: dict[str, str] = {}
 
-    def add(self, arm: str, state: State, *, old: bool = False) -> None:
-        """The decision of a state, towards the new action or the old one."""
-        towards = state.decide(self.scene.actions).margin
-        self.margins[arm] = -towards if old else towards
-        self.tokens[arm] = state.cost.tokens
+    def add(self, arm: str, state: State, *, old: bool = False, read: bool = False) -> None:
+        """The decision of a state, towards the new action or the old one, at once and with the field read."""
+        field = self.scene.task.field
+        ways = {arm: state} | ({f"{READ}{arm}": state.reading_back(field)} if read else {})
+        for name, way in ways.items():
+            decided = way.decide(self.scene.actions)
+            self.margins[name] = -decided.margin if old else decided.margin
+            self.tokens[name] = state.cost.tokens
+            if decided.value is not None:
+                self.values[name] = decided.value
 
     def exact(self, base: State, arm: str, full_arm: str) -> float:
         """An edit that is exact, and its prefill; the largest difference of their logits."""
         task = self.scene.task
         edited = base.edit(task.field, task.new, "field_only")
         full = base.edit(task.field, task.new, "full_reprefill")
-        self.add(arm, edited)
+        self.add(arm, edited, read=arm == "field_only_isolated")
         self.add(full_arm, full)
         return float((edited.logits() - full.logits()).abs().max())
 
@@ -135,6 +149,8 @@ class _Found:
             split=scene.task.split,
             instance=scene.instance,
             wording=scene.task.wording,
+            old=scene.task.old,
+            new=scene.task.new,
             matches=scene.task.matches,
             place=scene.place,
             fillers=scene.style.n_fillers,
@@ -142,6 +158,7 @@ class _Found:
             margins=self.margins,
             tokens=self.tokens,
             apart=apart,
+            values=self.values,
             top_token_right=top,
         )
 

@@ -18,6 +18,8 @@ _ARMS = {
     "full_isolated": "prefill under isolation",
     "field_only_isolated": "isolated field, edited",
     "rule_linked": "isolated field and its rule, run again",
+    "read_field_only_isolated": "isolated field, edited, then read back",
+    "read_field_only": "plain field, refreshed, then read back",
 }
 _COSTS = {
     "isolated": ("isolated field", GREEN),

@@ -4,14 +4,16 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from experiments.programmable.edits import EditMargins
+from experiments.programmable.edits import BEFORE, BYSTANDERS, READ, EditMargins
 from experiments.programmable.measure import RoleMeasured
 from pkv_interp.run.scoring import Resampling
 from pkv_interp.stats import Estimate, mean, ratio_of_means
 from pkv_interp.stats.shares import share_difference
 
-#: Arms that must not be worse than the plain prefill, by the name of their figure.
-EDITED = {"field_only_isolated": "field_only_isolated", "rule_linked": "rule_linked"}
+#: Arms that must not be worse than the plain prefill.
+EDITED = ("field_only_isolated", "rule_linked", "read_field_only_isolated", "read_field_only", "read_full")
+#: Arms of the policy in one piece of cache.
+SPLICED = ("full_blind", "splice_blind", "read_splice_blind")
 
 
 def share(values: Sequence[bool] | np.ndarray, families: Sequence[str], how: Resampling) -> Estimate:
@@ -29,6 +31,12 @@ def right(edits: Sequence[EditMargins], arm: str) -> np.ndarray:
     return np.array([one.margins[arm] > 0 for one in edits])
 
 
+def read_right(edits: Sequence[EditMargins], arm: str) -> np.ndarray:
+    """Whether the value that was read back is the one that the text had by then, in letters of any case."""
+    before = arm.removeprefix(READ) in (*BEFORE, *BYSTANDERS)
+    return np.array([one.values[arm].lower() == (one.old if before else one.new).lower() for one in edits])
+
+
 def figures_of(mine: RoleMeasured, gate: RoleMeasured, how: Resampling) -> dict[str, Estimate]:
     """Figures of one model; a figure whose arms were not measured is not there.
 
@@ -43,13 +51,23 @@ def figures_of(mine: RoleMeasured, gate: RoleMeasured, how: Resampling) -> dict[
     found: dict[str, Estimate] = {}
     for fillers in dict.fromkeys(one.fillers for one in mine.edits):
         part = [one for one in mine.edits if one.fillers == fillers]
-        for name, arm in EDITED.items():
+        for arm in EDITED:
             told = with_arm(part, arm)
             if told:
                 names = [one.family for one in told]
-                found[f"{name}_{fillers}"] = share(right(told, arm), names, how)
+                found[f"{arm}_{fillers}"] = share(right(told, arm), names, how)
                 lost = share_difference(right(told, "full"), right(told, arm), names, **how)
-                found[f"{name}_gap_{fillers}"] = lost
+                found[f"{arm}_gap_{fillers}"] = lost
+                if arm in told[0].values:
+                    found[f"{arm}_value_{fillers}"] = share(read_right(told, arm), names, how)
+        if told := with_arm(part, "read_full"):
+            lost = share_difference(
+                right(told, "read_full"),
+                right(told, "read_field_only_isolated"),
+                [one.family for one in told],
+                **how,
+            )
+            found[f"read_pattern_gap_{fillers}"] = lost
     short = with_arm(mine.edits, "full_old")
     size = short[0].fillers
     names = [one.family for one in short]
@@ -76,6 +94,10 @@ def figures_of(mine: RoleMeasured, gate: RoleMeasured, how: Resampling) -> dict[
         for name, flips in (
             ("bystander_flips", _flips(short, "bystander_isolated", "full_isolated_old", how)),
             ("bystander_flips_plain", _flips(short, "bystander_plain", "full_old", how)),
+            (
+                "read_bystander_flips",
+                _flips(short, "read_bystander_isolated", "read_full_isolated_old", how),
+            ),
         )
         if flips is not None
     }
@@ -104,9 +126,10 @@ def _flips(edits: Sequence[EditMargins], arm: str, before: str, how: Resampling)
 def _spliced(mine: RoleMeasured, how: Resampling) -> dict[str, Estimate]:
     names = [one.family for one in mine.splices]
     arms = {
-        arm: np.array([getattr(one, arm) > 0 for one in mine.splices], float)
-        for arm in ("full", "full_blind", "splice_blind")
+        arm: np.array([getattr(one, arm) > 0 for one in mine.splices], float) for arm in ("full", *SPLICED)
     }
-    found = {arm: share(values, names, how) for arm, values in arms.items() if arm != "full"}
-    found["splice_gap"] = share_difference(arms["full"], arms["splice_blind"], names, **how)
+    found = {arm: share(values, names, how) for arm, values in arms.items() if arm in SPLICED}
+    for name in ("splice_blind", "read_splice_blind"):
+        gap = share_difference(arms["full"], arms[name], names, **how)
+        found[name.replace("blind", "gap")] = gap
     return found

@@ -19,7 +19,8 @@ class SpliceMargins:
         full: of the plain prefill.
         full_blind: of a prefill in which the policy's tokens see each other alone.
         splice_blind: with the policy prefilled alone, turned and put in.
-        apart: largest difference in logits between the last two.
+        read_full, read_splice_blind: of the first and the last, with the field read back before the decision.
+        apart: largest difference in logits between the two blind ones.
     """
 
     family: str
@@ -30,6 +31,8 @@ class SpliceMargins:
     full: float
     full_blind: float
     splice_blind: float
+    read_full: float
+    read_splice_blind: float
     apart: float
 
 
@@ -61,7 +64,9 @@ def splice_margins(loaded: LoadedModel, scene: EditScene, links: int = 0) -> Spl
         spliced = runner.extend(spliced, ids[stop:]).cache
     blind = runner.prefill(ids, layout).cache
     whole, moved = (replace(base, cache=cache, fresh=False) for cache in (blind, spliced))
-    margins = [-one.decide(scene.actions).margin for one in (state, whole, moved)]
+    field = scene.task.field
+    ways = (state, whole, moved, state.reading_back(field), moved.reading_back(field))
+    margins = [-one.decide(scene.actions).margin for one in ways]
     return SpliceMargins(
         family=scene.family,
         split=scene.task.split,
@@ -71,5 +76,7 @@ def splice_margins(loaded: LoadedModel, scene: EditScene, links: int = 0) -> Spl
         full=margins[0],
         full_blind=margins[1],
         splice_blind=margins[2],
+        read_full=margins[3],
+        read_splice_blind=margins[4],
         apart=float((whole.logits() - moved.logits()).abs().max()),
     )

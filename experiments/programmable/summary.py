@@ -6,7 +6,7 @@ import numpy as np
 
 from experiments.programmable.claims import parse
 from experiments.programmable.edits import EditMargins
-from experiments.programmable.figures_of import figures_of, right, share
+from experiments.programmable.figures_of import SPLICED, figures_of, read_right, right, share
 from experiments.programmable.headlines import headlines
 from experiments.programmable.inside_lines import inside_lines
 from experiments.programmable.judging import judge
@@ -109,16 +109,22 @@ def _arms(role: str, edits: Sequence[EditMargins], scoring: Scoring[Programmable
                     fillers=fillers,
                     tokens=float(np.mean([one.tokens[arm] for one in told])),
                     length=float(np.mean([one.length for one in told])),
+                    read=_read(told, arm),
                 )
             )
     return lines
+
+
+def _read(edits: Sequence[EditMargins], arm: str) -> float | None:
+    """Share of values that were read back as the text then had them; None where none was read."""
+    return float(np.mean(read_right(edits, arm))) if arm in edits[0].values else None
 
 
 def _splices(role: str, mine: RoleMeasured, scoring: Scoring[ProgrammableSettings]) -> list[SpliceLine]:
     lines = []
     for place in dict.fromkeys(one.place for one in mine.splices):
         part = [one for one in mine.splices if one.place == place]
-        for arm in ("full", "full_blind", "splice_blind"):
+        for arm in ("full", *SPLICED, "read_full"):
             values = [getattr(one, arm) > 0 for one in part]
             estimate = share(values, [one.family for one in part], scoring.resampling)
             lines.append(SpliceLine.of(estimate, role=role, arm=arm, place=place))

@@ -14,6 +14,7 @@ class ArmLine(EstimateRow):
     Attributes:
         tokens: that the edit ran, the mean; 0 where nothing was edited.
         length: of the context, in tokens, the mean.
+        read: share of values that were read back right before the decision; None where none was read.
     """
 
     table = "edits"
@@ -23,6 +24,7 @@ class ArmLine(EstimateRow):
     fillers: int
     tokens: float
     length: float
+    read: float | None
 
 
 @dataclass(frozen=True)

@@ -79,6 +79,7 @@ class EditableContext:
             checked_text(words, f"the {name}")
         self.renderer = Renderer(tokenizer, chat, thinking, question)
         self.question, self.cue = question, cue
+        self.read_back: str | None = None
         values = values_of(messages)
         self._layout = Layout(self.renderer.head(messages), values)
         self._attention = layout
@@ -92,6 +93,28 @@ class EditableContext:
         other = copy(self)
         other.renderer = replace(self.renderer, notation=notation)
         other._base, other._prefilled = None, {}
+        return other
+
+    def reading_back(self, field: str | None) -> Self:
+        """This context, whose decisions first read a field back: its value is written, then the action.
+
+        The model writes the value out of the cache, one line after ``field:``, so the last block holds it and
+        sees the rule. An isolated field, or one whose own columns alone are new, is decided by what was read.
+
+        Args:
+            field: its name; None: decisions are read at once.
+
+        Raises:
+            PkvError: the context has no such field.
+        """
+        if field is not None and field not in self._layout.values:
+            raise PkvError(
+                f"there is no field '{field}' to read back",
+                f"the fields are {', '.join(self._layout.values)}",
+            )
+        other = copy(self)
+        other.read_back, other._base = field, None
+        other._prefilled = dict(self._prefilled)
         return other
 
     @property

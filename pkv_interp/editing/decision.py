@@ -26,6 +26,7 @@ class Decision:
         logits: Float[vocab], float32.
         top: the likeliest tokens of all, as text with their probability.
         ids: the token that each option is read by.
+        value: of the field that was read back before it; None where none was.
     """
 
     choice: str
@@ -34,6 +35,7 @@ class Decision:
     logits: Float[Tensor, " vocab"] = field(repr=False)
     top: tuple[tuple[str, float], ...]
     ids: tuple[int, ...] = ()
+    value: str | None = None
 
     @property
     def likeliest_option(self) -> str | None:

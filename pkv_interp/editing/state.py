@@ -19,11 +19,15 @@ from pkv_interp.editing.layout import Layout
 from pkv_interp.editing.registry import Change, Placement, find
 from pkv_interp.editing.text import check_value
 from pkv_interp.errors import PkvError
+from pkv_interp.prompts.readout import read_back_cue
 from pkv_interp.prompts.rendering import on_new_line
 from pkv_interp.prompts.special import checked_text
 
 if TYPE_CHECKING:
     from pkv_interp.editing.context import EditableContext
+
+#: Most tokens of a value that is read back.
+_LONGEST_VALUE = 16
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -160,12 +164,14 @@ class State:
         return text
 
     def logits(self, question: str | None = None, cue: str | None = None) -> Float[Tensor, " vocab"]:
-        """What the model says after the suffix, in float32."""
-        ids = self.context.renderer.after(self.suffix(question, cue))
+        """What the model says after the suffix, in float32, and after a value that it reads back first."""
+        ids = self.context.renderer.after(self._opened(question, cue)[0])
         return self.context.runner.extend(self.cache, ids).logits
 
     def decide(self, options: Sequence[str], question: str | None = None, cue: str | None = None) -> Decision:
         """The model's choice between options that are one token each.
+
+        In a context that reads a field back, the model writes its value first.
 
         Args:
             options: at least two.
@@ -176,8 +182,33 @@ class State:
             PkvError: fewer than two options, one that is not a single token there, or two that share theirs.
         """
         renderer, options = self.context.renderer, listed(options)
-        ids = option_ids(renderer, self.suffix(question, cue), options)
-        return read_decision(renderer, self.logits(question, cue), options, ids)
+        suffix, value = self._opened(question, cue)
+        ids = option_ids(renderer, suffix, options)
+        logits = self.context.runner.extend(self.cache, renderer.after(suffix)).logits
+        return replace(read_decision(renderer, logits, options, ids), value=value)
+
+    def reading_back(self, field: str | None) -> State:
+        """This state, whose decisions read a field back first; see ``EditableContext.reading_back``."""
+        return replace(self, context=self.context.reading_back(field))
+
+    def read(self, field: str, question: str | None = None) -> str:
+        """A field's value as the model writes it out of this cache: one line, greedy.
+
+        Args:
+            field: its name.
+            question: instead of the context's.
+        """
+        written = self.generate(_LONGEST_VALUE, question=question, cue=read_back_cue(field), stop="\n")
+        return written.text.partition("\n")[0].strip()
+
+    def _opened(self, question: str | None, cue: str | None) -> tuple[str, str | None]:
+        """The suffix of a decision, and the value that was read back for it, where one is."""
+        field = self.context.read_back
+        if field is None:
+            return self.suffix(question, cue), None
+        opened = self.context.cue if cue is None else checked_text(cue, "the cue")
+        value = self.read(field, question)
+        return self.suffix(question, read_back_cue(field, value, opened)), value
 
     def generate(
         self,
