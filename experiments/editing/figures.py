@@ -27,6 +27,7 @@ _GROUPS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("recompute in place", ORANGE, ("recompute", "cacheblend", "epic", "suffix_recompute")),
     ("paste from the new prefill", PURPLE, ("oracle_patch",)),
     ("append an erratum", BLUE, ("erratum", "field_erratum", "auto")),
+    ("read the field back", VERMILLION, ("read_back",)),
     ("lay the prompt out anew", GREEN, ("hoist", "full_reprefill")),
 )
 _SYMBOLS = ("circle", "square", "diamond", "triangle-up", "star", "x", "cross", "hexagon")

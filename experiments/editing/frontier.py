@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from time import perf_counter
 
-from experiments.editing.settings import EditingSettings
+from experiments.editing.settings import READ_BACK, EditingSettings
 from pkv_interp.editing import Decision, State
 from pkv_interp.measure.edit_decisions import ComparedDecision, EditDecision, compared, edited, scored
 from pkv_interp.measure.edit_ranking import aligned, most_attended
@@ -96,6 +96,10 @@ def edit_every_way(
         method: edited(base, scene, method, settings.erratum, ranking)
         for method in dict.fromkeys((*ENDS, *settings.methods))
     }
+    if READ_BACK in settings.frontier_methods:
+        isolated = open_context(loaded, scene, pattern="isolated").prefill()
+        alone = isolated.edit(scene.task.field, scene.task.new, "field_only")
+        states[READ_BACK] = alone.reading_back(scene.task.field)
     decided = {method: _timed(state, scene) for method, state in states.items()}
     stale, full = (decided[end][0] for end in ENDS)
     question = KeptQuestion.of(base)
@@ -103,7 +107,7 @@ def edit_every_way(
     return FrontierEdit(
         stale=compared(stale, scene.actions, full),
         full=scored(full, scene.actions),
-        methods={m: _result(states[m], scene, decided[m], full, question) for m in settings.methods},
+        methods={m: _result(states[m], scene, decided[m], full, question) for m in settings.frontier_methods},
         aligned=aligned(base, scene, case),
         tokens=len(base.ids),
         distance=len(base.ids) - base.spans[scene.task.field][1],
@@ -119,7 +123,8 @@ def _result(
     question: KeptQuestion,
 ) -> MethodResult:
     decision, milliseconds = decided
-    kept = question.is_kept_by(state)
+    # What is read back stands after the question; there is no decision of its last token alone.
+    kept = state.context.read_back is None and question.is_kept_by(state)
     last = question.decide(state, scene.actions) if kept else decision
     return MethodResult(
         decision=compared(decision, scene.actions, full),

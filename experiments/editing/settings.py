@@ -30,6 +30,8 @@ METHODS = (
 
 #: Where the field stands: before the rule, or after it.
 Place = Literal["early", "late"]
+#: The edit of an isolated field alone, whose decision reads its value back first.
+READ_BACK = "read_back"
 
 
 class EditingSettings(ScreenSettings, ScenarioSettings):
@@ -100,6 +102,11 @@ class EditingSettings(ScreenSettings, ScenarioSettings):
     def chained(self) -> bool:
         """Whether chains of thought are measured: code has no room for a sentence that gives a reason."""
         return self.cot and not self.laid_out.is_code
+
+    @property
+    def frontier_methods(self) -> tuple[str, ...]:
+        """The methods, and under a pattern the isolated edit whose decision reads the field back."""
+        return self.methods if self.model.pattern is None else (*self.methods, READ_BACK)
 
     @property
     def asked_with(self) -> tuple[str, ...]:

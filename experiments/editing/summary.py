@@ -18,8 +18,8 @@ def summarise(found: Measured, scoring: Scoring[EditingSettings]) -> Report:
     settings, scorer = scoring.settings, EditScorer(scoring.resampling)
     gate = scoring.gate(gated_decisions(found), settings.competence_threshold, found.screened)
     parts = [
-        edits_that_matter(found, scorer, settings.methods),
-        frontier(found, scorer, settings.methods),
+        edits_that_matter(found, scorer, settings.frontier_methods),
+        frontier(found, scorer, settings.frontier_methods),
         selectors(found, scorer, settings.top_k),
         wordings(found, scorer, settings.erratum),
         diagnostic(found, scorer, settings.erratum),

@@ -9,7 +9,7 @@ from experiments.programmable.inside_figures import COLOURS, closed_paths, confl
 from experiments.programmable.tables import ArmLine, CostLine, JoinLine
 from pkv_interp.plots.curves import chance_line
 from pkv_interp.plots.tables import entitle, error_bars, largest, pick, sample_of, table
-from pkv_interp.plots.theme import BLUE, GREEN, GREY, INK, LEGEND_ABOVE, ORANGE, VERMILLION
+from pkv_interp.plots.theme import BLUE, GREEN, GREY, INK, LEGEND_ABOVE, ORANGE, PURPLE, VERMILLION
 from pkv_interp.records import RunRecord
 
 _ARMS = {
@@ -23,6 +23,7 @@ _ARMS = {
 }
 _COSTS = {
     "isolated": ("isolated field", GREEN),
+    "isolated_read": ("isolated field, read back", PURPLE),
     "rule_linked": ("isolated field and its rule", BLUE),
     "field_last": ("prefix cache, the field last", INK),
     "tagged_erratum": ("tagged erratum", ORANGE),
@@ -68,6 +69,8 @@ def cost(record: RunRecord) -> go.Figure:
     figure = go.Figure()
     for arm, (name, colour) in _COSTS.items():
         part = pick(frame, arm=arm)
+        if part.empty:
+            continue
         figure.add_scatter(
             x=part["edits"], y=part["tokens"], mode="lines+markers", name=name, line={"color": colour}
         )

@@ -129,7 +129,13 @@ def measure(session: "Session[ProgrammableSettings]") -> Measured:
     costs = session.each(
         "cost",
         cases.of_place("early", settings.cost_families),
-        lambda scene: edit_costs(session.loaded, scene, settings.links, settings.cost_edits),
+        lambda scene: edit_costs(
+            session.loaded,
+            scene,
+            settings.links,
+            settings.cost_edits,
+            weights.loaded(PROGRAMMABLE) if PROGRAMMABLE in roles else None,
+        ),
         Costs,
     ).all()
     absent = [role for role, adapter in settings.given.items() if adapter is None]

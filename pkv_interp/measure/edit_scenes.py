@@ -9,6 +9,7 @@ from pkv_interp.editing import EditableContext
 from pkv_interp.measure.patterns import pattern_layout
 from pkv_interp.models.catalogue import ModelConfig
 from pkv_interp.models.readable import Readable
+from pkv_interp.names import Pattern
 from pkv_interp.prompts.rendering import Head
 from pkv_interp.tasks import Case, Family, Message, Scenarios, Style, field_case
 from pkv_interp.tasks.edits import EditTask, edit_task, lookup_task
@@ -264,7 +265,10 @@ def alternating(scenes: Sequence[EditScene], first: int = 0) -> list[EditScene]:
 
 
 def open_context(
-    loaded: Readable, scene: EditScene, messages: Sequence[Message] | None = None
+    loaded: Readable,
+    scene: EditScene,
+    messages: Sequence[Message] | None = None,
+    pattern: Pattern | None = None,
 ) -> EditableContext:
     """The scene's prompt as an editable context that ends before the question.
 
@@ -274,8 +278,9 @@ def open_context(
         loaded: the model.
         scene: whose prompt it is.
         messages: instead of the scene's own.
+        pattern: instead of the model's own.
     """
-    pattern, names = loaded.config.pattern, (scene.task.field, *scene.task.bystanders)
+    pattern, names = pattern or loaded.config.pattern, (scene.task.field, *scene.task.bystanders)
 
     def layout(head: Head) -> AttentionLayout | None:
         assert pattern is not None

@@ -20,12 +20,16 @@ from experiments.composing.settings import ComposingSettings
 from experiments.composing.spliced import FULL_BLIND, TRANSPLANT, Arms, SplicedPrompt
 from experiments.editing import measure
 from experiments.editing.asking import ask_every_kind
+from experiments.editing.frontier import edit_every_way
+from experiments.editing.settings import EditingSettings
 from experiments.keystone.contexts import Versions, composed
 from experiments.keystone.settings import CUTS, EDITED
 from pkv_interp.agent import loop
 from pkv_interp.cache import AttentionLayout, Runner
+from pkv_interp.engine import Engine
 from pkv_interp.errors import PkvError
-from pkv_interp.measure.edit_scenes import EditScene, SceneSource
+from pkv_interp.measure.edit_ranking import learn_attention, score_attention
+from pkv_interp.measure.edit_scenes import EditScene, SceneSource, open_context
 from pkv_interp.models.catalogue import load_catalogue_entry
 from pkv_interp.models.load import LoadedModel
 from pkv_interp.records import RunRecord, load_records
@@ -130,6 +134,28 @@ class TestEditing:
         plain = ask_every_kind(tiny("llama"), mine, source, "tagged").kinds["gating"]
         assert plain.tokens > 0
         assert plain.field_only.margin_error > EQUAL
+
+    def test_under_a_pattern_the_frontier_has_the_edit_whose_decision_reads_the_field_back(self):
+        loaded, mine = patterned(), scene()
+        world = default_scenarios()
+        source = SceneSource(
+            tuple(world.choose(["documents"])), world, None, loaded.tokenizer, 0, 1, True, None
+        )
+        asked: dict[str, Any] = {"methods": ("field_only",)}
+        named = EditingSettings.model_validate({"model": loaded.config, **asked})
+        pairs = source.ranking_cases(mine.style)
+        scores = [score_attention(Engine(loaded), case) for case in pairs]
+        found = edit_every_way(loaded, mine, source, learn_attention(pairs, scores)[mine.family], named)
+        assert list(found.methods) == list(named.frontier_methods) == ["field_only", "read_back"]
+        read = found.methods["read_back"]
+        assert read.tokens == 1  # under the model's own pattern the rule is run again
+        assert read.tokens < found.methods["field_only"].tokens
+        assert not read.question_kept
+        isolated = open_context(loaded, mine, pattern="isolated")
+        edited = isolated.edit(mine.task.field, mine.task.new, "field_only").reading_back(mine.task.field)
+        assert read.decision.margin == pytest.approx(edited.decide(mine.actions).margin, abs=EQUAL)
+        plain = EditingSettings.model_validate({"model": "tiny-llama", **asked})
+        assert plain.frontier_methods == plain.methods
 
     def test_an_edit_that_is_no_prefill_stops_the_run(self):
         told: list[str] = []

@@ -267,6 +267,16 @@ class TestParts:
         assert found.arms["full"].tokens == [found.length + suffix] * 3
         rule = found.arms["rule_linked"].tokens[0]
         assert 1 + suffix < rule < found.length
+        assert "isolated_read" not in found.arms  # no model that was trained to read was given
+        more = edit_costs(loaded, scene, 0, 3, loaded)
+        read = Patterns.of(loaded, scene).isolated.reading_back(scene.task.field)
+        values = [read.edit(scene.task.field, new, "field_only").decide(scene.actions).value
+                  for new in (scene.task.new, scene.task.old)]  # fmt: skip
+        renderer = read.renderer
+        for tokens, value in zip(more.arms["isolated_read"].tokens, values, strict=False):
+            asked = renderer.after(base.suffix(cue=f"{scene.task.field}: {value}"))
+            said = renderer.after(base.suffix(cue=f"{scene.task.field}: {value}\nAction:"))
+            assert tokens == 1 + len(asked) + len(said)
         assert all(one.seconds[0] > 0 for one in found.arms.values())
 
 

@@ -26,6 +26,7 @@ from experiments.programmable.settings import PREREGISTRATION, ProgrammableSetti
 from experiments.programmable.splices import SpliceMargins
 from experiments.programmable.summary import summarise
 from experiments.programmable.tables import (
+    ArmLine,
     ClaimLine,
     ConflictLine,
     CrossingLine,
@@ -54,8 +55,12 @@ def small(**changes: Any) -> ProgrammableSettings:
 
 def edit(family: str, margins: dict[str, float], fillers: int = 2) -> EditMargins:
     return EditMargins(
-        family, "held_out", f"{family}-{fillers}", "w", family == "orders", "early", fillers, 100, margins,
-        dict.fromkeys(margins, 1), 0.0, (True, True),
+        family, "held_out", f"{family}-{fillers}", "w", "a", "b", family == "orders", "early", fillers, 100,
+        margins, dict.fromkeys(margins, 1), 0.0,
+        # Of one family the old value is read back, where it is not asked for.
+        {arm: "a" if family == "orders" or arm.endswith(("_old", "bystander_isolated")) else "B"
+         for arm in margins if "read_" in arm},
+        (True, True),
     )  # fmt: skip
 
 
@@ -87,7 +92,9 @@ def role(
     names = ("orders", "alerts", "posts", "support")
     short = {"full_old": 3.0, "full": 3.0, "full_isolated": isolated, "field_only_isolated": isolated,
              "field_only": -3.0, "full_isolated_old": 2.0, "bystander_isolated": 2.0 - shift,
-             "rule_linked": 1.0, "full_rule_linked": 1.0}  # fmt: skip
+             "rule_linked": 1.0, "full_rule_linked": 1.0, "read_full_old": 1.0, "read_full": 1.0,
+             "read_field_only": 1.0, "read_full_isolated_old": 1.0, "read_bystander_isolated": 1.0,
+             "read_field_only_isolated": isolated + 2.0}  # fmt: skip
     effects = np.zeros((2, 4))
     effects.flat[list(heads)] = 1.0
     decided = tuple(Decision("orders", "i", match, 3.0, True, True) for match in (True, False))
@@ -100,7 +107,10 @@ def role(
             *(edit(n, short, fillers) for n in names),
             *(edit(n, {"full": 1.0, "field_only_isolated": isolated}, 24) for n in names),
         ],
-        splices=[SpliceMargins(n, "held_out", n, "w", "early", 1.0, isolated, isolated, 0.0) for n in names],
+        splices=[
+            SpliceMargins(n, "held_out", n, "w", "early", 1.0, isolated, isolated, 1.0, isolated + 2.0, 0.0)
+            for n in names
+        ],
         drifts=[Drift(n, edits, 0.001, 2.0, True, True) for n in names],
         parts=[PartMargins(2.0, -2.0, (decided[0], decided[1]), parts) for _ in range(2)],
         heads=[HeadMargins(n, 2.0, -2.0, effects - 2.0) for n in names],
@@ -146,6 +156,7 @@ class TestSummary:
         assert set(outcomes(report).values()) == {"passed", "not applicable"}
         assert {n for n, o in outcomes(report).items() if o == "not applicable"} == {
             "field_only_isolated_56", "isolated_gap_56", "reader_field_only",
+            *(f"read_isolated_{what}{n}" for what in ("", "gap_") for n in (24, 56)),
             *(f"programmable_rule_{what}_{n}" for what in ("linked", "gap") for n in (24, 56)),
         }  # fmt: skip
         told = report.stated()
@@ -156,6 +167,30 @@ class TestSummary:
         assert told["circuit_jaccard_gate_programmable"].value == pytest.approx(1 / 3)
         assert told["notes_only_programmable"].value == pytest.approx(1.0)
         assert told["drift_28"].value == pytest.approx(0.001)
+
+    def test_decisions_that_read_the_field_back_are_judged_apart(self):
+        report = made_up(role(-1.0, 0.0, 2.0, (0, 1)))
+        found, told = outcomes(report), report.stated()
+        assert found["field_only_isolated_2"] == found["splice_gap"] == "failed"
+        reading = ("read_isolated_2", "read_isolated_gap_2", "read_pattern_gap_2", "read_splice_gap_2")
+        assert {found[name] for name in (*reading, "read_plain_field_2")} == {"passed"}
+        assert told["field_only_isolated"].value == 0.0
+        assert told["read_isolated"].value == told["read_splice_blind"].value == 1.0
+        lines = {
+            line.arm: line.read
+            for line in report.tables
+            if isinstance(line, ArmLine) and (line.role, line.fillers) == ("programmable", 2)
+        }
+        assert lines["full"] is None
+        assert lines["read_full"] == 0.75  # of one family the old value was read
+        assert lines["read_full_old"] == lines["read_bystander_isolated"] == 1.0
+
+    def test_one_that_reads_wrong_after_a_bystander_is_told_as_turned(self):
+        trained = role(2.0, 0.0, 2.0, (0, 1))
+        for one in trained.edits:
+            if "read_bystander_isolated" in one.margins:
+                one.margins["read_bystander_isolated"] = -1.0
+        assert outcomes(made_up(trained))["read_bystander_flips_2"] == "failed"
 
     @pytest.mark.parametrize(
         ("trained", "failed"),
