@@ -113,22 +113,33 @@ def test_distillation_needs_an_adapter_to_distil(place: Path) -> None:
         settings(place, None, start="gate_smollm2_135m")
 
 
+#: What a course and its control, which takes as many steps of the same prompts, have in common.
+_DISTILLED: dict[str, Any] = {"objective": "distil_actions", "read_back": 0.7}
+
+
 @pytest.mark.parametrize(
-    ("recipe", "course"),
+    ("recipes", "courses"),
     [
-        ("programmable", Programmable(blind=0.2, links="rule", objective="distil_actions")),
-        ("programmable_control", Programmable(isolated=0.0, blind=0.0, objective="distil_actions")),
-        ("reader", Reader()),
-        ("reader_random", Reader(edited=0.0, random=0.4)),
+        (
+            ("programmable", "programmable_control"),
+            (
+                Programmable(blind=0.3, links="rule", **_DISTILLED),
+                Programmable(isolated=0.0, blind=0.0, **_DISTILLED),
+            ),
+        ),
+        (("reader", "reader_random"), (Reader(), Reader(edited=0.0, random=0.4))),
     ],
 )
-def test_recipes_go_on_from_the_gate_for_equally_many_steps(recipe: str, course: Any) -> None:
-    made = compose("train_gate", f"+recipe={recipe}")
-    assert isinstance(made, TrainGateSettings)
-    assert made.course == course
-    assert made.start == "gate_smollm2_135m"
-    assert made.steps == 164
-    assert made.snapshots == [100, 164]
+def test_a_recipe_and_its_control_go_on_from_the_gate_for_equally_many_steps(
+    recipes: tuple[str, str], courses: tuple[Any, Any]
+) -> None:
+    made = [compose("train_gate", f"+recipe={recipe}") for recipe in recipes]
+    trained, control = (one for one in made if isinstance(one, TrainGateSettings))
+    assert (trained.course, control.course) == courses
+    assert trained.stages == control.stages
+    assert trained.snapshots == control.snapshots
+    assert {trained.start, control.start} == {"gate_smollm2_135m"}
+    assert trained.work_dir != control.work_dir
 
 
 def test_lessons_on_memories_begin_with_few_settings_and_widen() -> None:
