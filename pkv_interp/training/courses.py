@@ -112,6 +112,7 @@ class Memories(BaseModel):
         late: share of lists that stand after what was said.
         pairs: of questions about one list.
         looked_up: share of questions that ask for a value and have no rule.
+        read_back: share of rules whose answer opens with the settings that they name, a line each.
         kept: share of draws that are two of the stage's own examples, to keep what was learned before.
     """
 
@@ -125,6 +126,7 @@ class Memories(BaseModel):
     late: Share = 0.6
     pairs: Annotated[int, Field(strict=True, ge=1, le=64)] = 3
     looked_up: Share = 0.4
+    read_back: Share = 0.0
     kept: Share = 0.35
 
     @model_validator(mode="after")

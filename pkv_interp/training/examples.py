@@ -6,6 +6,7 @@ from typing import get_args
 
 import numpy as np
 
+from pkv_interp.prompts.readout import read_back_cue
 from pkv_interp.training import event_wordings, wordings
 from pkv_interp.training.draws import n_fillers, pick, record, two
 from pkv_interp.training.rules import Rule, draw_rule
@@ -19,17 +20,24 @@ PLACES: tuple[Kind, ...] = ("plain", "late")
 
 @dataclass(frozen=True)
 class Turn:
-    """A user text and what the assistant says to it: ``cue`` + blank + ``answer``.
+    """A user text and what the assistant says to it: what it reads back, then ``cue`` + blank + ``answer``.
 
     Attributes:
         text: of the user.
         cue: of the assistant; all that it says where there is no answer.
         answer: the action that must follow; None where the turn asks for none, and nothing is learnt from it.
+        read: names and values that it states first, a line each; the values are learnt as well.
     """
 
     text: str
     cue: str
     answer: str | None
+    read: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def opening(self) -> str:
+        """What stands before the answer and its blank."""
+        return "".join(read_back_cue(name, value) for name, value in self.read) + self.cue
 
 
 @dataclass(frozen=True)

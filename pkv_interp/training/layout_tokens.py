@@ -77,10 +77,6 @@ class LayoutSequence(TokenSequence):
     actions: tuple[int, int]
     places: Places
 
-    def told_as(self, target: int) -> str:
-        """See the base class; of what is supervised beside the action, the value that is read back."""
-        return super().told_as(target) or f"{self.kind}_value"
-
 
 @dataclass(frozen=True)
 class Encoded:

@@ -86,6 +86,8 @@ def _pair(
     yes, no = ("yes", "no") if rng.random() < _YES_NO else two(rng, ACTIONS)
     rule, request = pick(rng, words.TWO if relevant == 2 else words.ONE), pick(rng, words.REQUESTS)
     cue = pick(rng, words.CUES)
+    read = course.read_back > 0 and rng.random() < course.read_back
+    held = dict(zip(names, values, strict=True))
     turns = []
     for answer, deciding in (
         (yes, having[wanted][:relevant]),
@@ -93,8 +95,9 @@ def _pair(
     ):
         order = [names[int(i)] for i in rng.permutation(deciding)]
         told = rule.format(s=f"the {order[0]}", t=f"the {order[-1]}", v=wanted, a=yes, b=no)
-        turns.append(Turn(f"{told} {request.format(a=yes, b=no)}", cue, answer))
-    return f"memory{relevant}", turns
+        stated = tuple((name, held[name]) for name in order) if read else ()
+        turns.append(Turn(f"{told} {request.format(a=yes, b=no)}", cue, answer, stated))
+    return f"{'read_' if read else ''}memory{relevant}", turns
 
 
 def _names(rng: np.random.Generator, size: int) -> list[str]:

@@ -1,5 +1,6 @@
 """From examples to token ids and supervised positions."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,6 +9,7 @@ from jaxtyping import Int
 
 from pkv_interp.errors import PkvError
 from pkv_interp.prompts import placement
+from pkv_interp.prompts.readout import read_back_cue
 from pkv_interp.prompts.special import encode
 from pkv_interp.training.chat import Chat
 from pkv_interp.training.examples import Example, Turn
@@ -30,8 +32,13 @@ class TokenSequence:
     kind: str
 
     def told_as(self, target: int) -> str | None:
-        """The name under which accuracy at a supervised position is told; None where it is not."""
-        return self.kind if target in self.answers else None
+        """The name under which accuracy at a supervised position is told; None where it is not.
+
+        What is learnt beside an action is a value that is read back, but in chats.
+        """
+        if target in self.answers:
+            return self.kind
+        return None if self.kind == "chat" else f"{self.kind}_value"
 
 
 def render(example: Example, tokenizer: Any) -> tuple[str, list[int]]:
@@ -43,19 +50,19 @@ def render(example: Example, tokenizer: Any) -> tuple[str, list[int]]:
         rendered = placement.render(turns, tokenizer, True, None, asked=False)
         answers = rendered.starts[2::2]
         return rendered.text, [
-            at + len(t.cue) for at, t in zip(answers, example.turns, strict=True) if t.answer is not None
+            at + len(t.opening) for at, t in zip(answers, example.turns, strict=True) if t.answer is not None
         ]
     text, starts = example.system, []
     for turn in example.turns:
         text += f"\n\n{turn.text}\n"
         if turn.answer is not None:
-            starts.append(len(text) + len(turn.cue))
+            starts.append(len(text) + len(turn.opening))
         text += _said(turn)
     return text, starts
 
 
 def _said(turn: Turn) -> str:
-    return turn.cue if turn.answer is None else f"{turn.cue} {turn.answer}"
+    return turn.opening if turn.answer is None else f"{turn.opening} {turn.answer}"
 
 
 def _templated(example: Example, tokenizer: Any) -> bool:
@@ -63,25 +70,34 @@ def _templated(example: Example, tokenizer: Any) -> bool:
 
 
 def encode_example(example: Example, tokenizer: Any) -> TokenSequence:
-    """Tokenise an example; only its action words are supervised.
+    """Tokenise an example; its action words are supervised, and what is read back before them.
 
     Raises:
         PkvError: an answer is not a single token in its context.
     """
     text, starts = render(example, tokenizer)
     ids, offsets = encode(text, tokenizer, prefix=not _templated(example, tokenizer))
-    answers = []
-    asked = [(turn.cue, turn.answer) for turn in example.turns if turn.answer is not None]
-    for start, (cue, answer) in zip(starts, asked, strict=True):
-        end = start + 1 + len(answer)
-        covered = [i for i, (a, b) in enumerate(offsets) if a < end and b > start and b > a]
+    answers: list[int] = []
+    read: list[int] = []
+    asked = [(turn, turn.answer) for turn in example.turns if turn.answer is not None]
+    for start, (turn, answer) in zip(starts, asked, strict=True):
+        covered = _covered(offsets, start, start + 1 + len(answer))
         if len(covered) != 1 or covered[0] == 0:
             raise PkvError(
-                f"the answer '{answer}' is not one token after '{cue}'",
+                f"the answer '{answer}' is not one token after '{turn.cue}'",
                 "take it out of the training vocabulary",
             )
         answers.append(covered[0] - 1)
-    return TokenSequence(tuple(ids), tuple(answers), tuple(answers), example.kind)
+        at = start - len(turn.opening)
+        for name, value in turn.read:
+            first, at = at + len(read_back_cue(name)), at + len(read_back_cue(name, value))
+            read += [i - 1 for i in _covered(offsets, first, at)]  # and the end of the line
+    return TokenSequence(tuple(ids), tuple(sorted((*read, *answers))), tuple(answers), example.kind)
+
+
+def _covered(offsets: Sequence[tuple[int, int]], start: int, end: int) -> list[int]:
+    """The tokens of some characters."""
+    return [i for i, (a, b) in enumerate(offsets) if a < end and b > start and b > a]
 
 
 def encode_chat(chat: Chat, tokenizer: Any) -> TokenSequence:

@@ -21,7 +21,7 @@ from pkv_interp.training.losses import shared_beginning, supervised_losses
 from pkv_interp.training.memory_course import draw_memory, lessons, list_batches, list_losses, memory_course
 from pkv_interp.training.schedule import Stage
 from pkv_interp.training.shared_words import words_of
-from pkv_interp.training.tokens import TokenSequence
+from pkv_interp.training.tokens import TokenSequence, encode_example
 from pkv_interp.training.trainer import TrainSettings, add_lora, train
 from tests.families import tiny
 
@@ -217,3 +217,28 @@ def test_two_steps_change_the_adapter_and_count_each_kind(
     }
     assert any(not p.equal(before[n]) for n, p in model.named_parameters() if "lora_B" in n)
     assert course.facts == COURSE.model_dump(mode="json")
+
+
+def test_settings_that_are_read_back_are_learnt_before_the_answer() -> None:
+    tokenizer: Any = tiny("llama").tokenizer
+    course = Memories(lines=(4, 8), two=0.5, looked_up=0.0, read_back=1.0, kept=0.0)
+    kinds = set()
+    for seed in range(12):
+        for one in drawn(seed, course):
+            (turn,) = one.turns
+            kinds.add(one.kind)
+            held = values_of(turn.text)
+            assert len(turn.read) == int(one.kind[-1])
+            for name, value in turn.read:
+                assert f"the {name}" in turn.text.split("\n\n")[-1]
+                assert held[name] == value
+            try:
+                made = encode_example(one, tokenizer)
+            except PkvError:
+                continue
+            assert {made.told_as(at) for at in made.targets} == {one.kind, f"{one.kind}_value"}
+            said = tokenizer.decode([made.ids[at + 1] for at in made.targets])
+            told = "".join(f" {value}\n" for _, value in turn.read)
+            assert said.replace(" ", "") == f"{told} {turn.answer}".replace(" ", "")
+    assert kinds == {"read_memory1", "read_memory2"}
+    assert "read" not in {one.kind.partition("_")[0] for one in drawn(0, COURSE)}
