@@ -13,13 +13,13 @@ from pkv_interp.plots.theme import BLUE, GREEN, GREY, INK, LEGEND_ABOVE, ORANGE,
 from pkv_interp.records import RunRecord
 
 _ARMS = {
-    "full": "plain prefill",
-    "field_only": "plain field, refreshed alone",
-    "full_isolated": "prefill under isolation",
-    "field_only_isolated": "isolated field, edited",
-    "rule_linked": "isolated field and its rule, run again",
-    "read_field_only_isolated": "isolated field, edited, then read back",
-    "read_field_only": "plain field, refreshed, then read back",
+    "full": "plain<br>prefill",
+    "field_only": "plain field,<br>refreshed",
+    "full_isolated": "isolated<br>prefill",
+    "field_only_isolated": "isolated field,<br>edited",
+    "rule_linked": "isolated field<br>and its rule",
+    "read_field_only_isolated": "isolated,<br>edited,<br>read back",
+    "read_field_only": "plain,<br>refreshed,<br>read back",
 }
 _COSTS = {
     "isolated": ("isolated field", GREEN),
@@ -55,10 +55,10 @@ def decisions(record: RunRecord) -> go.Figure:
                 marker={"color": colour, "size": 10, "symbol": symbol},
             )
     chance_line(figure)
-    words = [name.replace(", ", ",<br>") for name in _ARMS.values()]
-    figure.update_xaxes(title="", tickvals=list(range(len(at))), ticktext=words)
+    names = list(_ARMS.values())
+    figure.update_xaxes(title="", tickvals=list(range(len(at))), ticktext=names, tickangle=0)
     figure.update_yaxes(title="right decisions", range=[0.0, 1.05])
-    figure.update_layout(legend=LEGEND_ABOVE, margin={"t": 165, "b": 70})
+    figure.update_layout(legend=LEGEND_ABOVE, margin={"t": 165, "b": 95})
     sample = f"{sample_of(short, 'held-out')} a model and place; bars: 95 % over families"
     return entitle(figure, record, "Edits under an attention pattern", sample)
 

@@ -26,8 +26,8 @@ from pkv_interp.prompts.special import checked_text
 if TYPE_CHECKING:
     from pkv_interp.editing.context import EditableContext
 
-#: Most tokens of a value that is read back.
-_LONGEST_VALUE = 16
+#: Tokens by which a value that is read back may be longer than the one in the text.
+_LONGER = 4
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -194,11 +194,14 @@ class State:
     def read(self, field: str, question: str | None = None) -> str:
         """A field's value as the model writes it out of this cache: one line, greedy.
 
+        It is cut where it is four tokens longer than the value in the text; a model that reads ends its line.
+
         Args:
             field: its name.
             question: instead of the context's.
         """
-        written = self.generate(_LONGEST_VALUE, question=question, cue=read_back_cue(field), stop="\n")
+        most = len(self.context.renderer.after(f" {self.fields[field]}")) + _LONGER
+        written = self.generate(most, question=question, cue=read_back_cue(field), stop="\n")
         return written.text.partition("\n")[0].strip()
 
     def _opened(self, question: str | None, cue: str | None) -> tuple[str, str | None]:

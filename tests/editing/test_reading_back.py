@@ -10,7 +10,7 @@ import torch
 from pkv_interp.editing import State
 from pkv_interp.errors import PkvError
 from pkv_interp.prompts.readout import read_back_cue
-from tests.editing.support import FIELD, NEW, OPTIONS, context_of
+from tests.editing.support import FIELD, LONG, NEW, OLD, OPTIONS, context_of
 from tests.editing.test_isolated import isolated
 from tests.families import FAMILIES, tiny
 
@@ -42,8 +42,12 @@ def test_the_decision_is_that_of_a_prefill_of_all_the_text(family: str) -> None:
 
 def test_the_value_is_what_the_model_writes_on_one_line() -> None:
     state = context_of(tiny("llama")).reading_back(FIELD).prefill()
-    text = state.generate(16, cue=f"{FIELD}:").text
+    most = len(state.context.renderer.after(f" {OLD}")) + 4
+    text = state.generate(most, cue=f"{FIELD}:").text
     assert state.read(FIELD) == text.split("\n")[0].strip()
+    other = state.edit(FIELD, LONG, "full_reprefill")
+    longer = other.generate(most + 9, cue=f"{FIELD}:")
+    assert "\n" in longer.text or len(state.context.renderer.after(f" {other.read(FIELD)}")) > most - 2
     assert state.decide(OPTIONS).value == state.read(FIELD)
 
 

@@ -280,21 +280,7 @@ class TestParts:
         assert all(one.seconds[0] > 0 for one in found.arms.values())
 
 
-class TestSettings:
-    @pytest.mark.parametrize(
-        ("change", "words"),
-        [
-            ({"programmable": "nowhere"}, "there is no adapter 'nowhere'"),
-            ({"reader": "smollm2-135m-base"}, "smollm2-135m-base has no adapter"),
-            ({"held_out": ["documents"]}, "name at least two families"),
-            ({"doses": ["smollm2-135m-gate"] * 2}, "'doses' names two adapters 'smollm2-135m-gate'"),
-            ({"layout": "python_script"}, "the rule of the layout 'python_script' is code"),
-        ],
-    )
-    def test_what_cannot_be_is_refused_before_a_model_loads(self, change: dict[str, Any], words: str):
-        with pytest.raises(Exception, match=words):
-            ProgrammableSettings.model_validate({"model": "tiny-llama"} | change)
-
+class TestAdapters:
     def test_an_adapter_is_named_by_its_content(self, adapter: Path, tmp_path: Path):
         one = AdapterChoice.open(adapter)
         other = tmp_path / "moved"

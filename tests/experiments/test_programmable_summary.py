@@ -37,7 +37,6 @@ from experiments.programmable.tables import (
     WithheldLine,
 )
 from experiments.programmable.weights import ChatLoss
-from pkv_interp.errors import PkvError
 from pkv_interp.measure.competence import Decision
 from pkv_interp.run.report import Report
 from pkv_interp.tasks import field_case
@@ -286,32 +285,3 @@ class TestInside:
         assert len(lines) == 8
         assert {line.pattern: line.value for line in lines} == {"plain": 1.0, "isolated": 0.0}
         assert {line.shuffled for line in lines} == {0.5}
-
-
-class TestCriteria:
-    def test_the_committed_file_has_every_criterion_of_success(self):
-        found = parse(PREREGISTRATION.read_text("utf-8")).criteria
-        told = {one.name: (one.role, one.relation, one.threshold) for one in found}
-        assert told["field_only_isolated_56"] == ("programmable", "at least", 0.95)
-        assert told["isolated_gap_24"] == ("programmable", "at most", 0.03)
-        assert told["bystander_flips"] == ("programmable", "at most", 0.02)
-        assert told["splice_gap"][2] == 0.03
-        assert told["plain_accuracy"][2] == 0.98
-        assert told["chat_loss"][2] == 1.02
-
-    @pytest.mark.parametrize(
-        ("text", "words"),
-        [
-            ("criteria: [", "is not YAML"),
-            ("criteria: []", "at least 1 item"),
-            (
-                "criteria:\n- {name: one, figure: plain, role: gate, what: x, relation: over,"
-                " threshold: 1.0, source: y}",
-                "criteria.0.relation",
-            ),
-            ("other: 1", "criteria"),
-        ],
-    )
-    def test_a_file_that_is_wrong_is_refused(self, text: str, words: str):
-        with pytest.raises(PkvError, match=words):
-            parse(text)
