@@ -190,5 +190,5 @@ def test_the_example_of_an_isolated_field_runs_in_ten_lines_and_prints_what_it_s
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     code = example("Edit a field exactly")
-    assert sum(bool(line) for line in code.splitlines()) == 9
+    assert sum(bool(line) for line in code.splitlines()) == 10
     assert said("Edit a field exactly") == [printed(code, capsys).strip()]
