@@ -58,8 +58,6 @@ def figures_of(mine: RoleMeasured, gate: RoleMeasured, how: Resampling) -> dict[
                 found[f"{arm}_{fillers}"] = share(right(told, arm), names, how)
                 lost = share_difference(right(told, "full"), right(told, arm), names, **how)
                 found[f"{arm}_gap_{fillers}"] = lost
-                if arm in told[0].values:
-                    found[f"{arm}_value_{fillers}"] = share(read_right(told, arm), names, how)
         if told := with_arm(part, "read_full"):
             lost = share_difference(
                 right(told, "read_full"),

@@ -18,7 +18,7 @@ from pkv_interp.editing.attention import GivenLayout, attention_of
 from pkv_interp.editing.cost import Cost, Stopwatch
 from pkv_interp.editing.layout import Layout
 from pkv_interp.editing.state import State
-from pkv_interp.editing.text import checked, values_of
+from pkv_interp.editing.text import check_field, checked, values_of
 from pkv_interp.errors import PkvError
 from pkv_interp.prompts.notation import Notation
 from pkv_interp.prompts.rendering import Head, Renderer
@@ -107,11 +107,8 @@ class EditableContext:
         Raises:
             PkvError: the context has no such field.
         """
-        if field is not None and field not in self._layout.values:
-            raise PkvError(
-                f"there is no field '{field}' to read back",
-                f"the fields are {', '.join(self._layout.values)}",
-            )
+        if field is not None:
+            check_field(field, self._layout.values)
         other = copy(self)
         other.read_back, other._base = field, None
         other._prefilled = dict(self._prefilled)

@@ -17,7 +17,7 @@ from pkv_interp.editing.diagnostic import Diagnostic
 from pkv_interp.editing.generation import Generation
 from pkv_interp.editing.layout import Layout
 from pkv_interp.editing.registry import Change, Placement, find
-from pkv_interp.editing.text import check_value
+from pkv_interp.editing.text import check_field, check_value
 from pkv_interp.errors import PkvError
 from pkv_interp.prompts.readout import read_back_cue
 from pkv_interp.prompts.rendering import on_new_line
@@ -98,8 +98,7 @@ class State:
             PkvError: an unknown field, method or option, an empty value, an amount out of range, or a value
                 of a length that the method cannot serve.
         """
-        if field not in self.fields:
-            raise PkvError(f"there is no field '{field}'", f"the fields are {', '.join(self.fields)}")
+        check_field(field, self.fields)
         found, amount = find(method, options)
         stands = check_value(field, value) == self.fields[field] and self._stands(field, found.placement)
         if stands and self.fresh:
@@ -199,8 +198,12 @@ class State:
         Args:
             field: its name.
             question: instead of the context's.
+
+        Raises:
+            PkvError: the context has no such field.
         """
-        most = len(self.context.renderer.after(f" {self.fields[field]}")) + _LONGER
+        value = self.fields[check_field(field, self.fields)]
+        most = len(self.context.renderer.after(f" {value}")) + _LONGER
         written = self.generate(most, question=question, cue=read_back_cue(field), stop="\n")
         return written.text.partition("\n")[0].strip()
 

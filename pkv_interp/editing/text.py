@@ -91,6 +91,18 @@ def values_of(messages: Sequence[Message]) -> dict[str, str]:
     return found
 
 
+def check_field(name: str, names: Iterable[str]) -> str:
+    """The name of a field, unless there is none of it.
+
+    Raises:
+        PkvError: it is not among the names.
+    """
+    known = tuple(names)
+    if name not in known:
+        raise PkvError(f"there is no field '{name}'", f"the fields are {', '.join(known)}")
+    return name
+
+
 def check_value(name: str, value: str) -> str:
     """The value, unless it is empty.
 

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 import torch
 
-from pkv_interp.editing import State
+from pkv_interp.composing import token_ids
+from pkv_interp.editing import Generation, State
 from pkv_interp.errors import PkvError
 from pkv_interp.prompts.readout import read_back_cue
 from tests.editing.support import FIELD, LONG, NEW, OLD, OPTIONS, context_of
@@ -42,13 +43,25 @@ def test_the_decision_is_that_of_a_prefill_of_all_the_text(family: str) -> None:
 
 def test_the_value_is_what_the_model_writes_on_one_line() -> None:
     state = context_of(tiny("llama")).reading_back(FIELD).prefill()
-    most = len(state.context.renderer.after(f" {OLD}")) + 4
-    text = state.generate(most, cue=f"{FIELD}:").text
+    text = state.generate(len(state.context.renderer.after(f" {OLD}")) + 4, cue=f"{FIELD}:").text
     assert state.read(FIELD) == text.split("\n")[0].strip()
-    other = state.edit(FIELD, LONG, "full_reprefill")
-    longer = other.generate(most + 9, cue=f"{FIELD}:")
-    assert "\n" in longer.text or len(state.context.renderer.after(f" {other.read(FIELD)}")) > most - 2
     assert state.decide(OPTIONS).value == state.read(FIELD)
+
+
+@pytest.mark.parametrize("value", [OLD, LONG])
+def test_it_may_be_four_tokens_longer_than_the_value_in_the_text(
+    value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = context_of(tiny("llama")).prefill().edit(FIELD, value, "full_reprefill")
+    asked: list[int] = []
+
+    def generate(_: State, most: int, **__: Any) -> Generation:
+        asked.append(most)
+        return Generation(" shipped\nAction: cancel", (), stopped=True)
+
+    monkeypatch.setattr(State, "generate", generate)
+    assert state.read(FIELD) == "shipped"  # and nothing of the line after it
+    assert asked == [len(token_ids(state.context.renderer.tokenizer, f" {value}")) + 4]
 
 
 def test_what_was_read_is_what_the_decision_follows(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -78,5 +91,7 @@ def test_reading_changes_no_cache_and_no_other_context() -> None:
 
 
 def test_a_field_that_is_not_there_is_refused() -> None:
-    with pytest.raises(PkvError, match="there is no field 'colour' to read back"):
-        context_of(tiny("llama")).reading_back("colour")
+    context = context_of(tiny("llama"))
+    for ask in (context.reading_back, context.prefill().reading_back, context.prefill().read):
+        with pytest.raises(PkvError, match=f"there is no field 'colour'; the fields are language, {FIELD}"):
+            ask("colour")
