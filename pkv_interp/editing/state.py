@@ -164,8 +164,7 @@ class State:
 
     def logits(self, question: str | None = None, cue: str | None = None) -> Float[Tensor, " vocab"]:
         """What the model says after the suffix, in float32, and after a value that it reads back first."""
-        ids = self.context.renderer.after(self._opened(question, cue)[0])
-        return self.context.runner.extend(self.cache, ids).logits
+        return self._said(question, cue)[0]
 
     def decide(self, options: Sequence[str], question: str | None = None, cue: str | None = None) -> Decision:
         """The model's choice between options that are one token each.
@@ -181,9 +180,8 @@ class State:
             PkvError: fewer than two options, one that is not a single token there, or two that share theirs.
         """
         renderer, options = self.context.renderer, listed(options)
-        suffix, value = self._opened(question, cue)
+        logits, suffix, value = self._said(question, cue)
         ids = option_ids(renderer, suffix, options)
-        logits = self.context.runner.extend(self.cache, renderer.after(suffix)).logits
         return replace(read_decision(renderer, logits, options, ids), value=value)
 
     def reading_back(self, field: str | None) -> State:
@@ -202,19 +200,34 @@ class State:
         Raises:
             PkvError: the context has no such field.
         """
-        value = self.fields[check_field(field, self.fields)]
-        most = len(self.context.renderer.after(f" {value}")) + _LONGER
-        written = self.generate(most, question=question, cue=read_back_cue(field), stop="\n")
+        return self._read(
+            self.cache, self.context.renderer.after(self.suffix(question, read_back_cue(field))), field
+        )
+
+    def _read(self, cache: FrozenCache, ids: tuple[int, ...], field: str) -> str:
+        """The line that the model writes after a field's cue, the last of ``ids``."""
+        renderer = self.context.renderer
+        most = len(renderer.after(f" {self.fields[check_field(field, self.fields)]}")) + _LONGER
+        written = generation.generate(self.context.runner, renderer.tokenizer, cache, ids, most, stop="\n")
         return written.text.partition("\n")[0].strip()
 
-    def _opened(self, question: str | None, cue: str | None) -> tuple[str, str | None]:
-        """The suffix of a decision, and the value that was read back for it, where one is."""
-        field = self.context.read_back
+    def _said(self, question: str | None, cue: str | None) -> tuple[Float[Tensor, " vocab"], str, str | None]:
+        """Logits at a decision, what stands before it, and the value that was read back, where one is."""
+        field, after, runner = self.context.read_back, self.context.renderer.after, self.context.runner
         if field is None:
-            return self.suffix(question, cue), None
+            suffix = self.suffix(question, cue)
+            return runner.extend(self.cache, after(suffix)).logits, suffix, None
+        check_field(field, self.fields)
         opened = self.context.cue if cue is None else checked_text(cue, "the cue")
-        value = self.read(field, question)
-        return self.suffix(question, read_back_cue(field, value, opened)), value
+        asked = after(self.suffix(question, read_back_cue(field)))
+        # The question runs once: its last token runs again, before the value and before the answer.
+        cache = runner.extend(self.cache, asked[:-1]).cache if asked[1:] else self.cache
+        value = self._read(cache, asked[-1:], field)
+        suffix = self.suffix(question, read_back_cue(field, value, opened))
+        ids, known = after(suffix), len(asked) - 1
+        if ids[:known] != asked[:-1]:  # the tokenizer joins the cue with what follows it
+            cache, known = self.cache, 0
+        return runner.extend(cache, ids[known:]).logits, suffix, value
 
     def generate(
         self,

@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 import torch
 
+from pkv_interp.cache import FrozenCache, Runner
+from pkv_interp.cache.computed import Computed
 from pkv_interp.composing import token_ids
-from pkv_interp.editing import Generation, State
+from pkv_interp.editing import Generation, State, generation
 from pkv_interp.errors import PkvError
 from pkv_interp.prompts.readout import read_back_cue
 from tests.editing.support import FIELD, LONG, NEW, OLD, OPTIONS, context_of
@@ -20,11 +22,11 @@ def written(monkeypatch: pytest.MonkeyPatch, value: str) -> list[str]:
     """Let every state read this value, and note what was asked for."""
     asked: list[str] = []
 
-    def read(_: State, field: str, *__: Any) -> str:
+    def read(_: State, _cache: FrozenCache, _ids: tuple[int, ...], field: str) -> str:
         asked.append(field)
         return value
 
-    monkeypatch.setattr(State, "read", read)
+    monkeypatch.setattr(State, "_read", read)
     return asked
 
 
@@ -55,11 +57,13 @@ def test_it_may_be_four_tokens_longer_than_the_value_in_the_text(
     state = context_of(tiny("llama")).prefill().edit(FIELD, value, "full_reprefill")
     asked: list[int] = []
 
-    def generate(_: State, most: int, **__: Any) -> Generation:
+    def generate(
+        _: Any, __: Any, _cache: FrozenCache, _ids: tuple[int, ...], most: int, **___: Any
+    ) -> Generation:
         asked.append(most)
         return Generation(" shipped\nAction: cancel", (), stopped=True)
 
-    monkeypatch.setattr(State, "generate", generate)
+    monkeypatch.setattr(generation, "generate", generate)
     assert state.read(FIELD) == "shipped"  # and nothing of the line after it
     assert asked == [len(token_ids(state.context.renderer.tokenizer, f" {value}")) + 4]
 
@@ -70,12 +74,31 @@ def test_what_was_read_is_what_the_decision_follows(monkeypatch: pytest.MonkeyPa
     one = state.reading_back(FIELD).decide(OPTIONS)
     assert asked == [FIELD]
     plain: Any = state.decide(OPTIONS, cue=f"{FIELD}: shipped\nAction:")
-    assert torch.equal(one.logits, plain.logits)
+    assert float((one.logits - plain.logits).abs().max()) < 1e-4
     assert plain.value is None
     assert asked == [FIELD]  # a plain context reads nothing
     monkeypatch.undo()
     written(monkeypatch, "pending")
     assert not torch.equal(state.reading_back(FIELD).decide(OPTIONS).logits, one.logits)
+
+
+def test_the_question_runs_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    state = context_of(tiny("llama")).prefill()
+    written(monkeypatch, "shipped")
+    ran: list[int] = []
+    extend = Runner.extend
+
+    def counted(self: Runner, cache: FrozenCache, ids: tuple[int, ...]) -> Computed:
+        ran.append(len(ids))
+        return extend(self, cache, ids)
+
+    monkeypatch.setattr(Runner, "extend", counted)
+    question = "What is to be done?\n" * 20
+    state.reading_back(FIELD).decide(OPTIONS, question)
+    after = state.context.renderer.after
+    whole = len(after(state.suffix(question, read_back_cue(FIELD, "shipped", state.context.cue))))
+    assert sum(ran) == whole
+    assert ran[0] == len(after(state.suffix(question, read_back_cue(FIELD)))) - 1
 
 
 def test_reading_changes_no_cache_and_no_other_context() -> None:
