@@ -28,7 +28,9 @@ def results() -> Path:
     return above if not place.is_dir() and above.is_dir() else place
 
 
-def newest(experiment: str, subject: str | None = None, asked: str = "layout") -> RunRecord | None:
+def newest(
+    experiment: str, subject: str | None = None, asked: str = "layout", preferred: str = PREFERRED
+) -> RunRecord | None:
     """The record of a subject; None, with a line, where there is none.
 
     Args:
@@ -36,13 +38,14 @@ def newest(experiment: str, subject: str | None = None, asked: str = "layout") -
         subject: a model, with ``@`` and what was asked for where that is not the usual one. None: the
             preferred model, or else the newest record of any.
         asked: the setting that stands after the ``@``.
+        preferred: the model whose record is taken, where there is one, if no subject is named.
     """
     place = results()
     records = load_records(place, experiment=experiment) if place.is_dir() else []
     found, remarks = newest_of_each_model(records)
     for remark in remarks:
         say(remark)
-    wanted = [record for record in found if record.subject == (subject or PREFERRED)]
+    wanted = [record for record in found if record.subject == (subject or preferred)]
     if not (wanted if subject else found):
         model, _, value = (subject or "").partition("@")
         given = f" model={model}" * bool(model) + f" {asked}={value}" * bool(value)
@@ -53,7 +56,7 @@ def newest(experiment: str, subject: str | None = None, asked: str = "layout") -
         return None
     record = max(wanted or found, key=lambda r: r.started_at)
     if not wanted:
-        say(f"{experiment}: no record of {PREFERRED}; this is the newest one present")
+        say(f"{experiment}: no record of {preferred}; this is the newest one present")
     say(f"{experiment}: model {record.subject}, record {record.path.name if record.path else record.key}")
     gate = record.competence
     if gate is not None:

@@ -32,7 +32,7 @@ class Agents:
 def asked_in(run: AgentRun, relevant: int) -> list[Asked]:
     """The questions of a conversation, as those of the other parts are kept."""
     return [
-        Asked("turns", relevant, turn.gold, {arm: turn.arms[arm].reading for arm in ARMS})
+        Asked("turns", relevant, turn.gold, {arm: turn.arms[arm].reading for arm in ARMS}, turn.values)
         for turn in run.turns
         if turn.gold is not None
     ]

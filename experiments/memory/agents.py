@@ -8,16 +8,16 @@ from functools import partial
 from os.path import commonprefix
 
 import torch
-from torch import Tensor
 
 from experiments.memory.personas import Persona, Question, questions
-from experiments.memory.prompts import Wording, memory_text, talk
-from experiments.memory.reading import FULL, Reading, read
+from experiments.memory.prompts import Wording, Words, memory_text, talk
+from experiments.memory.reading import FULL, Reading, answered, read
 from experiments.memory.settings import MemorySettings
 from experiments.memory.transplant import begun, compiled
 from experiments.memory.words import VALUES
 from pkv_interp.cache import FrozenCache
 from pkv_interp.cache.compute import Runner
+from pkv_interp.cache.computed import Computed
 from pkv_interp.measure.timing import seconds
 from pkv_interp.memory import CompiledMemory, Conversation
 from pkv_interp.streams import stream
@@ -60,7 +60,7 @@ class ArmTurn:
     """One turn of an arm.
 
     Attributes:
-        seconds: to the first token; on a CPU the process's own time over its threads.
+        seconds: to the first token that the model says; on a CPU the process's own time over its threads.
         tokens: run in this turn, those of the question included.
         reading: of the question, or of the turn's end where none is asked.
     """
@@ -72,11 +72,12 @@ class ArmTurn:
 
 @dataclass(frozen=True)
 class AgentTurn:
-    """One turn under all arms; ``gold`` is None where nothing is asked of the memory."""
+    """One turn under all arms; ``gold`` is None and ``values`` () where nothing is asked of the memory."""
 
     changed: bool
     gold: bool | None
     arms: dict[str, ArmTurn]
+    values: tuple[bool, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -146,7 +147,7 @@ class _Playing:
     def runner(self) -> Runner:
         return self.memory.runner
 
-    def spliced(self, turn: Turn, said: tuple[int, ...], words: tuple[int, ...]) -> tuple[Tensor, int]:
+    def spliced(self, turn: Turn, said: tuple[int, ...], words: tuple[int, ...]) -> tuple[Computed, int]:
         """Edit where something changed, add what was said, splice, ask."""
         tokens = 0
         if turn.change is not None:
@@ -154,28 +155,31 @@ class _Playing:
             self.memory = self.memory.update(name, VALUES[0] if on else VALUES[1], self.method)
             tokens = self.memory.cost.tokens
         self.earlier, self.talked = self.talked, self.talked.append(said)
-        logits = self.talked.attach(self.memory).logits(words)
-        return logits, tokens + len(said) + len(words)
+        cache = self.talked.attach(self.memory).cache
+        assert cache is not None
+        return self.runner.extend(cache, words), tokens + len(said) + len(words)
 
-    def whole(self, own: tuple[int, ...], words: tuple[int, ...]) -> tuple[Tensor, int]:
+    def whole(self, own: tuple[int, ...], words: tuple[int, ...]) -> tuple[Computed, int]:
         """Prefill everything."""
         ids = (*self.talked.ids, *own, *words)
-        return self.runner.prefill(ids).logits, len(ids)
+        return self.runner.prefill(ids), len(ids)
 
-    def last(self, said: tuple[int, ...], own: tuple[int, ...], words: tuple[int, ...]) -> tuple[Tensor, int]:
+    def last(
+        self, said: tuple[int, ...], own: tuple[int, ...], words: tuple[int, ...]
+    ) -> tuple[Computed, int]:
         """Run what is new, memory and question over the cache of what was said before."""
         cache = self.earlier.cache
         assert cache is not None
         ids = (*said, *own, *words)
-        return self.runner.extend(cache, ids).logits, len(ids)
+        return self.runner.extend(cache, ids), len(ids)
 
-    def ahead(self, ids: tuple[int, ...], words: tuple[int, ...]) -> tuple[Tensor, int]:
+    def ahead(self, ids: tuple[int, ...], words: tuple[int, ...]) -> tuple[Computed, int]:
         """Keep the longest beginning that is cached, run the rest and the question in one forward."""
         before, cache = self.first
         same = min(len(commonprefix([before, ids])), len(ids) - 1)
         done = self.runner.extend(cache.slice(0, same), (*ids[same:], *words))
         self.first = (ids, done.cache.slice(0, len(ids)))
-        return done.logits, len(ids) - same + len(words)
+        return done, len(ids) - same + len(words)
 
 
 def run_agent(persona: Persona, number: int, wording: Wording, settings: MemorySettings) -> AgentRun:
@@ -202,31 +206,34 @@ def run_agent(persona: Persona, number: int, wording: Wording, settings: MemoryS
     for turn in episode(persona, settings, number):
         said, text = wording.ids(turn.said), memory_text(turn.persona.memory())
         heard += turn.said
-        own, words = wording.ids(text), _words(wording, turn, heard + text)
+        own, asked = wording.ids(text), _words(wording, turn, heard + text)
+        words = asked.ids
         ids = (*wording.opening, *own, *playing.talked.ids[len(wording.opening) :], *said)
         # The spliced arm goes first: it is the one that adds what was said.
-        works: dict[str, Callable[[], tuple[Tensor, int]]] = {
+        works: dict[str, Callable[[], tuple[Computed, int]]] = {
             SPLICED: partial(playing.spliced, turn, said, words),
             FULL: partial(playing.whole, own, words),
             LAST: partial(playing.last, said, own, words),
             FIRST: partial(playing.ahead, ids, words),
         }
+        # The first token alone is timed; what is read back before the answer comes after it.
         done = {arm: seconds(work, device) for arm, work in works.items()}
-        full = done[FULL][1][0].cpu()
+        told = {arm: answered(wording, begun, asked) for arm, (_, (begun, _)) in done.items()}
         arms = {
             arm: ArmTurn(
                 took / threads,
                 tokens,
-                read(wording, logits.cpu(), None if arm in (FULL, FIRST) else full, tokens),
+                read(wording, told[arm], None if arm in (FULL, FIRST) else told[FULL], tokens),
             )
-            for arm, (took, (logits, tokens)) in done.items()
+            for arm, (took, (_, tokens)) in done.items()
         }
-        turns.append(AgentTurn(turn.change is not None, turn.gold, arms))
+        held = () if turn.question is None else turn.persona.held(turn.question.names)
+        turns.append(AgentTurn(turn.change is not None, turn.gold, arms, held))
     return AgentRun(persona.instance, len(persona.settings), turns)
 
 
-def _words(wording: Wording, turn: Turn, before: str) -> tuple[int, ...]:
-    """Tokens of the question, or of the template's end where the turn only goes on."""
+def _words(wording: Wording, turn: Turn, before: str) -> Words:
+    """Words of the question, or of the template's end where the turn only goes on."""
     if turn.question is not None:
         return wording.question(before, turn.question)
     return wording.asked(before, "Go on with what was said.")

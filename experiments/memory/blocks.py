@@ -46,7 +46,8 @@ def run_blocks(persona: Persona, wording: Wording, settings: MemorySettings) -> 
         for condition in (NEAR, FAR) if relevant > 1 else (NEAR,):
             for one in questions(persona, relevant, settings.seed, near=condition == NEAR):
                 words = wording.question(laid.text, one)
-                asked.append(Asked(condition, relevant, one.gold, read_arms(wording, arms, words, costs)))
+                found = read_arms(wording, arms, words, costs)
+                asked.append(Asked(condition, relevant, one.gold, found, persona.held(one.names)))
     return PersonaRun(persona.instance, len(persona.settings), len(full.ids) - len(laid.before), asked)
 
 
@@ -99,12 +100,14 @@ def run_references(persona: Persona, wording: Wording, settings: MemorySettings)
         opening = begun(wording, laid.before)
         arms, costs, length = _cuts(lines, at, opening, wording, settings)
         before = said + memory_text(cut(lines, at))
-        for condition, told in (
-            (NEEDS_BOTH, REFERRED.format(alias=f"the {alias}")),
-            (NEEDS_ONE, f"the {name}"),
+        for condition, told, names in (
+            # To state the setting that is referred to would say which one that is: this is answered at once.
+            (NEEDS_BOTH, REFERRED.format(alias=f"the {alias}"), ()),
+            (NEEDS_ONE, f"the {name}", (name,)),
         ):
-            words = wording.asked(before, rule_text(told, several=False))
-            asked.append(Asked(condition, 1, on, read_arms(wording, arms, words, costs)))
+            words = wording.asked(before, rule_text(told, several=False), names, wording.readout)
+            found = read_arms(wording, arms, words, costs)
+            asked.append(Asked(condition, 1, on, found, version.held(names)))
     return PersonaRun(persona.instance, len(persona.settings), length, asked)
 
 

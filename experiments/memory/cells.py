@@ -62,6 +62,16 @@ class Cell:
         """Whether an arm says yes."""
         return np.array([one.readings[arm].yes is True for one in self.asked])
 
+    def values_right(self, arm: str = FULL) -> float | None:
+        """Share of settings that an arm reads back as they are; None where it reads none."""
+        pairs = [
+            pair
+            for one in self.asked
+            if one.readings[arm].values
+            for pair in zip(one.readings[arm].values, one.values, strict=True)
+        ]
+        return float(np.mean([said == held for said, held in pairs])) if pairs else None
+
     def agrees(self, arm: str) -> Mask:
         """Whether an arm decides as the full prefill."""
         return np.array([one.readings[arm].yes == one.readings[FULL].yes for one in self.asked])
@@ -131,6 +141,7 @@ class Cell:
             **columns,
             counted=int(self.right().sum()),
             said_yes=float(self.said_yes(arm).mean()),
+            values_right=self.values_right(arm),
             top1=self._apart(arm, lambda apart: float(apart.top1)),
             kl=self._apart(arm, lambda apart: apart.kl),
             cosine=self._apart(arm, lambda apart: apart.cosine),

@@ -127,7 +127,7 @@ def measure_checks(persona: Persona, wording: Wording, settings: MemorySettings)
     question = questions(persona, 1, settings.seed)[0]
     name, on = question.toggled
     value = VALUES[0] if on else VALUES[1]
-    words = wording.question(scene.laid.text, question)
+    words = wording.question(scene.laid.text, question).ids
     opening, memory = scene.opening, scene.memory
     spliced = opening.attach(memory)
     full = runner.prefill(spliced.ids).cache

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from experiments.memory.personas import Persona, Question, questions
-from experiments.memory.prompts import Laid, Wording, lay, named, rule_text, talk
+from experiments.memory.prompts import Laid, Wording, Words, lay, named, rule_text, talk
 from experiments.memory.reading import FULL, Asked, PersonaRun, read_arms
 from experiments.memory.settings import MemorySettings
 from experiments.memory.transplant import begun, compiled
@@ -47,21 +47,24 @@ class Scene:
         laid = lay(wording, persona, "late", said)
         return cls(persona, compiled(persona, wording), begun(wording, laid.before), laid, wording)
 
-    def ranking(self, setting: str, words: tuple[int, ...], engine: Engine) -> list[int]:
-        """Positions after a setting's value, most attended by the decision over the stale memory first.
+    def ranking(self, setting: str, words: Words, engine: Engine) -> list[int]:
+        """Positions after a setting's value, most attended over the stale memory first.
+
+        Attended by the token that says the answer, or, where settings are read back, that says this one.
 
         It needs one run of the question over what is there, and nothing of the new value. Personas share no
         line, so that nothing could be learned on others.
 
         Args:
             setting: that is to be toggled.
-            words: tokens of the question.
+            words: of the question.
             engine: of the model.
         """
+        asked = (*words.text, *self.wording.cue(setting)) if words.names else words.ids
         (block,) = self.memory.blocks
         stale = self.opening.attach(self.memory)
         assert stale.cache is not None
-        read = engine.open((*stale.ids, *words), stale.cache, {"attention"})
+        read = engine.open((*stale.ids, *asked), stale.cache, {"attention"})
         weights = read.need("attn").double().mean((0, 1)).tolist()
         after = range(block.state.spans[setting][1], len(block.state.ids))
         moved = self.opening.length - block.start
@@ -123,7 +126,7 @@ def asked_after(
         found: conversations and tokens by method.
         condition: what was toggled.
     """
-    after = scene.persona.changed(*change).values
+    held = scene.persona.changed(*change).held(question.names)
     words = scene.wording.question(scene.laid.text, question)
     readings = read_arms(
         scene.wording,
@@ -131,7 +134,7 @@ def asked_after(
         words,
         {method: tokens for method, (_, tokens) in found.items()},
     )
-    return Asked(condition, len(question.names), all(after[name] for name in question.names), readings)
+    return Asked(condition, len(question.names), all(held), readings, held)
 
 
 def run_edits(persona: Persona, wording: Wording, engine: Engine, settings: MemorySettings) -> PersonaRun:

@@ -47,33 +47,39 @@ def _method(name: str) -> str:
 
 
 def placement(record: RunRecord) -> go.Figure:
-    """Accuracy of the full prefill by size, for each number of relevant settings, memory early and late."""
+    """Accuracy of the full prefill by size, for each number of relevant settings, memory early and late.
+
+    Dotted lines are answers at once, where the settings are read back first in the others.
+    """
     frame = table(record, ArmLine)
-    frame = frame.loc[(frame["part"] == PLACEMENT) & frame["condition"].str.endswith("direct")]
+    frame = frame.loc[frame["part"] == PLACEMENT]
+    back = frame["condition"].str.endswith("read_back").any()
+    lines = {"read_back": "solid", "direct": "dot"} if back else {"direct": "solid"}
     figure = make_subplots(rows=1, cols=2, shared_yaxes=True, subplot_titles=("memory first", "memory last"))
-    for col, where in ((1, "early direct"), (2, "late direct")):
+    for col, where in ((1, "early"), (2, "late")):
         for colour, relevant in zip(_COLOURS, sorted(set(frame["relevant"])), strict=False):
-            part = pick(frame, condition=where, relevant=relevant).sort_values("size")
-            found = estimates(part, "correct")
-            figure.add_scatter(
-                x=part["size"],
-                y=found["value"],
-                error_y=error_bars(found, colour),
-                mode="lines+markers",
-                name=f"{relevant} relevant",
-                legendgroup=str(relevant),
-                showlegend=col == 1,
-                line={"color": colour},
-                row=1,
-                col=col,
-            )
+            for regime, dash in lines.items():
+                part = pick(frame, condition=f"{where} {regime}", relevant=relevant).sort_values("size")
+                found = estimates(part, "correct")
+                name = f"{relevant} relevant" + (", at once" if back and regime == "direct" else "")
+                figure.add_scatter(
+                    x=part["size"],
+                    y=found["value"],
+                    error_y=error_bars(found, colour),
+                    mode="lines+markers",
+                    name=name,
+                    legendgroup=name,
+                    showlegend=col == 1,
+                    line={"color": colour, "dash": dash},
+                    row=1,
+                    col=col,
+                )
         figure.update_xaxes(title="settings in the memory", type="log", row=1, col=col)
     chance_line(figure)
     figure.update_yaxes(title="share of answers right", range=[0, 1.05], row=1, col=1)
     figure.update_layout(legend={**LEGEND_ABOVE, "y": 1.12}, margin={"t": 170})
-    return entitle(
-        figure, record, "Questions about a memory, all of it prefilled", _sample(frame), gated=True
-    )
+    told = "Questions about a memory, all of it prefilled"
+    return entitle(figure, record, told, _sample(frame), gated=True)
 
 
 def editing(record: RunRecord) -> go.Figure:

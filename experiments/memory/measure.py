@@ -103,7 +103,7 @@ def measure(session: Session[MemorySettings]) -> Measured:
         inside=each("inside", few, lambda one: run_both(one, wording, engine, settings), PersonaEdits),
     )
     check_agents(session, found.agents)
-    session.run.remarks += answers_remark(found.placement, settings.model.name)
+    session.run.remarks += answers_remark(found.placement, settings)
     return found
 
 
@@ -154,7 +154,7 @@ def prompt_tokens(one: Persona, wording: Wording, settings: MemorySettings) -> i
     asked = questions(one, settings.relevant[-1], settings.seed)[0]
     words = wording.question(laid.text, asked, "reasoned")
     own = wording.ids(memory_text(one.memory()))
-    return len(laid.before) + len(own) + len(words) + settings.cot_tokens
+    return len(laid.before) + len(own) + len(words.ids) + settings.cot_tokens
 
 
 def cut_remarks(sizes: Sequence[int], settings: MemorySettings, served: int | None) -> list[str]:
@@ -184,19 +184,19 @@ def cut_remarks(sizes: Sequence[int], settings: MemorySettings, served: int | No
     return told
 
 
-def answers_remark(runs: Sequence[PersonaRun], model: str) -> list[str]:
+def answers_remark(runs: Sequence[PersonaRun], settings: MemorySettings) -> list[str]:
     """That a model answers every question alike, where it does: then nothing it decides is evidence.
 
     Args:
         runs: all personas of the placement.
-        model: its name.
+        settings: name the model and the readout.
     """
-    direct = [one for run in runs for one in run.asked if one.condition.endswith("direct")]
-    said = {one.readings[FULL].yes for one in direct}
+    told = [one for run in runs for one in run.asked if one.condition.endswith(settings.readout)]
+    said = {one.readings[FULL].yes for one in told}
     if len(said) > 1:
         return []
     answer = "yes" if True in said else "no"
     return [
-        f"{model} answers all {len(direct)} direct questions with {answer}: this is a record of the "
+        f"{settings.model.name} answers all {len(told)} questions with {answer}: this is a record of the "
         "machinery; read the distances of logits, exact edits, tokens and time"
     ]

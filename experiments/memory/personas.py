@@ -98,6 +98,11 @@ class Persona:
         """Whether each setting is on, by name."""
         return {one.name: one.on for one in self.settings}
 
+    def held(self, names: Sequence[str]) -> tuple[bool, ...]:
+        """Whether each of some settings is on."""
+        values = self.values
+        return tuple(values[name] for name in names)
+
     def memory(self) -> Memory:
         """Its settings as one block of a memory, a line each."""
         parts = [part for one in self.settings for part in line_of(one)]

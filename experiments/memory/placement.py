@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from experiments.memory.personas import Persona, questions
 from experiments.memory.prompts import PLACEMENTS, Wording, lay, memory_text, talk
-from experiments.memory.reading import FULL, Asked, PersonaRun, logits_of, read, reasoned
+from experiments.memory.reading import FULL, Asked, PersonaRun, read, reasoned, said_after
 from experiments.memory.settings import MemorySettings
 from pkv_interp.memory import Conversation
 
@@ -28,9 +28,13 @@ def run_placement(persona: Persona, wording: Wording, settings: MemorySettings, 
         )
         for relevant in settings.relevant:
             for one in questions(persona, relevant, settings.seed, each=settings.each):
-                words = wording.question(laid.text, one)
-                reading = read(wording, logits_of(full, words), None, full.length)
-                asked.append(Asked(f"{placement} direct", relevant, one.gold, {FULL: reading}))
+                # Answers at once are measured beside those that read back, in this part alone.
+                for regime in dict.fromkeys(("direct", settings.readout)):
+                    words = wording.question(laid.text, one, regime)
+                    answer = said_after(wording, full.cache, words)
+                    found = {FULL: read(wording, answer, None, full.length)}
+                    held = persona.held(one.names)
+                    asked.append(Asked(f"{placement} {regime}", relevant, one.gold, found, held))
                 if reasons:
                     words = wording.question(laid.text, one, "reasoned")
                     thought = reasoned(full, words, settings.cot_tokens)

@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Literal
 
 from experiments.memory.personas import Persona, Question
-from experiments.memory.settings import MemorySettings
+from experiments.memory.settings import MemorySettings, Readout
 from experiments.memory.words import (
     ANSWERS,
     ASK_DIRECT,
@@ -24,6 +24,7 @@ from pkv_interp.editing.decision import option_ids
 from pkv_interp.memory import Memory
 from pkv_interp.models.load import LoadedModel
 from pkv_interp.prompts.notation import PROSE
+from pkv_interp.prompts.readout import read_back_cue
 from pkv_interp.prompts.rendering import Head, Renderer
 from pkv_interp.prompts.segments import Message, Segment
 from pkv_interp.streams import stream
@@ -31,8 +32,8 @@ from pkv_interp.streams import stream
 #: Where the memory stands: before what was said, or after it.
 Placement = Literal["early", "late"]
 PLACEMENTS: tuple[Placement, ...] = ("early", "late")
-#: One word at once, or after a chain of thought.
-Regime = Literal["direct", "reasoned"]
+#: A readout, or a chain of thought before the answer.
+Regime = Readout | Literal["reasoned"]
 #: An answer is read by its first token, where a tokenizer has none for the whole word.
 READ = replace(PROSE, first_token=True)
 _OPENING = "This is what you know so far.\n\n"
@@ -61,6 +62,26 @@ def rule_text(settings: str, several: bool, rule: str = "if") -> str:
     return RULES[rule].format(**{"all": settings, "is": verb, "on": VALUES[0]})
 
 
+@dataclass(frozen=True)
+class Words:
+    """Tokens of a question.
+
+    Attributes:
+        text: from the question to where the answer opens; with the cue of an answer at once.
+        names: settings that are stated before the answer; () for an answer at once.
+        cue: of the first of them; () where there is none.
+    """
+
+    text: tuple[int, ...]
+    names: tuple[str, ...] = ()
+    cue: tuple[int, ...] = ()
+
+    @property
+    def ids(self) -> tuple[int, ...]:
+        """Up to the first token that the model says."""
+        return (*self.text, *self.cue)
+
+
 @dataclass(frozen=True, eq=False)
 class Wording:
     """One model's way of writing.
@@ -69,11 +90,13 @@ class Wording:
         loaded: the model.
         renderer: of its tokenizer and template.
         head: of all that stands before the memory, or before what was said.
+        readout: how questions are answered where nothing else is asked for.
     """
 
     loaded: LoadedModel
     renderer: Renderer
     head: Head
+    readout: Readout
 
     @classmethod
     def of(cls, loaded: LoadedModel, settings: MemorySettings) -> Wording:
@@ -87,7 +110,7 @@ class Wording:
             Message("system", (Segment("system", SYSTEM),)),
             Message("user", (Segment("conversation", _OPENING),)),
         )
-        return cls(loaded, renderer, renderer.head(messages))
+        return cls(loaded, renderer, renderer.head(messages), settings.readout)
 
     @property
     def opening(self) -> tuple[int, ...]:
@@ -98,18 +121,26 @@ class Wording:
         """Tokens of a text that stands after others."""
         return token_ids(self.loaded.tokenizer, text) if text else ()
 
-    def asked(self, before: str, question: str, regime: Regime = "direct") -> tuple[int, ...]:
-        """Tokens from the question to the cue, or to where a chain of thought begins.
+    def asked(
+        self, before: str, question: str, names: tuple[str, ...] = (), regime: Regime = "direct"
+    ) -> Words:
+        """Tokens from the question to what the answer opens with, or to where a chain of thought begins.
 
         Args:
             before: what stands between the opening and the question.
             question: the rule.
+            names: settings that are read back first, in a regime that does so.
             regime: what is asked for after it.
         """
-        direct = regime == "direct"
-        text = f"\n{question} {ASK_DIRECT if direct else ASK_REASONED}"
-        tail = self.renderer.tail(self.head, before + text)
-        return self.renderer.after(text + tail + (CUE if direct else ""))
+        text = f"\n{question} {ASK_REASONED if regime == 'reasoned' else ASK_DIRECT}"
+        text += self.renderer.tail(self.head, before + text)
+        if regime == "read_back" and names:
+            return Words(self.renderer.after(text), names, self.cue(names[0]))
+        return Words(self.renderer.after(text + ("" if regime == "reasoned" else CUE)))
+
+    def cue(self, name: str) -> tuple[int, ...]:
+        """Tokens after which the value of a setting is read back."""
+        return self.renderer.after(read_back_cue(name))
 
     @cached_property
     def answers(self) -> tuple[int, int]:
@@ -127,18 +158,17 @@ class Wording:
         before = len(self.renderer.after(CUE))
         return all(len(self.renderer.after(f"{CUE} {word}")) == before + 1 for word in ANSWERS)
 
-    def question(
-        self, before: str, asked: Question, regime: Regime = "direct", rule: str = "if"
-    ) -> tuple[int, ...]:
+    def question(self, before: str, asked: Question, regime: Regime | None = None, rule: str = "if") -> Words:
         """Tokens of a question about settings by their names.
 
         Args:
             before: what stands between the opening and the question.
             asked: the question.
-            regime: what is asked for after the rule.
+            regime: what is asked for after the rule; None for the readout.
             rule: a name in `RULES`.
         """
-        return self.asked(before, rule_text(named(asked.names), len(asked.names) > 1, rule), regime)
+        told = rule_text(named(asked.names), len(asked.names) > 1, rule)
+        return self.asked(before, told, asked.names, regime or self.readout)
 
 
 def talk(n_turns: int, seed: int, instance: str) -> str:

@@ -10,10 +10,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from experiments.memory.prompts import Wording
-from experiments.memory.words import ANSWERS, FINAL
+from experiments.memory.prompts import Wording, Words
+from experiments.memory.words import ANSWERS, CUE, FINAL, VALUES
+from pkv_interp.cache import FrozenCache
+from pkv_interp.cache.compute import Runner
+from pkv_interp.cache.computed import Computed
 from pkv_interp.measure.splices import distance
-from pkv_interp.memory import Conversation
+from pkv_interp.memory import Conversation, Stated, stated
 
 #: The reference of every part: the same tokens, all of them run as one text.
 FULL = "full"
@@ -43,9 +46,10 @@ class Reading:
     Attributes:
         yes: whether it is yes; None for a chain of thought that comes to no answer.
         margin: yes less no, in logits; 0 of a chain of thought.
-        top: the likeliest token is one of the two.
+        top: the likeliest token is one of the two, and of a setting that is read back one of its values.
         tokens: run for this arm before the question is asked.
         apart: None for the full prefill.
+        values: as they were read back, on or off, in the order of the question.
     """
 
     yes: bool | None
@@ -53,6 +57,7 @@ class Reading:
     top: bool
     tokens: int = 0
     apart: Apart | None = None
+    values: tuple[bool, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -64,12 +69,14 @@ class Asked:
         relevant: settings that decide.
         gold: whether the answer is yes.
         readings: by arm.
+        values: of the settings in the question, in its order; () where the question names none.
     """
 
     condition: str
     relevant: int
     gold: bool
     readings: dict[str, Reading]
+    values: tuple[bool, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -89,63 +96,74 @@ class PersonaRun:
     asked: list[Asked]
 
 
-def logits_of(conversation: Conversation, words: tuple[int, ...]) -> Float[Tensor, " vocab"]:
-    """What a conversation says after some more tokens, kept off the device."""
-    return conversation.logits(words).cpu()
-
-
-def read(
-    wording: Wording,
-    logits: Float[Tensor, " vocab"],
-    full: Float[Tensor, " vocab"] | None = None,
-    tokens: int = 0,
-) -> Reading:
-    """A direct answer.
+def answered(wording: Wording, begun: Computed, words: Words) -> Stated:
+    """What the model says to a question, of which all but the answer has run.
 
     Args:
         wording: of the model.
-        logits: at the decision.
-        full: of the full prefill; None where these are they.
+        begun: what the last of the question's tokens left.
+        words: the question.
+    """
+    runner = Runner.of(wording.loaded.model)
+    return stated(runner, wording.renderer, begun, words.names, VALUES, CUE)
+
+
+def said_after(wording: Wording, cache: FrozenCache | None, words: Words) -> Stated:
+    """What the model says to a question over a cache, which must have a column."""
+    assert cache is not None
+    runner = Runner.of(wording.loaded.model)
+    return answered(wording, runner.extend(cache, words.ids), words)
+
+
+def read(wording: Wording, said: Stated, full: Stated | None = None, tokens: int = 0) -> Reading:
+    """An answer in one word.
+
+    Args:
+        wording: of the model.
+        said: at the decision.
+        full: of the full prefill; None where this is it.
         tokens: run for this arm before the question is asked.
     """
     yes, no = wording.answers
+    logits = said.logits.cpu()
     margin = float(logits[yes] - logits[no])
     apart = None
     if full is not None:
-        found = distance(logits, full, wording.answers)
+        found = distance(logits, full.logits.cpu(), wording.answers)
         apart = Apart(found.kl, found.cosine, found.centred_cosine, found.top1)
-    return Reading(margin > 0, margin, int(logits.argmax()) in (yes, no), tokens, apart)
+    top = said.freely and int(logits.argmax()) in (yes, no)
+    return Reading(margin > 0, margin, top, tokens, apart, tuple(one == VALUES[0] for one in said.values))
 
 
 def read_arms(
-    wording: Wording, arms: Mapping[str, Conversation], words: tuple[int, ...], costs: Mapping[str, int]
+    wording: Wording, arms: Mapping[str, Conversation], words: Words, costs: Mapping[str, int]
 ) -> dict[str, Reading]:
     """A question under several arms, each against the one called `FULL`.
 
     Args:
         wording: of the model.
         arms: conversations by arm.
-        words: tokens of the question.
+        words: of the question.
         costs: tokens run by arm, before the question; 0 where there is none.
     """
-    full = logits_of(arms[FULL], words)
+    full = said_after(wording, arms[FULL].cache, words)
     return {
         arm: read(wording, full, None, costs.get(arm, 0))
         if arm == FULL
-        else read(wording, logits_of(one, words), full, costs.get(arm, 0))
+        else read(wording, said_after(wording, one.cache, words), full, costs.get(arm, 0))
         for arm, one in arms.items()
     }
 
 
-def reasoned(conversation: Conversation, words: tuple[int, ...], most: int) -> Reading:
+def reasoned(conversation: Conversation, words: Words, most: int) -> Reading:
     """The answer at the end of a chain of thought.
 
     Args:
         conversation: that is asked.
-        words: tokens of the question.
+        words: of the question.
         most: new tokens.
     """
-    written = conversation.generate(words, most)
+    written = conversation.generate(words.ids, most)
     return Reading(concluded(written.answer), 0.0, True, len(written.ids))
 
 

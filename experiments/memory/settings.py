@@ -1,12 +1,12 @@
 """Settings of the experiment on memories."""
 
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
 from pkv_interp.plain import LONGEST_LIST
 from pkv_interp.run.editing_settings import known_methods
-from pkv_interp.run.settings import ExperimentSettings
+from pkv_interp.run.settings import ExperimentSettings, Model
 from pkv_interp.run.values import (
     Count,
     CountOrNone,
@@ -21,6 +21,8 @@ from pkv_interp.run.values import (
     rising,
 )
 
+#: One word at once, or after the settings of the question are stated, each as the cache has it.
+Readout = Literal["direct", "read_back"]
 #: Half width of the region of equivalence of accuracies, as a share; set before anything was measured.
 MARGIN = 0.05
 #: Level of each test of it.
@@ -66,12 +68,14 @@ Seams = Annotated[tuple[TokensOrNone, ...], Field(max_length=LONGEST_LIST)]
 class MemorySettings(ExperimentSettings):
     """Settings of this experiment; configs/memory.yaml says what each means."""
 
+    model: Model = Field(default="smollm2-135m-memory")  # pyright: ignore[reportAssignmentType]
     personas: Count = 8
     sizes: Sizes = (24, 60, 120)
     relevant: Sizes = (1, 2, 4)
     each: Count = 1
     n_turns: CountOrNone = 4
     chat: Switch = True
+    read_back: Switch = True
     cot_personas: CountOrNone = 2
     cot_tokens: Tokens = 48
     seams: Seams = (0, 1, 2, 4, 8)
@@ -88,8 +92,8 @@ class MemorySettings(ExperimentSettings):
     edit_rate: ShareOrNone = 0.25
     agent_relevant: Count = 1
     agent_edit: Edit = "in_place"
-    amounts: Sizes = (1, 2, 4, 8, 16, 32, 64)
-    sweep_personas: Count = 4
+    amounts: Sizes = (1, 4, 16, 64)
+    sweep_personas: Count = 3
     competence_threshold: Threshold = 0.8
     bootstrap_draws: Draws = 2000
 
@@ -120,6 +124,11 @@ class MemorySettings(ExperimentSettings):
         """See the base class."""
         there = (self.personas, "personas")
         return self.more_than(agents=there, sweep_personas=there, cot_personas=there)
+
+    @property
+    def readout(self) -> Readout:
+        """How every part but the placement is answered."""
+        return "read_back" if self.read_back else "direct"
 
     @property
     def size(self) -> int:

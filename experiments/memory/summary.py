@@ -58,10 +58,10 @@ def summarise(found: Measured, scoring: Scoring[MemorySettings]) -> Report:
         for run in found.agents
     ]
     first = [one for one in by_part[PLACEMENT] if one.size == scoring.settings.size]
-    direct = [one for one in first if one.condition == f"{_LATE} direct"]
-    gate = scoring.gate(direct[0].decisions(), scoring.settings.competence_threshold)
+    told = [one for one in first if one.condition == f"{_LATE} {scoring.settings.readout}"]
+    gate = scoring.gate(told[0].decisions(), scoring.settings.competence_threshold)
     headlines = [
-        *(_competence(one) for one in direct),
+        *(_competence(one) for one in told),
         *_splicing(by_part[TRANSPLANT]),
         *_editing(by_part[EDITS], scoring.settings),
         *_blocks(by_part[BLOCKS], scoring.settings),
@@ -197,7 +197,7 @@ def _flips(some: Sequence[Cell]) -> list[FlipLine]:
 def _model(some: Sequence[Cell]) -> list[ModelLine]:
     """Accuracy of the full prefill by placement, relevant settings and size, for each regime."""
     made: list[ModelLine] = []
-    for regime in ("direct", "reasoned"):
+    for regime in ("direct", "read_back", "reasoned"):
         mine = [one for one in some if one.condition.endswith(regime)]
         if not mine:
             continue

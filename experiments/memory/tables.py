@@ -34,7 +34,8 @@ class ArmLine(TableRow):
     """One arm: how often it is right, and how often it decides as the full prefill where that is right.
 
     ``agreement`` is empty where the arm is withheld: the model is not competent there, or decides always
-    alike. Distances are those of logits from the full prefill's, over all questions.
+    alike. Distances are those of logits from the full prefill's, over all questions. ``values_right`` is the
+    share of settings that were read back as they are; empty where none was.
     """
 
     table = "arms"
@@ -51,6 +52,7 @@ class ArmLine(TableRow):
     agreement_ci_high: float | None
     counted: int
     said_yes: float
+    values_right: float | None
     top1: float | None
     kl: float | None
     cosine: float | None

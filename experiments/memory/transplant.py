@@ -40,7 +40,8 @@ def run_transplant(persona: Persona, wording: Wording, settings: MemorySettings)
         for relevant in settings.edit_relevant:
             for one in questions(persona, relevant, settings.seed, each=settings.each):
                 words = wording.question(laid.text, one)
-                asked.append(Asked(placement, relevant, one.gold, read_arms(wording, arms, words, costs)))
+                found = read_arms(wording, arms, words, costs)
+                asked.append(Asked(placement, relevant, one.gold, found, persona.held(one.names)))
     return PersonaRun(persona.instance, len(persona.settings), memory.length, asked)
 
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from experiments.memory.edits import STALE, Scene, asked_after, toggled
 from experiments.memory.personas import Persona, questions
 from experiments.memory.prompts import READ, Wording, named, rule_text
-from experiments.memory.reading import Asked, PersonaRun, read_arms
+from experiments.memory.reading import Asked, PersonaRun, read, read_arms, said_after
 from experiments.memory.settings import MEMORY_METHODS, MemorySettings
 from experiments.memory.transplant import begun
-from experiments.memory.words import ANSWERS, ASK_DIRECT, CUE, RULES, VALUES
+from experiments.memory.words import ASK_DIRECT, CUE, RULES, VALUES
 from pkv_interp.editing import EditableContext
 from pkv_interp.engine import Engine
 from pkv_interp.measure.edit_decisions import clamped
@@ -37,16 +37,18 @@ def run_wordings(persona: Persona, wording: Wording, settings: MemorySettings) -
             arms: dict[str, Conversation] = {"full": whole, "spliced": scene.opening.attach(new)}
             arms["in_place"] = scene.opening.attach(alone)
             costs = {"full": whole.length, "spliced": new.cost.tokens, "in_place": alone.cost.tokens}
-            after = persona.changed(name, on).values
-            gold = all(after[other] for other in one.names)
+            held = persona.changed(name, on).held(one.names)
+            gold = all(held)
             for rule in RULES:
                 words = wording.question(scene.laid.text, one, rule=rule)
-                asked.append(Asked(f"{RULE} {rule}", relevant, gold, read_arms(wording, arms, words, costs)))
+                readings = read_arms(wording, arms, words, costs)
+                asked.append(Asked(f"{RULE} {rule}", relevant, gold, readings, held))
             words = wording.question(scene.laid.text, one)
             told = {told: scene.memory.update(name, value, "erratum", wording=told) for told in ERRATA}
             corrected = {"full": whole, **{k: scene.opening.attach(made) for k, made in told.items()}}
             costs = {"full": whole.length, **{k: made.cost.tokens for k, made in told.items()}}
-            asked.append(Asked(ERRATUM, relevant, gold, read_arms(wording, corrected, words, costs)))
+            readings = read_arms(wording, corrected, words, costs)
+            asked.append(Asked(ERRATUM, relevant, gold, readings, held))
     return PersonaRun(persona.instance, len(persona.settings), scene.memory.length, asked)
 
 
@@ -98,15 +100,15 @@ def run_both(persona: Persona, wording: Wording, engine: Engine, settings: Memor
             old = context.prefill()
             value = VALUES[0] if on else VALUES[1]
             moved = old.spans[name][1] - scene.memory.blocks[0].state.spans[name][1]
-            ranked = [
-                at + moved for at in scene.ranking(name, wording.question(scene.laid.text, one), engine)
-            ]
-            prefilled = {STALE: sign * old.decide(ANSWERS).margin}
+            words = wording.question(scene.laid.text, one)
+            ranked = [at + moved for at in scene.ranking(name, words, engine)]
+            prefilled = {STALE: sign * read(wording, said_after(wording, old.cache, words)).margin}
             for method in BOTH:
                 some = method.startswith("recompute@")
                 called = clamped(method, len(ranked)) if some else MEMORY_METHODS[method]
                 state = old.edit(name, value, called, **({"ranking": ranked} if some else {}))
-                prefilled[method] = sign * state.decide(ANSWERS).margin
+                said = said_after(wording, state.cache, words)
+                prefilled[method] = sign * read(wording, said).margin
             prefilled["new"] = prefilled["recompile"]
             made.append(
                 Both(

@@ -34,6 +34,7 @@ EXPECTED = {
         "smollm2-135m-gate-early",
         "smollm2-135m-gate-late",
         "smollm2-135m-programmable",
+        "smollm2-135m-memory",
         "smollm2-135m-base",
         "gemma3-270m-gate",
         "gemma3-270m-base",

@@ -148,7 +148,7 @@ def measured(wrong_of_two: int = 5) -> Measured:
         return joined(easy, answers_of((condition, 2, arms), wrong=wrong_of_two))
 
     return Measured(
-        placement=joined(two("late direct", {}), two("early direct", {})),
+        placement=joined(two("late read_back", {}), two("early read_back", {})),
         transplant=joined(two("late", splices), two("early", splices)),
         edits=joined(two("relevant", edits), two("irrelevant", idle)),
         blocks=answers_of(("near", 1, {"blocks1": "agree", "blocks2": "yes"})),

@@ -142,10 +142,14 @@ def test_a_memory_stands_before_what_was_said_or_after_it() -> None:
     assert late.after == ()
     assert talk(0, 0, "x") == ""
     assert talk(14, 0, "x").count("User: ") == 14
-    suffix = decode(list(wording().question(late.text, questions(one, 2, 0)[0])))
+    about = questions(one, 2, 0)[0]
+    suffix = decode(list(wording().question(late.text, about, "direct").ids))
     assert "are all enabled, the reply is yes" in suffix
     assert suffix.endswith("Answer:")
-    thought = decode(list(wording().question(late.text, questions(one, 1, 0)[0], "reasoned")))
+    words = wording().question(late.text, about)
+    assert words.names == about.names
+    assert decode(list(words.ids)) == f"{suffix.removesuffix('Answer:')}{about.names[0]}:"
+    thought = decode(list(wording().question(late.text, questions(one, 1, 0)[0], "reasoned").ids))
     assert "FINAL: yes or FINAL: no" in thought
     assert not thought.endswith("Answer:")
 

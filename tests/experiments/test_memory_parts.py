@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
+from scipy.stats import spearmanr
 
 from experiments.memory.agents import _Playing, episode
 from experiments.memory.blocks import cut, referring
@@ -12,6 +16,7 @@ from experiments.memory.placement import run_placement
 from experiments.memory.prompts import lay, memory_text, talk
 from experiments.memory.reading import FULL
 from experiments.memory.transplant import begun, compiled
+from experiments.memory.words import CUE, VALUES
 from pkv_interp.cache import FrozenCache
 from pkv_interp.cache.compute import Runner
 from pkv_interp.cache.computed import Computed
@@ -25,11 +30,23 @@ def test_the_full_prefill_of_a_placement_is_what_the_model_says_to_the_whole_tex
     found = run_placement(one, wording(), asked, reasons=False)
     laid = lay(wording(), one, "early", talk(asked.n_turns, asked.seed, one.instance))
     ids = (*laid.before, *wording().ids(memory_text(one.memory())), *laid.after)
-    words_ = wording().question(laid.text, questions(one, 1, asked.seed)[0])
-    logits = Runner.of(tiny("llama").model).prefill((*ids, *words_)).logits
+    about = questions(one, 1, asked.seed)[0]
+    assert [line.condition for line in found.asked[:2]] == ["early direct", "early read_back"]
+    runner, renderer = Runner.of(tiny("llama").model), wording().renderer
+    words_ = wording().question(laid.text, about, "direct").ids
+    at_once, read_back = (line.readings[FULL] for line in found.asked[:2])
     yes, no = wording().answers
-    assert found.asked[0].condition == "early direct"
-    assert found.asked[0].readings[FULL].margin == pytest.approx(float(logits[yes] - logits[no]), abs=1e-4)
+    logits = runner.prefill((*ids, *words_)).logits
+    assert at_once.margin == pytest.approx(float(logits[yes] - logits[no]), abs=1e-4)
+    assert at_once.values == ()
+    stated = (*ids, *wording().question(laid.text, about).ids)
+    first = runner.prefill(stated).logits
+    scores = [float(first[renderer.after(f" {value}")[0]]) for value in VALUES]
+    assert read_back.values == (scores[0] > scores[1],)
+    value = VALUES[0] if read_back.values[0] else VALUES[1]
+    logits = runner.prefill((*stated, *renderer.after(f" {value}\n{CUE}"))).logits
+    assert read_back.margin == pytest.approx(float(logits[yes] - logits[no]), abs=1e-4)
+    assert found.asked[1].values == one.held(about.names)
 
 
 def test_a_toggled_setting_is_edited_by_each_method_at_its_cost() -> None:
@@ -60,14 +77,23 @@ def test_positions_are_ranked_by_the_attention_of_the_decision() -> None:
     one = questions(scene.persona, 1, 0)[0]
     words_ = wording().question(scene.laid.text, one)
     ranked = scene.ranking(one.names[0], words_, Engine(tiny("llama")))
+    assert wording().cue(one.names[0]) == words_.cue
     state = scene.memory.blocks[0].state
     assert sorted(ranked) == list(range(state.spans[one.names[0]][1], len(state.ids)))
-    whole = Engine(tiny("llama")).prefill((*scene.opening.attach(scene.memory).ids, *words_), {"attention"})
-    # Of a prefill of the same tokens, close to the splice's: the most attended is the same.
+    asked = (*scene.opening.attach(scene.memory).ids, *words_.ids)
+    whole = Engine(tiny("llama")).prefill(asked, {"attention"})
+    # Of a prefill of the same tokens, like the splice's: so is the order, far more than by chance.
     moved = scene.opening.length - scene.memory.blocks[0].start
     weights = whole.need("attn").double().mean((0, 1))
-    best = max(ranked, key=lambda at: float(weights[at + moved]))
-    assert best in ranked[:3]
+    there = [float(weights[at + moved]) for at in ranked]
+    order: Any = spearmanr(there, range(len(there)))
+    assert order.statistic < -0.4
+    assert order.pvalue < 1e-6
+    two = questions(scene.persona, 2, 0)[0]
+    asked_both = wording().question(scene.laid.text, two)
+    other = scene.ranking(two.names[1], asked_both, Engine(tiny("llama")))
+    alone = replace(asked_both, names=two.names[1:], cue=wording().cue(two.names[1]))
+    assert other == scene.ranking(two.names[1], alone, Engine(tiny("llama")))
 
 
 def test_a_definition_and_its_line_are_cut_apart_or_not_in_one_text() -> None:
@@ -105,7 +131,7 @@ def test_a_prefix_cache_with_the_memory_first_is_a_prefill_that_takes_one_forwar
     memory, opening = compiled(one, wording()), begun(wording(), wording().opening)
     begin = (*opening.ids, *memory.ids)
     playing = _Playing(memory, opening, opening, (begin, runner.prefill(begin).cache), "in_place")
-    words_ = wording().question(memory_text(one.memory()), questions(one, 1, 0)[0])
+    words_ = wording().question(memory_text(one.memory()), questions(one, 1, 0)[0]).ids
     name = one.settings[3].name
     ids = begin
     forwards: list[int] = []
@@ -120,9 +146,9 @@ def test_a_prefix_cache_with_the_memory_first_is_a_prefill_that_takes_one_forwar
         begin_now = (*opening.ids, *wording().ids(memory_text(one.changed(name, on).memory())))
         ids = (*begin_now, *ids[len(begin) :], *wording().ids(said))
         before, forwards[:] = playing.first[0], []
-        logits, tokens = playing.ahead(ids, words_)
+        done, tokens = playing.ahead(ids, words_)
         same = next((i for i, (a, b) in enumerate(zip(before, ids, strict=False)) if a != b), len(before))
         assert forwards == [tokens] == [len(ids) - same + len(words_)]
-        assert float((logits - runner.prefill((*ids, *words_)).logits).abs().max()) < 1e-4
+        assert float((done.logits - runner.prefill((*ids, *words_)).logits).abs().max()) < 1e-4
         assert playing.first[0] == ids
         assert playing.first[1].length == len(ids)

@@ -111,7 +111,7 @@ def test_agreement_counts_only_where_the_full_prefill_is_right() -> None:
 
 
 def test_what_the_records_own_gate_withholds_is_not_laid_to_the_part() -> None:
-    wrong = answers_of(("late direct", 1, {}), ("early direct", 1, {}), wrong=10)
+    wrong = answers_of(("late read_back", 1, {}), ("early read_back", 1, {}), wrong=10)
     report = summarise(replace(measured(), placement=wrong), made_up.scoring(chosen()))
     assert "edit_in_place" not in report.stated()
     told = {line.headline: line for line in lines(report, CoverageLine)}
@@ -204,10 +204,54 @@ def test_an_agent_that_answers_the_contrary_is_fast_and_wrong() -> None:
 
 def test_a_model_that_always_says_the_same_is_told_in_its_record() -> None:
     found = measured()
-    assert answers_remark(found.placement, "some") == []
-    same = [Asked("late direct", 1, gold, {FULL: reading(True)}) for gold in (True, False)]
-    (told,) = answers_remark([PersonaRun("8-0", 8, 80, same)], "some")
-    assert told.startswith("some answers all 2 direct questions with yes: this is a record of the machinery")
+    assert answers_remark(found.placement, chosen()) == []
+    same = [Asked("late read_back", 1, gold, {FULL: reading(True)}) for gold in (True, False)]
+    runs = [PersonaRun("8-0", 8, 80, same)]
+    (told,) = answers_remark(runs, chosen())
+    assert told.startswith("tiny-llama answers all 2 questions with yes: this is a record of the machinery")
+    varied = [Asked("late direct", 1, gold, {FULL: reading(gold)}) for gold in (True, False)]
+    assert answers_remark([replace(runs[0], asked=same + varied)], chosen()) == [told]
+    assert answers_remark([replace(runs[0], asked=same + varied)], chosen(read_back=False)) == []
+
+
+def test_the_record_is_gated_on_the_readout_that_its_parts_use() -> None:
+    wrong = answers_of(("late read_back", 1, {}), ("early read_back", 1, {}), wrong=10)
+    right = answers_of(("late direct", 1, {}), ("early direct", 1, {}))
+    both = [replace(a, asked=a.asked + b.asked) for a, b in zip(wrong, right, strict=True)]
+    some = replace(measured(), placement=both)
+    told = {how: summarise(some, made_up.scoring(chosen(read_back=how))).stated() for how in (True, False)}
+    assert told[True]["competence_nf1"].value == 0.0
+    assert told[False]["competence_nf1"].value == 1.0
+    assert "edit_in_place" not in told[True]
+    assert "edit_in_place" in told[False]
+
+
+def test_values_that_are_read_back_are_counted_where_there_are_any() -> None:
+    held = ((True,), (False,), (True,), ())
+    said = ((True,), (True,), (True,), ())
+    runs = [
+        run_of(
+            number,
+            [
+                replace(
+                    asked("late", gold, gold, {"spliced": gold, "no_rotation": True}),
+                    values=values,
+                    readings={
+                        FULL: replace(reading(gold), values=values),
+                        "spliced": replace(reading(gold, 0.1), values=told),
+                        "no_rotation": reading(True, 0.1),
+                    },
+                )
+                for gold, values, told in zip((True, False, True, False), held, said, strict=True)
+            ],
+        )
+        for number in range(2)
+    ]
+    report = summarise(replace(measured(), transplant=runs), made_up.scoring(chosen()))
+    found = {one.arm: one.values_right for one in lines(report, ArmLine) if one.part == "transplant"}
+    assert found[FULL] == 1.0
+    assert found["spliced"] == pytest.approx(2 / 3)
+    assert found["no_rotation"] is None
 
 
 def test_rows_are_one_a_question_and_arm(report: Report) -> None:
