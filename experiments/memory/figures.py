@@ -74,7 +74,8 @@ def placement(record: RunRecord) -> go.Figure:
                     row=1,
                     col=col,
                 )
-        figure.update_xaxes(title="settings in the memory", type="log", row=1, col=col)
+        sizes = sorted(set(frame["size"]))
+        figure.update_xaxes(title="settings in the memory", type="log", tickvals=sizes, row=1, col=col)
     chance_line(figure)
     figure.update_yaxes(title="share of answers right", range=[0, 1.05], row=1, col=1)
     figure.update_layout(legend={**LEGEND_ABOVE, "y": 1.12}, margin={"t": 170})
@@ -110,7 +111,9 @@ def editing(record: RunRecord) -> go.Figure:
     )
     figure.update_yaxes(title="right after the change", range=[0, 1.05], row=1, col=1)
     figure.update_yaxes(title="tokens run, plus one", type="log", row=1, col=2)
-    figure.update_layout(barmode="group", legend=LEGEND_ABOVE, height=560, margin={"t": 150, "b": 130})
+    figure.update_layout(
+        barmode="group", legend=LEGEND_ABOVE, height=560, margin={"t": 150, "b": 130, "r": 70}
+    )
     return entitle(figure, record, "One setting toggled in a spliced memory", _sample(frame), gated=True)
 
 
@@ -154,7 +157,7 @@ def blocks(record: RunRecord) -> go.Figure:
         (2, "KL from the prefill (nats)"),
         (3, "tokens of an exact edit"),
     ):
-        figure.update_xaxes(title="blocks", type="log", row=1, col=col)
+        figure.update_xaxes(title="blocks", type="log", tickvals=sorted(set(numbers)), row=1, col=col)
         figure.update_yaxes(title=title, rangemode="tozero", row=1, col=col)
     figure.update_layout(legend=LEGEND_ABOVE, margin={"t": 150}, width=1100)
     return entitle(figure, record, "A memory made as blocks apart", _sample(frame), gated=True)
