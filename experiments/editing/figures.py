@@ -75,7 +75,9 @@ def frontier_scatter(record: RunRecord) -> go.Figure:
             )
     figure.update_xaxes(title="tokens recomputed, as a share of the context", range=[-0.06, 1.12])
     figure.update_yaxes(title=_RIGHT, range=[-0.12, 1.14])
-    figure.update_layout(legend={"x": 1.02, "y": 1.0, "groupclick": "togglegroup"}, width=1050, height=650)
+    # A legend that is longer than the figure is cut in a picture.
+    height = 650 + 140 * ("read_back" in set(frame["method"]))
+    figure.update_layout(legend={"x": 1.02, "y": 1.0, "groupclick": "togglegroup"}, width=1050, height=height)
     figure.update_layout(margin_r=230)
     sample = f"{sample_of(frame, 'scenario')}; bars: 95 % over families"
     return entitle(figure, record, "What an edit decides, and how much it recomputes", sample)
