@@ -85,7 +85,7 @@ def test_the_frontier_is_that_of_the_record(records: dict[tuple[str, str], RunRe
 def test_the_main_table_of_edits_is_that_of_the_record(
     place: str, records: dict[tuple[str, str], RunRecord]
 ) -> None:
-    marker = rf"<!-- table editing \S+ main_frontier place:{place} [^>]*-->(.*?)<!-- end -->"
+    marker = rf"<!-- table editing {MODEL} main_frontier place:{place} [^>]*-->(.*?)<!-- end -->"
     (text,) = re.findall(marker, RESULTS, re.DOTALL)
     kept: Any = records["editing", MODEL].tables["main_frontier"]
     by_method = {line["method"]: line for line in kept if line["place"] == place}
@@ -97,7 +97,7 @@ def test_the_main_table_of_edits_is_that_of_the_record(
         assert right.removesuffix(" \\*") == known, method
         assert [share, tokens] == [f"{line[name]:.3f}" for name in ("share", "tokens")], method
     (counts,) = re.findall(
-        r"<!-- table editing \S+ edits_that_matter [^>]*-->(.*?)<!-- end -->", RESULTS, re.DOTALL
+        rf"<!-- table editing {MODEL} edits_that_matter [^>]*-->(.*?)<!-- end -->", RESULTS, re.DOTALL
     )
     edits, matter, stale_right, full_wrong = map(int, _lines(counts)[place])
     assert edits == matter + stale_right + full_wrong

@@ -233,7 +233,7 @@ def run_agent(persona: Persona, number: int, wording: Wording, settings: MemoryS
 
 
 def _words(wording: Wording, turn: Turn, before: str) -> Words:
-    """Words of the question, or of the template's end where the turn only goes on."""
+    """Words of the question, or of a line that asks nothing of the memory where the turn only goes on."""
     if turn.question is not None:
         return wording.question(before, turn.question)
     return wording.asked(before, "Go on with what was said.")

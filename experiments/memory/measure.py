@@ -16,6 +16,7 @@ from experiments.memory.prompts import Wording, lay, memory_text, talk
 from experiments.memory.reading import FULL, PersonaRun
 from experiments.memory.transplant import run_transplant
 from experiments.memory.wordings import PersonaEdits, run_both, run_wordings
+from experiments.memory.words import VALUES
 from pkv_interp.cache.compute import Runner
 from pkv_interp.errors import PkvError
 
@@ -154,7 +155,11 @@ def prompt_tokens(one: Persona, wording: Wording, settings: MemorySettings) -> i
     asked = questions(one, settings.relevant[-1], settings.seed)[0]
     words = wording.question(laid.text, asked, "reasoned")
     own = wording.ids(memory_text(one.memory()))
-    return len(laid.before) + len(own) + len(words.ids) + settings.cot_tokens
+    told = wording.question(laid.text, asked)
+    # A stated setting is its value, a line break and the next cue.
+    lines = sum(len(wording.ids(f" {VALUES[1]}\n{name}:")) for name in told.names)
+    longest = max(len(words.ids) + settings.cot_tokens, len(told.ids) + lines)
+    return len(laid.before) + len(own) + longest
 
 
 def cut_remarks(sizes: Sequence[int], settings: MemorySettings, served: int | None) -> list[str]:

@@ -21,6 +21,7 @@ from experiments.memory.words import (
 )
 from pkv_interp.composing import token_ids
 from pkv_interp.editing.decision import option_ids
+from pkv_interp.errors import PkvError
 from pkv_interp.memory import Memory
 from pkv_interp.models.load import LoadedModel
 from pkv_interp.prompts.notation import PROSE
@@ -103,13 +104,20 @@ class Wording:
         """Write what every prompt begins with.
 
         Raises:
-            PkvError: the chat template changes the messages.
+            PkvError: the chat template changes the messages, or the tokenizer cannot tell the values apart
+                that are to be read back.
         """
         renderer = Renderer(loaded.tokenizer, settings.chat, settings.model.thinking, ASK_DIRECT, READ)
         messages = (
             Message("system", (Segment("system", SYSTEM),)),
             Message("user", (Segment("conversation", _OPENING),)),
         )
+        if settings.readout == "read_back":
+            try:
+                option_ids(renderer, read_back_cue("setting"), VALUES)
+            except PkvError as error:
+                told = f"{' and '.join(VALUES)} cannot be read back with this tokenizer: {error.cause}"
+                raise PkvError(told, "set read_back=false") from error
         return cls(loaded, renderer, renderer.head(messages), settings.readout)
 
     @property
@@ -154,7 +162,7 @@ class Wording:
 
     @cached_property
     def whole_words(self) -> bool:
-        """Whether either answer is one token after the cue."""
+        """Whether each answer is one token after the cue."""
         before = len(self.renderer.after(CUE))
         return all(len(self.renderer.after(f"{CUE} {word}")) == before + 1 for word in ANSWERS)
 

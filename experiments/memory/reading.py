@@ -47,7 +47,7 @@ class Reading:
         yes: whether it is yes; None for a chain of thought that comes to no answer.
         margin: yes less no, in logits; 0 of a chain of thought.
         top: the likeliest token is one of the two, and of a setting that is read back one of its values.
-        tokens: run for this arm before the question is asked.
+        tokens: run for this arm before the question is asked; of a chain of thought, those written.
         apart: None for the full prefill.
         values: as they were read back, on or off, in the order of the question.
     """
@@ -69,7 +69,7 @@ class Asked:
         relevant: settings that decide.
         gold: whether the answer is yes.
         readings: by arm.
-        values: of the settings in the question, in its order; () where the question names none.
+        values: of the settings in the question, in its order; () where it names none or reasons.
     """
 
     condition: str

@@ -61,7 +61,7 @@ def summarise(found: Measured, scoring: Scoring[MemorySettings]) -> Report:
     told = [one for one in first if one.condition == f"{_LATE} {scoring.settings.readout}"]
     gate = scoring.gate(told[0].decisions(), scoring.settings.competence_threshold)
     headlines = [
-        *(_competence(one) for one in told),
+        *(_competence(one, scoring.settings.read_back) for one in told),
         *_splicing(by_part[TRANSPLANT]),
         *_editing(by_part[EDITS], scoring.settings),
         *_blocks(by_part[BLOCKS], scoring.settings),
@@ -88,8 +88,9 @@ def summarise(found: Measured, scoring: Scoring[MemorySettings]) -> Report:
     )
 
 
-def _competence(one: Cell) -> Headline:
-    what = f"full prefill right, {_relevant(one)}, {one.size} settings"
+def _competence(one: Cell, read_back: bool) -> Headline:
+    how = "read back" if read_back else "at once"
+    what = f"full prefill right {how}, {_relevant(one)}, {one.size} settings"
     return Headline(
         f"competence_nf{one.relevant}", one.share(one.right()), what, needs_gate=False, bounds=SHARE
     )

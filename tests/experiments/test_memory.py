@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from experiments.memory import words
+from experiments.memory import prompts, words
 from experiments.memory.agents import SPLICED
 from experiments.memory.edits import IRRELEVANT, RELEVANT
 from experiments.memory.measure import cut_remarks, fitting, prompt_tokens
 from experiments.memory.personas import MOST, Persona, Setting, answered, persona, questions
-from experiments.memory.prompts import PLACEMENTS, lay, memory_text, talk
+from experiments.memory.prompts import PLACEMENTS, Wording, lay, memory_text, talk
 from experiments.memory.reading import FULL, concluded
 from experiments.memory.settings import MemorySettings
 from experiments.memory.tables import AgentLine, ArmLine, CoverageLine, GateLine, InsideLine
@@ -178,6 +178,26 @@ def test_sizes_that_the_positions_do_not_hold_are_left_out_and_told(monkeypatch:
     monkeypatch.setattr(Positions, "of", lambda _model: Positions("TinyLlama", room - 1, None))
     with pytest.raises(PkvError, match="a persona of 8 settings needs more than"):
         fitting(every, wording(), asked)
+
+
+def test_stated_settings_need_their_positions_too() -> None:
+    one = persona(0, 0, 8)
+    back, once = (
+        prompt_tokens(one, Wording.of(tiny("llama"), asked), asked)
+        for asked in (
+            settings("relevant=[4]", "cot_tokens=1", f"read_back={how}") for how in ("true", "false")
+        )
+    )
+    assert back > once
+
+
+def test_values_that_cannot_be_told_apart_are_told_before_anything_is_run(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(prompts, "VALUES", ("enabled", "enabled"))
+    with pytest.raises(PkvError, match="cannot be read back with this tokenizer: .* set read_back=false"):
+        Wording.of(tiny("llama"), settings())
+    assert Wording.of(tiny("llama"), settings("read_back=false")).readout == "direct"
 
 
 def test_random_weights_state_nothing_but_competence_and_time(record: RunRecord) -> None:

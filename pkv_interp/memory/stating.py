@@ -37,7 +37,7 @@ def stated(
 ) -> Stated:
     """Go on from the first setting's cue: a line ``name: value`` for each, then the answer's cue.
 
-    A value is read by the first token in which the values differ, as a decision is, and written out whole.
+    A value is read by its first token (its only one where the notation wants that) and written out whole.
 
     Args:
         runner: the model.
@@ -48,14 +48,17 @@ def stated(
         cue: opens the answer.
 
     Raises:
-        PkvError: two values share their first token, or logits are not finite.
+        PkvError: two values share that token, one of several tokens where the notation wants one, or logits
+            that are not finite.
     """
     found: list[str] = []
     freely = True
     for name, following in zip(names, [*map(read_back_cue, names[1:]), cue], strict=False):
-        ids = option_ids(renderer, read_back_cue(name), values)
+        opened = read_back_cue(name)
+        ids = option_ids(renderer, opened, values)
         scores = finite(begun.logits[list(ids)], "the logits of a setting's values")
         freely = freely and int(begun.logits.argmax()) in ids
         found.append(values[int(torch.argmax(scores))])
-        begun = runner.extend(begun.cache, renderer.after(f" {found[-1]}\n{following}"))
+        written = renderer.notation.written(found[-1], opened)
+        begun = runner.extend(begun.cache, renderer.after(f"{written}\n{following}"))
     return Stated(tuple(found), freely, begun.logits)
