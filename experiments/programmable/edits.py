@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from pkv_interp.editing import State
 from pkv_interp.measure.edit_decisions import edited
-from pkv_interp.measure.edit_patterns import Patterns
+from pkv_interp.measure.edit_patterns import READ, Patterns
 from pkv_interp.measure.edit_scenes import EditScene
 from pkv_interp.models.load import LoadedModel
 
@@ -13,8 +13,6 @@ from pkv_interp.models.load import LoadedModel
 BYSTANDERS = ("bystander_isolated", "bystander_plain")
 #: Arms of the text as it was, whose right action is the old one.
 BEFORE = ("full_old", "full_isolated_old")
-#: Opens the name of an arm whose decision reads the field back first.
-READ = "read_"
 #: What is common today: the method, and the wording of its erratum.
 BASELINES = {"tagged_erratum": "erratum", "hoist": "hoist", "recompute_32": "recompute@32"}
 

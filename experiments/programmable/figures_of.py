@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from experiments.programmable.edits import BEFORE, BYSTANDERS, READ, EditMargins
+from experiments.programmable.edits import BEFORE, BYSTANDERS, EditMargins
 from experiments.programmable.measure import RoleMeasured
+from pkv_interp.measure.edit_patterns import READ
 from pkv_interp.run.scoring import Resampling
 from pkv_interp.stats import Estimate, mean, ratio_of_means
 from pkv_interp.stats.shares import share_difference

@@ -170,5 +170,7 @@ def _patterns(
             for arm in dict.fromkeys(arm for one in part for arm in one.margins):
                 right = [one.margins[arm] > 0 for one in part]
                 estimate = mean(right, [one.family for one in part], bounds=(0.0, 1.0), **scoring.resampling)
-                lines.append(PatternStep.of(estimate, step=step, arm=arm, place=place))
+                values = [one.read[arm] for one in part if arm in one.read]
+                read = float(np.mean(values)) if values else None
+                lines.append(PatternStep.of(estimate, step=step, arm=arm, place=place, read=read))
     return lines

@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from dataclasses import field as dataclass_field
 from typing import Any
 
 from experiments.train_gate.settings import TrainGateSettings
-from pkv_interp.measure.edit_patterns import Patterns
+from pkv_interp.editing import EditableContext
+from pkv_interp.measure.edit_patterns import READ, Patterns
 from pkv_interp.measure.edit_scenes import EditScene, SceneSource, alternating
 from pkv_interp.models.load import LoadedModel
 from pkv_interp.training.courses import Programmable
@@ -21,11 +23,14 @@ class PatternMargins:
     Attributes:
         family, place: of the edit.
         margins: by arm, as `PatternStep` names them.
+        read: whether the new value was read, by arm that reads the field back; none of a course that does not,
+            and in measurements of before.
     """
 
     family: str
     place: str
     margins: dict[str, float]
+    read: dict[str, bool] = dataclass_field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -58,26 +63,35 @@ def under_patterns(
 ) -> Patterned:
     """Decisions on every edit: the plain prefill, the prefill under isolation, and the plain field refreshed.
 
+    A course whose answers read fields back has these decisions a second time, with the field read back.
+
     Args:
         loaded: with the adapter.
         scenes: the edits.
-        settings: say how many links the course has.
+        settings: say how many links the course has, and whether it reads back.
     """
-    links = settings.course.link_tokens if isinstance(settings.course, Programmable) else 0
+    course = settings.course if isinstance(settings.course, Programmable) else None
+    links = 0 if course is None else course.link_tokens
+    reads = course is not None and course.read_back > 0
     found = []
     for scene in scenes:
         made, task = Patterns.of(loaded, scene, links), scene.task
-
-        def margin(context: Any, method: str, scene: EditScene = scene) -> float:
-            state = context.edit(scene.task.field, scene.task.new, method)
-            return state.decide(scene.actions).margin
-
-        margins = {
-            "full": margin(made.plain, "full_reprefill"),
-            "field_only": margin(made.plain, "field_only"),
-            "full_isolated": margin(made.isolated, "field_only"),
+        margins: dict[str, float] = {}
+        read: dict[str, bool] = {}
+        arms: dict[str, tuple[EditableContext, str]] = {
+            "full": (made.plain, "full_reprefill"),
+            "field_only": (made.plain, "field_only"),
+            "full_isolated": (made.isolated, "field_only"),
         }
+        for arm, (context, method) in arms.items():
+            state = context.edit(task.field, task.new, method)
+            margins[arm] = state.decide(scene.actions).margin
+            if reads:
+                decided = state.reading_back(task.field).decide(scene.actions)
+                margins[f"{READ}{arm}"] = decided.margin
+                read[f"{READ}{arm}"] = (decided.value or "").lower() == task.new.lower()
         if made.ruled is not None:
-            margins["full_rule_linked"] = margin(made.ruled, "field_only")
-        found.append(PatternMargins(task.family, scene.place, margins))
+            ruled = made.ruled.edit(task.field, task.new, "field_only")
+            margins["full_rule_linked"] = ruled.decide(scene.actions).margin
+        found.append(PatternMargins(task.family, scene.place, margins, read))
     return Patterned(found)

@@ -15,6 +15,8 @@ from pkv_interp.prompts.segments import PLAIN, Message, Segment
 
 #: Name of the links that are put after a rule's statement.
 LINKS = "links"
+#: Opens the name of an arm whose decision reads the field back first.
+READ = "read_"
 
 
 @dataclass(frozen=True, eq=False)

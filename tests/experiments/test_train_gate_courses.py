@@ -11,7 +11,10 @@ from experiments.train_gate.courses import soft_tokens
 from experiments.train_gate.experiment import EXPERIMENT
 from experiments.train_gate.fitting import fit
 from experiments.train_gate.settings import TrainGateSettings
+from experiments.train_gate.under_pattern import scenes_of, under_patterns
 from pkv_interp.errors import PkvError
+from pkv_interp.measure.edit_patterns import READ, Patterns
+from pkv_interp.models.load import load_adapted
 from pkv_interp.records import RunRecord
 from pkv_interp.training import chat
 from pkv_interp.training.courses import Memories, Programmable, Reader
@@ -74,6 +77,22 @@ def test_each_snapshot_is_judged_under_the_pattern(record: RunRecord) -> None:
     assert [line["step"] for line in record.tables["history"]] == [1, 2, 3, 4]
     course: Any = record.config["course"]
     assert course["links"] == 1
+
+
+def test_a_course_that_reads_back_is_judged_so_as_well(record: RunRecord, place: Path) -> None:
+    asked = settings(place, {"kind": "programmable", "read_back": 0.5})
+    loaded = load_adapted(asked.model, place / "adapter")
+    (scene,) = scenes_of(asked, loaded.tokenizer)[:1]
+    found = under_patterns(loaded, [scene], asked).edits[0]
+    reading = {arm for arm in found.margins if arm.startswith(READ)}
+    assert reading == {f"{READ}{arm}" for arm in ("full", "field_only", "full_isolated")} == set(found.read)
+    # A decision after a written value stands after another text, and is another one.
+    assert all(found.margins[arm] != found.margins[arm.removeprefix(READ)] for arm in reading)
+    state = Patterns.of(loaded, scene).plain.edit(scene.task.field, scene.task.new, "full_reprefill")
+    written = state.read(scene.task.field)
+    assert found.read[f"{READ}full"] is (written.lower() == scene.task.new.lower())
+    # The course of the record does not, and has no such arm.
+    assert not any(line["arm"].startswith(READ) for line in lines_of(record, "pattern_by_step"))
 
 
 def test_the_record_can_be_made_again_from_what_was_measured(record: RunRecord) -> None:
