@@ -8,14 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from pkv_interp.pictures.scenes import SIDE
-from pkv_interp.pictures.words import FILLERS, IMAGE, VISION_END, VISION_START
+from pkv_interp.pictures.words import FILLERS, IMAGE, ORDINALS, VISION_END, VISION_START
 from pkv_interp.prompts.errata import HOISTED, erratum_line
 
 #: The span of one picture: the marks around it and a token for each of its cells.
 PICTURE = f"{VISION_START} {' '.join([IMAGE] * SIDE * SIDE)} {VISION_END}"
 #: The field that says what a question by the mode asks.
 FIELD = "mode"
-_ORDINALS = ("first", "second")
 
 
 @dataclass(frozen=True)
@@ -51,7 +50,7 @@ def shown(count: int) -> list[Piece]:
     return [
         piece
         for at in range(count)
-        for piece in (Piece(f"{_ORDINALS[at]} picture :"), Piece(PICTURE, at), Piece("."))
+        for piece in (Piece(f"{ORDINALS[at]} picture :"), Piece(PICTURE, at), Piece("."))
     ]
 
 
@@ -72,7 +71,7 @@ def hoisted_mode(mode: str) -> tuple[str, str]:
 
 def asks(text: str, which: int | None = None) -> str:
     """A question; of which of two pictures, where there are two."""
-    return text if which is None else f"in the {_ORDINALS[which]} picture , {text}"
+    return text if which is None else f"in the {ORDINALS[which]} picture , {text}"
 
 
 def joined(pieces: Sequence[Piece]) -> str:

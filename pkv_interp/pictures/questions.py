@@ -20,12 +20,14 @@ class Question:
         text: the words.
         answer: the right word.
         options: the words that it is among.
+        named: words of the text that name one thing, each with the cell of that thing.
     """
 
     kind: str
     text: str
     answer: str
     options: tuple[str, ...]
+    named: tuple[tuple[str, int], ...] = ()
 
 
 def told(thing: Thing, mode: str) -> str:
@@ -43,10 +45,11 @@ def about_single(scene: Scene) -> list[Question]:
     if len(scene.things) != 1:
         return []
     only = scene.things[0]
+    it = (("it", only.cell),)
     return [
-        Question("colour", "what colour is it ?", only.colour, COLOURS),
-        Question("shape", "what shape is it ?", only.shape, SHAPES),
-        Question("place", "where is it ?", only.place, PLACES),
+        Question("colour", "what colour is it ?", only.colour, COLOURS, it),
+        Question("shape", "what shape is it ?", only.shape, SHAPES, it),
+        Question("place", "where is it ?", only.place, PLACES, it),
     ]
 
 
@@ -55,9 +58,10 @@ def about_largest(scene: Scene) -> list[Question]:
     large = scene.only(lambda thing: thing.large)
     if large is None or len(scene.things) == 1:
         return []
+    it = (("largest", large.cell),)
     return [
-        Question("largest", "what colour is the largest ?", large.colour, COLOURS),
-        Question("largest", "what shape is the largest ?", large.shape, SHAPES),
+        Question("largest", "what colour is the largest ?", large.colour, COLOURS, it),
+        Question("largest", "what shape is the largest ?", large.shape, SHAPES, it),
     ]
 
 
@@ -77,10 +81,12 @@ def about_named(scene: Scene) -> list[Question]:
     found = []
     for shape in SHAPES:
         if one := scene.only(lambda thing, s=shape: thing.shape == s):
-            found.append(Question("colour_of", f"what colour is the {shape} ?", one.colour, COLOURS))
+            text, named = f"what colour is the {shape} ?", ((shape, one.cell),)
+            found.append(Question("colour_of", text, one.colour, COLOURS, named))
     for colour in COLOURS:
         if one := scene.only(lambda thing, c=colour: thing.colour == c):
-            found.append(Question("shape_of", f"what shape is the {colour} one ?", one.shape, SHAPES))
+            text, named = f"what shape is the {colour} one ?", ((colour, one.cell),)
+            found.append(Question("shape_of", text, one.shape, SHAPES, named))
     return found
 
 
@@ -90,14 +96,15 @@ def sides(scene: Scene) -> list[Question]:
     named = [t for t in scene.things if scene.only(lambda thing, s=t.shape: thing.shape == s)]
     for one in named:
         for other in named:
+            both = ((one.shape, one.cell), (other.shape, other.cell))
             if one.column != other.column:
                 side = "left" if one.column < other.column else "right"
                 text = f"is the {one.shape} left or right of the {other.shape} ?"
-                found.append(Question("side", text, side, ("left", "right")))
+                found.append(Question("side", text, side, ("left", "right"), both))
             if one.row != other.row:
                 side = "above" if one.row < other.row else "below"
                 text = f"is the {one.shape} above or below the {other.shape} ?"
-                found.append(Question("side", text, side, ("above", "below")))
+                found.append(Question("side", text, side, ("above", "below"), both))
     return found
 
 
@@ -124,4 +131,4 @@ def by_mode(scene: Scene, mode: str) -> Question | None:
     if thing is None:
         return None
     options = (COLOURS, SHAPES, PLACES)[MODES.index(mode)]
-    return Question("mode", BY_MODE, told(thing, mode), options)
+    return Question("mode", BY_MODE, told(thing, mode), options, (("it", thing.cell),))

@@ -14,6 +14,8 @@ PLACES = ("northwest", "northeast", "southwest", "southeast")
 NUMBERS = ("zero", "one", "two", "three", "four", "five", "six")
 SIDES = ("left", "right", "above", "below")
 VERDICTS = ("yes", "no")
+#: Which of two pictures.
+ORDINALS = ("first", "second")
 #: Values of the field that says what is asked of a picture.
 MODES = ("colour", "shape", "place")
 

@@ -1,4 +1,4 @@
-"""What picture tokens are to tell of their cells while the model is trained: what, where and how many."""
+"""What tokens tell in training beside answers: picture tokens of their cells, words of what they name."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from pkv_interp.pictures.scenes import SIDE, Scene
-from pkv_interp.pictures.words import COLOURS, NUMBERS, PLACES, SHAPES, VOCABULARY
+from pkv_interp.pictures.words import COLOURS, NUMBERS, ORDINALS, PLACES, SHAPES, VOCABULARY
 
 #: Words of a cell's shape and colour, and of its quarter and of how many things there are up to it.
 _SEEN: tuple[tuple[str, ...], ...] = (SHAPES, COLOURS)
@@ -32,8 +32,9 @@ class CellReader(nn.Module):
         super().__init__()
         self.large = nn.Linear(d_model, 2)
         self.grid = nn.Linear(d_model, 2 * SIDE)
+        self.named = nn.Linear(d_model, 2 * SIDE)
         self.nothing = nn.Parameter(torch.zeros(len(_SEEN)))
-        self.scale = nn.Parameter(torch.full((len(_SEEN) + len(_PLACED),), 5.0))
+        self.scale = nn.Parameter(torch.full((len(_SEEN) + len(_PLACED) + 1,), 5.0))
 
     def forward(
         self, tokens: Float[Tensor, "n d"], words: Float[Tensor, "vocab d"]
@@ -52,8 +53,16 @@ class CellReader(nn.Module):
         """Logits of row, column, quarter and things so far, from the text stack after its first blocks."""
         rows, columns = self.grid(hidden).float().split(SIDE, dim=-1)
         scales = self.scale[len(_SEEN) :]
-        said = [_said(hidden, words, names) * scale for names, scale in zip(_PLACED, scales, strict=True)]
+        said = [
+            _said(hidden, words, names) * scale for names, scale in zip(_PLACED, scales[:-1], strict=True)
+        ]
         return (rows, columns, *said)
+
+    def orders(
+        self, hidden: Float[Tensor, "n d"], words: Float[Tensor, "vocab d"]
+    ) -> Float[Tensor, "n pictures"]:
+        """Logits of which of two pictures a token is of or asks about, after the same blocks."""
+        return _said(hidden, words, ORDINALS) * self.scale[-1]
 
 
 def _said(
@@ -109,3 +118,43 @@ def place_loss(
         for logits, right in zip(reader.places(hidden, words), wanted, strict=True)
     ]
     return torch.stack(losses).sum()
+
+
+def name_loss(
+    reader: CellReader, hidden: Float[Tensor, "n d"], told: Int[Tensor, " n"]
+) -> tuple[Float[Tensor, ""], float]:
+    """Cross-entropy of the row and column of the thing that a word names, and the share that is read right.
+
+    Args:
+        reader: reads them.
+        hidden: the text stack at these words, after some blocks.
+        told: the cells.
+    """
+    wanted = (told // SIDE, told % SIDE)
+    logits = reader.named(hidden).float().split(SIDE, dim=-1)
+    of = max(1, len(told))
+    losses = [
+        nn.functional.cross_entropy(one, right, reduction="sum") / of
+        for one, right in zip(logits, wanted, strict=True)
+    ]
+    right = [one.argmax(-1) == each for one, each in zip(logits, wanted, strict=True)]
+    return torch.stack(losses).sum(), int((right[0] & right[1]).sum()) / of
+
+
+def order_loss(
+    reader: CellReader,
+    hidden: Float[Tensor, "n d"],
+    words: Float[Tensor, "vocab d"],
+    told: Int[Tensor, " n"],
+) -> tuple[Float[Tensor, ""], float]:
+    """Cross-entropy of which of two pictures tokens are about, and the share that tell it right; 0 of none.
+
+    Args:
+        reader: reads it.
+        hidden: the text stack after its first blocks, at picture tokens and at words that ask about one.
+        words: embeddings of the vocabulary.
+        told: 0 or 1.
+    """
+    logits, of = reader.orders(hidden, words), max(1, len(told))
+    loss = nn.functional.cross_entropy(logits, told, reduction="sum") / of
+    return loss, int((logits.argmax(-1) == told).sum()) / of

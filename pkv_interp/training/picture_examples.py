@@ -23,14 +23,14 @@ from pkv_interp.pictures.prompts import (
     shown,
 )
 from pkv_interp.pictures.questions import Question, by_mode, questions_of
-from pkv_interp.pictures.scenes import Scene, Split
+from pkv_interp.pictures.scenes import SIDE, Scene, Split
 from pkv_interp.pictures.words import BOS, IMAGE, MODES, VOCABULARY
 
 #: Longest preface and filler in tokens, and the most questions that one prompt asks.
 PREFACE, BETWEEN, QUESTIONS = 64, 16, 8
 #: Longest preface of a step's prompts: most steps have short ones.
 _LONGEST = (0, 0, 8, 8, 24, PREFACE)
-_TWO, _TWO_HARD, _BY_MODE = 0.25, 0.4, 0.3
+_TWO, _TWO_HARD, _BY_MODE = 0.35, 0.5, 0.3
 #: What is asked first: of one thing at a time, told by itself or found by its shape, colour or size.
 SIMPLE = ("colour", "shape", "place", "count", "colour_of", "shape_of", "largest")
 #: What takes several looks.
@@ -50,12 +50,17 @@ class Example:
         targets: positions that are followed by an answer, each the last token of a question.
         kinds: what is asked there.
         scenes: of its pictures, in order.
+        named: positions of words that name one thing, each with the cell of that thing.
+        ordered: positions of picture tokens, of words that name a thing and of targets, each with the picture
+            that it is about; none where there is one picture.
     """
 
     ids: tuple[int, ...]
     targets: tuple[int, ...]
     kinds: tuple[str, ...]
     scenes: tuple[Scene, ...]
+    named: tuple[tuple[int, int], ...]
+    ordered: tuple[tuple[int, int], ...]
 
 
 def encode(text: str) -> list[int]:
@@ -101,7 +106,7 @@ def _about(
     field = mode_field(MODES[int(rng.integers(len(MODES)))]) if rng.random() < 0.2 else ""
     return _written(
         _before(rng, field, count, longest),
-        [(asks(q.text, None if count == 1 else which), q) for which, q in questions],
+        [(None if count == 1 else which, q) for which, q in questions],
         tuple(one.scene for one in drawn),
     )
 
@@ -129,7 +134,7 @@ def _by_mode(rng: np.random.Generator, split: Split, longest: int) -> Example:
     pieces = [*_before(rng, field, 1, longest), Piece(update)]
     others = _by_kind(questions_of(scene), tuple(GENERATORS))
     more = [_one_of(rng, others) for _ in range(QUESTIONS - 3)]
-    return _written(pieces, [(q.text, q) for q in (first, *more)], (scene,))
+    return _written(pieces, [(None, q) for q in (first, *more)], (scene,))
 
 
 def _before(rng: np.random.Generator, field: str, count: int, longest: int) -> list[Piece]:
@@ -146,17 +151,25 @@ def _before(rng: np.random.Generator, field: str, count: int, longest: int) -> l
 
 def _written(
     pieces: list[Piece],
-    questions: list[tuple[str, Question]],
+    questions: list[tuple[int | None, Question]],
     scenes: tuple[Scene, ...],
 ) -> Example:
     ids = [_IDS[BOS], *encode(joined(pieces))]
-    targets, kinds = [], []
-    for text, question in questions:
-        ids += encode(text)
+    targets, kinds, named, ordered = [], [], [], []
+    if len(scenes) > 1:
+        shown_at = [at for at, token in enumerate(ids) if token == _IDS[IMAGE]]
+        ordered += [(at, number // SIDE**2) for number, at in enumerate(shown_at)]
+    for which, question in questions:
+        words = encode(asks(question.text, which))
+        names = [(len(ids) + words.index(_IDS[word]), cell) for word, cell in question.named]
+        ids += words
         targets.append(len(ids) - 1)
+        named += names
+        if which is not None:
+            ordered += [(at, which) for at in (*(at for at, _ in names), len(ids) - 1)]
         kinds.append(question.kind)
         ids += [_IDS[question.answer], _IDS["."]]
-    return Example(tuple(ids), tuple(targets), tuple(kinds), scenes)
+    return Example(tuple(ids), tuple(targets), tuple(kinds), scenes, tuple(named), tuple(ordered))
 
 
 @dataclass(frozen=True, eq=False)
@@ -172,6 +185,8 @@ class Batch:
         targets: of each target its position.
         answers: of each target the right token.
         kinds: of each target what is asked.
+        named: row, position and cell of each word that names one thing.
+        ordered: row, position and number of the picture of each token that is about one of two.
     """
 
     ids: Int[Tensor, "rows tokens"]
@@ -182,6 +197,8 @@ class Batch:
     targets: Int[Tensor, " targets"]
     answers: Int[Tensor, " targets"]
     kinds: tuple[str, ...]
+    named: Int[Tensor, "names 3"]
+    ordered: Int[Tensor, "tokens 3"]
 
 
 def batch_of(examples: list[Example]) -> Batch:
@@ -202,4 +219,12 @@ def batch_of(examples: list[Example]) -> Batch:
         torch.tensor(targets),
         ids[torch.tensor(rows), torch.tensor(targets) + 1],
         tuple(kind for one in examples for kind in one.kinds),
+        _by_row([one.named for one in examples]),
+        _by_row([one.ordered for one in examples]),
     )
+
+
+def _by_row(told: list[tuple[tuple[int, int], ...]]) -> Int[Tensor, "n 3"]:
+    """Row, position and what is told there."""
+    lines = [(row, at, value) for row, one in enumerate(told) for at, value in one]
+    return torch.tensor(lines, dtype=torch.long).view(-1, 3)

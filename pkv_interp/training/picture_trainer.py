@@ -18,12 +18,15 @@ from pkv_interp.pictures.drawing import patches, picture
 from pkv_interp.pictures.generators import GENERATORS
 from pkv_interp.streams import stream
 from pkv_interp.training.checkpoint import restore_checkpoint, write_checkpoint
-from pkv_interp.training.picture_cells import CellReader, cell_loss, cells, place_loss
+from pkv_interp.training.picture_cells import CellReader, cell_loss, cells, name_loss, order_loss, place_loss
 from pkv_interp.training.picture_examples import Batch, Level, batch_of, examples
 from pkv_interp.training.trainer import fast_bfloat16
 
-#: Blocks of the text stack after which a picture token is to tell its place.
-_BLOCKS = 2
+#: Blocks of the text stack after which tokens are to tell where they are and which picture they are about, and
+#: after which a word is to tell where the thing is that it names.
+_BLOCKS, _NAMED = 2, 3
+#: Opens the names of the tower's parameters.
+_TOWER = "model.model.visual."
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,8 @@ class PictureTraining:
 
     Attributes:
         tower_steps: steps in which the tower alone learns what is in each cell.
-        simple_steps: of the steps after them, those that ask about one thing at a time, without prefaces.
+        simple_steps: of the steps after them, those that ask about one thing at a time, without prefaces; the
+            tower learns until they end, and is left as it is from then on.
         steps: steps after the tower's, on answers.
         again_steps: steps after these, which ask more of what is hard; the rate rises to half of its height
             and falls once more.
@@ -41,6 +45,8 @@ class PictureTraining:
         lr: learning rate at its highest; it falls as a cosine over the steps on answers.
         cell_weight: of the tower's own loss beside that of the answers.
         place_weight: of what the text stack's first blocks tell of each cell, beside that of the answers.
+        name_weight: of what words tell of the things that they name, beside that of the answers.
+        order_weight: of what tokens tell of which picture they are about, beside that of the answers.
         checkpoint_every: steps between checkpoints.
         seed: of initial weights and of everything that is drawn.
     """
@@ -54,6 +60,8 @@ class PictureTraining:
     lr: float = 1.5e-3
     cell_weight: float = 0.1
     place_weight: float = 0.2
+    name_weight: float = 0.3
+    order_weight: float = 0.3
     checkpoint_every: int = 50
     seed: int = 0
 
@@ -62,9 +70,13 @@ class PictureTraining:
         """Steps in all."""
         return self.tower_steps + self.steps + self.again_steps
 
+    def sees(self, step: int) -> bool:
+        """Whether the tower learns in a step; its backward takes half of a step's time."""
+        return step < self.tower_steps + self.simple_steps
+
     def level(self, step: int) -> Level:
         """Which questions a step asks."""
-        if step < self.tower_steps + self.simple_steps:
+        if self.sees(step):
             return "simple"
         return "all" if step < self.tower_steps + self.steps else "hard"
 
@@ -128,9 +140,9 @@ def train_pictures(
             values = _tower_step(model, reader, rng, settings)
         else:
             values = _answer_step(model, reader, rng, settings, step)
-        for parameter in params.values():
-            # All take the same number of steps, so that a resumed training is the same training.
-            if parameter.grad is None:
+        for name, parameter in params.items():
+            # All that learn take the same number of steps, so that a resumed training is the same training.
+            if parameter.grad is None and (settings.sees(step) or not name.startswith(_TOWER)):
                 parameter.grad = torch.zeros_like(parameter)
         nn.utils.clip_grad_norm_(params.values(), 1.0)
         optimizer.step()
@@ -193,13 +205,24 @@ def _answer_step(
     drawn = examples(rng, settings.batch, level=settings.level(step))
     batch = batch_of(drawn)
     with _half():
-        seen = _seen(model, batch.pixels, batch.grids)
+        with torch.set_grad_enabled(settings.sees(step)):
+            seen = _seen(model, batch.pixels, batch.grids)
         told = cells([scene for one in drawn for scene in one.scenes])
         cell, right = cell_loss(reader, torch.cat(seen.pooler_output), _words(model), told)
-        logits, early = answer_logits(model, batch, seen)
-        where = place_loss(reader, early[batch.images.bool()], _words(model), told)
+        logits, streams = answer_logits(model, batch, seen)
+        where = place_loss(reader, streams[_BLOCKS][batch.images.bool()], _words(model), told)
+        rows, at, cell_of = batch.named.T
+        named, found = name_loss(reader, streams[_NAMED][rows, at], cell_of)
+        rows, at, which = batch.ordered.T
+        ordered, told_apart = order_loss(reader, streams[_BLOCKS][rows, at], _words(model), which)
     loss = nn.functional.cross_entropy(logits, batch.answers)
-    (loss + settings.cell_weight * cell + settings.place_weight * where).backward()
+    weighted = (
+        (settings.cell_weight, cell),
+        (settings.place_weight, where),
+        (settings.name_weight, named),
+        (settings.order_weight, ordered),
+    )
+    sum((weight * one for weight, one in weighted), loss).backward()
     kinds: dict[str, list[bool]] = {}
     for kind, good in zip(batch.kinds, (logits.argmax(-1) == batch.answers).tolist(), strict=True):
         kinds.setdefault(kind, []).append(good)
@@ -207,15 +230,19 @@ def _answer_step(
         "loss": float(loss.detach()),
         "cell_loss": float(cell.detach()),
         "place_loss": float(where.detach()),
+        "name_loss": float(named.detach()),
+        "order_loss": float(ordered.detach()),
         "accuracy_cell": right,
+        "told_name": found,
+        "told_order": told_apart,
         **{f"accuracy_{kind}": float(np.mean(found)) for kind, found in sorted(kinds.items())},
     }
 
 
 def answer_logits(
     model: Qwen2_5_VLForConditionalGeneration, batch: Batch, seen: Any
-) -> tuple[Float[Tensor, "targets vocab"], Float[Tensor, "rows tokens d"]]:
-    """Logits where answers follow, in float32, and the residual stream after the first blocks.
+) -> tuple[Float[Tensor, "targets vocab"], tuple[Float[Tensor, "rows tokens d"], ...]]:
+    """Logits where answers follow, in float32, and the residual stream after every block.
 
     Args:
         model: in training or not.
@@ -230,4 +257,4 @@ def answer_logits(
         use_cache=False,
         output_hidden_states=True,
     )
-    return model.lm_head(out[0][batch.rows, batch.targets]).float(), out.hidden_states[_BLOCKS]
+    return model.lm_head(out[0][batch.rows, batch.targets]).float(), out.hidden_states

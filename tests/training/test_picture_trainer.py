@@ -13,7 +13,7 @@ from pkv_interp.errors import PkvError
 from pkv_interp.models.picture_model import new_picture_model
 from pkv_interp.pictures.scenes import Scene, Thing
 from pkv_interp.pictures.words import IMAGE, VOCABULARY
-from pkv_interp.training.picture_cells import cells
+from pkv_interp.training.picture_cells import CellReader, cells, name_loss
 from pkv_interp.training.picture_examples import batch_of, examples
 from pkv_interp.training.picture_trainer import PictureTraining, train_pictures
 
@@ -81,6 +81,39 @@ def test_a_batch_asks_what_its_examples_ask() -> None:
     for row, at, answer in zip(batch.rows, batch.targets, batch.answers, strict=True):
         assert VOCABULARY[int(batch.ids[row, at])] == "?"
         assert int(batch.ids[row, at + 1]) == int(answer)
+
+
+def test_words_that_name_one_thing_know_its_cell() -> None:
+    drawn = examples(np.random.default_rng(1), 24)
+    batch = batch_of(drawn)
+    assert len(batch.named) == sum(len(one.named) for one in drawn) > 40
+    words = set()
+    for row, at, cell in batch.named.tolist():
+        word = VOCABULARY[int(batch.ids[row, at])]
+        words.add(word)
+        (*_, thing) = [t for scene in drawn[row].scenes for t in scene.things if t.cell == cell]
+        known = {thing.shape, thing.colour, "it"} | ({"largest"} if thing.large else set())
+        if len(drawn[row].scenes) == 1:
+            assert word in known
+    assert {"it", "largest"} < words
+
+
+def test_a_word_is_read_where_it_points() -> None:
+    reader = CellReader(8)
+    with torch.no_grad():
+        reader.named.weight.copy_(torch.eye(8))
+        reader.named.bias.zero_()
+    hidden = torch.zeros(2, 8)
+    hidden[0, [1, 4 + 2]] = 20.0  # row 1, column 2
+    hidden[1, [3, 4 + 0]] = 20.0
+    loss, right = name_loss(reader, hidden, torch.tensor([6, 12]))
+    assert float(loss.detach()) < 1e-6
+    assert right == 1.0
+    loss, right = name_loss(reader, hidden, torch.tensor([6, 13]))
+    assert float(loss.detach()) > 9.0
+    assert right == 0.5
+    loss, right = name_loss(reader, hidden[:0], torch.tensor([], dtype=torch.long))
+    assert (float(loss.detach()), right) == (0.0, 0.0)
 
 
 def test_the_rate_rises_and_falls() -> None:
