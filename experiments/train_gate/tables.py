@@ -70,8 +70,8 @@ class PatternStep(EstimateRow):
     """Share of right decisions on edits of held-out families after a training step, by pattern and place.
 
     Attributes:
-        arm: ``full``, ``full_isolated`` (with the course's links), ``full_rule_linked`` or ``field_only``; after
-            ``read_`` the same with the field read back first, where the course does.
+        arm: ``full``, ``full_isolated`` (with the course's links), ``full_rule_linked`` or ``field_only``;
+            after ``read_`` the same with the field read back first, where the course does.
         place: of the field.
         read: share of values that were read back right; None where none is read.
     """

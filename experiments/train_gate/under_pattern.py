@@ -23,8 +23,8 @@ class PatternMargins:
     Attributes:
         family, place: of the edit.
         margins: by arm, as `PatternStep` names them.
-        read: whether the new value was read, by arm that reads the field back; none of a course that does not,
-            and in measurements of before.
+        read: whether the new value was read, by arm that reads the field back; none of a course that does
+            not, and in measurements of before.
     """
 
     family: str

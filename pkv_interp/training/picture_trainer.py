@@ -22,8 +22,8 @@ from pkv_interp.training.picture_cells import CellReader, cell_loss, cells, name
 from pkv_interp.training.picture_examples import Batch, Level, batch_of, examples
 from pkv_interp.training.trainer import fast_bfloat16
 
-#: Blocks of the text stack after which tokens are to tell where they are and which picture they are about, and
-#: after which a word is to tell where the thing is that it names.
+#: Blocks of the text stack after which tokens are to tell where they are and which picture they are about,
+#: and after which a word is to tell where the thing is that it names.
 _BLOCKS, _NAMED = 2, 3
 #: Opens the names of the tower's parameters.
 _TOWER = "model.model.visual."

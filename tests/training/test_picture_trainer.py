@@ -12,8 +12,8 @@ import torch
 from pkv_interp.errors import PkvError
 from pkv_interp.models.picture_model import new_picture_model
 from pkv_interp.pictures.scenes import Scene, Thing
-from pkv_interp.pictures.words import IMAGE, VOCABULARY
-from pkv_interp.training.picture_cells import CellReader, cells, name_loss
+from pkv_interp.pictures.words import IMAGE, ORDINALS, VOCABULARY
+from pkv_interp.training.picture_cells import CellReader, cells, name_loss, order_loss
 from pkv_interp.training.picture_examples import batch_of, examples
 from pkv_interp.training.picture_trainer import PictureTraining, train_pictures
 
@@ -114,6 +114,50 @@ def test_a_word_is_read_where_it_points() -> None:
     assert right == 0.5
     loss, right = name_loss(reader, hidden[:0], torch.tensor([], dtype=torch.long))
     assert (float(loss.detach()), right) == (0.0, 0.0)
+
+
+def test_tokens_of_two_pictures_know_which_they_are_about() -> None:
+    drawn = [one for seed in range(8) for one in examples(np.random.default_rng(seed), 3)]
+    batch = batch_of(drawn)
+    ordinals = [VOCABULARY.index(word) for word in ORDINALS]
+    counts = {len(one.scenes): bool(one.ordered) for one in drawn}
+    assert counts == {1: False, 2: True}
+    for row, at, which in batch.ordered.tolist():
+        # The last ordinal before a token is that of its picture, or of its question.
+        said = [token for token in batch.ids[row, : at + 1].tolist() if token in ordinals]
+        assert said[-1] == ordinals[which]
+    for row, one in enumerate(drawn):
+        if len(one.scenes) == 2:
+            mine = {int(at) for r, at, _ in batch.ordered.tolist() if r == row}
+            shown = batch.images[row].nonzero().flatten().tolist()
+            assert mine == {*shown, *one.targets, *(at for at, _ in one.named)}
+
+
+def test_a_token_is_about_the_picture_whose_ordinal_it_is_like() -> None:
+    words = torch.zeros(len(VOCABULARY), 8)
+    for at, word in enumerate(ORDINALS):
+        words[VOCABULARY.index(word), at] = 1.0
+    hidden = torch.eye(8)[[0, 1]] * 4.0
+    loss, right = order_loss(CellReader(8), hidden, words, torch.tensor([0, 1]))
+    assert float(loss.detach()) < 1e-6
+    assert right == 1.0
+    loss, right = order_loss(CellReader(8), hidden, words, torch.tensor([0, 0]))
+    assert float(loss.detach()) > 9.0
+    assert right == 0.5
+    loss, right = order_loss(CellReader(8), hidden[:0], words, torch.tensor([], dtype=torch.long))
+    assert (float(loss.detach()), right) == (0.0, 0.0)
+
+
+def test_the_tower_rests_once_the_simple_questions_end(tmp_path: Path) -> None:
+    towers: list[dict[str, torch.Tensor]] = []
+    for steps in (1, 3):
+        model = new_picture_model(0)
+        train_pictures(model, replace(SMALL, steps=steps, again_steps=0), tmp_path / str(steps))
+        towers.append({n: p.clone() for n, p in model.model.visual.named_parameters()})
+        words = model.get_input_embeddings().weight
+        towers[-1]["words"] = words.clone()
+    one, other = towers
+    assert {name for name, weight in one.items() if not torch.equal(weight, other[name])} == {"words"}
 
 
 def test_the_rate_rises_and_falls() -> None:
