@@ -45,8 +45,8 @@ class PictureTraining:
         lr: learning rate at its highest; it falls as a cosine over the steps on answers.
         cell_weight: of the tower's own loss beside that of the answers.
         place_weight: of what the text stack's first blocks tell of each cell, beside that of the answers.
-        name_weight: of what words tell of the things that they name, beside that of the answers, once the simple
-            steps have ended: asked from the start, it keeps words from finding what they name.
+        name_weight: of what words tell of the things that they name, beside that of the answers, once the
+            simple steps have ended: asked from the start, it keeps words from finding what they name.
         order_weight: of what tokens tell of which picture they are about, from then on as well.
         checkpoint_every: steps between checkpoints.
         seed: of initial weights and of everything that is drawn.
