@@ -9,7 +9,8 @@ from experiments.train_vision.settings import TrainVisionSettings
 from pkv_interp.errors import PkvError
 from pkv_interp.models.picture_model import new_picture_model
 from pkv_interp.pictures.words import picture_tokenizer
-from pkv_interp.training.picture_trainer import PictureTraining, train_pictures
+from pkv_interp.training.picture_schedule import PictureTraining
+from pkv_interp.training.picture_trainer import train_pictures
 
 
 def fit(settings: TrainVisionSettings) -> list[dict[str, float]]:

@@ -15,7 +15,8 @@ from pkv_interp.pictures.scenes import Scene, Thing
 from pkv_interp.pictures.words import IMAGE, ORDINALS, VOCABULARY
 from pkv_interp.training.picture_cells import CellReader, cells, name_loss, order_loss
 from pkv_interp.training.picture_examples import batch_of, examples
-from pkv_interp.training.picture_trainer import PictureTraining, train_pictures
+from pkv_interp.training.picture_schedule import PictureTraining
+from pkv_interp.training.picture_trainer import train_pictures
 
 SMALL = PictureTraining(
     tower_steps=1, simple_steps=1, steps=2, again_steps=1, tower_batch=2, batch=2, checkpoint_every=1
