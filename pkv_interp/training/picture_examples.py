@@ -34,7 +34,7 @@ _TWO, _TWO_HARD, _BY_MODE = 0.35, 0.5, 0.3
 #: What is asked first: of one thing at a time, told by itself or found by its shape, colour or size.
 SIMPLE = ("colour", "shape", "place", "count", "colour_of", "shape_of", "largest")
 #: What takes several looks.
-HARD = ("count_colour", "shape_of", "side", "same")
+HARD = ("count_colour", "side", "same")
 #: Which questions a step asks.
 Level = Literal["simple", "all", "hard"]
 _IDS = {word: at for at, word in enumerate(VOCABULARY)}
@@ -78,11 +78,11 @@ def examples(
         n: how many.
         split: of the things in the pictures.
         level: ``simple`` is one picture, no preface, and questions of the kinds in ``SIMPLE``; ``hard`` asks
-            more about two pictures, and twice as much of the kinds in ``HARD``.
+            more about two pictures, and three times as much of the kinds in ``HARD``.
     """
     if level == "simple":
         return [_about(rng, split, 0, 1, SIMPLE) for _ in range(n)]
-    kinds = tuple(GENERATORS) if level == "all" else (*GENERATORS, *HARD)
+    kinds = tuple(GENERATORS) if level == "all" else (*GENERATORS, *HARD * 2)
     count = 1 + int(rng.random() < (_TWO if level == "all" else _TWO_HARD))
     longest = int(rng.choice(_LONGEST))
     return [

@@ -13,7 +13,7 @@ from transformers import Qwen2_5_VLForConditionalGeneration
 from pkv_interp.pictures.drawing import patches, picture
 from pkv_interp.pictures.generators import GENERATORS
 from pkv_interp.training.picture_cells import CellReader, cell_loss, cells, name_loss, order_loss, place_loss
-from pkv_interp.training.picture_examples import Batch, batch_of, examples
+from pkv_interp.training.picture_examples import Batch, Level, batch_of, examples
 from pkv_interp.training.picture_schedule import PictureTraining
 from pkv_interp.training.trainer import fast_bfloat16
 
@@ -95,7 +95,7 @@ def answer_step(
         where = place_loss(reader, streams[_BLOCKS][batch.images.bool()], word_vectors(model), told)
         rows, at, cell_of = batch.named.T
         named, found = name_loss(reader, streams[_NAMED][rows, at], cell_of)
-        rows, at, which = batch.ordered.T
+        rows, at, which = _ordered(batch, settings.level(step)).T
         ordered, told_apart = order_loss(reader, streams[_BLOCKS][rows, at], word_vectors(model), which)
     loss = nn.functional.cross_entropy(logits, batch.answers)
     weighted = (
@@ -118,6 +118,12 @@ def answer_step(
         "told_order": told_apart,
         **{f"accuracy_{kind}": float(np.mean(found)) for kind, found in sorted(kinds.items())},
     }
+
+
+def _ordered(batch: Batch, level: Level) -> Int[Tensor, "tokens 3"]:
+    """Tokens that are to tell their picture: all, and at last those that ask alone; they learn late."""
+    rows, at, _ = batch.ordered.T
+    return batch.ordered[batch.images[rows, at] == 0] if level == "hard" else batch.ordered
 
 
 def answer_logits(
