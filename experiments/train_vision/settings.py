@@ -23,7 +23,7 @@ class TrainVisionSettings(ExperimentSettings):
     tower_steps: Steps = 500
     simple_steps: CountOrNone = 800
     steps: Steps = 2600
-    again_steps: CountOrNone = 1300
+    again_steps: CountOrNone = 1200
     tower_batch: Batch = 64
     batch: Batch = 32
     lr: Rate = 1.5e-3
