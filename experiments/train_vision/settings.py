@@ -13,6 +13,10 @@ Rate = Annotated[float, Field(strict=True, gt=0.0, le=1.0)]
 Batch = Annotated[int, Field(strict=True, ge=1, le=4096)]
 
 
+#: Steps of each round after the training proper.
+Rounds = Annotated[tuple[Steps, ...], Field(max_length=16, strict=False)]
+
+
 class TrainVisionSettings(ExperimentSettings):
     """Settings of this experiment; configs/train_vision.yaml says what each means."""
 
@@ -23,7 +27,7 @@ class TrainVisionSettings(ExperimentSettings):
     tower_steps: Steps = 500
     simple_steps: CountOrNone = 800
     steps: Steps = 2600
-    again_steps: CountOrNone = 1200
+    again_steps: Rounds = (1200,)
     tower_batch: Batch = 64
     batch: Batch = 32
     lr: Rate = 1.5e-3

@@ -18,8 +18,8 @@ class PictureTraining:
         simple_steps: of the steps after them, those that ask about one thing at a time, without prefaces; the
             tower learns until they end, and is left as it is from then on.
         steps: steps after the tower's, on answers.
-        again_steps: steps after these, which ask more of what is hard; the rate rises to half of its height
-            and falls once more.
+        again_steps: rounds of steps after these, which ask more of what is hard; in each of them the rate
+            rises to half of its height and falls once more.
         tower_batch: pictures of a step of the tower.
         batch: prompts of a step on answers.
         lr: learning rate at its highest; it falls as a cosine over the steps on answers.
@@ -35,7 +35,7 @@ class PictureTraining:
     tower_steps: int = 500
     simple_steps: int = 800
     steps: int = 2600
-    again_steps: int = 0
+    again_steps: tuple[int, ...] = ()
     tower_batch: int = 64
     batch: int = 32
     lr: float = 1.5e-3
@@ -49,7 +49,7 @@ class PictureTraining:
     @property
     def total(self) -> int:
         """Steps in all."""
-        return self.tower_steps + self.steps + self.again_steps
+        return self.tower_steps + self.steps + sum(self.again_steps)
 
     def sees(self, step: int) -> bool:
         """Whether the tower learns in a step; its backward takes half of a step's time."""
@@ -66,14 +66,15 @@ class PictureTraining:
         late = ("checkpoint_every", "again_steps")
         kept = {name: value for name, value in asdict(self).items() if name not in late}
         # A finished training may be gone on with, as the stages of any other schedule may.
-        return {**kept, "stages": [self.again_steps] if self.again_steps else []}
+        return {**kept, "stages": list(self.again_steps)}
 
     def rate(self, step: int) -> float:
         """The learning rate of a step: a short rise at the start of each part, and the cosine."""
         if step < self.tower_steps:
             return self.lr * min(1.0, (step + 1) / 20)
         at, steps, height = step - self.tower_steps, self.steps, 1.0
-        if at >= steps:
-            at, steps, height = at - steps, self.again_steps, 0.5
+        for round_steps in self.again_steps:
+            if at >= steps:
+                at, steps, height = at - steps, round_steps, 0.5
         fall = 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * at / steps))
         return height * self.lr * min(1.0, (at + 1) / 50) * fall

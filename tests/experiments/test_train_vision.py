@@ -36,7 +36,7 @@ def settings(place: Path, **changes: Any) -> TrainVisionSettings:
         "tower_steps": 2,
         "simple_steps": 1,
         "steps": 2,
-        "again_steps": 1,
+        "again_steps": (1,),
         "tower_batch": 3,
         "batch": 2,
         "pictures": 2,

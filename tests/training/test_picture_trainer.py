@@ -19,7 +19,7 @@ from pkv_interp.training.picture_schedule import PictureTraining
 from pkv_interp.training.picture_trainer import train_pictures
 
 SMALL = PictureTraining(
-    tower_steps=1, simple_steps=1, steps=2, again_steps=1, tower_batch=2, batch=2, checkpoint_every=1
+    tower_steps=1, simple_steps=1, steps=2, again_steps=(1,), tower_batch=2, batch=2, checkpoint_every=1
 )
 
 
@@ -153,7 +153,7 @@ def test_the_tower_rests_once_the_simple_questions_end(tmp_path: Path) -> None:
     towers: list[dict[str, torch.Tensor]] = []
     for steps in (1, 3):
         model = new_picture_model(0)
-        train_pictures(model, replace(SMALL, steps=steps, again_steps=0), tmp_path / str(steps))
+        train_pictures(model, replace(SMALL, steps=steps, again_steps=()), tmp_path / str(steps))
         towers.append({n: p.clone() for n, p in model.model.visual.named_parameters()})
         words = model.get_input_embeddings().weight
         towers[-1]["words"] = words.clone()
@@ -162,20 +162,22 @@ def test_the_tower_rests_once_the_simple_questions_end(tmp_path: Path) -> None:
 
 
 def test_the_rate_rises_and_falls() -> None:
-    training = PictureTraining(tower_steps=100, steps=1000, again_steps=400)
+    training = PictureTraining(tower_steps=100, steps=1000, again_steps=(400, 300))
     rates = [training.rate(step) for step in range(training.total)]
     assert max(rates) <= training.lr
     assert rates[0] < rates[50] == training.lr
     assert rates[100] < rates[149]
     assert rates[1099] < 0.03 * training.lr
-    assert max(rates[1100:]) <= 0.5 * training.lr < 1.1 * rates[1160]
-    assert rates[-1] < 0.03 * training.lr
+    for start, end in ((1100, 1500), (1500, 1800)):  # each of the rounds after it
+        assert max(rates[start:end]) <= 0.5 * training.lr < 1.1 * rates[start + 49]
+        assert rates[end - 1] < 0.03 * training.lr
+    assert len(rates) == 1800
 
 
 def test_a_finished_training_can_be_gone_on_with(tmp_path: Path) -> None:
     whole, parts = new_picture_model(0), new_picture_model(0)
     train_pictures(whole, SMALL, tmp_path / "whole")
-    train_pictures(new_picture_model(0), replace(SMALL, again_steps=0), tmp_path / "parts")
+    train_pictures(new_picture_model(0), replace(SMALL, again_steps=()), tmp_path / "parts")
     assert len(train_pictures(parts, SMALL, tmp_path / "parts")) == 4
     for one, other in zip(parts.parameters(), whole.parameters(), strict=True):
         assert torch.equal(one, other)
