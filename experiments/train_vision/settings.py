@@ -27,7 +27,7 @@ class TrainVisionSettings(ExperimentSettings):
     tower_steps: Steps = 500
     simple_steps: CountOrNone = 800
     steps: Steps = 2600
-    again_steps: Rounds = (1200,)
+    again_steps: Rounds = (1200, 1200)
     tower_batch: Batch = 64
     batch: Batch = 32
     lr: Rate = 1.5e-3
