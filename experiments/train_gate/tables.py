@@ -71,7 +71,7 @@ class PatternStep(EstimateRow):
 
     Attributes:
         arm: ``full``, ``full_isolated`` (with the course's links), ``full_rule_linked`` or ``field_only``;
-            after ``read_`` the same with the field read back first, where the course does.
+            after ``read_`` one of these, but for the third, with the field read back first.
         place: of the field.
         read: share of values that were read back right; None where none is read.
     """

@@ -63,7 +63,8 @@ def under_patterns(
 ) -> Patterned:
     """Decisions on every edit: the plain prefill, the prefill under isolation, and the plain field refreshed.
 
-    A course whose answers read fields back has these decisions a second time, with the field read back.
+    A course whose answers read fields back has these three a second time, with the field read back. With the
+    rule as its link a decision is made at once alone.
 
     Args:
         loaded: with the adapter.

@@ -104,7 +104,9 @@ def _history(steps: Sequence[dict[str, float]]) -> list[TrainingSteps]:
     lines = []
     for start in range(0, len(steps), _EVERY):
         part = steps[start : start + _EVERY]
-        losses = [one["loss"] for one in part if "loss" in one]
+        losses, named, ordered = (
+            [one[name] for one in part if name in one] for name in ("loss", "told_name", "told_order")
+        )
         shares = [
             value
             for one in part
@@ -114,13 +116,20 @@ def _history(steps: Sequence[dict[str, float]]) -> list[TrainingSteps]:
         lines.append(
             TrainingSteps(
                 start + len(part),
-                float(np.mean(losses)) if losses else None,
+                _mean(losses),
                 float(np.mean([one["cell_loss"] for one in part])),
                 float(np.mean([one["accuracy_cell"] for one in part])),
-                float(np.mean(shares)) if shares else None,
+                _mean(shares),
+                _mean(named),
+                _mean(ordered),
             )
         )
     return lines
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    """Their mean; None of none."""
+    return float(np.mean(values)) if values else None
 
 
 def _row(answer: Answered) -> Row:

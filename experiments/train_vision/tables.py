@@ -44,6 +44,8 @@ class TrainingSteps(TableRow):
         cell_loss: of what the tower tells of each cell.
         cell: share of things whose shape and colour the tower's tokens tell.
         answers: share of right answers.
+        named: share of words that tell row and column of the thing that they name; None while none was asked.
+        ordered: share of tokens that tell which of two pictures they are about, of those that are asked.
     """
 
     table = "history"
@@ -52,3 +54,5 @@ class TrainingSteps(TableRow):
     cell_loss: float
     cell: float
     answers: float | None
+    named: float | None = None
+    ordered: float | None = None

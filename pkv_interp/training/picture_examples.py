@@ -35,6 +35,8 @@ _TWO, _TWO_HARD, _BY_MODE = 0.35, 0.5, 0.3
 SIMPLE = ("colour", "shape", "place", "count", "colour_of", "shape_of", "largest")
 #: What takes several looks.
 HARD = ("count_colour", "side", "same")
+#: What prompts are drawn from beside the settings of a training, as JSON holds it.
+MIXTURE = {"two": [_TWO, _TWO_HARD], "by_mode": _BY_MODE, "hard": list(HARD)}
 #: Which questions a step asks.
 Level = Literal["simple", "all", "hard"]
 _IDS = {word: at for at, word in enumerate(VOCABULARY)}

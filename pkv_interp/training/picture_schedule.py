@@ -6,7 +6,7 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from pkv_interp.training.picture_examples import Level
+from pkv_interp.training.picture_examples import MIXTURE, Level
 
 
 @dataclass(frozen=True)
@@ -26,8 +26,9 @@ class PictureTraining:
         cell_weight: of the tower's own loss beside that of the answers.
         place_weight: of what the text stack's first blocks tell of each cell, beside that of the answers.
         name_weight: of what words tell of the things that they name, beside that of the answers, once the
-            simple steps have ended: asked from the start, it keeps words from finding what they name.
-        order_weight: of what tokens tell of which picture they are about, from then on as well.
+            simple steps have ended.
+        order_weight: of what tokens tell of which of two pictures they are about, from then on as well; in
+            the rounds words alone are asked, which learn it later than picture tokens.
         checkpoint_every: steps between checkpoints.
         seed: of initial weights and of everything that is drawn.
     """
@@ -66,7 +67,7 @@ class PictureTraining:
         late = ("checkpoint_every", "again_steps")
         kept = {name: value for name, value in asdict(self).items() if name not in late}
         # A finished training may be gone on with, as the stages of any other schedule may.
-        return {**kept, "stages": list(self.again_steps)}
+        return {**kept, "examples": MIXTURE, "stages": list(self.again_steps)}
 
     def rate(self, step: int) -> float:
         """The learning rate of a step: a short rise at the start of each part, and the cosine."""

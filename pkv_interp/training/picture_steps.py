@@ -75,7 +75,7 @@ def answer_step(
     settings: PictureTraining,
     step: int,
 ) -> dict[str, float]:
-    """Gradients of the whole model on answers, and a little on what tokens tell beside them.
+    """Gradients on answers, and a little on what tokens tell beside them; of the tower as long as it learns.
 
     Args:
         model: in training; its gradients are added to.
@@ -94,9 +94,9 @@ def answer_step(
         logits, streams = answer_logits(model, batch, seen)
         where = place_loss(reader, streams[_BLOCKS][batch.images.bool()], word_vectors(model), told)
         rows, at, cell_of = batch.named.T
-        named, found = name_loss(reader, streams[_NAMED][rows, at], cell_of)
-        rows, at, which = _ordered(batch, settings.level(step)).T
-        ordered, told_apart = order_loss(reader, streams[_BLOCKS][rows, at], word_vectors(model), which)
+        named, told_name = name_loss(reader, streams[_NAMED][rows, at], cell_of)
+        rows, at, which = asked_of_pictures(batch, settings.level(step)).T
+        ordered, told_order = order_loss(reader, streams[_BLOCKS][rows, at], word_vectors(model), which)
     loss = nn.functional.cross_entropy(logits, batch.answers)
     weighted = (
         (settings.cell_weight, cell),
@@ -114,14 +114,22 @@ def answer_step(
         "name_loss": float(named.detach()),
         "order_loss": float(ordered.detach()),
         "accuracy_cell": right,
-        "told_name": found,
-        "told_order": told_apart,
+        **({"told_name": told_name} if len(cell_of) else {}),
+        **({"told_order": told_order} if len(which) else {}),
         **{f"accuracy_{kind}": float(np.mean(found)) for kind, found in sorted(kinds.items())},
     }
 
 
-def _ordered(batch: Batch, level: Level) -> Int[Tensor, "tokens 3"]:
-    """Tokens that are to tell their picture: all, and at last those that ask alone; they learn late."""
+def asked_of_pictures(batch: Batch, level: Level) -> Int[Tensor, "tokens 3"]:
+    """Tokens that are to tell which of two pictures they are about: in the rounds words alone.
+
+    Args:
+        batch: of examples.
+        level: of the step.
+
+    Returns:
+        Row, position and number of the picture.
+    """
     rows, at, _ = batch.ordered.T
     return batch.ordered[batch.images[rows, at] == 0] if level == "hard" else batch.ordered
 

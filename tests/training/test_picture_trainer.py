@@ -11,8 +11,11 @@ import torch
 
 from pkv_interp.errors import PkvError
 from pkv_interp.models.picture_model import new_picture_model
+from pkv_interp.pictures.generators import GENERATORS, asked
+from pkv_interp.pictures.questions import questions_of
 from pkv_interp.pictures.scenes import Scene, Thing
 from pkv_interp.pictures.words import IMAGE, ORDINALS, VOCABULARY
+from pkv_interp.training import picture_steps
 from pkv_interp.training.picture_cells import CellReader, cells, name_loss, order_loss
 from pkv_interp.training.picture_examples import batch_of, examples
 from pkv_interp.training.picture_schedule import PictureTraining
@@ -85,18 +88,59 @@ def test_a_batch_asks_what_its_examples_ask() -> None:
 
 
 def test_words_that_name_one_thing_know_its_cell() -> None:
-    drawn = examples(np.random.default_rng(1), 24)
+    drawn = [one for seed in range(8) for one in examples(np.random.default_rng(seed), 6)]
+    assert {len(one.scenes) for one in drawn} == {1, 2}
     batch = batch_of(drawn)
     assert len(batch.named) == sum(len(one.named) for one in drawn) > 40
+    ordinals = [VOCABULARY.index(word) for word in ORDINALS]
     words = set()
     for row, at, cell in batch.named.tolist():
-        word = VOCABULARY[int(batch.ids[row, at])]
+        said = batch.ids[row, : at + 1].tolist()
+        word = VOCABULARY[said[-1]]
         words.add(word)
-        (*_, thing) = [t for scene in drawn[row].scenes for t in scene.things if t.cell == cell]
-        known = {thing.shape, thing.colour, "it"} | ({"largest"} if thing.large else set())
-        if len(drawn[row].scenes) == 1:
-            assert word in known
+        scenes = drawn[row].scenes
+        # Of two pictures it is the one whose ordinal the question has.
+        last = [token for token in said if token in ordinals]
+        scene = scenes[ordinals.index(last[-1])] if len(scenes) == 2 else scenes[0]
+        (thing,) = [one for one in scene.things if one.cell == cell]
+        match word:
+            case "it":
+                assert thing.large or len(scene.things) == 1
+            case "largest":
+                assert thing.large
+            case _:
+                assert word in (thing.shape, thing.colour)
     assert {"it", "largest"} < words
+
+
+def test_a_question_says_once_what_it_names() -> None:
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        for generator in GENERATORS:
+            scene = asked(generator, rng, "train").scene
+            for question in questions_of(scene):
+                said = question.text.split()
+                assert all(said.count(word) == 1 for word, _ in question.named)
+
+
+def test_words_alone_are_asked_for_their_picture_in_the_rounds() -> None:
+    rng = (np.random.default_rng(seed) for seed in range(30))
+    batch = next(one for one in (batch_of(examples(each, 4)) for each in rng) if len(one.ordered))
+    asked_of = {level: picture_steps.asked_of_pictures(batch, level) for level in ("all", "hard")}
+    shown = {level: int(batch.images[told.T[0], told.T[1]].sum()) for level, told in asked_of.items()}
+    assert shown == {"all": int(batch.images.sum()), "hard": 0}
+    assert 0 < len(asked_of["hard"]) == len(asked_of["all"]) - shown["all"]
+
+
+def test_names_and_pictures_are_asked_once_the_simple_questions_end() -> None:
+    seen = {}
+    for step in (SMALL.tower_steps, SMALL.tower_steps + SMALL.simple_steps):
+        model, reader = new_picture_model(0), CellReader(128)
+        picture_steps.answer_step(model, reader, np.random.default_rng(0), SMALL, step)
+        grad = reader.named.weight.grad
+        tower = next(model.model.visual.parameters()).grad
+        seen[step] = (grad is not None and bool(grad.abs().sum() > 0), tower is not None)
+    assert list(seen.values()) == [(False, True), (True, False)]
 
 
 def test_a_word_is_read_where_it_points() -> None:
@@ -155,8 +199,7 @@ def test_the_tower_rests_once_the_simple_questions_end(tmp_path: Path) -> None:
         model = new_picture_model(0)
         train_pictures(model, replace(SMALL, steps=steps, again_steps=()), tmp_path / str(steps))
         towers.append({n: p.clone() for n, p in model.model.visual.named_parameters()})
-        words = model.get_input_embeddings().weight
-        towers[-1]["words"] = words.clone()
+        towers[-1]["words"] = picture_steps.word_vectors(model).clone()
     one, other = towers
     assert {name for name, weight in one.items() if not torch.equal(weight, other[name])} == {"words"}
 
