@@ -53,7 +53,7 @@ class PictureTraining:
         return self.tower_steps + self.steps + sum(self.again_steps)
 
     def sees(self, step: int) -> bool:
-        """Whether the tower learns in a step; its backward takes half of a step's time."""
+        """Whether the tower learns in a step; its backward takes some two fifths of a step's time."""
         return step < self.tower_steps + self.simple_steps
 
     def level(self, step: int) -> Level:
