@@ -10,7 +10,7 @@ from pkv_interp.models.hashing import file_sha256
 from pkv_interp.models.load import LoadedModel, load_adapted
 from pkv_interp.prompts.links import LINK
 from pkv_interp.prompts.special import following
-from pkv_interp.training.courses import Memories, Programmable
+from pkv_interp.training.courses import Memories, Programmable, Reader
 from pkv_interp.training.layout_course import programmable_course
 from pkv_interp.training.layout_losses import LayoutLosses, kinds_of
 from pkv_interp.training.memory_course import memory_course
@@ -35,12 +35,14 @@ def course_of(settings: TrainGateSettings, base: LoadedModel, options: TrainSett
     if isinstance(asked, Memories):
         made = memory_course(asked, *given)
     elif isinstance(asked, Programmable):
-        teacher = None if asked.objective == "answers" else _plain(settings, base)
+        teacher = None if asked.objective == "answers" else _plain(settings)
+        assert teacher is not base.model
         made = programmable_course(
             asked, *given, LayoutLosses(kinds_of(base.model), asked.objective, teacher)
         )
     else:
-        writer = None if asked.active == "all" else _plain(settings, base)
+        writer = writer_of(settings, asked)
+        assert writer is not base.model
         made = reader_course(asked, *given, ReplacedLosses(asked.active, writer))
     facts = {**made.facts, "start": None if start is None else file_sha256(start / WEIGHTS_FILE)}
     return Course(made.batches, made.losses, made.groups, facts)
@@ -64,13 +66,18 @@ def soft_tokens(settings: TrainGateSettings, tokenizer: Any) -> tuple[int, ...]:
     return tuple(found)
 
 
-def _plain(settings: TrainGateSettings, base: LoadedModel) -> Any:
-    """The model that training starts from, as it was before: it teaches, or writes the caches.
+def writer_of(settings: TrainGateSettings, course: Reader) -> Any:
+    """The model that writes a reader's caches before its adapter acts; None where that acts everywhere.
 
     Args:
         settings: of the run.
-        base: the model without an adapter.
+        course: says where the adapter acts.
     """
-    found = load_adapted(settings.model, None if settings.start is None else find_adapter(settings.start))
-    assert found.model is not base.model
-    return found.model
+    return None if course.active == "all" else _plain(settings)
+
+
+def _plain(settings: TrainGateSettings) -> Any:
+    """The model that training starts from, as it was before: it teaches, or writes the caches."""
+    return load_adapted(
+        settings.model, None if settings.start is None else find_adapter(settings.start)
+    ).model

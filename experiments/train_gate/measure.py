@@ -1,17 +1,22 @@
 """What the gate adapter's experiment measures: the finished adapter, and every snapshot's mechanism."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from dataclasses import field as dataclass_field
 from typing import TYPE_CHECKING
 
 from experiments.train_gate.cases import mechanism_cases
+from experiments.train_gate.courses import writer_of
 from experiments.train_gate.fitting import fit
 from experiments.train_gate.judging import Answers, Mechanism, judge, mechanism
+from experiments.train_gate.replaced import replaced_cases, under_replacement
 from experiments.train_gate.settings import TrainGateSettings
 from experiments.train_gate.under_pattern import Patterned, PatternMargins, scenes_of, under_patterns
-from pkv_interp.models.load import load_adapted
+from pkv_interp.models.load import LoadedModel, load_adapted
+from pkv_interp.training.courses import AnyCourse, Reader
 from pkv_interp.training.evaluation import chat_loss
 from pkv_interp.training.probes import seen_in_training
+from pkv_interp.training.replaced_losses import ReplacedLosses
 from pkv_interp.training.trainer import snapshot_path
 
 if TYPE_CHECKING:
@@ -36,8 +41,8 @@ class Measured:
         mechanism: by the training step after which the adapter was kept.
         chat: what the training did to ordinary chat.
         history: losses and accuracies of each training step.
-        patterns: by training step, edits under the patterns of a course; none of the gate's own lessons, and
-            in measurements of before.
+        patterns: by training step, edits as a course has them; none of the gate's own lessons, and in
+            measurements of before.
     """
 
     answers: Answers
@@ -76,11 +81,11 @@ def measure(session: "Session[TrainGateSettings]") -> Measured:
     }
     patterns: dict[int, list[PatternMargins]] = {}
     if settings.course is not None:
-        scenes = scenes_of(settings, session.tokenizer)
+        edits = _edits(session, settings.course)
         patterns = {
             step: session.once(
                 f"patterns/{step}",
-                lambda at=at: under_patterns(load_adapted(settings.model, at), scenes, settings),
+                lambda at=at: edits(load_adapted(settings.model, at)),
                 Patterned,
             ).edits
             for step, at in snapshots.items()
@@ -95,3 +100,19 @@ def measure(session: "Session[TrainGateSettings]") -> Measured:
         ChatLosses,
     )
     return Measured(answers, by_step, chat, fitted.history, patterns)
+
+
+def _edits(session: "Session[TrainGateSettings]", course: AnyCourse) -> Callable[[LoadedModel], Patterned]:
+    """How an adapter of this course is asked about edits: as it was trained to act."""
+    settings = session.settings
+    if not isinstance(course, Reader):
+        scenes = scenes_of(settings, session.tokenizer)
+        return lambda loaded: under_patterns(loaded, scenes, settings)
+    pairs = replaced_cases(settings, session.tokenizer)
+    if course.active != "all":
+        session.run.remarks.append(
+            f"the adapter was trained to act from the {course.active} on: pattern_by_step has it so, over "
+            "caches of the model that training starts from; all other figures have it act on every token"
+        )
+    losses = ReplacedLosses(course.active, writer_of(settings, course))
+    return lambda loaded: under_replacement(loaded, pairs, losses)

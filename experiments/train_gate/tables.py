@@ -71,7 +71,8 @@ class PatternStep(EstimateRow):
 
     Attributes:
         arm: ``full``, ``full_isolated`` (with the course's links), ``full_rule_linked`` or ``field_only``;
-            after ``read_`` one of these, but for the third, with the field read back first.
+            after ``read_`` one of these, but for the third, with the field read back first. Of a reader
+            ``full`` and ``field_only``, with its adapter where it was trained to act.
         place: of the field.
         read: share of values that were read back right; None where none is read.
     """

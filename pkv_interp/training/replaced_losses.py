@@ -73,17 +73,32 @@ class ReplacedLosses:
             return supervised_losses(model, group, fill)
         if len(prompts) < len(group):
             raise PkvError("chats and prompts share a forward", "group them with replaced_batches")
+        logits = self.logits(model, prompts, fill)
+        gold = torch.tensor([one.ids[one.targets[0] + 1] for one in prompts], device=logits.device)
+        losses = torch.nn.functional.cross_entropy(logits, gold, reduction="none")
+        finite(losses.detach(), "the training losses", "train in float32, or lower the learning rate")
+        return losses, logits.argmax(-1) == gold
+
+    def logits(
+        self, model: Any, prompts: Sequence[ReplacedSequence], fill: int
+    ) -> Float[Tensor, "rows vocabulary"]:
+        """What the model says at each prompt's decision token, over the cache with replaced columns.
+
+        Args:
+            model: with the adapter, or merged with it.
+            prompts: one or more.
+            fill: token that pads the shorter ones.
+
+        Raises:
+            PkvError: a prompt is longer than a window of the model.
+        """
         core: Any = model.get_base_model() if isinstance(model, PeftModel) else model
         starts = [one.begins_at(self.active) for one in prompts]
         cache = self._written(core, prompts, starts, fill)
         rest = [one.ids[start : one.targets[0] + 1] for one, start in zip(prompts, starts, strict=True)]
         last = torch.tensor([len(ids) - 1 for ids in rest], device=core.device)
         hidden = run_after(core, rest, starts, cache, fill)
-        logits = logits_of(core, hidden[torch.arange(len(rest), device=core.device), last])
-        gold = torch.tensor([one.ids[one.targets[0] + 1] for one in prompts], device=core.device)
-        losses = torch.nn.functional.cross_entropy(logits, gold, reduction="none")
-        finite(losses.detach(), "the training losses", "train in float32, or lower the learning rate")
-        return losses, logits.argmax(-1) == gold
+        return logits_of(core, hidden[torch.arange(len(rest), device=core.device), last])
 
     def _written(
         self, core: Any, prompts: Sequence[ReplacedSequence], starts: Sequence[int], fill: int

@@ -10,14 +10,17 @@ import pytest
 from experiments.train_gate.courses import soft_tokens
 from experiments.train_gate.experiment import EXPERIMENT
 from experiments.train_gate.fitting import fit
+from experiments.train_gate.replaced import replaced_cases, under_replacement
 from experiments.train_gate.settings import TrainGateSettings
 from experiments.train_gate.under_pattern import scenes_of, under_patterns
+from pkv_interp.cache.compute import Runner
 from pkv_interp.errors import PkvError
 from pkv_interp.measure.edit_patterns import READ, Patterns
 from pkv_interp.models.load import load_adapted
 from pkv_interp.records import RunRecord
 from pkv_interp.training import chat
 from pkv_interp.training.courses import Memories, Programmable, Reader
+from pkv_interp.training.replaced_losses import ReplacedLosses
 from pkv_interp.training.schedule import Stage
 from tests.experiments.configs import compose
 
@@ -123,6 +126,49 @@ def test_a_training_that_starts_from_another_ones_adapter(
             )
         with pytest.raises(PkvError, match="is of another schedule"):
             fit(settings(tmp_path, {"kind": "reader", "active": active}, stages=STAGES[:1]))
+
+
+@pytest.mark.parametrize("active", ["decision", "question", "all"])
+def test_a_reader_is_judged_where_its_adapter_acts(record: RunRecord, place: Path, active: Any) -> None:
+    """Against the editing side: the writer's cache, the field's columns put in, the rest by the reader."""
+    del record  # its adapter is there
+    asked = settings(place, {"kind": "reader", "active": active})
+    writer, reader = (load_adapted(asked.model, at) for at in (None, place / "adapter"))
+    every = replaced_cases(asked, reader.tokenizer)
+    cases = [one for one in every if one[1].family == every[0][1].family]
+    assert [where for where, _ in cases] == ["early", "late"]
+    spans = [case.clean.spans for _, case in cases]
+    assert spans[0]["field"] < spans[0]["rule"]
+    assert spans[1]["field"] > spans[1]["rule"]
+    found = under_replacement(reader, cases, ReplacedLosses(active, writer.model)).edits
+    ends, writes = Runner.of(reader.model), Runner.of((reader if active == "all" else writer).model)
+    for number, one in enumerate(found):
+        where, case = cases[number // 2]
+        new, old = (case.clean, case.corrupt)[:: -1 if number % 2 else 1]
+        mine, other = case.action_ids[:: -1 if number % 2 else 1]
+        assert (one.place, one.family) == (where, case.family)
+        start = new.decision if active == "decision" else new.spans["question"][0]
+        given = writes.prefill(new.ids[:start]).cache
+        edited = writes.prefill(old.ids[:start]).cache.replace(range(*new.spans["field"]), given)
+        for arm, cache in (("full", given), ("field_only", edited)):
+            logits = ends.extend(cache, new.ids[start:]).logits
+            assert one.margins[arm] == pytest.approx(float(logits[mine] - logits[other]), abs=1e-4)
+        assert one.margins["full"] != one.margins["field_only"]
+
+
+def test_a_reader_record_says_where_its_adapter_acts(record: RunRecord, place: Path, tmp_path: Path) -> None:
+    del record  # its adapter is there
+    course = {"kind": "reader", "active": "question"}
+    asked = settings(tmp_path, course, start=str(place / "adapter"), stages=STAGES[:1])
+    with pytest.MonkeyPatch.context() as patch:
+        full = chat.prompts
+        patch.setattr(chat, "prompts", lambda held: full(held)[:2])
+        made = EXPERIMENT.run(asked)
+    assert any("trained to act from the question on" in remark for remark in made.remarks)
+    lines = lines_of(made, "pattern_by_step")
+    assert {(line["arm"], line["place"]) for line in lines} == {
+        (arm, place) for arm in ("full", "field_only") for place in ("early", "late")
+    }
 
 
 def test_distillation_needs_an_adapter_to_distil(place: Path) -> None:
