@@ -5,7 +5,8 @@ import io
 import shlex
 from argparse import Namespace
 from collections.abc import Iterable, Sequence
-from typing import get_origin
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
 
 from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -170,9 +171,20 @@ def _with_plus(schema: type[BaseModel], parsed: Override, argument: str) -> str:
     if root == "model":
         if inner not in ModelConfig.model_fields:
             raise _unknown(key, [f"model.{name}" for name in ModelConfig.model_fields])
+    elif inside := _keys_inside(schema.model_fields[root].annotation):
+        if inner not in inside:
+            raise _unknown(key, [f"{root}.{name}" for name in inside])
     elif get_origin(schema.model_fields[root].annotation) is not dict:
         raise PkvError(f"'{root}' has no keys inside, so there is no {short(key)}", f"write {root}=...")
     return argument if argument.startswith(("~", "++")) else f"++{argument.removeprefix('+')}"
+
+
+def _keys_inside(annotation: Any) -> list[str]:
+    """Keys of a setting that is told by its kind, of all kinds; a file is named as a whole and has none."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return list(annotation.model_fields) if "kind" in annotation.model_fields else []
+    parts = get_args(annotation) if get_origin(annotation) in (Annotated, Union, UnionType) else ()
+    return list(dict.fromkeys(key for each in parts for key in _keys_inside(each)))
 
 
 def _unknown(key: str, known: Iterable[str]) -> PkvError:
