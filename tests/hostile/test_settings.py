@@ -17,14 +17,12 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from experiments.circuit.settings import CircuitSettings
-from experiments.train_gate.settings import TrainGateSettings
 from pkv_interp.errors import PkvError
 from pkv_interp.models.catalogue import ModelConfig, load_catalogue_entry
 from pkv_interp.run.arguments import checked_arguments
 from pkv_interp.run.command import command
 from pkv_interp.run.machine import check_threads
 from pkv_interp.run.settings import CommandSettings, checked
-from pkv_interp.training.courses import Reader
 from tests.experiments.configs import commands, compose, schema_of
 from tests.runs import ROOT
 
@@ -231,23 +229,6 @@ def test_a_command_line_that_cannot_be_read_says_how_to_write_it(argument: str, 
     assert cause in str(caught.value)
     assert "\n" not in str(caught.value)
     assert "no viable" not in str(caught.value)
-
-
-def test_keys_inside_a_course_are_set_as_its_recipe_says() -> None:
-    """T12: of a recipe that is put on top, so that the file itself has no such key."""
-    given = ["+recipe=reader", "course.active=question"]
-    assert checked_arguments(TrainGateSettings, given) == ["+recipe=reader", "++course.active=question"]
-    for argument, cause in (
-        ("course.activ=question", "did you mean 'course.active'"),
-        ("scenarios.name=a", "'scenarios' has no keys inside"),
-        ("stages.steps=3", "'stages' has no keys inside"),
-    ):
-        with pytest.raises(PkvError) as caught:
-            checked_arguments(TrainGateSettings, [argument])
-        assert cause in str(caught.value)
-    made = compose("train_gate", "+recipe=reader", "++course.active=question")
-    assert isinstance(made, TrainGateSettings)
-    assert made.course == Reader(active="question")
 
 
 def test_keys_inside_need_no_plus() -> None:
