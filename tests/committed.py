@@ -5,12 +5,13 @@ from __future__ import annotations
 from functools import cache
 
 from pkv_interp.records import RunRecord, load_records
+from pkv_interp.records.find import LOCAL
 from tests.runs import ROOT
 
 
 @cache
 def _all() -> tuple[RunRecord, ...]:
-    return tuple(load_records(ROOT / "results"))
+    return tuple(load_records(ROOT / "results", without=LOCAL))
 
 
 def committed(experiment: str | None = None) -> list[RunRecord]:

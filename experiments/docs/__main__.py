@@ -1,4 +1,4 @@
-"""``python -m experiments.docs [--check]``: README.md and docs/*.md from results/."""
+"""``python -m experiments.docs [--check]``: README.md and docs/*.md from results/, without results/local/."""
 
 import argparse
 import sys
@@ -11,6 +11,7 @@ from pkv_interp.files import atomic_write
 from pkv_interp.output import print_anything
 from pkv_interp.records import load_records, newest_of_each_model
 from pkv_interp.records.cited import corrected
+from pkv_interp.records.find import LOCAL
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -28,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--check", action="store_true", help="only say whether the tables are those of results/"
     )
     chosen = parser.parse_args(arguments)
-    chosen_records, remarks = newest_of_each_model(load_records(ROOT / "results"))
+    chosen_records, remarks = newest_of_each_model(load_records(ROOT / "results", without=LOCAL))
     for remark in remarks:
         sys.stderr.write(f"{remark}\n")
     records = {(r.experiment, r.subject): r for r in chosen_records}

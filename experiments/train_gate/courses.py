@@ -36,13 +36,11 @@ def course_of(settings: TrainGateSettings, base: LoadedModel, options: TrainSett
         made = memory_course(asked, *given)
     elif isinstance(asked, Programmable):
         teacher = None if asked.objective == "answers" else _plain(settings)
-        assert teacher is not base.model
         made = programmable_course(
             asked, *given, LayoutLosses(kinds_of(base.model), asked.objective, teacher)
         )
     else:
         writer = writer_of(settings, asked)
-        assert writer is not base.model
         made = reader_course(asked, *given, ReplacedLosses(asked.active, writer))
     facts = {**made.facts, "start": None if start is None else file_sha256(start / WEIGHTS_FILE)}
     return Course(made.batches, made.losses, made.groups, facts)

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from dataclasses import field as dataclass_field
+from functools import cache
 from typing import TYPE_CHECKING
 
 from experiments.train_gate.cases import mechanism_cases
@@ -110,9 +111,15 @@ def _edits(session: "Session[TrainGateSettings]", course: AnyCourse) -> Callable
         return lambda loaded: under_patterns(loaded, scenes, settings)
     pairs = replaced_cases(settings, session.tokenizer)
     if course.active != "all":
+        where = "at the decision token alone" if course.active == "decision" else "from the question on"
         session.run.remarks.append(
-            f"the adapter was trained to act from the {course.active} on: pattern_by_step has it so, over "
-            "caches of the model that training starts from; all other figures have it act on every token"
+            f"the adapter was trained to act {where}: pattern_by_step has it so, over caches of the model "
+            "that training starts from; all other figures have it act on every token"
         )
-    losses = ReplacedLosses(course.active, writer_of(settings, course))
-    return lambda loaded: under_replacement(loaded, pairs, losses)
+
+    # The writer is loaded when the first snapshot asks for it: a run that goes on may have measured all.
+    @cache
+    def losses() -> ReplacedLosses:
+        return ReplacedLosses(course.active, writer_of(settings, course))
+
+    return lambda loaded: under_replacement(loaded, pairs, losses())

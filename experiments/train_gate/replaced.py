@@ -17,6 +17,8 @@ from pkv_interp.training.replaced_losses import ReplacedLosses, ReplacedSequence
 def replaced_cases(settings: TrainGateSettings, tokenizer: Any) -> list[tuple[str, Case]]:
     """Field pairs of the held-out families with the field before the rule and after it, each with its place.
 
+    The last block begins at the question. In half of the training prompts the request stands in it, too.
+
     Raises:
         PkvError: values of a family do not align under this tokenizer.
     """
@@ -31,7 +33,12 @@ def replaced_cases(settings: TrainGateSettings, tokenizer: Any) -> list[tuple[st
                 index,
                 tokenizer,
                 seed=settings.seed,
-                style=Style(FILLERS, (place == "late") != moved, layout=settings.layout),
+                style=Style(
+                    FILLERS,
+                    (place == "late") != moved,
+                    thinking=settings.model.thinking,
+                    layout=settings.layout,
+                ),
                 wordings=(wordings[(at + index) % len(wordings)],),
                 scenarios=world,
             ),
@@ -73,7 +80,7 @@ def _sequence(prompt: Prompt, donor: Prompt | None) -> ReplacedSequence:
         (*ids, ids[-1]),
         (prompt.decision,),
         (prompt.decision,),
-        "edited",
+        "clean" if donor is None else "edited",
         prompt.spans["question"][0],
         None if donor is None else tuple(donor.ids),
         () if donor is None else tuple(range(*field)),

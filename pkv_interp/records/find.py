@@ -13,11 +13,17 @@ from pkv_interp.records.schema import RunRecord
 
 log = logging.getLogger(__name__)
 PARTIAL = ".partial"
+#: Folder under ``results`` of one's own runs (``make circuit``), which no document of the project is about.
+LOCAL = "local"
 _STATUSES: tuple[str, ...] = get_args(RunRecord.model_fields["status"].annotation)
 
 
-def record_files(results: str | Path) -> list[Path]:
+def record_files(results: str | Path, *, without: str | None = None) -> list[Path]:
     """Every record under ``results``, sorted; unfinished parts are not records, and links are followed.
+
+    Args:
+        results: a folder, or one record.
+        without: name of a folder right under it whose records are left out.
 
     Raises:
         PkvError: there is no such folder.
@@ -27,7 +33,8 @@ def record_files(results: str | Path) -> list[Path]:
         return [results]
     if not results.is_dir():
         raise PkvError(f"there is no folder {results}", "name the results folder of a run")
-    return [results / path for path in sorted(path.relative_to(results) for path in _under(results))]
+    found = sorted(path.relative_to(results) for path in _under(results))
+    return [results / path for path in found if path.parts[0] != without]
 
 
 def _under(results: Path) -> Iterator[Path]:

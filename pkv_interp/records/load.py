@@ -79,8 +79,11 @@ def load_records(
     experiment: str | None = None,
     status: str | Iterable[str] = ("success",),
     latest: bool = True,
+    without: str | None = None,
 ) -> list[RunRecord]:
     """Records under ``results``; with ``latest`` the newest only of those that asked the same.
+
+    ``without`` names a folder right under it that is not read (`LOCAL`: one's own runs).
 
     The same means experiment, model, weights, seed and all settings that measuring reads: what is left out
     was made by other code. A warning says how many were. `newest_of_each_model` gives one record of a model.
@@ -90,7 +93,7 @@ def load_records(
             silence).
     """
     wanted = wanted_statuses(status)
-    found = [read(path) for path in record_files(results)]
+    found = [read(path) for path in record_files(results, without=without)]
     check_experiment(experiment, {record.experiment for record in found})
     kept = [
         record

@@ -156,19 +156,42 @@ def test_a_reader_is_judged_where_its_adapter_acts(record: RunRecord, place: Pat
         assert one.margins["full"] != one.margins["field_only"]
 
 
-def test_a_reader_record_says_where_its_adapter_acts(record: RunRecord, place: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("active", "said"),
+    [("all", None), ("question", "from the question on"), ("decision", "at the decision token alone")],
+)
+def test_a_reader_record_says_where_its_adapter_acts(
+    record: RunRecord, place: Path, tmp_path: Path, active: Any, said: str | None
+) -> None:
     del record  # its adapter is there
-    course = {"kind": "reader", "active": "question"}
-    asked = settings(tmp_path, course, start=str(place / "adapter"), stages=STAGES[:1])
+    start = place / "adapter"
+    asked = settings(tmp_path, {"kind": "reader", "active": active}, start=str(start), stages=STAGES[:1])
+    given: list[Any] = []
+
+    def noted(loaded: Any, cases: Any, losses: Any) -> Any:
+        given.append(losses.writer)
+        return under_replacement(loaded, cases, losses)
+
     with pytest.MonkeyPatch.context() as patch:
         full = chat.prompts
         patch.setattr(chat, "prompts", lambda held: full(held)[:2])
+        patch.setattr("experiments.train_gate.measure.under_replacement", noted)
         made = EXPERIMENT.run(asked)
-    assert any("trained to act from the question on" in remark for remark in made.remarks)
+    told = [one for one in made.remarks if "the adapter was trained to act" in one]
+    assert len(told) == (said is not None)
+    assert all(str(said) in one for one in told)
     lines = lines_of(made, "pattern_by_step")
     assert {(line["arm"], line["place"]) for line in lines} == {
-        (arm, place) for arm in ("full", "field_only") for place in ("early", "late")
+        (arm, where) for arm in ("full", "field_only") for where in ("early", "late")
     }
+    if active == "all":
+        assert given == [None]
+        return
+    # Caches are written by the model that training starts from, not by the bare one and not by the reader.
+    (writer,) = given
+    for at, same in ((start, True), (None, False), (asked.adapter_dir, False)):
+        weights = load_adapted(asked.model, at).model.state_dict()
+        assert all(value.equal(weights[name]) for name, value in writer.state_dict().items()) is same
 
 
 def test_distillation_needs_an_adapter_to_distil(place: Path) -> None:

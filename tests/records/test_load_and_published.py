@@ -15,6 +15,7 @@ from pkv_interp.records import (
     published,
     read,
 )
+from pkv_interp.records.find import LOCAL
 from tests.records.examples import fill, filled, finished, open_run, spoil
 
 
@@ -41,6 +42,14 @@ def test_successes_of_every_experiment_model_and_seed(tmp_path: Path) -> None:
     assert len(load(tmp_path, latest=False)) == 18
     assert len(load_records(tmp_path, status=("error",))) == 1
     assert load(tmp_path, experiment="absent").empty
+
+
+def test_a_run_of_ones_own_takes_the_place_of_no_record_where_it_is_left_out(tmp_path: Path) -> None:
+    committed = finished(tmp_path)
+    own = finished(tmp_path / LOCAL)
+    assert [r.path for r in load_records(tmp_path, without=LOCAL)] == [committed]
+    assert {own, committed} >= {r.path for r in load_records(tmp_path, latest=False)} >= {committed}
+    assert [r.path for r in load_records(tmp_path / LOCAL, without=LOCAL)] == [own]
 
 
 def test_headlines(tmp_path: Path) -> None:
