@@ -22,6 +22,7 @@ from pkv_interp.errors import PkvError
 from pkv_interp.files import atomic_write
 from pkv_interp.records import RunRecord, load_records, newest_of_each_model
 from pkv_interp.records.cited import Citation
+from pkv_interp.records.find import LOCAL
 
 ROOT = Path(__file__).resolve().parents[2]
 THEME = Path(__file__).parent / "theme"
@@ -68,7 +69,7 @@ class Site:
     @cached_property
     def records(self) -> dict[tuple[str, str], RunRecord]:
         """The newest record of each experiment and subject."""
-        found, remarks = newest_of_each_model(load_records(self.settings.results_dir))
+        found, remarks = newest_of_each_model(load_records(self.settings.results_dir, without=LOCAL))
         for remark in remarks:
             self.say(remark)
         if not found:
